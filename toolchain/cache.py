@@ -1,0 +1,114 @@
+"""The cache outside the checkout: its lay-out, its lock, and how things get into it whole.
+
+tools/<name>/<version>-<hash>/   one tool; appears by a rename, complete or not at all
+bin/<hash>/                      links to one resolved set of tools, to put on PATH
+go/<version>/, uv/<version>/     Go and uv, where the machine has none
+build/<run>/                     what one run builds in; gone when the run ends
+logs/<tool>.log                  what the last build of a tool said
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from toolchain.bootstrap import cache_root, sync_to_disk
+from toolchain.errors import ToolchainError
+from toolchain.model import Tool
+
+
+class Cache:
+    """A cache directory; made when something is first put in it."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or cache_root()
+
+    def directory_of(self, tool: Tool) -> Path:
+        """Where this version of a tool is, once built."""
+        return self.root / "tools" / tool.name / tool.cache_key
+
+    def find(self, tool: Tool) -> Path | None:
+        """The tool's file, if this version was built."""
+        file = self.directory_of(tool) / tool.relative_path
+        return file if file.exists() else None
+
+    def log_of(self, tool: Tool) -> Path:
+        """Where the last build of a tool wrote what it said."""
+        return self.root / "logs" / f"{tool.name}.log"
+
+    def install(self, staged: Path, destination: Path) -> None:
+        """Move a finished directory to its place, after a crash it is there whole or not at all."""
+        sync_to_disk(staged)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staged.rename(destination)
+        except OSError:
+            # Another process put the same thing there meanwhile, which does as well.
+            if not destination.is_dir():
+                raise
+
+    def scratch(self) -> Path:
+        """A new directory on the cache's file system, cleared away with the run."""
+        build = self.root / "build"
+        build.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="run-", dir=build))
+
+    @property
+    def free_mib(self) -> int:
+        """Free space of its file system, MiB."""
+        existing = next(path for path in (self.root, *self.root.parents) if path.exists())
+        return shutil.disk_usage(existing).free // 2**20
+
+    def require_space(self, need_mib: int) -> None:
+        """Refuse to start what cannot end.
+
+        Raises:
+            ToolchainError: the file system holds less free space than needed.
+        """
+        have_mib = self.free_mib
+        if have_mib < need_mib:
+            raise ToolchainError(
+                f"not enough disk to build the missing tools: {self.root} has "
+                f"{have_mib / 1024:.1f} GiB free and the build needs {need_mib / 1024:.1f} GiB, "
+                "most of it only while it runs. Free some space, or set XDG_CACHE_HOME to a "
+                "directory on a larger disk."
+            )
+
+    @contextmanager
+    def locked(self, waiting: Callable[[str], None]) -> Generator[int]:
+        """Hold the cache for one build; whatever an earlier run left behind is cleared first.
+
+        Yields the lock's file descriptor: a child that inherits it holds the lock too, so a
+        compiler that outlives its killed parent keeps the next run out of its directory.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "build.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                waiting(lock.read().strip())
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            self._clear()
+            try:
+                yield lock.fileno()
+            finally:
+                self._clear()
+
+    def clear_leftovers(self) -> None:
+        """Delete what a killed run left, unless a run (or its child) is at work now."""
+        if not any((self.root / "build").glob("*")):
+            return
+        with (self.root / "build.lock").open("a+") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._clear()
+
+    def _clear(self) -> None:
+        for leftover in (self.root / "build").glob("*"):
+            shutil.rmtree(leftover, ignore_errors=True)
