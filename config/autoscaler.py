@@ -1,0 +1,70 @@
+"""The KEDA ScaledObject: bounds, signal, and how fast the fleet may move."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.base import Count, Seconds, Section
+
+HPA_SYNC_SECONDS = 15.0
+"""How often the HPA decides (kube-controller-manager's default; EKS does not let it be set)."""
+
+HPA_TOLERANCE = 0.1
+"""Deviation that the HPA ignores (kube-controller-manager's default)."""
+
+
+class ScaleUp(Section):
+    """How fast the fleet grows."""
+
+    pods: Count | None = None
+    """Pods added per period; the whole range from min to max where unset."""
+
+    period_seconds: int = Field(default=15, ge=1, le=1800)
+    """Length of a period."""
+
+    stabilization_seconds: int = Field(default=0, ge=0, le=3600)
+    """How long a higher demand must last."""
+
+
+class ScaleDown(Section):
+    """How fast the fleet shrinks, after the cooldown (its stabilisation window) has passed."""
+
+    pods: Count = 1
+    """Pods removed per period."""
+
+    period_seconds: int = Field(default=60, ge=1, le=1800)
+    """Length of a period."""
+
+
+class Autoscaler(Section):
+    """The fleet's bounds and the signal that moves it between them."""
+
+    min_replicas: Count = 2
+    """Fewest replicas."""
+
+    max_replicas: int = Field(default=20, ge=1, le=5000)
+    """Most replicas."""
+
+    threshold: float = Field(default=16.0, gt=0)
+    """Calls in flight per replica that the scaler aims at."""
+
+    cooldown_seconds: int = Field(default=300, ge=0, le=3600)
+    """Scale-down stabilisation window, and KEDA's cooldownPeriod."""
+
+    signal: Literal["demand", "inFlight"] = "demand"
+    """`demand` adds what the gateway refused; `inFlight` is the gateway's calls in flight alone."""
+
+    rate_window_seconds: Seconds | None = None
+    """Window of the refusal rate; three scrapes where unset."""
+
+    polling_interval_seconds: Count = 15
+    """How often KEDA itself looks at the trigger."""
+
+    fallback_failures: Count = 3
+    """Failed look-ups in a row after which the fallback holds the fleet."""
+
+    scale_up: ScaleUp = ScaleUp()
+    """Growth."""
+
+    scale_down: ScaleDown = ScaleDown()
+    """Shrinking."""

@@ -1,0 +1,121 @@
+"""What every configuration section shares: strictness, YAML spelling, and the field types."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+PROJECT = "kubemind-inference"
+"""Pulumi project, and so the namespace of every key in a stack file."""
+
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+"""Where relative paths in the parameters start."""
+
+
+class Section(BaseModel):
+    """A frozen group of parameters; YAML keys are camelCase and unknown keys are refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_IMAGE = re.compile(
+    r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+_SEMANTIC_VERSION = re.compile(
+    r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+)
+_LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = re.compile(
+    rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_LABEL_NAME}"
+)
+_LABEL_VALUE = re.compile(rf"({_LABEL_NAME})?")
+
+
+def _dns_label(value: str) -> str:
+    if len(value) > 63 or not _DNS_LABEL.fullmatch(value):
+        raise ValueError("must be at most 63 of a-z, 0-9 and '-', with no '-' at an end")
+    return value
+
+
+def _image(value: str) -> str:
+    if not _IMAGE.fullmatch(value):
+        raise ValueError("must be an image reference: repository[:tag][@sha256:digest]")
+    return value
+
+
+def _semantic_version(value: str) -> str:
+    if not _SEMANTIC_VERSION.fullmatch(value):
+        raise ValueError("must be a semantic version such as 2.20.2")
+    return value
+
+
+def _label_key(value: str) -> str:
+    if len(value.rpartition("/")[0]) > 253 or not _LABEL_KEY.fullmatch(value):
+        raise ValueError("must be a Kubernetes label's key such as example.com/team")
+    return value
+
+
+def _label_value(value: str) -> str:
+    if not _LABEL_VALUE.fullmatch(value):
+        raise ValueError(
+            "must be at most 63 letters, digits, '-', '_', '.', with a letter or digit at both ends"
+        )
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError("must be an address range such as 10.0.0.0/16") from error
+
+
+def _for_editors(pattern: re.Pattern[str]) -> Any:
+    return Field(json_schema_extra={"pattern": f"^{pattern.pattern}$"})
+
+
+DnsLabel = Annotated[str, AfterValidator(_dns_label), _for_editors(_DNS_LABEL)]
+"""A Kubernetes object name of the strictest kind (RFC 1123 label)."""
+
+Image = Annotated[str, AfterValidator(_image), _for_editors(_IMAGE)]
+"""An image reference; see `image_pin` for what counts as pinned."""
+
+SemanticVersion = Annotated[str, AfterValidator(_semantic_version), _for_editors(_SEMANTIC_VERSION)]
+"""A version as of semver.org, which Helm asks of a chart; a `v` before it is allowed."""
+
+LabelKey = Annotated[str, AfterValidator(_label_key), _for_editors(_LABEL_KEY)]
+"""Key of a Kubernetes label or taint: a name, and before it perhaps a DNS domain and `/`."""
+
+LabelValue = Annotated[str, AfterValidator(_label_value), _for_editors(_LABEL_VALUE)]
+"""Value of a Kubernetes label or taint; may be empty."""
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+"""An IP address range, with no host bits set."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Cores = Annotated[float, Field(ge=0.001)]
+"""A CPU request; Kubernetes counts thousandths."""
+
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def image_pin(image: str) -> str:
+    """Say how an image reference is pinned: `digest`, `tag`, or `none` (no tag, or `latest`)."""
+    if "@sha256:" in image:
+        return "digest"
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "tag" if tag and tag != "latest" else "none"

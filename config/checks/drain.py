@@ -1,0 +1,163 @@
+"""Whether a replica or a gateway that stops has the time to lose no call."""
+
+import math
+from collections.abc import Iterator
+
+from config.checks.places import At, least, stacks
+from config.checks.problem import Finding, derived, number, refuse, warn
+from config.gateway import InternalLoadBalancer
+from config.settings import Settings
+
+BALANCER_LAG_SECONDS = 60
+"""Time in which a network load balancer stops sending new connections to a target that it is told
+to forget: an estimate, for AWS states no bound."""
+
+SPOT_NOTICE_SECONDS = 120
+"""From a spot node's notice to its end (AWS EC2 user guide, spot interruption notices)."""
+
+EKS_EVICTION_SECONDS = 900
+"""Time that an EKS node-group update gives pods to leave a node before it fails, or ends them when
+forced (AWS EKS user guide, managed node update behaviour)."""
+
+
+def _dns_keys(at: At) -> dict[str, object]:
+    gateway = at.stack.gateway
+    return {
+        at.key("gateway.dnsTtlSeconds"): gateway.dns_ttl_seconds,
+        at.key("gateway.dnsRefreshSeconds"): gateway.dns_refresh_seconds,
+        at.key("gateway.dnsJitterSeconds"): gateway.dns_jitter_seconds,
+    }
+
+
+def _grace_keys(at: At) -> dict[str, object]:
+    triton, traffic = at.stack.triton, at.stack.traffic
+    stop = at.key("triton.preStopSeconds")
+    grace = at.key("triton.terminationGraceSeconds")
+    return {
+        grace if triton.termination_grace_seconds else derived(grace): (
+            at.stack.triton_grace_seconds
+        ),
+        stop if triton.pre_stop_seconds else derived(stop): at.stack.triton_pre_stop_seconds,
+        at.key("traffic.maxStreamSeconds"): traffic.max_stream_seconds,
+        at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
+    }
+
+
+def _shorter_streams(settings: Settings, at: At, limit_seconds: int) -> dict[str, object]:
+    shortest = math.ceil(at.stack.traffic.deadline_seconds)
+    longest = math.floor(at.stack.traffic.max_stream_seconds)
+
+    def passes(after: Settings) -> bool:
+        stack = after.inference[at.index]
+        return max(stack.triton_grace_seconds, stack.gateway_grace_seconds) <= limit_seconds
+
+    return least(
+        settings,
+        at.key("traffic.maxStreamSeconds"),
+        range(longest, shortest - 1, -1),
+        passes,
+    )
+
+
+@refuse
+def pre_stop(settings: Settings) -> Iterator[Finding]:
+    """A stated preStop outlasts the gateways' knowledge of the replica."""
+    for at in stacks(settings):
+        stated, lag = at.stack.triton.pre_stop_seconds, at.stack.dns_lag_seconds
+        if stated is not None and at.stack.triton_pre_stop_seconds < lag:
+            key = at.key("triton.preStopSeconds")
+            yield Finding(
+                keys={key: stated, **_dns_keys(at)},
+                reason=(
+                    f"gateways send calls to a stopping replica for up to {number(lag)} s (DNS TTL "
+                    f"+ refresh + jitter), and Triton gets SIGTERM after {number(stated)} s: calls "
+                    "in between fail"
+                ),
+                change={key: None},
+            )
+
+
+@refuse
+def grace(settings: Settings) -> Iterator[Finding]:
+    """A stated grace period covers preStop and the longest call or stream."""
+    for at in stacks(settings):
+        stack = at.stack
+        needed = stack.triton_pre_stop_seconds + stack.triton_exit_seconds
+        stated = stack.triton.termination_grace_seconds
+        if stated is not None and stack.triton_grace_seconds < needed:
+            yield Finding(
+                keys=_grace_keys(at),
+                reason=(
+                    f"a stopping replica needs {stack.triton_pre_stop_seconds} s of preStop and "
+                    f"{stack.triton_exit_seconds} s for the longest call or stream and its margin "
+                    f"= {needed} s, and is killed after {number(stated)} s"
+                ),
+                change={at.key("triton.terminationGraceSeconds"): None},
+            )
+
+
+@refuse
+def spot(settings: Settings) -> Iterator[Finding]:
+    """On spot nodes a replica has stopped before the node is taken away."""
+    if settings.gpu_nodes.capacity_type != "SPOT":
+        return
+    for at in stacks(settings):
+        taken = at.stack.triton_grace_seconds
+        if not at.stack.triton.gpus or taken <= SPOT_NOTICE_SECONDS:
+            continue
+        yield Finding(
+            keys={"gpuNodes.capacityType": "SPOT", **_grace_keys(at), **_dns_keys(at)},
+            reason=(
+                f"a spot node is gone {SPOT_NOTICE_SECONDS} s after its notice, and a replica may "
+                f"take {taken} s to stop: the streams that still run are cut"
+            ),
+            change=_shorter_streams(settings, at, SPOT_NOTICE_SECONDS)
+            or {"gpuNodes.capacityType": "ON_DEMAND"},
+        )
+
+
+@refuse
+def eks_update(settings: Settings) -> Iterator[Finding]:
+    """An EKS node-group update waits long enough for replicas and gateways to stop."""
+    if settings.gpu_nodes.provision != "eks":
+        return
+    for at in stacks(settings):
+        triton, gateway = at.stack.triton_grace_seconds, at.stack.gateway_grace_seconds
+        if max(triton, gateway) <= EKS_EVICTION_SECONDS:
+            continue
+        change = _shorter_streams(settings, at, EKS_EVICTION_SECONDS)
+        yield Finding(
+            keys={
+                "gpuNodes.provision": "eks",
+                **_grace_keys(at),
+                at.key("gateway.endpointLagSeconds"): at.stack.gateway.endpoint_lag_seconds,
+                derived(at.key("gateway.terminationGraceSeconds")): gateway,
+            },
+            reason=(
+                f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates; a "
+                f"replica may take {triton} s and a gateway {gateway} s"
+            ),
+            change=change,
+            fix="" if change else "shorten what makes the grace periods that long",
+        )
+
+
+@warn
+def balancer_lag(settings: Settings) -> Iterator[Finding]:
+    """A gateway behind a load balancer stays until the balancer has forgotten it."""
+    for at in stacks(settings):
+        lag = at.stack.gateway.endpoint_lag_seconds
+        exposure = at.stack.gateway.exposure
+        if isinstance(exposure, InternalLoadBalancer) and lag < BALANCER_LAG_SECONDS:
+            yield Finding(
+                keys={
+                    at.key("gateway.exposure.kind"): exposure.kind,
+                    at.key("gateway.endpointLagSeconds"): lag,
+                },
+                reason=(
+                    f"a load balancer forgets a target in about {BALANCER_LAG_SECONDS} s, and a "
+                    f"gateway that stops drains after {number(lag)} s: a client that it sends away "
+                    "may be led back to it"
+                ),
+                change={at.key("gateway.endpointLagSeconds"): BALANCER_LAG_SECONDS},
+            )

@@ -1,0 +1,28 @@
+"""How the in-flight limit is spoken of, in the checks of reach and of survival."""
+
+from config.checks.places import At
+from config.checks.problem import derived
+from config.gateway import StaticLimit
+from config.growth import static_bounds
+
+
+def limit_keys(at: At) -> dict[str, object]:
+    """Key and value of the limit itself."""
+    limit = at.stack.gateway.in_flight
+    if isinstance(limit, StaticLimit):
+        return {at.key("gateway.inFlight.maxRequests"): limit.max_requests}
+    streams = at.key("gateway.inFlight.streamsPerPod")
+    if limit.streams_per_pod is None:
+        streams = derived(streams)
+    return {streams: at.stack.streams_per_pod}
+
+
+def both_bounds(at: At) -> str:
+    """Say which static limits would reach max, and which would survive at min."""
+    scaler, gateways = at.stack.autoscaler, at.stack.gateway.replicas
+    least_number, most = static_bounds(at.stack)
+    per = f" on each of {gateways} gateways" if gateways > 1 else ""
+    return (
+        f" A static limit would have to be at least {least_number} to reach "
+        f"{scaler.max_replicas} and at most {most}{per} to survive at {scaler.min_replicas}."
+    )

@@ -1,0 +1,68 @@
+"""Whether the models are there and can be read."""
+
+from collections.abc import Iterator
+
+from config.checks.places import stacks
+from config.checks.problem import Finding, refuse
+from config.model_files import ModelFilesError, read_model_files
+from config.platform import KubeconfigPlatform, LocalPlatform
+from config.settings import Settings
+from config.triton import ConfigMapRepository, S3Repository
+
+
+@refuse
+def model_folder(settings: Settings) -> Iterator[Finding]:
+    """A ConfigMap repository is a folder of this project, readable and small enough."""
+    for at in stacks(settings):
+        repository = at.stack.triton.model_repository
+        if not isinstance(repository, ConfigMapRepository):
+            continue
+        try:
+            read_model_files(at.stack, repository.folder)
+        except ModelFilesError as error:
+            yield Finding(
+                keys={at.key("triton.modelRepository.folder"): repository.folder},
+                reason=str(error),
+                fix="name a folder that holds one folder a model, or another kind of repository",
+            )
+
+
+@refuse
+def model_identity(settings: Settings) -> Iterator[Finding]:
+    """Whoever reads models from S3 can be given an identity in the cluster."""
+    platform = settings.platform
+    for at in stacks(settings):
+        repository = at.stack.triton.model_repository
+        if not isinstance(repository, S3Repository):
+            continue
+        identity = at.key("triton.modelRepository.identity")
+        keys: dict[str, object] = {identity: repository.identity}
+        if isinstance(platform, LocalPlatform):
+            yield Finding(
+                keys={
+                    at.key("triton.modelRepository.kind"): repository.kind,
+                    **keys,
+                    "platform.kind": platform.kind,
+                },
+                reason="AWS knows nothing of the embedded cluster: its pods get no identity",
+                fix="name a cluster on EKS, or models in a ConfigMap or on a volume",
+                change={at.key("triton.modelRepository"): {"kind": "configMap"}},
+            )
+        if not isinstance(platform, KubeconfigPlatform):
+            continue
+        oidc = {
+            "platform.oidcProviderArn": platform.oidc_provider_arn,
+            "platform.oidcProviderUrl": platform.oidc_provider_url,
+        }
+        if repository.identity == "podIdentity" and not platform.cluster_name:
+            yield Finding(
+                keys={**keys, "platform.clusterName": platform.cluster_name},
+                reason="a pod identity is an association in a cluster that AWS knows by name",
+                fix="state platform.clusterName",
+            )
+        elif repository.identity == "irsa" and not repository.role_arn and not all(oidc.values()):
+            yield Finding(
+                keys={**keys, at.key("triton.modelRepository.roleArn"): None, **oidc},
+                reason="the role that is made for the pods trusts the cluster's OIDC provider",
+                fix="state both, or the ARN of a role that trusts it",
+            )

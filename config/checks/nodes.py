@@ -1,0 +1,199 @@
+"""Whether the GPU nodes hold the fleets, and what it costs to start them cold."""
+
+from collections.abc import Iterator
+
+from config.checks.places import At, stacks
+from config.checks.problem import Finding, derived, number, refuse, warn
+from config.instances import INSTANCE_TYPES
+from config.packing import nodes_needed, replicas_per_node, stranded_nodes
+from config.settings import Settings
+
+_MIB_PER_GIB = 1024
+
+
+def _known(settings: Settings) -> bool:
+    return not settings.gpu_nodes.unknown_instance_types
+
+
+def _on_gpu_nodes(settings: Settings) -> list[At]:
+    return [at for at in stacks(settings) if at.stack.triton.gpus]
+
+
+def _fits(settings: Settings, at: At) -> bool:
+    return replicas_per_node(settings, at.stack).replicas > 0
+
+
+def _node_keys(settings: Settings) -> dict[str, object]:
+    nodes = settings.gpu_nodes
+    if nodes.capacity:
+        return {"gpuNodes.capacity": nodes.capacity.model_dump(by_alias=True)}
+    return {"gpuNodes.instanceTypes": list(nodes.instance_types)}
+
+
+def _replica_keys(at: At) -> dict[str, object]:
+    triton = at.stack.triton
+    return {
+        at.key("triton.gpus"): triton.gpus,
+        at.key("triton.cpu"): triton.cpu,
+        at.key("triton.memoryMib"): triton.memory_mib,
+    }
+
+
+@refuse
+def instance_types(settings: Settings) -> Iterator[Finding]:
+    """The capacity of every instance type is known."""
+    unknown = settings.gpu_nodes.unknown_instance_types
+    if unknown:
+        yield Finding(
+            keys={"gpuNodes.instanceTypes": list(settings.gpu_nodes.instance_types)},
+            reason=(
+                f"the capacity of {', '.join(unknown)} is not known (known: "
+                f"{', '.join(sorted(INSTANCE_TYPES))}), so nothing can be said of what fits"
+            ),
+            fix="state gpuNodes.capacity (gpus, cpu, memoryGib) of the smallest type",
+        )
+
+
+@refuse
+def node_bounds(settings: Settings) -> Iterator[Finding]:
+    """Fewest nodes are not more than most nodes."""
+    nodes = settings.gpu_nodes
+    if nodes.min_size > nodes.max_size:
+        yield Finding(
+            keys={"gpuNodes.minSize": nodes.min_size, "gpuNodes.maxSize": nodes.max_size},
+            reason="the fewest nodes are more than the most",
+            change={"gpuNodes.maxSize": nodes.min_size},
+        )
+
+
+@refuse
+def replica_bounds(settings: Settings) -> Iterator[Finding]:
+    """Fewest replicas are not more than most replicas."""
+    for at in stacks(settings):
+        scaler = at.stack.autoscaler
+        low, high = at.key("autoscaler.minReplicas"), at.key("autoscaler.maxReplicas")
+        if scaler.min_replicas > scaler.max_replicas:
+            yield Finding(
+                keys={low: scaler.min_replicas, high: scaler.max_replicas},
+                reason="the fewest replicas are more than the most",
+                change={low: scaler.max_replicas},
+            )
+
+
+@refuse
+def node_fit(settings: Settings) -> Iterator[Finding]:
+    """One replica fits on the smallest node."""
+    for at in _on_gpu_nodes(settings) if _known(settings) else ():
+        fit = replicas_per_node(settings, at.stack)
+        if fit.replicas:
+            continue
+        free = settings.gpu_nodes.allocatable
+        short = [
+            f"{name} ({needed} of {number(there)})"
+            for name, count, needed, there in (
+                ("GPUs", fit.gpus, at.stack.triton.gpus, settings.gpus_per_node),
+                ("CPU", fit.cpu, number(at.stack.triton.cpu), free.cpu),
+                (
+                    "memory MiB",
+                    fit.memory,
+                    at.stack.triton.memory_mib,
+                    free.memory_gib * _MIB_PER_GIB,
+                ),
+            )
+            if not count
+        ]
+        yield Finding(
+            keys={**_node_keys(settings), **_replica_keys(at)},
+            reason=f"a replica does not fit on the smallest node: {', '.join(short)}",
+            fix="larger instance types, or a smaller replica",
+        )
+
+
+@refuse
+def nodes(settings: Settings) -> Iterator[Finding]:
+    """The most nodes hold every stack's largest fleet and one roll-out's surge.
+
+    Replicas of one shape share nodes; replicas of another shape are counted on nodes of their own.
+    """
+    fleets = _on_gpu_nodes(settings) if _known(settings) else []
+    if not fleets or not all(_fits(settings, at) for at in fleets):
+        return
+    needed = nodes_needed(settings, lambda stack: stack.surge_replicas)
+    most = settings.gpu_nodes.max_size
+    if needed <= most:
+        return
+    keys: dict[str, object] = {"gpuNodes.maxSize": most, **_node_keys(settings)}
+    parts: list[str] = []
+    for at in fleets:
+        fit = replicas_per_node(settings, at.stack)
+        keys |= {
+            at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
+            at.key("triton.maxSurge"): at.stack.triton.max_surge,
+            **_replica_keys(at),
+            derived(at.key("replicasPerNode")): fit.replicas,
+        }
+        parts.append(
+            f"{at.stack.surge_replicas} of {at.stack.deployment_name} ({fit.replicas} a node: "
+            f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory)"
+        )
+    yield Finding(
+        keys=keys,
+        reason=(
+            f"the largest fleets with their surge, {'; '.join(parts)}, need {needed} nodes and "
+            f"{most} are allowed: the last replicas stay Pending for ever"
+        ),
+        change={"gpuNodes.maxSize": needed},
+    )
+
+
+@warn
+def stranded_gpus(settings: Settings) -> Iterator[Finding]:
+    """Replicas of several shapes on the same nodes cannot strand what the largest needs."""
+    fleets = _on_gpu_nodes(settings) if _known(settings) else []
+    if not fleets or not all(_fits(settings, at) for at in fleets):
+        return
+    most = settings.gpu_nodes.max_size
+    if nodes_needed(settings, lambda stack: stack.surge_replicas) > most:
+        return
+    stranded = max(fleets, key=lambda at: stranded_nodes(settings, at.stack))
+    count = stranded_nodes(settings, stranded.stack)
+    if count >= most:
+        yield Finding(
+            keys={
+                "gpuNodes.maxSize": most,
+                **{at.key("triton.gpus"): at.stack.triton.gpus for at in fleets},
+            },
+            reason=(
+                f"the scheduler spreads replicas: those of other stacks can leave fewer than "
+                f"{stranded.stack.triton.gpus} GPUs free on each of {count} nodes, so that a "
+                f"replica of {stranded.stack.deployment_name} finds no node although enough "
+                "GPUs are free in all"
+            ),
+            change={"gpuNodes.maxSize": count + 1},
+        )
+
+
+@warn
+def cold_start(settings: Settings) -> Iterator[Finding]:
+    """The fewest nodes hold the fewest replicas, or they start cold."""
+    fleets = _on_gpu_nodes(settings) if _known(settings) else []
+    if not fleets or not all(_fits(settings, at) for at in fleets):
+        return
+    gpu_nodes = settings.gpu_nodes
+    needed = nodes_needed(settings, lambda stack: stack.autoscaler.min_replicas)
+    if needed <= gpu_nodes.min_size or needed > gpu_nodes.max_size:
+        return
+    load = max(at.stack.triton.load_seconds for at in fleets)
+    yield Finding(
+        keys={
+            "gpuNodes.minSize": gpu_nodes.min_size,
+            **{at.key("autoscaler.minReplicas"): at.stack.autoscaler.min_replicas for at in fleets},
+            "gpuNodes.nodeStartSeconds": gpu_nodes.node_start_seconds,
+        },
+        reason=(
+            f"min replicas need {needed} node(s) and {gpu_nodes.min_size} are kept: the rest "
+            f"start cold, after {number(gpu_nodes.node_start_seconds)} s for the node and "
+            f"{number(load)} s for the models = {number(gpu_nodes.node_start_seconds + load)} s"
+        ),
+        change={"gpuNodes.minSize": needed},
+    )

@@ -1,0 +1,63 @@
+"""The inference stacks with their paths, and the search for a change that passes."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from config.changes import changed
+from config.inference import InferenceStack
+from config.settings import Settings
+
+
+@dataclass(frozen=True)
+class At:
+    """One inference stack and where it stands in the parameters."""
+
+    index: int
+    """Its index in `inference`."""
+
+    stack: InferenceStack
+    """The stack."""
+
+    def key(self, path: str) -> str:
+        """YAML path of one of the stack's parameters."""
+        return f"inference[{self.index}].{path}"
+
+
+def stacks(settings: Settings) -> Iterator[At]:
+    """Walk the inference stacks."""
+    for index, stack in enumerate(settings.inference):
+        yield At(index, stack)
+
+
+def first_passing(
+    settings: Settings,
+    candidates: Iterable[Mapping[str, object]],
+    passes: Callable[[Settings], bool],
+) -> Mapping[str, object]:
+    """Return the first change with which the settings pass; empty where there is none."""
+    for change in candidates:
+        try:
+            after = changed(settings, change)
+        except ValidationError:
+            continue
+        if passes(after):
+            return change
+    return {}
+
+
+def least(
+    settings: Settings, key: str, numbers: range, passes: Callable[[Settings], bool]
+) -> dict[str, object]:
+    """Return the change of a key to the first of `numbers` that passes.
+
+    Args:
+        settings: The settings to change.
+        key: Path of a number that passes from some value on, in the order of `numbers`.
+        numbers: Values to choose from; a falling range finds the largest one.
+        passes: Whether changed settings pass.
+    """
+    found = bisect_left(numbers, True, key=lambda value: passes(changed(settings, {key: value})))
+    return {key: numbers[found]} if found < len(numbers) else {}

@@ -1,0 +1,137 @@
+"""Whether the cluster has what the parameters ask of it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from config.checks.places import stacks
+from config.checks.problem import Finding, number, refuse
+from config.gateway import InternalLoadBalancer
+from config.packing import Pods, cpu_nodes_needed
+from config.platform import KubeconfigPlatform, LocalPlatform
+from config.prometheus import ManagedPrometheus
+from config.settings import Settings
+
+_MIB_PER_GIB = 1024
+
+
+@refuse
+def eks_platform(settings: Settings) -> Iterator[Finding]:
+    """A node group needs an EKS cluster and its subnets."""
+    platform = settings.platform
+    if settings.gpu_nodes.provision != "eks":
+        return
+    keys: dict[str, object] = {"gpuNodes.provision": "eks", "platform.kind": platform.kind}
+    if isinstance(platform, LocalPlatform):
+        yield Finding(
+            keys=keys,
+            reason="the embedded cluster is not on EKS: no node group can join it",
+            change={"gpuNodes.provision": "none"},
+        )
+    elif isinstance(platform, KubeconfigPlatform) and not (
+        platform.cluster_name and platform.subnet_ids
+    ):
+        yield Finding(
+            keys={
+                **keys,
+                "platform.clusterName": platform.cluster_name,
+                "platform.subnetIds": list(platform.subnet_ids),
+            },
+            reason="a node group joins a cluster by name, in subnets, and a kubeconfig names none",
+            fix="state both, or take them from the platform team's stack (kind: stackReference)",
+        )
+
+
+@refuse
+def local_tier(settings: Settings) -> Iterator[Finding]:
+    """The embedded cluster is not production."""
+    if settings.tier == "prod" and isinstance(settings.platform, LocalPlatform):
+        yield Finding(
+            keys={"tier": "prod", "platform.kind": "local"},
+            reason="the embedded cluster is for development: it ends with the machine",
+            fix="name the cluster (platform.kind: kubeconfig or stackReference)",
+            change={"tier": "dev"},
+        )
+
+
+@refuse
+def load_balancer(settings: Settings) -> Iterator[Finding]:
+    """Somebody makes the load balancer."""
+    for at in stacks(settings):
+        exposure = at.stack.gateway.exposure
+        local = isinstance(settings.platform, LocalPlatform)
+        if local and isinstance(exposure, InternalLoadBalancer):
+            yield Finding(
+                keys={at.key("gateway.exposure.kind"): exposure.kind, "platform.kind": "local"},
+                reason="the embedded cluster makes no load balancers: `up` would wait for one",
+                change={at.key("gateway.exposure"): {"kind": "cluster"}},
+            )
+
+
+class _Workload(NamedTuple):
+    name: str
+    key: str
+    pods: Pods
+
+    @property
+    def keys(self) -> dict[str, object]:
+        return {f"{self.key}.cpu": self.pods.cpu, f"{self.key}.memoryMib": self.pods.memory_mib}
+
+
+def _on_cpu_nodes(settings: Settings) -> Iterator[_Workload]:
+    for at in stacks(settings):
+        gateway, triton = at.stack.gateway, at.stack.triton
+        pods = Pods(gateway.replicas + 1, gateway.cpu, gateway.memory_mib)
+        yield _Workload("a gateway", at.key("gateway"), pods)
+        if not triton.gpus:
+            pods = Pods(at.stack.surge_replicas, triton.cpu, triton.memory_mib)
+            yield _Workload("a replica without GPUs", at.key("triton"), pods)
+    prometheus = settings.prometheus
+    if isinstance(prometheus, ManagedPrometheus):
+        pods = Pods(1, prometheus.cpu, prometheus.memory_mib)
+        yield _Workload("Prometheus", "prometheus", pods)
+
+
+@refuse
+def local_nodes(settings: Settings) -> Iterator[Finding]:
+    """The embedded cluster's CPU nodes hold what runs on them."""
+    platform = settings.platform
+    if not isinstance(platform, LocalPlatform):
+        return
+    node = platform.cpu_node_cpu, platform.cpu_node_memory_gib * _MIB_PER_GIB
+    size: dict[str, object] = {
+        "platform.cpuNodeCpu": platform.cpu_node_cpu,
+        "platform.cpuNodeMemoryGib": platform.cpu_node_memory_gib,
+    }
+    workloads = list(_on_cpu_nodes(settings))
+    large = [workload for workload in workloads if not workload.pods.per_node(*node)]
+    for workload in large:
+        pods = workload.pods
+        yield Finding(
+            keys={**workload.keys, **size},
+            reason=(
+                f"{workload.name} does not fit on a CPU node: it asks for "
+                f"{_room(pods.cpu, pods.memory_mib)} of {_room(*node)}"
+            ),
+            fix="larger CPU nodes, or a smaller request",
+        )
+    if large:
+        return
+    needed = cpu_nodes_needed((workload.pods for workload in workloads), *node)
+    if needed > platform.cpu_nodes:
+        cpu = sum(pods.replicas * pods.cpu for _, _, pods in workloads)
+        memory_mib = sum(pods.replicas * pods.memory_mib for _, _, pods in workloads)
+        asked: dict[str, object] = {}
+        for workload in workloads:
+            asked |= workload.keys
+        yield Finding(
+            keys={"platform.cpuNodes": platform.cpu_nodes, **size, **asked},
+            reason=(
+                f"gateways (and one more each, in a roll-out), Prometheus and replicas without "
+                f"GPUs need {_room(cpu, memory_mib)}, no pod on two nodes: {needed} CPU nodes"
+            ),
+            change={"platform.cpuNodes": needed},
+        )
+
+
+def _room(cpu: float, memory_mib: float) -> str:
+    return f"{number(cpu)} vCPUs and {number(memory_mib / _MIB_PER_GIB)} GiB"

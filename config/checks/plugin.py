@@ -1,0 +1,47 @@
+"""Whether one device plugin advertises the GPUs, and slices them as the replicas need."""
+
+from collections.abc import Iterator
+
+from config.checks.places import stacks
+from config.checks.problem import Finding, refuse
+from config.settings import Settings
+
+
+@refuse
+def device_plugin(settings: Settings) -> Iterator[Finding]:
+    """Bottlerocket's NVIDIA AMI brings the device plugin."""
+    if settings.gpu_nodes.brings_device_plugin and settings.device_plugin.enabled:
+        yield Finding(
+            keys={
+                "gpuNodes.amiType": settings.gpu_nodes.ami_type,
+                "devicePlugin.enabled": True,
+            },
+            reason="the AMI runs the device plugin itself; two would register the same GPUs",
+            change={"devicePlugin.enabled": None},
+        )
+
+
+@refuse
+def time_slices(settings: Settings) -> Iterator[Finding]:
+    """Time slices are of one GPU, and come from the device plugin that this stack runs."""
+    slices = settings.device_plugin.time_slices
+    if slices == 1:
+        return
+    sliced = {"devicePlugin.timeSlices": slices}
+    for at in stacks(settings):
+        gpus = at.stack.triton.gpus
+        if gpus > 1:
+            yield Finding(
+                keys={**sliced, at.key("triton.gpus"): gpus},
+                reason=(
+                    f"{gpus} slices may be slices of one GPU: a replica that needs {gpus} GPUs "
+                    "does not get them"
+                ),
+                change={"devicePlugin.timeSlices": 1},
+            )
+    if not settings.device_plugin_enabled:
+        yield Finding(
+            keys={**sliced, "devicePlugin.enabled": settings.device_plugin.enabled},
+            reason="this stack runs no device plugin, so nobody slices the GPUs",
+            change={"devicePlugin.timeSlices": 1},
+        )

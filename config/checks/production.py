@@ -1,0 +1,71 @@
+"""What tier prod asks for beyond the others."""
+
+from collections.abc import Iterator
+
+from config.base import image_pin
+from config.checks.places import stacks
+from config.checks.problem import Finding, refuse, warn
+from config.prometheus import ManagedPrometheus
+from config.settings import Settings
+from config.triton import S3Repository
+
+_MIN_GATEWAYS = 2
+
+
+def images(settings: Settings) -> dict[str, str]:
+    """Every image that the stack runs, by its key."""
+    found: dict[str, str] = {}
+    if settings.device_plugin_enabled:
+        found["devicePlugin.image"] = settings.device_plugin.image
+    if isinstance(settings.prometheus, ManagedPrometheus):
+        found["prometheus.image"] = settings.prometheus.image
+    for at in stacks(settings):
+        found[at.key("triton.image")] = at.stack.triton.image
+        found[at.key("gateway.image")] = at.stack.gateway.image
+        repository = at.stack.triton.model_repository
+        if isinstance(repository, S3Repository):
+            found[at.key("triton.modelRepository.syncImage")] = repository.sync_image
+    return found
+
+
+def _of_pin(settings: Settings, pin: str) -> dict[str, object]:
+    if settings.tier != "prod":
+        return {}
+    return {key: image for key, image in images(settings).items() if image_pin(image) == pin}
+
+
+@refuse
+def image_tags(settings: Settings) -> Iterator[Finding]:
+    """In prod every image has a tag that is a version."""
+    unpinned = _of_pin(settings, "none")
+    if unpinned:
+        yield Finding(
+            keys={"tier": "prod", **unpinned},
+            reason="an image without a tag, or `latest`, is another one at the next restart",
+            fix="name a version, better with its digest: repository:tag@sha256:...",
+        )
+
+
+@warn
+def image_digests(settings: Settings) -> Iterator[Finding]:
+    """In prod every image has a digest."""
+    tagged = _of_pin(settings, "tag")
+    if tagged:
+        yield Finding(
+            keys={"tier": "prod", **tagged},
+            reason="a tag can be moved to another image",
+            fix="add the digest: repository:tag@sha256:...",
+        )
+
+
+@refuse
+def gateways(settings: Settings) -> Iterator[Finding]:
+    """In prod one gateway may go without the service."""
+    for at in stacks(settings):
+        count = at.stack.gateway.replicas
+        if settings.tier == "prod" and count < _MIN_GATEWAYS:
+            yield Finding(
+                keys={"tier": "prod", at.key("gateway.replicas"): count},
+                reason="with one gateway every node update and every crash is an outage",
+                change={at.key("gateway.replicas"): _MIN_GATEWAYS},
+            )

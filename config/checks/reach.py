@@ -1,0 +1,194 @@
+"""Whether the signal can carry the fleet from min to max.
+
+Every size of the fleet counts: a limit that follows the fleet shows so much per pod at most, and
+one whose total at 20 would do may hold the fleet at 2.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+from config.autoscaler import HPA_SYNC_SECONDS, HPA_TOLERANCE
+from config.changes import changed
+from config.checks.limits import both_bounds, limit_keys
+from config.checks.places import At, first_passing, stacks
+from config.checks.problem import Finding, derived, number, refuse, warn
+from config.gateway import StaticLimit
+from config.growth import drowns_at, growth, reaches, static_bounds, stuck_at, unseen_at
+from config.hpa import grows, growth_needs, shown_in_flight
+from config.inference import InferenceStack
+from config.settings import Settings
+
+_SLACK = 1 + 1e-9
+
+
+def _signal_keys(at: At) -> dict[str, object]:
+    streams = at.key("gateway.maxConcurrentStreams")
+    if at.stack.gateway.max_concurrent_streams is None:
+        streams = derived(streams)
+    return {
+        at.key("autoscaler.signal"): at.stack.autoscaler.signal,
+        **limit_keys(at),
+        at.key("autoscaler.threshold"): at.stack.autoscaler.threshold,
+        at.key("traffic.clientConnections"): at.stack.traffic.client_connections,
+        at.key("gateway.replicas"): at.stack.gateway.replicas,
+        streams: at.stack.max_concurrent_streams,
+    }
+
+
+def _reach_fix(
+    settings: Settings, at: At, passes: Callable[[InferenceStack], bool]
+) -> Mapping[str, object]:
+    limit = at.stack.gateway.in_flight
+    candidates: list[Mapping[str, object]] = [{at.key("gateway.maxConcurrentStreams"): None}]
+    if isinstance(limit, StaticLimit):
+        candidates.append({at.key("gateway.inFlight.maxRequests"): static_bounds(at.stack)[0]})
+        candidates.append({at.key("gateway.inFlight"): {"kind": "fleet"}})
+    else:
+        reached = min(at.stack.traffic.client_connections, at.stack.gateway.replicas)
+        streams = math.floor(growth_needs(at.stack.autoscaler, 1) * _SLACK / reached) + 1
+        candidates.append({at.key("gateway.inFlight.streamsPerPod"): streams})
+    candidates.append({at.key("autoscaler.signal"): "demand"})
+    candidates.append({at.key("autoscaler.threshold"): _highest_threshold(at.stack)})
+
+    def survives(after: Settings) -> bool:
+        stack = after.inference[at.index]
+        return passes(stack) and drowns_at(stack) is None
+
+    return first_passing(settings, candidates, survives)
+
+
+def _highest_threshold(stack: InferenceStack) -> float:
+    scaler = stack.autoscaler
+    per_replica = min(
+        shown_in_flight(stack, replicas) / replicas
+        for replicas in range(scaler.min_replicas, scaler.max_replicas)
+    )
+    highest = per_replica / (1 + HPA_TOLERANCE)
+    # Strictly below: at the bound itself the HPA does not move.
+    whole = math.ceil(highest) - 1
+    return whole if whole >= 1 else math.floor(highest * 99) / 100
+
+
+def _connections(stack: InferenceStack) -> str:
+    count = stack.traffic.client_connections
+    return "one client connection can" if count == 1 else f"{count} client connections can"
+
+
+def _way(path: tuple[int, ...]) -> str:
+    sizes = [size for n, size in enumerate(path) if n == 0 or size != path[n - 1]]
+    syncs = len(path) - 1
+    plural = "" if syncs == 1 else "s"
+    return f"{' -> '.join(map(str, sizes))} in {syncs} HPA sync{plural} of {HPA_SYNC_SECONDS:.0f} s"
+
+
+@refuse
+def reach(settings: Settings) -> Iterator[Finding]:
+    """Signal `inFlight`: at every size below max, enough can be in flight to ask for more."""
+    for at in stacks(settings):
+        stack, scaler = at.stack, at.stack.autoscaler
+        stuck = stuck_at(stack) if scaler.signal == "inFlight" else None
+        if stuck is None:
+            continue
+        path = growth(stack)
+        if path[-1] < scaler.max_replicas:
+            course = f"From {path[0]} it stays there: "
+            if len(path) > 1:
+                course = f"From {path[0]} it goes {_way(path)} and stays: "
+            course += f"{scaler.max_replicas} is never asked for."
+        else:
+            course = (
+                f"From {path[0]} it may jump over that ({_way(path)}), "
+                f"but a fleet that is {stuck} for any other reason stays {stuck}."
+            )
+        if isinstance(stack.gateway.in_flight, StaticLimit):
+            course += both_bounds(at)
+        change = _reach_fix(settings, at, reaches)
+        if change:
+            fixed = changed(settings, change).inference[at.index]
+            course += f" With the fix it goes {_way(growth(fixed))}."
+        yield Finding(
+            keys=_signal_keys(at),
+            reason=(
+                f"with {stuck} replicas ready, {_connections(stack)} "
+                f"show at most {shown_in_flight(stack, stuck)} calls in flight, and "
+                f"the HPA grows a fleet of {stuck} only above {number(scaler.threshold)} x {stuck} "
+                f"x {1 + HPA_TOLERANCE:g} = {number(growth_needs(scaler, stuck))}. {course}"
+            ),
+            change=change,
+            fix="" if change else "raise the limit and the deadline, or lower the threshold",
+        )
+
+
+@warn
+def reach_placement(settings: Settings) -> Iterator[Finding]:
+    """Signal `inFlight`: the same if all client connections land on one gateway."""
+    for at in stacks(settings):
+        stack, scaler = at.stack, at.stack.autoscaler
+        if scaler.signal != "inFlight" or stuck_at(stack) is not None:
+            continue
+        stuck = stuck_at(stack, gateways=1)
+        if stuck is None:
+            continue
+        yield Finding(
+            keys=_signal_keys(at),
+            reason=(
+                f"{stack.traffic.client_connections} connections reach max only while they are "
+                f"spread over the gateways: if all land on one, {stuck} replicas show at most "
+                f"{shown_in_flight(stack, stuck, gateways=1)} calls in flight and the fleet stays "
+                f"{stuck} (growth needs more than {number(growth_needs(scaler, stuck))})"
+            ),
+            change={at.key("autoscaler.signal"): "demand"},
+        )
+
+
+@refuse
+def client_streams(settings: Settings) -> Iterator[Finding]:
+    """Signal `demand`: what is not in flight must reach the gateway, which refuses and counts it.
+
+    Calls beyond a connection's streams wait inside the client, where nobody sees them.
+    """
+    for at in stacks(settings):
+        stack, scaler = at.stack, at.stack.autoscaler
+        stuck = unseen_at(stack) if scaler.signal == "demand" else None
+        if stuck is None:
+            continue
+        admitted = stack.admitted(stuck) // stack.gateway.replicas
+        yield Finding(
+            keys=_signal_keys(at),
+            reason=(
+                f"with {stuck} replicas ready a gateway admits {admitted} calls, which is as much "
+                f"as its connections can carry: it never refuses, the other calls wait unseen "
+                f"in the client, and the {shown_in_flight(stack, stuck)} in flight do not exceed "
+                f"the {number(growth_needs(scaler, stuck))} above which the fleet grows"
+            ),
+            change={at.key("gateway.maxConcurrentStreams"): None},
+        )
+
+
+@warn
+def reach_refusals(settings: Settings) -> Iterator[Finding]:
+    """Signal `demand`: where calls in flight fall short, only refusals make the fleet grow."""
+    for at in stacks(settings):
+        stack, scaler = at.stack, at.stack.autoscaler
+        if scaler.signal != "demand" or unseen_at(stack) is not None:
+            continue
+        rates = {
+            replicas: (growth_needs(scaler, replicas) - shown) / stack.traffic.service_time_seconds
+            for replicas in range(scaler.min_replicas, scaler.max_replicas)
+            if not grows(scaler, replicas, shown := shown_in_flight(stack, replicas))
+        }
+        if not rates:
+            continue
+        worst = max(rates, key=lambda replicas: rates[replicas])
+        change = _reach_fix(settings, at, lambda stack: stuck_at(stack) is None)
+        yield Finding(
+            keys=_signal_keys(at),
+            reason=(
+                f"with {worst} replicas ready at most {shown_in_flight(stack, worst)} calls are in "
+                f"flight through the client connections, and growth needs more than "
+                f"{number(growth_needs(scaler, worst))}: the fleet grows only while more than "
+                f"{number(rates[worst])} calls/s are refused"
+            ),
+            change=change,
+            fix="" if change else "raise the limit and the deadline, or lower the threshold",
+        )

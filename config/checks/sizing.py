@@ -1,0 +1,92 @@
+"""Whether gateway and Triton have room for what is admitted."""
+
+import math
+from collections.abc import Iterator
+
+from config.checks.places import stacks
+from config.checks.problem import Finding, derived, number, refuse, warn
+from config.gateway import HEAP_SHARE
+from config.inference import InferenceStack
+from config.settings import Settings
+
+BASE_MIB = 64
+"""An Envoy without streams; measured at 27 MiB after a burst of 50,000 calls, and room to spare."""
+
+_KIB_PER_MIB = 1024
+
+
+def buffered_streams(stack: InferenceStack) -> int:
+    """Streams of one gateway that can hold buffers: as many as are admitted, and as can arrive.
+
+    What is refused is answered from its headers alone and buffers nothing.
+    """
+    arriving = stack.traffic.client_connections * stack.max_concurrent_streams
+    return min(arriving, stack.admitted(stack.surge_replicas) // stack.gateway.replicas)
+
+
+def buffer_mib(stack: InferenceStack) -> float:
+    """Memory that one gateway's buffers may take: a window per stream in each direction, MiB."""
+    return 2 * buffered_streams(stack) * stack.gateway.stream_window_kib / _KIB_PER_MIB
+
+
+@refuse
+def gateway_memory(settings: Settings) -> Iterator[Finding]:
+    """A gateway's heap holds all the windows that can be full at once."""
+    for at in stacks(settings):
+        gateway = at.stack.gateway
+        needed = math.ceil((BASE_MIB + buffer_mib(at.stack)) / HEAP_SHARE)
+        key = at.key("gateway.memoryMib")
+        if needed > gateway.memory_mib:
+            yield Finding(
+                keys={
+                    key: gateway.memory_mib,
+                    at.key("gateway.streamWindowKib"): gateway.stream_window_kib,
+                    derived(at.key("gateway.admittedStreams")): buffered_streams(at.stack),
+                },
+                reason=(
+                    f"{buffered_streams(at.stack)} streams x {gateway.stream_window_kib} KiB in "
+                    f"each direction are {number(buffer_mib(at.stack))} MiB, with {BASE_MIB} MiB "
+                    f"for Envoy itself more than its heap, {HEAP_SHARE:.0%} of "
+                    f"{gateway.memory_mib} MiB: it would shed load, or be killed"
+                ),
+                change={key: needed},
+            )
+
+
+@warn
+def triton_queue(settings: Settings) -> Iterator[Finding]:
+    """Triton queues what the gateways admit per replica."""
+    for at in stacks(settings):
+        stack = at.stack
+        fewest = stack.autoscaler.min_replicas
+        per_replica = math.ceil(stack.gateway.replicas * stack.active_limit(fewest) / fewest)
+        room = stack.triton.queue_size + stack.traffic.parallelism
+        key = at.key("triton.queueSize")
+        if per_replica > room:
+            yield Finding(
+                keys={
+                    key: stack.triton.queue_size,
+                    at.key("traffic.parallelism"): stack.traffic.parallelism,
+                    derived(at.key("gateway.inFlight.callsPerReplica")): per_replica,
+                },
+                reason=(
+                    f"the gateways may send {per_replica} calls to one replica, which works on "
+                    f"{stack.traffic.parallelism} and queues {stack.triton.queue_size}: Triton "
+                    "refuses calls that the gateways have admitted"
+                ),
+                change={key: per_replica - stack.traffic.parallelism},
+            )
+
+
+@refuse
+def shared_memory(settings: Settings) -> Iterator[Finding]:
+    """Shared memory counts against the memory limit, and the server needs some beside it."""
+    for at in stacks(settings):
+        triton = at.stack.triton
+        shm, memory = at.key("triton.shmMib"), at.key("triton.memoryMib")
+        if triton.shm_mib >= triton.memory_mib:
+            yield Finding(
+                keys={shm: triton.shm_mib, memory: triton.memory_mib},
+                reason="shared memory counts against the memory limit and leaves nothing of it",
+                change={shm: max(1, triton.memory_mib // 4)},
+            )

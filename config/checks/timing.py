@@ -1,0 +1,120 @@
+"""Stated times against each other: calls, streams, start-up and scraping."""
+
+import math
+from collections.abc import Iterator
+
+from config.checks.places import stacks
+from config.checks.problem import Finding, number, refuse
+from config.settings import SCRAPES_PER_WINDOW, Settings
+
+MAX_SCRAPE_INTERVAL_SECONDS = 15
+"""One HPA sync: scraped less often, a decision may rest on a sample that an earlier one saw."""
+
+
+@refuse
+def service_time(settings: Settings) -> Iterator[Finding]:
+    """A call that waits for nothing is answered within the deadline."""
+    for at in stacks(settings):
+        traffic, key = at.stack.traffic, at.key("traffic.deadlineSeconds")
+        if traffic.service_time_seconds >= traffic.deadline_seconds:
+            yield Finding(
+                keys={
+                    key: traffic.deadline_seconds,
+                    at.key("traffic.serviceTimeSeconds"): traffic.service_time_seconds,
+                },
+                reason=(
+                    f"a replica works {number(traffic.service_time_seconds)} s on one call, and "
+                    f"the call is given up after {number(traffic.deadline_seconds)} s"
+                ),
+                change={key: 2 * traffic.service_time_seconds},
+            )
+
+
+@refuse
+def startup_budget(settings: Settings) -> Iterator[Finding]:
+    """A stated start-up budget covers the stated load time."""
+    for at in stacks(settings):
+        triton, key = at.stack.triton, at.key("triton.startupBudgetSeconds")
+        stated = triton.startup_budget_seconds
+        if stated is not None and stated < triton.load_seconds:
+            yield Finding(
+                keys={key: stated, at.key("triton.loadSeconds"): triton.load_seconds},
+                reason=(
+                    f"the models take {number(triton.load_seconds)} s to load and kubelet restarts "
+                    f"the replica after {number(stated)} s: it never becomes ready"
+                ),
+                change={key: None},
+            )
+
+
+@refuse
+def scrape_interval(settings: Settings) -> Iterator[Finding]:
+    """Prometheus looks at least as often as the HPA decides."""
+    interval = settings.prometheus.scrape_interval_seconds
+    if interval > MAX_SCRAPE_INTERVAL_SECONDS:
+        yield Finding(
+            keys={"prometheus.scrapeIntervalSeconds": interval},
+            reason=(
+                f"the HPA decides every {MAX_SCRAPE_INTERVAL_SECONDS} s and a burst of a few "
+                f"seconds goes unseen between two scrapes that are {number(interval)} s apart"
+            ),
+            change={"prometheus.scrapeIntervalSeconds": MAX_SCRAPE_INTERVAL_SECONDS},
+        )
+
+
+@refuse
+def rate_window(settings: Settings) -> Iterator[Finding]:
+    """A stated rate window holds enough scrapes for a rate."""
+    interval = settings.prometheus.scrape_interval_seconds
+    for at in stacks(settings):
+        stated, key = (
+            at.stack.autoscaler.rate_window_seconds,
+            at.key("autoscaler.rateWindowSeconds"),
+        )
+        if stated is not None and stated < SCRAPES_PER_WINDOW * interval:
+            yield Finding(
+                keys={key: stated, "prometheus.scrapeIntervalSeconds": interval},
+                reason=(
+                    f"a window of {number(stated)} s holds {math.floor(stated / interval)} scrapes "
+                    f"and {SCRAPES_PER_WINDOW} are needed, or the rate of refusals has gaps"
+                ),
+                change={key: None},
+            )
+
+
+@refuse
+def stream_length(settings: Settings) -> Iterator[Finding]:
+    """A stream may live as long as one unary call: it carries at least one inference."""
+    for at in stacks(settings):
+        traffic, key = at.stack.traffic, at.key("traffic.maxStreamSeconds")
+        if traffic.max_stream_seconds < traffic.deadline_seconds:
+            yield Finding(
+                keys={
+                    key: traffic.max_stream_seconds,
+                    at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
+                },
+                reason=(
+                    f"a stream is ended after {number(traffic.max_stream_seconds)} s although one "
+                    f"inference may take {number(traffic.deadline_seconds)} s"
+                ),
+                change={key: traffic.deadline_seconds},
+            )
+
+
+@refuse
+def stream_idle(settings: Settings) -> Iterator[Finding]:
+    """A stream may be silent for as long as one inference on it may take."""
+    for at in stacks(settings):
+        traffic, key = at.stack.traffic, at.key("traffic.streamIdleSeconds")
+        if traffic.stream_idle_seconds < traffic.deadline_seconds:
+            yield Finding(
+                keys={
+                    key: traffic.stream_idle_seconds,
+                    at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
+                },
+                reason=(
+                    f"a stream is ended after {number(traffic.stream_idle_seconds)} s of silence "
+                    f"although its answer may take {number(traffic.deadline_seconds)} s"
+                ),
+                change={key: traffic.deadline_seconds},
+            )

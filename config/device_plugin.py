@@ -1,0 +1,20 @@
+"""The NVIDIA device plugin."""
+
+from config.base import Count, DnsLabel, Image, Section
+from config.versions import DEVICE_PLUGIN_IMAGE
+
+
+class DevicePlugin(Section):
+    """The daemon set that advertises GPUs; in a namespace of its own because it needs hostPath."""
+
+    enabled: bool | None = None
+    """Derived where unset: on, unless the AMI brings its own plugin."""
+
+    image: Image = DEVICE_PLUGIN_IMAGE
+    """Image of the plugin."""
+
+    namespace: DnsLabel = "nvidia-device-plugin"
+    """Namespace of its own, the only one with the `privileged` pod security level."""
+
+    time_slices: Count = 1
+    """Pods that share one GPU by time-slicing; 1 shares nothing. Memory is not divided."""

@@ -1,0 +1,35 @@
+"""KEDA: there already, or installed from its chart."""
+
+from typing import Literal
+
+from config.base import DnsLabel, Section, SemanticVersion
+from config.versions import KEDA_CHART_REPOSITORY, KEDA_CHART_VERSION
+
+
+class ExistingKeda(Section):
+    """A KEDA that the platform team runs; its CRDs are looked for before anything is applied."""
+
+    kind: Literal["existing"] = "existing"
+    """KEDA that is there."""
+
+    namespace: DnsLabel = "keda"
+    """Its namespace; Prometheus lets it in."""
+
+
+class HelmKeda(Section):
+    """The official chart, as one Helm release; one per cluster."""
+
+    kind: Literal["helm"]
+    """KEDA from its chart."""
+
+    namespace: DnsLabel = "keda"
+    """Namespace of the release."""
+
+    chart_version: SemanticVersion = KEDA_CHART_VERSION
+    """Version of the chart."""
+
+    repository: str = KEDA_CHART_REPOSITORY
+    """Chart repository; a mirror works too."""
+
+
+Keda = ExistingKeda | HelmKeda

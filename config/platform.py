@@ -1,0 +1,84 @@
+"""The cluster that the stack goes to: embedded, by kubeconfig, or by a platform team's stack."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.base import Count, Section
+
+LOCAL_KUBECONFIG = ".state/local/kubeconfig"
+"""Where the embedded cluster's kubeconfig lies, relative to the project."""
+
+LOCAL_CONTEXT = "kwok-kubemind"
+"""The embedded cluster's context."""
+
+
+class LocalPlatform(Section):
+    """The embedded local Kubernetes that `make up` starts."""
+
+    kind: Literal["local"] = "local"
+    """Embedded cluster."""
+
+    cpu_nodes: Count = 2
+    """Simulated nodes without GPUs, for the gateway, Prometheus and the rest."""
+
+    cpu_node_cpu: Count = 8
+    """vCPUs of each of them."""
+
+    cpu_node_memory_gib: Count = 32
+    """Memory of each of them, GiB."""
+
+    cpu_node_disk_gib: Count = 100
+    """Disk of each of them, GiB."""
+
+
+class _Eks(Section):
+    cluster_name: str | None = None
+    """EKS cluster that the node group joins."""
+
+    subnet_ids: tuple[str, ...] = ()
+    """Subnets of the node group."""
+
+    oidc_provider_arn: str | None = None
+    """IAM OIDC provider of the cluster, for IRSA."""
+
+    oidc_provider_url: str | None = None
+    """Its issuer URL, for IRSA."""
+
+
+class KubeconfigPlatform(_Eks):
+    """Any cluster, by a kubeconfig file and a context in it."""
+
+    kind: Literal["kubeconfig"]
+    """Cluster by kubeconfig file."""
+
+    path: str = Field(min_length=1)
+    """Kubeconfig file; `~` is the home directory, a relative path is relative to the project."""
+
+    context: str | None = None
+    """Context in it; the file's current context where unset."""
+
+
+class ReferencePlatform(Section):
+    """A platform team's stack, which exports the fields of `PLATFORM_OUTPUTS`."""
+
+    kind: Literal["stackReference"]
+    """Cluster by stack reference."""
+
+    stack: str = Field(min_length=1)
+    """Fully qualified stack name, such as `organization/platform/prod`."""
+
+    context: str | None = None
+    """Context in the exported kubeconfig; its current context where unset."""
+
+
+Platform = LocalPlatform | KubeconfigPlatform | ReferencePlatform
+
+PLATFORM_OUTPUTS = {
+    "kubeconfig": "contents of a kubeconfig for the cluster (secret)",
+    "clusterName": "EKS cluster name",
+    "subnetIds": "list of subnet ids for GPU nodes",
+    "oidcProviderArn": "IAM OIDC provider ARN, for IRSA (optional)",
+    "oidcProviderUrl": "its issuer URL, for IRSA (optional)",
+}
+"""What the platform stack must export, with meaning; read in `components/platform.py`."""

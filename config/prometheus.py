@@ -1,0 +1,79 @@
+"""Prometheus: ours, or one that is there."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.base import Cores, Count, DnsLabel, Image, Port, Section
+from config.versions import PROMETHEUS_IMAGE
+
+
+class PersistentVolume(Section):
+    """A volume for the time series; without it they live as long as the pod."""
+
+    size_gib: Count
+    """Size, GiB."""
+
+    storage_class: str | None = None
+    """StorageClass; the cluster's default where unset."""
+
+
+class ManagedPrometheus(Section):
+    """Our own Prometheus, which scrapes the gateways and Triton and nothing else."""
+
+    kind: Literal["managed"] = "managed"
+    """Prometheus made by this stack."""
+
+    namespace: DnsLabel = "observability"
+    """Its namespace."""
+
+    name: DnsLabel = "prometheus-server"
+    """Its Service and Deployment."""
+
+    port: Port = 9090
+    """Port of the Service."""
+
+    image: Image = PROMETHEUS_IMAGE
+    """Image."""
+
+    scrape_interval_seconds: float = Field(default=5.0, ge=1)
+    """How often gateways and Triton are scraped; at most 15 s, or bursts go unseen."""
+
+    retention_hours: Count = 24
+    """How long samples are kept; the scaler needs minutes."""
+
+    persistent_volume: PersistentVolume | None = None
+    """Optional volume."""
+
+    cpu: Cores = 0.5
+    """CPU request, cores."""
+
+    memory_mib: Count = 1024
+    """Memory request and limit, MiB."""
+
+    @property
+    def address(self) -> str:
+        """URL that KEDA asks."""
+        return f"http://{self.name}.{self.namespace}.svc.cluster.local:{self.port}"
+
+
+class ExistingPrometheus(Section):
+    """A Prometheus that the platform team runs."""
+
+    kind: Literal["existing"]
+    """Prometheus that is there."""
+
+    address: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """URL that KEDA asks."""
+
+    namespace: DnsLabel
+    """Namespace from which it scrapes; the NetworkPolicies let it in."""
+
+    pod_monitors: bool = False
+    """Whether to make the operator's PodMonitors; pods carry scrape annotations in any case."""
+
+    scrape_interval_seconds: float = Field(default=15.0, ge=1)
+    """Its scrape interval, as configured (or as the PodMonitors ask)."""
+
+
+Prometheus = ManagedPrometheus | ExistingPrometheus

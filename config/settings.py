@@ -1,0 +1,59 @@
+"""The whole of one stack's parameters."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.base import Section
+from config.device_plugin import DevicePlugin
+from config.gpu_nodes import GpuNodes
+from config.inference import InferenceStack
+from config.keda import ExistingKeda, Keda
+from config.platform import LocalPlatform, Platform
+from config.prometheus import ManagedPrometheus, Prometheus
+
+SCRAPES_PER_WINDOW = 3
+"""Scrapes that a rate window must hold: two samples make a rate, one more may be late."""
+
+
+class Settings(Section):
+    """Every parameter of a stack, as read from `Pulumi.<stack>.yaml`."""
+
+    tier: Literal["dev", "staging", "prod"] = "dev"
+    """What the stack is for; prod is protected and held to stricter checks."""
+
+    platform: Annotated[Platform, Field(discriminator="kind")] = LocalPlatform()
+    """The cluster."""
+
+    gpu_nodes: GpuNodes = GpuNodes()
+    """The GPU nodes."""
+
+    device_plugin: DevicePlugin = DevicePlugin()
+    """The NVIDIA device plugin."""
+
+    prometheus: Annotated[Prometheus, Field(discriminator="kind")] = ManagedPrometheus()
+    """Prometheus."""
+
+    keda: Annotated[Keda, Field(discriminator="kind")] = ExistingKeda()
+    """KEDA."""
+
+    inference: tuple[InferenceStack, ...] = Field(default=(InferenceStack(),), min_length=1)
+    """The inference stacks."""
+
+    @property
+    def device_plugin_enabled(self) -> bool:
+        """Whether the stack runs the device plugin."""
+        stated = self.device_plugin.enabled
+        return stated if stated is not None else not self.gpu_nodes.brings_device_plugin
+
+    @property
+    def gpus_per_node(self) -> int:
+        """`nvidia.com/gpu` that the smallest node advertises, time slices counted."""
+        return self.gpu_nodes.node.gpus * self.device_plugin.time_slices
+
+    def rate_window_seconds(self, stack: InferenceStack) -> float:
+        """Window of the stack's refusal rate, seconds."""
+        stated = stack.autoscaler.rate_window_seconds
+        if stated is not None:
+            return stated
+        return SCRAPES_PER_WINDOW * self.prometheus.scrape_interval_seconds

@@ -1,0 +1,35 @@
+"""What the callers do and what a replica can do: stated facts that the limits derive from."""
+
+from config.base import Count, Seconds, Section
+
+
+class Traffic(Section):
+    """Measured or promised behaviour of the calls; the gateway and the scaler are sized from it."""
+
+    deadline_seconds: Seconds = 2.0
+    """Longest time that a unary call may take: the route's timeout, the cap on `grpc-timeout`."""
+
+    service_time_seconds: Seconds = 0.02
+    """Mean time that one replica works on one unary call, without queueing."""
+
+    parallelism: Count = 1
+    """Unary calls that one replica works on at once (instances x batch)."""
+
+    max_stream_seconds: Seconds = 60.0
+    """Longest life of one `ModelStreamInfer` stream; the gateway ends it then."""
+
+    stream_idle_seconds: Seconds = 30.0
+    """Silence in both directions after which the gateway ends a stream."""
+
+    client_connections: Count = 1
+    """HTTP/2 connections over which the callers send; one connection lives on one gateway pod."""
+
+    @property
+    def replica_rps(self) -> float:
+        """Unary calls per second that one replica can answer."""
+        return self.parallelism / self.service_time_seconds
+
+    @property
+    def longest_call_seconds(self) -> float:
+        """Longest time that a call or a stream can be in flight."""
+        return max(self.deadline_seconds, self.max_stream_seconds)

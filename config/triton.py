@@ -1,0 +1,111 @@
+"""Triton: the model server, its models and its share of a node."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.base import Cores, Count, DnsLabel, Image, Port, Seconds, Section
+from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
+
+
+class S3Repository(Section):
+    """Models copied from S3 by an init container; credentials come from the pod's identity."""
+
+    kind: Literal["s3"]
+    """Models in S3."""
+
+    uri: str = Field(pattern=r"^s3://[a-z0-9.-]{3,63}(/[^\s]*)?$")
+    """Folder that holds the model repository, `s3://bucket/prefix`."""
+
+    region: str | None = None
+    """AWS region of the bucket; the SDK's own choice where unset."""
+
+    identity: Literal["podIdentity", "irsa"] = "podIdentity"
+    """How the pod gets credentials; never static keys."""
+
+    role_arn: str | None = None
+    """IAM role that may read the folder; where unset, one is made that may do nothing else."""
+
+    sync_image: Image = MODEL_SYNC_IMAGE
+    """Image of the init container, with a current AWS SDK."""
+
+    cache_gib: Count = 20
+    """Size of the copy in the pod, GiB."""
+
+
+class PvcRepository(Section):
+    """Models on a volume that exists in the namespace; mounted read-only."""
+
+    kind: Literal["pvc"]
+    """Models on a PersistentVolumeClaim."""
+
+    claim: DnsLabel
+    """Name of the claim."""
+
+    path: str = ""
+    """Folder in the volume; its root where empty."""
+
+
+class ConfigMapRepository(Section):
+    """Small models, given as files; at most 1 MiB in all (a ConfigMap's limit)."""
+
+    kind: Literal["configMap"] = "configMap"
+    """Models in a ConfigMap."""
+
+    folder: str = "models"
+    """Model repository in the project: a folder with one folder a model."""
+
+
+ModelRepository = S3Repository | PvcRepository | ConfigMapRepository
+
+
+class Triton(Section):
+    """One fleet of Triton replicas; how many there are is the autoscaler's to say."""
+
+    image: Image = TRITON_IMAGE
+    """Image; its flags follow the Triton version."""
+
+    service_port: Port = 9000
+    """Port of the Service."""
+
+    grpc_port: Port = 8001
+    """Port on which Triton itself speaks gRPC; a headless Service leads straight to it."""
+
+    http_port: Port = 8000
+    """Port of Triton's HTTP endpoint, for probes only."""
+
+    metrics_port: Port = 8002
+    """Port of Triton's metrics."""
+
+    model_repository: ModelRepository = Field(default=ConfigMapRepository(), discriminator="kind")
+    """Where the models come from."""
+
+    gpus: int = Field(default=1, ge=0)
+    """GPUs of one replica (time slices, where the device plugin slices)."""
+
+    cpu: Cores = 2.0
+    """CPU request of one replica, cores."""
+
+    memory_mib: Count = 8192
+    """Memory request and limit of one replica, MiB; /dev/shm counts against it."""
+
+    shm_mib: Count = 1024
+    """Shared memory of one replica, MiB; the python backend passes tensors through it."""
+
+    load_seconds: Seconds = 60.0
+    """Stated time from container start to all models ready."""
+
+    startup_budget_seconds: Seconds | None = None
+    """How long the startup probe waits; derived as twice the load time plus 30 s where unset."""
+
+    queue_size: Count = 64
+    """Calls that wait in one replica beside those it works on; the models are to hold to it."""
+
+    max_surge: Count = 1
+    """Replicas beyond the fleet that a roll-out may start."""
+
+    pre_stop_seconds: Seconds | None = None
+    """Wait before SIGTERM; derived from the DNS lag where unset."""
+
+    termination_grace_seconds: Seconds | None = None
+    """Derived where unset: preStop, the longest call, and Triton's own exit."""

@@ -1,0 +1,13 @@
+"""Every image and chart that the stack runs, pinned once; stack files may override an image."""
+
+TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
+ENVOY_IMAGE = "docker.io/envoyproxy/envoy:v1.40.0"
+PROMETHEUS_IMAGE = "quay.io/prometheus/prometheus:v3.13.0"
+DEVICE_PLUGIN_IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
+MODEL_SYNC_IMAGE = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
+
+KEDA_CHART_VERSION = "2.20.2"
+KEDA_CHART_REPOSITORY = "https://kedacore.github.io/charts"
+
+MIN_KUBERNETES = (1, 30)
+"""Oldest API server that the stack is written for: native `preStop.sleep` is on by default."""
