@@ -1,0 +1,86 @@
+"""GPU nodes, Triton behind an Envoy gateway, Prometheus to watch and KEDA to scale: one stack.
+
+Parameters are checked, Envoy reads its own configuration and the cluster is looked at before
+anything is declared. Each component's docstring says what it owns and what it leaves to others.
+"""
+
+from pulumi import Resource, ResourceOptions
+
+from components.device_plugin import DevicePlugin, DevicePluginArgs
+from components.exports import export_outputs
+from components.gateway_check import check_gateways
+from components.inference import Inference, InferenceArgs
+from components.keda import KedaRelease, KedaReleaseArgs
+from components.namespaces import Namespaces, NamespacesArgs
+from components.platform import connect
+from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
+from config.keda import HelmKeda
+from config.load import load
+from config.prometheus import ManagedPrometheus
+
+settings = load()
+check_gateways(settings)
+cluster = connect(settings)
+
+
+def after(*needed: Resource) -> ResourceOptions:
+    """On the cluster, after what is needed; and gone before it."""
+    return ResourceOptions(providers=[cluster.provider], depends_on=list(needed))
+
+
+namespaces = Namespaces("namespaces", NamespacesArgs(config=settings), after())
+
+# GPU nodes, and what makes their GPUs known.
+gpus: list[Resource] = []
+if settings.gpu_nodes.provision == "eks":
+    # Imported here: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
+    from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+
+    nodes = GpuNodeGroupArgs(
+        config=settings.gpu_nodes,
+        gpus_per_node=settings.gpus_per_node,
+        cluster_name=cluster.name,
+        subnet_ids=cluster.subnet_ids,
+    )
+    protected = ResourceOptions(depends_on=[cluster.provider], protect=settings.tier == "prod")
+    gpus.append(GpuNodeGroup("gpu", nodes, protected))
+if settings.device_plugin_enabled:
+    plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes)
+    gpus.append(DevicePlugin("device-plugin", plugin, after(namespaces, *gpus)))
+
+# What watches.
+if isinstance(settings.prometheus, ManagedPrometheus):
+    watch = PrometheusArgs(
+        config=settings.prometheus,
+        stacks=settings.inference,
+        keda_namespace=settings.keda.namespace,
+    )
+    Prometheus("prometheus", watch, after(namespaces))
+else:
+    monitors = PodMonitorsArgs(config=settings.prometheus, stacks=settings.inference)
+    PodMonitors("pod-monitors", monitors, after(namespaces))
+
+# What scales.
+keda: list[Resource] = []
+if isinstance(settings.keda, HelmKeda):
+    release = KedaReleaseArgs(config=settings.keda)
+    keda.append(KedaRelease("keda", release, after(namespaces)))
+
+# What serves.
+stacks = [
+    Inference(
+        f"{stack.name_prefix}inference",
+        InferenceArgs(
+            config=stack,
+            nodes=settings.gpu_nodes,
+            prometheus=settings.prometheus,
+            rate_window_seconds=settings.rate_window_seconds(stack),
+            cluster=cluster,
+            keda=keda,
+        ),
+        after(namespaces, *gpus),
+    )
+    for stack in settings.inference
+]
+
+export_outputs(settings, stacks)

@@ -1,0 +1,1 @@
+"""The components that the program is made of, one per part of the stack."""

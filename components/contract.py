@@ -1,0 +1,209 @@
+"""The outputs that other teams build on: their names, types, units, and a typed reader.
+
+This file stands alone (it needs pulumi and nothing of the project), so that a program of another
+team can take a copy of it:
+
+    stack = pulumi.StackReference("organization/kubemind-inference/prod")
+    endpoint = InferenceOutputs.read(stack).endpoint
+
+`python -m components.contract --write README.md` writes the table of outputs between its markers.
+"""
+
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, cast
+
+import pulumi
+from pulumi import Output
+
+CONTRACT_VERSION = "1.0"
+"""A new output raises the second number; a removed, renamed or retyped one raises the first."""
+
+TYPE_NAMES: dict[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    list[str]: "list of strings",
+}
+"""Name of each type that an output may have, in documentation."""
+
+_MARKERS = ("<!-- outputs:start -->", "<!-- outputs:end -->")
+
+
+class ContractError(pulumi.RunError):
+    """A stack does not export what the contract promises."""
+
+
+class Says(NamedTuple):
+    """What an output means, and its unit."""
+
+    text: str
+    unit: str = ""
+
+
+class Documented(NamedTuple):
+    """One output, as documented."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """Outputs as typed attributes; the exported key is the attribute's name in camelCase."""
+
+    @classmethod
+    def documented(cls) -> list[Documented]:
+        """Names, types, units and meanings, in order."""
+        return [
+            Documented(_camel(name), TYPE_NAMES[wanted], meaning.unit, meaning.text)
+            for name, wanted, meaning in cls._declared()
+        ]
+
+    @classmethod
+    def _declared(cls) -> Iterator[tuple[str, Any, Says]]:
+        for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+            output, meaning = typing.get_args(hint)
+            (held,) = typing.get_args(output)
+            yield name, held, meaning
+
+    def export(self, prefix: str = "") -> None:
+        """Make them outputs of the running program's stack."""
+        for name, _, _ in self._declared():
+            pulumi.export(key(name, prefix), getattr(self, name))
+
+    @classmethod
+    def read(cls, stack: pulumi.StackReference, prefix: str = "") -> Self:
+        """Read them from another stack, with whole numbers as `int` (Pulumi hands on doubles).
+
+        Args:
+            stack: the stack that exports them.
+            prefix: `namePrefix` of the inference stack, where it has one.
+
+        Raises:
+            ContractError: once the outputs are known, if one of them is missing or of another
+                type, or the stack's contract is of another major version.
+        """
+        version = stack.get_output(key("contract_version"))
+
+        def one(name: str, wanted: Any) -> Output[Any]:
+            exported = key(name, prefix)
+            known = Output.all(stack.name, version, stack.get_output(exported))
+            return known.apply(lambda values: _accept(exported, wanted, *values))
+
+        return cls(**{name: one(name, wanted) for name, wanted, _ in cls._declared()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOutputs(_Outputs):
+    """What a stack exports once."""
+
+    contract_version: Annotated[Output[str], Says("version of this list of outputs")]
+    namespaces: Annotated[Output[list[str]], Says("namespaces of the inference stacks")]
+    name_prefixes: Annotated[Output[list[str]], Says("`namePrefix` of each inference stack")]
+    metrics_address: Annotated[Output[str], Says("Prometheus that has the metrics", "URL")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOutputs(_Outputs):
+    """What a stack exports for each inference stack, under keys that its `namePrefix` begins."""
+
+    endpoint: Annotated[Output[str], Says("gRPC address of the gateway (h2c)", "host:port")]
+    namespace: Annotated[Output[str], Says("namespace of Triton, gateway and scaler")]
+    deployment_name: Annotated[Output[str], Says("Triton's Deployment")]
+    scaler_name: Annotated[Output[str], Says("KEDA's ScaledObject")]
+    load_query: Annotated[Output[str], Says("PromQL that the scaler asks", "calls")]
+    deadline_seconds: Annotated[Output[float], Says("longest time of a unary call", "s")]
+    min_replicas: Annotated[Output[int], Says("fewest Triton replicas", "replicas")]
+    max_replicas: Annotated[Output[int], Says("most Triton replicas", "replicas")]
+    max_gpus: Annotated[Output[int], Says("GPUs (or time slices) of max replicas", "GPUs")]
+    min_in_flight: Annotated[Output[int], Says("calls in flight at min replicas, at most", "calls")]
+    max_in_flight: Annotated[Output[int], Says("calls in flight at max replicas, at most", "calls")]
+    min_calls_per_second: Annotated[Output[float], Says("unary calls at min replicas", "calls/s")]
+    max_calls_per_second: Annotated[Output[float], Says("unary calls at max replicas", "calls/s")]
+    min_burst_answered: Annotated[
+        Output[int],
+        Says("calls answered in time of 50,000 on one connection, at min replicas", "calls"),
+    ]
+    max_burst_answered: Annotated[
+        Output[int],
+        Says("calls answered in time of 50,000 on one connection, at max replicas", "calls"),
+    ]
+
+
+def key(name: str, prefix: str = "") -> str:
+    """Key under which an output is exported: `endpoint`, or `visionEndpoint` for prefix `vision-`.
+
+    Args:
+        name: attribute's name, in snake_case.
+        prefix: `namePrefix` of the inference stack.
+    """
+    return _camel(f"{prefix.replace('-', '_')}{name}")
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_+([a-z0-9])", lambda match: match[1].upper(), name.strip("_"))
+
+
+def _accept(exported: str, wanted: Any, stack: str, version: Any, value: Any) -> Any:
+    """Cast a value that came from another stack.
+
+    Raises:
+        ContractError: it is missing or of another type, or the contract is another one.
+    """
+    if str(version).partition(".")[0] != CONTRACT_VERSION.partition(".")[0]:
+        raise ContractError(
+            f"stack {stack} exports contract version {version or 'none'}; "
+            f"this program reads {CONTRACT_VERSION}: update one of them"
+        )
+    if value is None:
+        raise ContractError(f"stack {stack} does not export {exported}: run `pulumi up` there")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted in (int, float) and number and value == wanted(value):
+        return wanted(value)
+    if wanted is str and isinstance(value, str):
+        return value
+    if wanted == list[str] and isinstance(value, list):
+        return cast("list[Any]", value)
+    raise ContractError(
+        f"stack {stack} exports {exported} = {value!r}, which is no {TYPE_NAMES[wanted]}"
+    )
+
+
+def markdown() -> str:
+    """Table of all outputs, in Markdown."""
+    lines = ["| output | type | unit | meaning |", "|---|---|---|---|"]
+    for outputs in (SharedOutputs, InferenceOutputs):
+        lines += [
+            f"| `{item.name}` | {item.type} | {item.unit} | {item.meaning} |"
+            for item in outputs.documented()
+        ]
+    return "\n".join(lines)
+
+
+def write(file: Path) -> None:
+    """Put the current table between the markers of a file.
+
+    Raises:
+        ValueError: the file lacks the markers.
+    """
+    start, end = _MARKERS
+    before, found_start, rest = file.read_text(encoding="utf-8").partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise ValueError(f"{file} has no lines {start} and {end}")
+    file.write_text(f"{before}{start}\n{markdown()}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--write", name]:
+            write(Path(name))
+        case _:
+            print(markdown())

@@ -1,0 +1,51 @@
+"""The stack's outputs, worked out from its parameters and its resources."""
+
+from collections.abc import Sequence
+
+from pulumi import Output
+
+from components.contract import CONTRACT_VERSION, InferenceOutputs, SharedOutputs
+from components.inference import Inference
+from components.specs.queries import scaler_query
+from config.capacity import capacity
+from config.inference import InferenceStack
+from config.settings import Settings
+
+
+def export_outputs(settings: Settings, stacks: Sequence[Inference]) -> None:
+    """Export all that the contract promises.
+
+    Args:
+        settings: the parameters.
+        stacks: the inference stacks, in the order of `settings.inference`.
+    """
+    SharedOutputs(
+        contract_version=Output.from_input(CONTRACT_VERSION),
+        namespaces=Output.from_input(sorted({stack.namespace for stack in settings.inference})),
+        name_prefixes=Output.from_input([stack.name_prefix for stack in settings.inference]),
+        metrics_address=Output.from_input(settings.prometheus.address),
+    ).export()
+    for config, stack in zip(settings.inference, stacks, strict=True):
+        _outputs(settings, config, stack).export(config.name_prefix)
+
+
+def _outputs(settings: Settings, config: InferenceStack, stack: Inference) -> InferenceOutputs:
+    can = capacity(settings, config)
+    query = scaler_query(config, settings.rate_window_seconds(config))
+    return InferenceOutputs(
+        endpoint=stack.endpoint,
+        namespace=Output.from_input(config.namespace),
+        deployment_name=Output.from_input(config.deployment_name),
+        scaler_name=Output.from_input(config.scaler_name),
+        load_query=Output.from_input(query),
+        deadline_seconds=Output.from_input(config.traffic.deadline_seconds),
+        min_replicas=Output.from_input(can.least.replicas),
+        max_replicas=Output.from_input(can.most.replicas),
+        max_gpus=Output.from_input(can.gpus),
+        min_in_flight=Output.from_input(can.least.in_flight),
+        max_in_flight=Output.from_input(can.most.in_flight),
+        min_calls_per_second=Output.from_input(can.least.calls_per_second),
+        max_calls_per_second=Output.from_input(can.most.calls_per_second),
+        min_burst_answered=Output.from_input(can.least.burst_ok),
+        max_burst_answered=Output.from_input(can.most.burst_ok),
+    )

@@ -1,0 +1,75 @@
+"""One inference stack: Triton, the gateway in front of it, its scaler, and who may talk to whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.autoscaler import Autoscaler, AutoscalerArgs
+from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
+from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
+from components.platform import Cluster
+from components.triton import Triton, TritonArgs
+from config.gpu_nodes import GpuNodes
+from config.inference import InferenceStack
+from config.prometheus import Prometheus
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceArgs:
+    """The stack's parameters, and the shared parts that it works with."""
+
+    config: InferenceStack
+    nodes: GpuNodes
+    prometheus: Prometheus
+    rate_window_seconds: float
+    """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
+    cluster: Cluster
+    keda: Sequence[pulumi.Resource] = ()
+    """KEDA, where this program installs it: it must outlive the scaler, whose finalizer it owns."""
+
+
+class Inference(pulumi.ComponentResource):
+    """Repeatable: as many as there are teams or models, each under its name prefix.
+
+    GPU nodes, the device plugin, Prometheus and KEDA are shared, and made outside.
+    """
+
+    endpoint: pulumi.Output[str]
+    """gRPC address of the gateway, `host:port`."""
+
+    def __init__(
+        self, name: str, args: InferenceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Inference", name, None, opts)
+        stack = args.config
+        policies = NetworkPolicies(
+            f"{name}-network",
+            NetworkPoliciesArgs(config=stack, prometheus=args.prometheus),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # Policies first: on destroy they go last, so that nothing is cut off while it drains.
+        connected = pulumi.ResourceOptions(parent=self, depends_on=[policies])
+        triton = Triton(
+            f"{name}-triton",
+            TritonArgs(
+                config=stack,
+                nodes=args.nodes,
+                cluster_name=args.cluster.name,
+                oidc_provider_arn=args.cluster.oidc_provider_arn,
+                oidc_provider_url=args.cluster.oidc_provider_url,
+            ),
+            opts=connected,
+        )
+        gateway = EnvoyGateway(f"{name}-gateway", EnvoyGatewayArgs(config=stack), opts=connected)
+        Autoscaler(
+            f"{name}-autoscaler",
+            AutoscalerArgs(
+                config=stack,
+                prometheus=args.prometheus,
+                rate_window_seconds=args.rate_window_seconds,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[triton, *args.keda]),
+        )
+        self.endpoint = gateway.endpoint
+        self.register_outputs({"endpoint": self.endpoint})

@@ -1,0 +1,166 @@
+"""The cluster that everything goes to: its provider, and what else the platform knows of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi.runtime.proto.resource_pb2_grpc import ResourceMonitorStub
+from pulumi.runtime.settings import get_monitor
+
+from components.kubeconfig import path_of, read
+from components.preflight import preflight
+from config.checks.problem import Problem
+from config.load import Refused
+from config.platform import LOCAL_CONTEXT, PLATFORM_OUTPUTS, LocalPlatform, ReferencePlatform
+from config.settings import Settings
+from config.triton import S3Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that was looked at; nothing is applied to it through anything but `provider`."""
+
+    provider: kubernetes.Provider
+    name: pulumi.Input[str] = ""
+    """EKS name; empty where the platform does not say it."""
+    subnet_ids: pulumi.Input[Sequence[str]] = ()
+    """Subnets of the GPU nodes."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider, for IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Its issuer URL, for IRSA."""
+
+
+def connect(settings: Settings) -> Cluster:
+    """Look at the cluster and make its provider, which everything else waits for.
+
+    A kubeconfig that is known is looked at before anything is declared. One that another stack
+    exports is looked at when it is read: the provider waits for it, and so must all that does not
+    use the provider.
+
+    Raises:
+        Refused: the stack cannot be applied there; names everything that stands in the way.
+    """
+    platform = settings.platform
+    if isinstance(platform, ReferencePlatform):
+        return _referenced(platform, settings)
+    _look(settings)
+    file = path_of(platform)
+    if isinstance(platform, LocalPlatform):
+        # One and the same, whatever port it listens on.
+        return Cluster(provider=_provider(file, LOCAL_CONTEXT, "local"))
+    target = read(platform) if _is_applied() else None
+    return Cluster(
+        provider=_provider(
+            file,
+            # Held in the state, so that `pulumi destroy` never follows the file's current context.
+            target.context_name if target else platform.context,
+            target.cluster.server if target else None,
+        ),
+        name=platform.cluster_name or "",
+        subnet_ids=platform.subnet_ids,
+        oidc_provider_arn=platform.oidc_provider_arn,
+        oidc_provider_url=platform.oidc_provider_url,
+    )
+
+
+def needed_outputs(settings: Settings) -> list[str]:
+    """Outputs of the platform's stack that these parameters need, of `PLATFORM_OUTPUTS`."""
+    repositories = [stack.triton.model_repository for stack in settings.inference]
+    in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
+    nodes = settings.gpu_nodes.provision == "eks"
+    # A role that is given trusts the provider already.
+    trust = any(r.identity == "irsa" and not r.role_arn for r in in_s3)
+    needed = {
+        "kubeconfig": True,
+        "clusterName": nodes or any(r.identity == "podIdentity" for r in in_s3),
+        "subnetIds": nodes,
+        "oidcProviderArn": trust,
+        "oidcProviderUrl": trust,
+    }
+    return [name for name in PLATFORM_OUTPUTS if needed[name]]
+
+
+def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
+    reference = pulumi.StackReference("platform", stack_name=platform.stack)
+
+    def looked_at(known: Sequence[Any]) -> str:
+        contents, outputs = known
+        _require(platform, needed_outputs(settings), outputs)
+        _look(settings, contents)
+        return contents
+
+    # `outputs` is secret as a whole as soon as one of them is, so single ones are read singly.
+    contents = reference.get_output("kubeconfig")
+    kubeconfig = pulumi.Output.all(contents, reference.outputs).apply(looked_at)
+    server = kubeconfig.apply(lambda text: read(platform, text).cluster.server)
+    server = pulumi.Output.unsecret(server)
+    _say_if_unknown(contents)
+
+    def checked(name: str) -> pulumi.Output[Any]:
+        # By way of the check, so that what is missing is said once, and by nobody else.
+        return pulumi.Output.all(server, reference.get_output(name)).apply(lambda both: both[1])
+
+    return Cluster(
+        provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
+        name=checked("clusterName"),
+        subnet_ids=checked("subnetIds"),
+        oidc_provider_arn=checked("oidcProviderArn"),
+        oidc_provider_url=checked("oidcProviderUrl"),
+    )
+
+
+def _require(platform: ReferencePlatform, names: Sequence[str], outputs: dict[str, Any]) -> None:
+    missing = [f"{name} ({PLATFORM_OUTPUTS[name]})" for name in names if not outputs.get(name)]
+    if missing:
+        problem = Problem(
+            check="platform",
+            severity="refuse",
+            keys={"platform.stack": platform.stack},
+            reason=f"that stack does not export {', '.join(missing)}",
+            fix="export what is missing, and run `pulumi up` there first",
+        )
+        raise Refused(f"stack {pulumi.get_stack()}", [problem])
+
+
+def _look(settings: Settings, contents: str | None = None) -> None:
+    if not _is_applied():
+        pulumi.log.info("preflight skipped: nothing is applied, so no cluster is looked at")
+        return
+    problems = preflight(settings, pulumi.get_stack(), contents)
+    if problems:
+        raise Refused(f"stack {pulumi.get_stack()}", problems)
+
+
+def _say_if_unknown(contents: pulumi.Output[Any]) -> None:
+    async def say() -> None:
+        if not await contents.is_known():
+            pulumi.log.info("preflight skipped: the platform's kubeconfig is not known yet")
+
+    # As an Output it is waited for before the program ends.
+    pulumi.Output.from_input(say())
+
+
+def _is_applied() -> bool:
+    """Whether an engine runs the program, and not mocks (tests, `make render`)."""
+    return isinstance(get_monitor(), ResourceMonitorStub)
+
+
+def _provider(
+    kubeconfig: pulumi.Input[str],
+    context: str | None,
+    server: pulumi.Input[str] | None,
+) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        "cluster",
+        kubeconfig=kubeconfig,
+        context=context,
+        # Another path or other credentials are not another cluster: without an identity of its own
+        # the provider would replace everything.
+        cluster_identifier=server,
+        # Pods roll by a hash of their configuration; a replaced ConfigMap would be gone for a
+        # moment, under the same name, for pods that start right then.
+        enable_config_map_mutable=True,
+    )

@@ -1,0 +1,215 @@
+"""A look at the cluster before anything is touched: can this stack be applied there at all?"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from components import kubeconfig
+from components.cluster_api import ApiRefusedError, ApiUnreachableError, ClusterApi
+from components.keda import RELEASE_NAME
+from components.labels import PART_OF, PART_OF_LABEL, STACK_LABEL, namespace_labels
+from components.specs.device_plugin import sharing
+from config.checks.names import made_namespaces
+from config.checks.problem import Problem
+from config.keda import ExistingKeda
+from config.platform import LocalPlatform, Platform
+from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from config.settings import Settings
+from config.versions import MIN_KUBERNETES
+
+SCALED_OBJECTS = "scaledobjects.keda.sh"
+"""The resource of KEDA's that the scaler is."""
+
+VERBS = ("get", "create", "patch", "delete")
+"""What the stack does with everything that it makes, in its life."""
+
+_WORKLOAD = (
+    ("", "configmaps"),
+    ("", "serviceaccounts"),
+    ("", "services"),
+    ("apps", "deployments"),
+)
+_NETWORK_POLICIES = ("networking.k8s.io", "networkpolicies")
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def preflight(settings: Settings, stack: str, contents: str | None = None) -> list[Problem]:
+    """Ask the API server for all that the stack needs of it.
+
+    Some dozen short requests; a hundred for a user that may not do everything.
+
+    Args:
+        settings: the stack's parameters.
+        stack: name of the Pulumi stack.
+        contents: the kubeconfig itself, for a platform that has it from another stack.
+
+    Returns:
+        Everything that stands in the way; nothing, where the stack can be applied.
+    """
+    platform = settings.platform
+    try:
+        target = kubeconfig.read(platform, contents)
+    except kubeconfig.KubeconfigError as error:
+        return [error.problem]
+    server = target.cluster.server
+    try:
+        with ClusterApi(target) as api:
+            return [
+                *_version(platform, api),
+                *_namespaces(settings, stack, api),
+                *_keda(settings, api),
+                *_pod_monitors(settings, api),
+                *_rights(settings, api),
+            ]
+    except ApiUnreachableError as error:
+        reason = f"the API server {server} (context {target.context_name}) does not answer: {error}"
+        return [kubeconfig.problem(platform, reason, _reach_fix(platform))]
+    except ApiRefusedError as error:
+        reason = (
+            f"the API server {server} refuses the credentials of {target.context_name}: {error}"
+        )
+        return [kubeconfig.problem(platform, reason, _login_fix(platform))]
+
+
+def _reach_fix(platform: Platform) -> str:
+    if isinstance(platform, LocalPlatform):
+        return "start the local cluster: make up"
+    return "start the cluster, connect to its network, or name another one under platform"
+
+
+def _login_fix(platform: Platform) -> str:
+    if isinstance(platform, LocalPlatform):
+        return "make the local cluster anew: make down, then make up"
+    return "renew the credentials in the kubeconfig, or choose another platform.context"
+
+
+def _version(platform: Platform, api: ClusterApi) -> Iterable[Problem]:
+    version = api.version()
+    found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if found and found < MIN_KUBERNETES:
+        wanted = ".".join(map(str, MIN_KUBERNETES))
+        yield kubeconfig.problem(
+            platform,
+            f"the API server is Kubernetes {version}; pods need {wanted} (preStop sleep)",
+            f"upgrade the cluster to {wanted} or newer, or name another one under platform",
+        )
+
+
+def _namespaces(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Problem]:
+    # Pulumi's provider takes over what it finds under a name that it is to create.
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for key, namespace in made_namespaces(settings).items():
+        users[namespace].append(key)
+    ours = namespace_labels(stack)
+    for namespace, keys in sorted(users.items()):
+        found = api.namespace_labels(namespace)
+        if found is None:
+            continue
+        part_of, owner = found.get(PART_OF_LABEL), found.get(STACK_LABEL)
+        if part_of == PART_OF and owner in (None, ours[STACK_LABEL]):
+            continue
+        whose = f"of the Pulumi stack {owner}" if part_of == PART_OF else "not made by this stack"
+        marks = " ".join(f"{label}={value}" for label, value in ours.items())
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=dict.fromkeys(keys, namespace),
+            reason=(
+                f"the cluster has a namespace {namespace} that is {whose}: `up` would set its pod "
+                "security and network policies, and `destroy` delete it with all that it holds"
+            ),
+            fix=f"name another namespace; or hand this one over for good: kubectl label "
+            f"--overwrite namespace {namespace} {marks}",
+        )
+
+
+def _keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
+    keda = settings.keda
+    served = api.serves("keda.sh/v1alpha1", "scaledobjects")
+    if isinstance(keda, ExistingKeda):
+        if not served:
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys={"keda.kind": "existing"},
+                reason=f"the cluster has no KEDA: it does not serve {SCALED_OBJECTS}",
+                fix="set keda.kind to helm, or have KEDA installed first",
+            )
+        return
+    owner = api.helm_release(SCALED_OBJECTS) if served else None
+    if owner is not None and owner != (keda.namespace, RELEASE_NAME):
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys={"keda.kind": "helm", "keda.namespace": keda.namespace},
+            reason=f"the cluster has a KEDA that is not ours ({_owner(owner)}), and can hold one",
+            fix="set keda.kind to existing, and keda.namespace to where it runs",
+        )
+
+
+def _owner(owner: tuple[str, str]) -> str:
+    namespace, release = owner
+    return f"Helm release {release} in {namespace}" if release else "not from Helm"
+
+
+def _pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
+    prometheus = settings.prometheus
+    if not isinstance(prometheus, ExistingPrometheus) or not prometheus.pod_monitors:
+        return
+    if not api.serves("monitoring.coreos.com/v1", "podmonitors"):
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys={"prometheus.podMonitors": True},
+            reason="the cluster does not serve monitoring.coreos.com/v1 PodMonitors",
+            fix="set prometheus.podMonitors to false (pods carry scrape annotations in any case), "
+            "or have the Prometheus operator installed first",
+        )
+
+
+def _rights(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
+    # Most callers may do everything: one question in place of four per namespace and kind.
+    if api.may("*", "*", "*"):
+        return
+    missing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for group, resource, namespace in made(settings):
+        verbs = tuple(v for v in VERBS if not api.may(v, group, resource, namespace))
+        where = f" in {namespace}" if namespace else ""
+        missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
+    missing.pop((), None)
+    if missing:
+        rights = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
+        yield kubeconfig.problem(
+            settings.platform,
+            f"the user of the kubeconfig may not {rights}",
+            "grant it these rights, or choose a platform.context whose user has them",
+        )
+
+
+def made(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return (API group, resource, namespace) of all that the stack makes, a chart's parts aside.
+
+    The namespace is empty for what has none.
+    """
+    found = [("", "namespaces", "")]
+
+    def make(namespace: str, *kinds: tuple[str, str]) -> None:
+        found.extend((group, resource, namespace) for group, resource in kinds)
+
+    prometheus, plugin = settings.prometheus, settings.device_plugin
+    if isinstance(prometheus, ManagedPrometheus):
+        make(prometheus.namespace, *_WORKLOAD, _NETWORK_POLICIES)
+        if prometheus.persistent_volume:
+            make(prometheus.namespace, ("", "persistentvolumeclaims"))
+    if settings.device_plugin_enabled:
+        make(plugin.namespace, ("", "serviceaccounts"), ("apps", "daemonsets"), _NETWORK_POLICIES)
+        if sharing(plugin):
+            make(plugin.namespace, ("", "configmaps"))
+    for namespace in sorted({stack.namespace for stack in settings.inference}):
+        make(namespace, *_WORKLOAD, _NETWORK_POLICIES)
+        make(namespace, ("policy", "poddisruptionbudgets"), ("keda.sh", "scaledobjects"))
+        if isinstance(prometheus, ManagedPrometheus):
+            make(namespace, (_RBAC, "roles"), (_RBAC, "rolebindings"))
+        elif prometheus.pod_monitors:
+            make(namespace, ("monitoring.coreos.com", "podmonitors"))
+    return found

@@ -1,0 +1,171 @@
+"""Prometheus: our own, or what lets an existing one's operator find the stack."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import yaml
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.labels import prometheus_labels
+from components.specs import prometheus as specs
+from components.specs.alerts import alert_rules
+from components.specs.network_policies import policy_spec, prometheus_flows, prometheus_pods
+from components.specs.pods import config_hash
+from components.specs.scrape import RULES_FILE, pod_monitors, prometheus_config
+from config.inference import InferenceStack
+from config.prometheus import ExistingPrometheus, ManagedPrometheus
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusArgs:
+    """Our Prometheus, what it scrapes, and who asks it."""
+
+    config: ManagedPrometheus
+    stacks: tuple[InferenceStack, ...]
+    keda_namespace: str
+    """Namespace from which KEDA asks."""
+
+
+class Prometheus(pulumi.ComponentResource):
+    """One Prometheus for all inference stacks, with alert rules; for the scaler, not for archives.
+
+    It reads pods in the inference namespaces and nothing else of the API. There is no Alertmanager:
+    firing alerts are the series `ALERTS`.
+    """
+
+    address: pulumi.Output[str]
+    """URL that KEDA asks."""
+
+    def __init__(
+        self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Prometheus", name, None, opts)
+        config = args.config
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = ObjectMetaArgs(
+            name=config.name, namespace=config.namespace, labels=prometheus_labels(config)
+        )
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=metadata,
+            # A pod asks for the token, or does not get it.
+            automount_service_account_token=False,
+            opts=child,
+        )
+        files = {
+            specs.CONFIG_FILE: yaml.safe_dump(
+                prometheus_config(config, args.stacks), sort_keys=False
+            ),
+            RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
+        }
+        config_map = kubernetes.core.v1.ConfigMap(
+            f"{name}-config", metadata=metadata, data=files, opts=child
+        )
+        needs: list[pulumi.Resource] = [account, config_map, *self._may_discover(name, args)]
+        if config.persistent_volume:
+            needs.append(
+                kubernetes.core.v1.PersistentVolumeClaim(
+                    f"{name}-volume",
+                    metadata=ObjectMetaArgs(
+                        name=config.name,
+                        namespace=config.namespace,
+                        labels=prometheus_labels(config),
+                        # Bound when its first pod is placed, by most storage classes.
+                        annotations={"pulumi.com/skipAwait": "true"},
+                    ),
+                    spec=specs.volume_claim_spec(config),
+                    opts=child,
+                )
+            )
+        kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata,
+            spec=specs.deployment_spec(config, config_hash(files)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
+        )
+        kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=ObjectMetaArgs(
+                name=config.name,
+                namespace=config.namespace,
+                labels=prometheus_labels(config),
+                # The Deployment's readiness is what counts; this would wait ten seconds more.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
+            spec=specs.service_spec(config),
+            opts=child,
+        )
+        kubernetes.networking.v1.NetworkPolicy(
+            f"{name}-network-policy",
+            metadata=metadata,
+            spec=policy_spec(
+                prometheus_pods(config),
+                prometheus_flows(config, args.stacks, args.keda_namespace),
+            ),
+            opts=child,
+        )
+        self.address = pulumi.Output.from_input(config.address)
+        self.register_outputs({"address": self.address})
+
+    def _may_discover(self, name: str, args: PrometheusArgs) -> list[pulumi.Resource]:
+        """A Role in each namespace where it has pods to find, and none for the cluster."""
+        config = args.config
+        made: list[pulumi.Resource] = []
+        for namespace in sorted({stack.namespace for stack in args.stacks}):
+            metadata = ObjectMetaArgs(
+                name=config.name, namespace=namespace, labels=prometheus_labels(config)
+            )
+            role = kubernetes.rbac.v1.Role(
+                f"{name}-role-{namespace}",
+                metadata=metadata,
+                rules=specs.RULES,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            binding = kubernetes.rbac.v1.RoleBinding(
+                f"{name}-role-binding-{namespace}",
+                metadata=metadata,
+                role_ref=kubernetes.rbac.v1.RoleRefArgs(
+                    api_group="rbac.authorization.k8s.io", kind="Role", name=config.name
+                ),
+                subjects=[
+                    kubernetes.rbac.v1.SubjectArgs(
+                        kind="ServiceAccount", name=config.name, namespace=config.namespace
+                    )
+                ],
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[role]),
+            )
+            made += [role, binding]
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodMonitorsArgs:
+    """An existing Prometheus, and what it is to scrape."""
+
+    config: ExistingPrometheus
+    stacks: tuple[InferenceStack, ...]
+
+
+class PodMonitors(pulumi.ComponentResource):
+    """PodMonitors, where an existing Prometheus is an operator's; nothing where it is not.
+
+    Which PodMonitors it follows, and in which namespaces, is its owner's to say: by default those
+    of `kube-prometheus-stack` need its release's label.
+    """
+
+    def __init__(
+        self, name: str, args: PodMonitorsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:PodMonitors", name, None, opts)
+        for stack in args.stacks if args.config.pod_monitors else ():
+            for monitor, labels, spec in pod_monitors(stack, args.config):
+                kubernetes.apiextensions.CustomResource(
+                    f"{name}-{monitor}",
+                    api_version="monitoring.coreos.com/v1",
+                    kind="PodMonitor",
+                    metadata=ObjectMetaArgs(name=monitor, namespace=stack.namespace, labels=labels),
+                    spec=spec,
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+        self.register_outputs({})

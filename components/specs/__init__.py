@@ -1,0 +1,1 @@
+"""Pure functions from parameters to what the components declare; no pulumi here."""

@@ -1,0 +1,126 @@
+"""Our Prometheus: Deployment, Service and what it may read."""
+
+from components.labels import prometheus_labels, prometheus_selector
+from components.specs.pods import (
+    HASH_ANNOTATION,
+    Manifest,
+    container_security,
+    pod_security,
+    resources,
+)
+from config.prometheus import ManagedPrometheus
+
+UID = 65534
+"""User `nobody` of the official image."""
+
+CONFIG_FILE = "prometheus.yml"
+
+_CONFIG_PATH = "/etc/prometheus"
+_DATA_PATH = "/prometheus"
+_DATA_GIB = 4
+"""Room for the samples without a volume: about 4,000 series every 5 s are 0.1 GiB a day."""
+
+_FULL_SHARE = 0.8
+"""Share of the room that samples may take before the oldest go; the rest is for the log that is
+written ahead and for compaction."""
+
+RULES: Manifest = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+"""What its Role allows in each inference namespace: to discover pods."""
+
+
+def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manifest:
+    """Spec of the Deployment.
+
+    Args:
+        prometheus: its parameters.
+        config_digest: changes with the mounted configuration, and so rolls the pod.
+    """
+    volume = prometheus.persistent_volume
+    size_gib = volume.size_gib if volume else _DATA_GIB
+    data = (
+        {"persistentVolumeClaim": {"claimName": prometheus.name}}
+        if volume
+        else {"emptyDir": {"sizeLimit": f"{size_gib}Gi"}}
+    )
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {
+        "replicas": 1,
+        "selector": {"matchLabels": prometheus_selector(prometheus)},
+        # A volume has one writer at a time.
+        "strategy": {"type": "Recreate"} if volume else rolling,
+        "template": {
+            "metadata": {
+                "labels": prometheus_labels(prometheus),
+                "annotations": {HASH_ANNOTATION: config_digest},
+            },
+            "spec": {
+                "serviceAccountName": prometheus.name,
+                # The one pod of the stack that asks the API server: it discovers its targets.
+                "automountServiceAccountToken": True,
+                "enableServiceLinks": False,
+                "securityContext": pod_security(UID),
+                "containers": [_container(prometheus, size_gib, scratch=volume is None)],
+                "volumes": [
+                    {"name": "config", "configMap": {"name": prometheus.name}},
+                    {"name": "data", **data},
+                ],
+            },
+        },
+    }
+
+
+def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -> Manifest:
+    probe = {"port": "http"}
+    return {
+        "name": "prometheus",
+        "image": prometheus.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": [
+            f"--config.file={_CONFIG_PATH}/{CONFIG_FILE}",
+            f"--storage.tsdb.path={_DATA_PATH}",
+            f"--storage.tsdb.retention.time={prometheus.retention_hours}h",
+            f"--storage.tsdb.retention.size={int(_FULL_SHARE * size_gib * 1024)}MB",
+            f"--web.listen-address=:{prometheus.port}",
+        ],
+        "ports": [{"name": "http", "containerPort": prometheus.port}],
+        # Replaying the log after a restart may take minutes; until then it is alive but not ready.
+        "readinessProbe": {"httpGet": {"path": "/-/ready", **probe}, "periodSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": "/-/healthy", **probe},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
+        "resources": resources(
+            cpu=prometheus.cpu,
+            memory_mib=prometheus.memory_mib,
+            storage_mib=(size_gib * 1024 if scratch else 0) + 256,
+        ),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "config", "mountPath": _CONFIG_PATH, "readOnly": True},
+            {"name": "data", "mountPath": _DATA_PATH},
+        ],
+    }
+
+
+def service_spec(prometheus: ManagedPrometheus) -> Manifest:
+    """Spec of the Service that KEDA asks."""
+    return {
+        "type": "ClusterIP",
+        "selector": prometheus_selector(prometheus),
+        "ports": [{"name": "http", "port": prometheus.port, "targetPort": "http"}],
+    }
+
+
+def volume_claim_spec(prometheus: ManagedPrometheus) -> Manifest:
+    """Spec of the PersistentVolumeClaim; only where a volume is wanted."""
+    volume = prometheus.persistent_volume
+    if volume is None:
+        raise ValueError("no persistent volume is wanted")
+    storage_class = {"storageClassName": volume.storage_class} if volume.storage_class else {}
+    return {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{volume.size_gib}Gi"}},
+        **storage_class,
+    }

@@ -1,0 +1,73 @@
+"""The one load metric: what the scaler asks Prometheus for."""
+
+from components.specs.envoy.stats import (
+    ACTIVE_OVERFLOW,
+    CLUSTER_LABEL,
+    PENDING_OVERFLOW,
+    REQUESTS_ACTIVE,
+)
+from config.inference import InferenceStack
+
+
+def in_flight(envoy_cluster: str) -> str:
+    """PromQL for the calls in flight from all gateways to one fleet; the seed's text.
+
+    Nothing at all, which the scaler takes for an error, while no gateway is scraped.
+
+    Args:
+        envoy_cluster: name of Envoy's cluster.
+    """
+    return f"sum({REQUESTS_ACTIVE}{_of(envoy_cluster)})"
+
+
+def demand(envoy_cluster: str, service_time_seconds: float, rate_window_seconds: float) -> str:
+    """PromQL for the calls in flight plus those that would be, had they not been refused.
+
+    Refusals per second x service time are calls in service (Little's law). The refusals have a
+    zero of their own, because their series may be missing until the first; the calls in flight
+    have none, so lost metrics never look like no load. One element or none, always.
+
+    Args:
+        envoy_cluster: name of Envoy's cluster.
+        service_time_seconds: mean time that a replica works on one call.
+        rate_window_seconds: window of the refusal rate; holds at least two scrapes.
+    """
+    refused = refusals(envoy_cluster, rate_window_seconds)
+    return f"{in_flight(envoy_cluster)} + {service_time_seconds!r} * ({refused})"
+
+
+def refusals(envoy_cluster: str, rate_window_seconds: float) -> str:
+    """PromQL for the calls per second that the gateways refuse; 0 where no series is there yet.
+
+    Args:
+        envoy_cluster: name of Envoy's cluster.
+        rate_window_seconds: window of the rate; holds at least two scrapes.
+    """
+    selector = f"{_of(envoy_cluster)}[{_duration(rate_window_seconds)}]"
+    # Two sums: rate() drops the metric's name, so one over both names has series that collide.
+    return " + ".join(
+        f"(sum(rate({counter}{selector})) or vector(0))"
+        for counter in (ACTIVE_OVERFLOW, PENDING_OVERFLOW)
+    )
+
+
+def scaler_query(stack: InferenceStack, rate_window_seconds: float) -> str:
+    """PromQL that a stack's scaler asks, by its `autoscaler.signal`.
+
+    Args:
+        stack: the inference stack.
+        rate_window_seconds: window of the refusal rate, `Settings.rate_window_seconds(stack)`.
+    """
+    if stack.autoscaler.signal == "inFlight":
+        return in_flight(stack.envoy_cluster)
+    service_time = stack.traffic.service_time_seconds
+    return demand(stack.envoy_cluster, service_time, rate_window_seconds)
+
+
+def _of(envoy_cluster: str) -> str:
+    return f'{{{CLUSTER_LABEL}="{envoy_cluster}"}}'
+
+
+def _duration(seconds: float) -> str:
+    """PromQL knows no fractions of a unit."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"

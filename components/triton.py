@@ -1,0 +1,148 @@
+"""Triton: the model servers of one inference stack."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.labels import triton_labels
+from components.specs import model_repository, triton
+from components.specs.model_repository import Repository
+from config.gpu_nodes import GpuNodes
+from config.inference import InferenceStack
+from config.model_files import read_model_files
+from config.triton import ConfigMapRepository, PvcRepository, S3Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class TritonArgs:
+    """What is served, on which nodes; the Inputs are needed for models in S3 alone."""
+
+    config: InferenceStack
+    nodes: GpuNodes
+    cluster_name: pulumi.Input[str | None] = None
+    """EKS cluster, for Pod Identity."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider of the cluster, for IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Its issuer URL."""
+
+
+class Triton(pulumi.ComponentResource):
+    """Owns the model servers and how they find their models; never how many there are.
+
+    Makes a Deployment without `spec.replicas`, a headless Service, a ServiceAccount, a
+    PodDisruptionBudget, and by the kind of model repository a ConfigMap or an IAM role.
+    """
+
+    deployment_name: pulumi.Output[str]
+    """Name of the Deployment, which the autoscaler scales."""
+
+    service_name: pulumi.Output[str]
+    """Name of the headless Service, whose DNS name has the ready replicas' addresses."""
+
+    def __init__(
+        self, name: str, args: TritonArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Triton", name, None, opts)
+        stack = args.config
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = kubernetes.meta.v1.ObjectMetaArgs(
+            name=stack.deployment_name, namespace=stack.namespace, labels=triton_labels(stack)
+        )
+        needs, role_arn = self._access(name, args)
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.deployment_name,
+                namespace=stack.namespace,
+                labels=triton_labels(stack),
+                annotations={"eks.amazonaws.com/role-arn": role_arn} if role_arn else None,
+            ),
+            automount_service_account_token=False,
+            opts=child,
+        )
+        repository, config_maps = self._repository(name, stack)
+        start = f"{triton.start_seconds(stack, args.nodes)}s"
+        rollout = f"{triton.rollout_seconds(stack, args.nodes)}s"
+        deployment = kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata,
+            spec=triton.deployment_spec(stack, args.nodes, repository),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[account, *needs, *config_maps],
+                # Pulumi waits for every replica, and by default ten minutes at most.
+                custom_timeouts=pulumi.CustomTimeouts(create=start, update=rollout),
+            ),
+        )
+        service = kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.service_name, namespace=stack.namespace, labels=triton_labels(stack)
+            ),
+            spec=triton.service_spec(stack),
+            opts=child,
+        )
+        kubernetes.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption-budget",
+            metadata=metadata,
+            spec=triton.disruption_budget_spec(stack),
+            opts=child,
+        )
+        self.deployment_name = deployment.metadata.name
+        self.service_name = service.metadata.name
+        self.register_outputs(
+            {"deploymentName": self.deployment_name, "serviceName": self.service_name}
+        )
+
+    def _access(
+        self, name: str, args: TritonArgs
+    ) -> tuple[list[pulumi.Resource], pulumi.Input[str] | None]:
+        """What must be there before a pod starts, and the role that its account is annotated with.
+
+        EKS gives credentials when a pod is made: one that is earlier than its role never gets any.
+        """
+        repository = args.config.triton.model_repository
+        if not isinstance(repository, S3Repository):
+            return [], None
+        # Imported for S3 alone: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
+        from components.model_access import ModelAccess, ModelAccessArgs
+
+        access = ModelAccess(
+            f"{name}-model-access",
+            ModelAccessArgs(
+                config=repository,
+                namespace=args.config.namespace,
+                service_account=args.config.deployment_name,
+                cluster_name=args.cluster_name,
+                oidc_provider_arn=args.oidc_provider_arn,
+                oidc_provider_url=args.oidc_provider_url,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return [access], access.role_arn if repository.identity == "irsa" else None
+
+    def _repository(
+        self, name: str, stack: InferenceStack
+    ) -> tuple[Repository, list[pulumi.Resource]]:
+        match stack.triton.model_repository:
+            case S3Repository() as s3:
+                return model_repository.s3(s3, stack.triton.cpu, stack.triton.memory_mib), []
+            case PvcRepository() as pvc:
+                return model_repository.pvc(pvc), []
+            case ConfigMapRepository(folder=folder):
+                files = read_model_files(stack, folder)
+        text, binary = model_repository.config_map_data(files)
+        config_map_name = model_repository.config_map_name(stack.deployment_name, files)
+        config_map = kubernetes.core.v1.ConfigMap(
+            f"{name}-models",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=config_map_name, namespace=stack.namespace, labels=triton_labels(stack)
+            ),
+            data=text,
+            binary_data=binary or None,
+            immutable=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return model_repository.config_map(config_map_name, files), [config_map]

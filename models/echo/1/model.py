@@ -1,0 +1,65 @@
+"""Sample model: answers the text it was given, after the service time of a real one.
+
+The queue is the model's own. Triton's (`dynamic_batching.default_queue_policy.max_queue_size`)
+turns prefetching off, and its batcher then sleeps through wake-ups, half a second each: Triton
+2.51 answered 32 to 48 of 50 calls a second, and some not within 7 s (see also server issue 8870).
+"""
+
+import json
+import queue
+import random
+import threading
+import time
+
+import triton_python_backend_utils as pb_utils
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    """Works on as many calls at once, and lets as many wait, as config.pbtxt says."""
+
+    def initialize(self, args):
+        """Read the parameters; a missing or malformed one fails the load."""
+        stated = json.loads(args["model_config"])["parameters"]
+        values = {name: value["string_value"] for name, value in stated.items()}
+        self.service_time_seconds = float(values["service_time_seconds"])
+        self.failure_rate = float(values["failure_rate"])
+        self.hang = values["hang"] == "true"
+        self.waiting = queue.Queue(int(values["queue_size"]))
+        for _ in range(int(values["parallelism"])):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def execute(self, requests):
+        """Queue the calls, or refuse them at once; the workers answer."""
+        if self.hang:
+            threading.Event().wait()
+        for request in requests:
+            try:
+                self.waiting.put_nowait((request, request.get_response_sender()))
+            except queue.Full:
+                _fail(
+                    request.get_response_sender(),
+                    "Exceeds maximum queue size",
+                    pb_utils.TritonError.UNAVAILABLE,
+                )
+
+    def _work(self):
+        while True:
+            request, sender = self.waiting.get()
+            if sender.is_cancelled():
+                # Nobody waits for it any more: its time goes to those for whom somebody does.
+                _fail(sender, "cancelled in the queue", pb_utils.TritonError.CANCELLED)
+                continue
+            time.sleep(self.service_time_seconds)
+            if random.random() < self.failure_rate:  # noqa: S311 - nothing secret hangs on it
+                _fail(sender, "failed on purpose", pb_utils.TritonError.INTERNAL)
+                continue
+            text = pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy()
+            answer = pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", text)])
+            sender.send(answer, flags=FINAL)
+
+
+def _fail(sender, text, code):
+    error = pb_utils.TritonError(text, code)
+    sender.send(pb_utils.InferenceResponse(output_tensors=[], error=error), flags=FINAL)
