@@ -1,0 +1,39 @@
+"""The kubeconfig that the user and Pulumi read."""
+
+import base64
+from collections.abc import Mapping
+
+import yaml
+
+from config.platform import LOCAL_CONTEXT
+from local.paths import Paths
+from local.ports import api_address
+from local.record import write_atomically
+
+
+def write(paths: Paths, ports: Mapping[str, int]) -> None:
+    """Write a cluster's kubeconfig, with certificates inside; an unchanged file is left alone."""
+
+    def data(name: str) -> str:
+        return base64.b64encode((paths.pki / name).read_bytes()).decode()
+
+    cluster = {"server": api_address(ports), "certificate-authority-data": data("ca.crt")}
+    user = {"client-certificate-data": data("admin.crt"), "client-key-data": data("admin.key")}
+    text = yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": LOCAL_CONTEXT, "cluster": cluster}],
+            "users": [{"name": LOCAL_CONTEXT, "user": user}],
+            "contexts": [
+                {
+                    "name": LOCAL_CONTEXT,
+                    "context": {"cluster": LOCAL_CONTEXT, "user": LOCAL_CONTEXT},
+                }
+            ],
+            "current-context": LOCAL_CONTEXT,
+        },
+        sort_keys=False,
+    )
+    if not paths.kubeconfig.exists() or paths.kubeconfig.read_text() != text:
+        write_atomically(paths.kubeconfig, text)

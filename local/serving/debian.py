@@ -1,0 +1,135 @@
+"""Debian packages, unpacked into the cache and never installed.
+
+apt works here on lists and a status of its own, so that nothing of the machine's is read but its
+keyring and its proxy settings, and nothing of it changes. No maintainer script runs.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from local.errors import LocalClusterError
+from toolchain.bootstrap import cache_root
+from toolchain.cache import Cache
+
+SUITE = "bookworm"
+"""Debian 12: Python 3.11 and NumPy 1.24, which Triton's python backend takes."""
+
+MIRROR_VARIABLE = "DEBIAN_MIRROR"
+_MIRROR = "http://deb.debian.org"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_RECORD = "packages.txt"
+
+Report = Callable[[str], None]
+
+
+def unpack(name: str, packages: Sequence[str], report: Report, *, closure: bool) -> Path:
+    """A folder of the cache that holds packages' files, made if it is missing.
+
+    Which versions those are, and their digests, is in the folder's `packages.txt`.
+
+    Args:
+        name: what the folder is for.
+        packages: names of packages.
+        report: told what happens.
+        closure: with all that the packages depend on.
+
+    Raises:
+        LocalClusterError: a package is not to be had.
+    """
+    key = hashlib.sha256(f"{SUITE} {closure} {' '.join(packages)}".encode()).hexdigest()[:12]
+    folder = cache_root() / "debian" / f"{name}-{key}"
+    if folder.is_dir():
+        return folder
+    cache = Cache(folder.parent)
+    with cache.locked(lambda holder: report(f"waiting for process {holder} to download them")):
+        if folder.is_dir():
+            return folder
+        report(f"downloading the Debian packages of {name}, once, into {folder}")
+        apt = _Apt(cache.scratch())
+        apt.run("update")
+        if closure:
+            apt.run("install", "--download-only", *packages)
+        else:
+            apt.run("download", *packages)
+        staged = cache.scratch() / name
+        staged.mkdir()
+        for archive in sorted(apt.archives.glob("*.deb")):
+            _run(["dpkg-deb", "--extract", archive, staged])
+        (staged / _RECORD).write_text(_record(apt.archives))
+        staged.chmod(0o755)
+        cache.install(staged, folder)
+    return folder
+
+
+def _record(archives: Path) -> str:
+    lines = [
+        f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n"
+        for archive in sorted(archives.glob("*.deb"))
+    ]
+    return "".join(lines)
+
+
+class _Apt:
+    """apt with a state of its own."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.archives = scratch / "cache" / "archives"
+        for folder in (self.archives / "partial", scratch / "state" / "lists" / "partial"):
+            folder.mkdir(parents=True)
+        status, sources = scratch / "status", scratch / "sources.list"
+        status.touch()
+        mirror = os.environ.get(MIRROR_VARIABLE, _MIRROR).rstrip("/")
+        signed = f"deb [signed-by={KEYRING}] {mirror}"
+        sources.write_text(
+            f"{signed}/debian {SUITE} main\n"
+            f"{signed}/debian {SUITE}-updates main\n"
+            f"{signed}/debian-security {SUITE}-security main\n"
+        )
+        options = {
+            "Dir::State": scratch / "state",
+            "Dir::State::status": status,
+            "Dir::Cache": scratch / "cache",
+            "Dir::Etc::sourcelist": sources,
+            # The machine's own configuration may hold hooks that delete what was downloaded.
+            **dict.fromkeys(("Dir::Etc::main", "Dir::Etc::parts"), os.devnull),
+            **dict.fromkeys(("Dir::Etc::sourceparts", "Dir::Etc::preferencesparts"), os.devnull),
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+        }
+        configuration = scratch / "apt.conf"
+        configuration.write_text(
+            "".join(f'{name} "{value}";\n' for name, value in options.items()) + _ways_out()
+        )
+        self._environment = {**os.environ, "APT_CONFIG": str(configuration), "LC_ALL": "C"}
+
+    def run(self, *arguments: str) -> None:
+        _run(["apt-get", "--quiet", "--assume-yes", *arguments], self.archives, self._environment)
+
+
+def _ways_out() -> str:
+    """The machine's settings of proxies and the like, as configuration."""
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, errors="replace")
+    return "".join(f"{x}\n" for x in dump.stdout.splitlines() if x.startswith("Acquire::"))
+
+
+def _run(
+    command: Sequence[str | Path],
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    result = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if result.returncode:
+        tail = "\n  ".join(result.stdout.splitlines()[-8:])
+        raise LocalClusterError(f"{Path(command[0]).name} failed (Debian packages):\n  {tail}")

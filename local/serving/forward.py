@@ -1,0 +1,167 @@
+"""Hands connections to loopback ports of the machine on into the node's network namespace.
+
+Run by the bare interpreter: standard library only. Arguments: the namespace's file, the address of
+the cluster's name server, and `PORT=HOST:PORT` for each port; a host that is a name is looked up
+for every connection, so that it may come and go.
+"""
+
+import asyncio
+import ctypes
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from typing import cast
+
+_CLONE_NEWNET = 0x40000000
+_LOOKUP_SECONDS = 2.0
+_HIGH_WATER_BYTES = 1 << 20
+
+
+class _Lookup(asyncio.DatagramProtocol):
+    def __init__(self, answer: "asyncio.Future[bytes]") -> None:
+        self._answer = answer
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
+        if not self._answer.done():
+            self._answer.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(exc)
+
+
+def _skip_name(message: bytes, at: int) -> int:
+    while length := message[at]:
+        if length >= 0xC0:  # a pointer, which ends the name
+            return at + 2
+        at += length + 1
+    return at + 1
+
+
+async def look_up(name: str, server: str) -> str:
+    """First IPv4 address of a name (RFC 1035).
+
+    Raises:
+        OSError: there is none, or the server does not answer.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _Lookup(answer), remote_addr=(server, 53)
+    )
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    question = labels + b"\0" + struct.pack(">HH", 1, 1)
+    # Of a socket of its own, so the number of the question tells nothing more.
+    transport.sendto(struct.pack(">6H", 1, 0x100, 1, 0, 0, 0) + question)
+    try:
+        message = await asyncio.wait_for(answer, _LOOKUP_SECONDS)
+    except TimeoutError as error:
+        raise OSError(f"no answer for {name}") from error
+    finally:
+        transport.close()
+    at = _skip_name(message, 12) + 4
+    for _ in range(struct.unpack(">H", message[6:8])[0]):
+        at = _skip_name(message, at)
+        kind, _, _, length = struct.unpack(">HHIH", message[at : at + 10])
+        at += 10
+        if kind == 1:
+            return str(ipaddress.IPv4Address(message[at : at + length]))
+        at += length
+    raise OSError(f"{name} has no address")
+
+
+class _End(asyncio.Protocol):
+    """One end of a connection; what it reads, the other end writes."""
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.other: _End | None = None
+        self._paused = paused
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(_HIGH_WATER_BYTES)
+        if self._paused:
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Begin to read."""
+        if self.transport and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        if self.other and self.other.transport and self.other.transport.can_write_eof():
+            self.other.transport.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.other and self.other.transport:
+            # A reset stays a reset: the caller is to know that its connection broke.
+            self.other.transport.abort() if exc else self.other.transport.close()
+
+    def pause_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.resume_reading()
+
+
+async def serve(listener: socket.socket, host: str, port: int, name_server: str) -> None:
+    """Take connections for ever."""
+    loop = asyncio.get_running_loop()
+
+    async def hand_on(connection: socket.socket) -> None:
+        try:
+            is_name = not host.replace(".", "").isdigit()
+            address = await look_up(host, name_server) if is_name else host
+            inner, outer = _End(paused=True), _End()
+            await loop.create_connection(lambda: inner, address, port)
+        except OSError as error:
+            print(f"{host}:{port}: {error}", file=sys.stderr, flush=True)
+            connection.close()
+            return
+        # Each knows the other before either reads: the gateway speaks first, by its SETTINGS.
+        inner.other, outer.other = outer, inner
+        await loop.connect_accepted_socket(lambda: outer, connection)
+        inner.resume()
+
+    running: set[asyncio.Task[None]] = set()
+    while True:
+        connection, _ = await loop.sock_accept(listener)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = asyncio.create_task(hand_on(connection))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+
+async def _serve_all(wanted: list[tuple[socket.socket, str, int]], name_server: str) -> None:
+    await asyncio.gather(*(serve(*entry, name_server) for entry in wanted))
+
+
+def main() -> None:
+    """Listen in the machine's namespace, then move to the node's and connect from there."""
+    namespace, name_server, *rules = sys.argv[1:]
+    wanted: list[tuple[socket.socket, str, int]] = []
+    for rule in rules:
+        port, _, target = rule.partition("=")
+        host, _, target_port = target.rpartition(":")
+        listener = socket.create_server(("127.0.0.1", int(port)), backlog=1024)
+        listener.setblocking(False)
+        wanted.append((listener, host, int(target_port)))
+    descriptor = os.open(namespace, os.O_RDONLY)
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
+        sys.exit(f"setns: {os.strerror(ctypes.get_errno())}")
+    os.close(descriptor)
+    asyncio.run(_serve_all(wanted, name_server))
+
+
+if __name__ == "__main__":
+    main()

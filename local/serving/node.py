@@ -1,0 +1,208 @@
+"""The node's namespaces and processes, from outside: made, entered, filled with images, removed."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+
+from config.settings import Settings
+from local import processes
+from local.errors import LocalClusterError, StartError
+from local.paths import Paths
+from local.serving import cgroups, debian, files, images, init, objects, plan
+from local.serving import forward as forwarder
+from local.serving.objects import Client
+from local.serving.plan import NodePaths
+
+_PACKAGES = (
+    "containerd",
+    "runc",
+    "nftables",
+    *("libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12", "libedit2"),
+    *("libgmp10", "libbsd0", "libmd0", "libtinfo6"),
+)
+"""containerd 1.6 and runc as they are; nft, for kube-proxy, with the libraries that few have."""
+
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.02
+_TAIL_LINES = 8
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """The node of one cluster, whatever state it is in."""
+
+    paths: Paths
+    report: Report
+    targets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is reached on further loopback ports; see `plan.targets`."""
+
+    @property
+    def outside(self) -> NodePaths:
+        """Its folder."""
+        return NodePaths(self.paths.root / "node")
+
+    @cached_property
+    def debian(self) -> Path:
+        """Folder with containerd, runc and nft."""
+        return debian.unpack("node", _PACKAGES, self.report, closure=False)
+
+    def launch(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> str:
+        """What it is started with, for telling whether that has changed."""
+        used = [str(tools[name]) for name in ("kubelet", "kube-proxy", "ptp")]
+        code = ("files.py", "forward.py", "init.py", "plan.py")
+        text = [Path(__file__).with_name(name).read_text() for name in code]
+        return repr((used, text, self._rules(ports), str(self.debian)))
+
+    def open(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> None:
+        """Make the namespaces, start containerd, and have loopback ports lead to the inside.
+
+        Raises:
+            StartError: it ended at once; with what it said.
+        """
+        programs = self._link_programs(tools)
+        self._lay_out(tools)
+        name = cgroups.name_of(self.paths.root)
+        entries = cgroups.make(name)
+        text = files.first_process(self.outside, programs, self.debian, entries)
+        self.outside.plan.write_text(text)
+        namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        first = [str(programs / "node-init"), "-I", "-S", init.__file__, str(self.outside.plan)]
+        box = self._spawn("node-box", [*namespaces, "--", *first], shutil.which("unshare"))
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.outside.ready.exists():
+            if box.poll() is not None or time.monotonic() > deadline:
+                raise StartError(f"the node could not be made: {self._tail('node-box')}")
+            time.sleep(_LOOK_SECONDS)
+        namespace = f"/proc/{self._first_process()}/ns/net"
+        rules = self._rules(ports)
+        arguments = ["-I", "-S", forwarder.__file__, namespace, plan.DNS_SERVICE, *rules]
+        self._spawn("forwarder", arguments, None)
+
+    def join(self, api_port: int) -> None:
+        """Start kubelet and kube-proxy; there is an API server now."""
+        self.outside.kubeconfig.write_text(files.kubeconfig(api_port, self.paths.pki))
+        cgroup = f"/{cgroups.name_of(self.paths.root)}"
+        self.outside.kubelet_config.write_text(files.kubelet(cgroup, self.paths.pki / "ca.crt"))
+        self.outside.join.touch()
+
+    def furnish(self, client: Client, tools: Mapping[str, Path], settings: Settings) -> None:
+        """Give the node images and GPUs, and the cluster DNS and KEDA; wait until they are ready.
+
+        Raises:
+            LocalClusterError: something is not to be had, or did not become ready in time.
+        """
+        objects.apply(client, tools["keda-manifests"], self.report)
+        self._import_images(images.ensure(tools, self.report))
+        gpus = settings.gpu_nodes.max_size * settings.gpus_per_node
+        objects.furnish_node(client, gpus, self.report)
+        objects.wait_for_workloads(client, self.report)
+
+    def _import_images(self, archives: Mapping[str, Path]) -> None:
+        marks = self.outside.imported
+        marks.mkdir(exist_ok=True)
+        for name, archive in archives.items():
+            # The archive's folder names its content; the image's own name may stay the same.
+            mark = marks / archive.parent.name
+            if not mark.exists():
+                self.report(f"importing the image {name}")
+                self._ctr("images", "import", str(archive))
+                mark.touch()
+
+    def close(self) -> None:
+        """Remove what outlives the processes, all of which have ended."""
+        try:
+            cgroups.remove(cgroups.name_of(self.paths.root))
+        except OSError as error:
+            raise LocalClusterError(f"the node's cgroup could not be removed: {error}") from error
+
+    def _rules(self, ports: Mapping[str, int]) -> list[str]:
+        api = ports["kubeApiserverPort"]
+        further = [f"{ports[role]}={target}" for role, target in self.targets.items()]
+        return [f"{api}=127.0.0.1:{api}", *further]
+
+    def _link_programs(self, tools: Mapping[str, Path]) -> Path:
+        """Links by which the processes are known as this cluster's; see `local.processes`."""
+        binaries = {
+            "containerd": self.debian / "usr/bin/containerd",
+            "kubelet": tools["kubelet"],
+            "kube-proxy": tools["kube-proxy"],
+        }
+        for name, target in binaries.items():
+            (self.paths.bin / name).symlink_to(target)
+        # The bare interpreter: what runs by it outlives any change of the environment.
+        for name in ("node-init", "forwarder"):
+            (self.paths.bin / name).symlink_to(getattr(sys, "_base_executable", sys.executable))
+        return self.paths.bin
+
+    def _lay_out(self, tools: Mapping[str, Path]) -> None:
+        outside = self.outside
+        for folder in (outside.containerd, outside.kubelet, outside.var_log, outside.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(outside.etc, ignore_errors=True)
+        outside.cni.mkdir(parents=True)
+        for marker in (outside.ready, outside.join):
+            marker.unlink(missing_ok=True)
+        plugins = outside.root / "cni-plugins"
+        shutil.rmtree(plugins, ignore_errors=True)
+        plugins.mkdir()
+        for name in ("ptp", "loopback", "host-local"):
+            (plugins / name).symlink_to(tools[name])
+        runc = self.debian / "usr/sbin/runc"
+        text = files.containerd(runc, plan.HOME / plugins.name)
+        outside.containerd_config.write_text(text)
+        (outside.cni / "pods.conflist").write_text(files.cni())
+        outside.resolv_conf.write_text("")
+
+    def _spawn(
+        self, name: str, arguments: Sequence[str], executable: str | None
+    ) -> "subprocess.Popen[bytes]":
+        with (self.outside.logs / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(self.paths.bin / name), *arguments],
+                executable=executable,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _first_process(self) -> int:
+        found = processes.find(self.paths.root).get("node-init", [])
+        if not found:
+            raise StartError(f"the node does not run: {self._tail('node-box')}")
+        return min(found, key=psutil.Process.create_time).pid
+
+    def enter(self, *namespaces: str) -> list[str]:
+        """Beginning of a command line that makes a program run in the node's namespaces."""
+        return ["nsenter", f"--target={self._first_process()}", *namespaces, "--"]
+
+    def _ctr(self, *arguments: str) -> str:
+        ctr = self.debian / "usr/bin/ctr"
+        command = [str(ctr), f"--address={plan.CONTAINERD_SOCKET}", "--namespace=k8s.io"]
+        result = subprocess.run(
+            [*self.enter("--net", "--mount", "--pid"), *command, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if result.returncode:
+            raise LocalClusterError(
+                f"ctr {' '.join(arguments[:2])} failed: {result.stderr.strip()}"
+            )
+        return result.stdout
+
+    def _tail(self, name: str) -> str:
+        log = self.outside.logs / f"{name}.log"
+        lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
+        return "\n  ".join([str(log), *lines])
