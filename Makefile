@@ -1,0 +1,93 @@
+# The interface of the project: `make help` lists the targets. Each does its own set-up.
+STACK ?= dev
+BASE ?= origin/main
+STACKS ?= dev staging prod
+ARGS ?=
+export LOCAL
+
+PY := .venv/bin/python
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup tools cluster up preview render destroy down outputs refresh env infer \
+	status test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  STACK=dev|staging|prod chooses the stack (dev)."
+
+setup: ## Make the Python environment ready (.venv, by uv)
+	@./toolchain/bootstrap.sh >/dev/null
+
+tools: setup ## Build or find every tool that is not on PATH
+	@$(PY) -m toolchain ensure
+
+up: setup ## Provision the stack; for dev, on an embedded local Kubernetes
+	@$(PY) -m ops up --stack $(STACK) $(ARGS)
+
+preview: setup ## Show what `make up` would change
+	@$(PY) -m ops preview --stack $(STACK) $(ARGS)
+
+render: setup ## Write all manifests of the stack as YAML into OUT, without a cluster
+	@$(PY) -m ops.render --stack $(STACK) --out $(or $(OUT),build/rendered/$(STACK))
+
+outputs: setup ## Print the stack's outputs
+	@$(PY) -m ops outputs --stack $(STACK) $(ARGS)
+
+refresh: setup ## Read the stack's real state back into Pulumi's
+	@$(PY) -m ops refresh --stack $(STACK) $(ARGS)
+
+destroy: setup ## Remove what `make up` made (asks, outside dev)
+	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
+
+cluster: setup ## Start the local cluster alone
+	@$(PY) -m ops cluster --stack $(STACK)
+
+down: setup ## Stop the local cluster and drop dev's state; leaves nothing behind
+	@$(PY) -m ops down --stack $(STACK)
+
+infer: setup ## Send one call through the gateway of a local cluster that serves
+	@$(PY) -m ops infer --stack $(STACK) $(ARGS)
+
+status: setup ## Show pods, calls and the scaler of the local cluster, live
+	@$(PY) -m ops status --stack $(STACK) $(ARGS)
+
+env: setup ## Print the environment for bare pulumi and kubectl: eval "$$(make -s env)"
+	@$(PY) -m ops env --stack $(STACK)
+
+test: setup ## Run all tests
+	@$(PY) -m ops test $(ARGS)
+
+bench: setup ## Run the benchmarks; figures go to build/bench
+	@$(PY) -m ops bench $(ARGS)
+
+check: lint ## Linters and the type checker
+
+lint: setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/pyright --warnings
+
+format: setup ## Format the code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+generate: setup ## Rewrite what is generated: the JSON schema and the README's tables
+	@$(PY) -m config.schema
+	@$(PY) -m config.reference --write README.md
+	@$(PY) -m components.contract --write README.md
+
+preview-json: setup ## Write the preview of STACK as JSON to the file OUT (pull requests)
+	@$(PY) -m ops.preview_json --stack $(STACK) --out $(or $(OUT),build/pr/$(STACK).json)
+
+pr-comment: setup ## Turn preview JSON files (IN) into a Markdown comment (the file OUT)
+	@$(PY) -m ops.report $(or $(IN),build/pr/$(STACK).json) --out $(or $(OUT),build/pr/$(STACK).md)
+
+pr-dev: setup ## Apply BASE to a simulated cluster and report the preview of this checkout against it
+	@$(PY) -m ops.pr_dev --base $(BASE) --out $(or $(OUT),build/pr)
+
+pr-post: setup ## Put the comment in the file IN on pull request number PR
+	@$(PY) -m ops.pr_post $(or $(IN),build/pr/$(STACK).md) --pr $(PR)
+
+validate: setup ## Hold the rendered manifests of every stack against schemas and linters
+	@for stack in $(STACKS); do \
+		$(PY) -m ops.render --stack $$stack --out build/rendered/$$stack || exit 1; done
+	@$(PY) -m ops.validate $(STACKS:%=build/rendered/%) $(ARGS)

@@ -1,0 +1,1 @@
+"""The drivers behind `make`: each target is one command of this package."""

@@ -1,0 +1,87 @@
+"""Where a stack's Pulumi state lies, and the environment in which its commands run."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import toolchain
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105
+"""Dev's state holds no secret and never leaves the machine, so its passphrase is no secret."""
+
+DEV_STACK = "dev"
+"""The one stack with a backend of its own, in the project's state folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackEnvironment:
+    """One stack in one checkout, with the place of its state."""
+
+    stack: str
+    """Name of the Pulumi stack."""
+
+    project: Path = PROJECT
+    """Folder with Pulumi.yaml."""
+
+    extra: dict[str, str] = field(default_factory=dict[str, str])
+    """Further variables, for tests."""
+
+    @property
+    def is_dev(self) -> bool:
+        """Whether state lies in the project's state folder, not in the user's own backend."""
+        return self.stack == DEV_STACK
+
+    @property
+    def state_dir(self) -> Path:
+        """The ignored folder that holds everything local."""
+        return self.project / ".state"
+
+    @property
+    def backend_dir(self) -> Path:
+        """Dev's file backend."""
+        return self.state_dir / "pulumi"
+
+    @property
+    def pulumi_home(self) -> Path:
+        """Where dev's Pulumi keeps plugins and its own files."""
+        return self.state_dir / "pulumi-home"
+
+    @property
+    def temporary_dir(self) -> Path:
+        """Where dev's commands put temporary files."""
+        return self.state_dir / "tmp"
+
+    @property
+    def stack_file(self) -> Path:
+        """The stack's configuration."""
+        return self.project / f"Pulumi.{self.stack}.yaml"
+
+    def own_variables(self) -> dict[str, str]:
+        """The variables that this stack sets, beside the tools on PATH."""
+        if not self.is_dev:
+            return dict(self.extra)
+        return {
+            "PULUMI_BACKEND_URL": f"file://{self.backend_dir}",
+            "PULUMI_CONFIG_PASSPHRASE": DEV_PASSPHRASE,
+            "PULUMI_HOME": str(self.pulumi_home),
+            "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
+            # Nothing that dev needs is downloaded: it runs with no network but the registries'.
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # The Kubernetes provider leaves a copy of its kubeconfig there each time.
+            "TMPDIR": str(self.temporary_dir),
+            # kubectl would keep what it discovers under ~/.kube, which is the user's.
+            "KUBECACHEDIR": str(self.state_dir / "kubectl"),
+            **self.extra,
+        }
+
+    def variables(self) -> dict[str, str]:
+        """The whole environment of a command, with the pinned tools first on PATH."""
+        path = toolchain.path_with(toolchain.bin_dir("cli", "kubectl"))
+        if self.is_dev:
+            toolchain.link_plugins(self.pulumi_home)
+            self.temporary_dir.mkdir(parents=True, exist_ok=True)
+        return {**os.environ, **self.own_variables(), "PATH": path}

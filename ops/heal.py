@@ -1,0 +1,155 @@
+"""Putting right what an interrupted run of dev left behind.
+
+Only dev's own state is touched: it lies on this machine, and nobody else works on it.
+"""
+
+import contextlib
+import json
+import shutil
+import socket
+from collections.abc import Callable, Generator
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from local import processes
+from local.lock import locked
+from local.record import write_atomically
+from ops import pulumi
+from ops.environment import StackEnvironment
+
+
+@contextlib.contextmanager
+def alone(env: StackEnvironment, waiting: Callable[[str], None]) -> Generator[None]:
+    """Work on dev while no other command of `make` does; other stacks' backends see to theirs.
+
+    Args:
+        env: the stack.
+        waiting: told the other command's process id, once, if there is a wait.
+    """
+    if not env.is_dev:
+        yield
+        return
+    with locked(_lock(env), waiting):
+        yield
+
+
+def _lock(env: StackEnvironment) -> Path:
+    return env.state_dir / "dev.lock"
+
+
+def drop_state(env: StackEnvironment) -> None:
+    """Forget dev's Pulumi state; for when the cluster that it describes is gone."""
+    shutil.rmtree(env.backend_dir, ignore_errors=True)
+
+
+def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
+    """Drop dev's state if it belongs to another cluster than `cluster_id`; True if it did."""
+    marker = env.state_dir / "pulumi-cluster"
+    known = marker.read_text() if marker.exists() else ""
+    stale = env.backend_dir.exists() and known != cluster_id
+    if stale:
+        drop_state(env)
+    if known != cluster_id:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        # Half an identity would be another cluster's, and cost the next run its state.
+        write_atomically(marker, cluster_id)
+    return stale
+
+
+def release_dead_locks(env: StackEnvironment) -> int:
+    """Remove locks of dev's backend whose process is gone; their number.
+
+    The backend is a folder of this machine, so a lock of another host name is an older name's.
+    Commands of `make` keep out of each other's way by `alone`; what is left to heed is a live
+    `pulumi` that the user runs.
+    """
+    removed = 0
+    for file in (env.backend_dir / ".pulumi" / "locks").rglob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if _is_dead(json.loads(file.read_text())):
+                file.unlink()
+                removed += 1
+    return removed
+
+
+def end_orphans(env: StackEnvironment) -> None:
+    """End providers of dev that a killed engine left running."""
+    for process in processes.orphans(env.pulumi_home.resolve()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _is_dead(lock: dict[str, object]) -> bool:
+    if lock["hostname"] != socket.gethostname():
+        return True
+    locked_at = datetime.fromisoformat(str(lock["timestamp"])).timestamp()
+    try:
+        process = psutil.Process(int(str(lock["pid"])))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # A process that is younger than the lock only has the same number (a reboot, a long time).
+        return process.create_time() > locked_at + 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def restore_checkpoint(env: StackEnvironment) -> bool:
+    """Put back the last whole checkpoint where a killed run left half of one; True if it did.
+
+    Without one the state begins anew: what is on the cluster is taken over by the next `up`, which
+    applies by server-side apply.
+    """
+    restored = False
+    for file in (env.backend_dir / ".pulumi" / "stacks").rglob(f"{env.stack}.json"):
+        if _is_json(file):
+            continue
+        backup = file.with_name(f"{file.name}.bak")
+        if _is_json(backup):
+            shutil.copyfile(backup, file)
+        else:
+            file.unlink()
+        restored = True
+    return restored
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def clear_pending(env: StackEnvironment) -> bool:
+    """Settle operations that a killed run left open, by reading the real state; True if any."""
+    if not has_checkpoint(env):
+        return False
+    exported = json.loads(pulumi.capture(env, "stack", "export", "--stack", env.stack))
+    if not exported["deployment"].get("pending_operations"):
+        return False
+    pulumi.capture(
+        env, "refresh", "--stack", env.stack, "--yes", "--skip-preview", "--clear-pending-creates"
+    )
+    return True
+
+
+def has_checkpoint(env: StackEnvironment) -> bool:
+    """Whether dev was provisioned from this checkout, or a try was made."""
+    stacks: Path = env.backend_dir / ".pulumi" / "stacks"
+    return any(stacks.rglob(f"{env.stack}.json"))
+
+
+def forget(env: StackEnvironment) -> None:
+    """Remove everything local that Pulumi keeps of dev."""
+    drop_state(env)
+    shutil.rmtree(env.pulumi_home, ignore_errors=True)
+    shutil.rmtree(env.state_dir / "kubectl", ignore_errors=True)
+    shutil.rmtree(env.temporary_dir, ignore_errors=True)
+    (env.state_dir / "pulumi-cluster").unlink(missing_ok=True)
+    # By whoever holds it; a command that waits for it makes it anew.
+    _lock(env).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Others may keep things in it.
+        env.state_dir.rmdir()

@@ -1,0 +1,68 @@
+"""Running the Pulumi CLI for one stack."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from ops.environment import StackEnvironment
+
+
+class OpsError(Exception):
+    """What stopped a command; its text is the whole message for the user."""
+
+
+def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
+    """Run `pulumi ARGUMENTS` with the user's terminal; Pulumi says itself what goes wrong.
+
+    Raises:
+        SystemExit: the command failed and `check` is set; with the command's own exit code.
+    """
+    code = subprocess.run(
+        ["pulumi", *arguments], cwd=env.project, env=env.variables(), check=False
+    ).returncode
+    if check and code:
+        raise SystemExit(code)
+    return code
+
+
+def capture(env: StackEnvironment, *arguments: str) -> str:
+    """The output of `pulumi ARGUMENTS`.
+
+    Raises:
+        OpsError: the command failed; with what it said.
+    """
+    result = subprocess.run(
+        ["pulumi", *arguments, "--non-interactive"],
+        cwd=env.project,
+        env=env.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        said = (result.stderr.strip() or result.stdout.strip()).removeprefix("error: ")
+        raise OpsError(f"pulumi {arguments[0]} failed: {said}")
+    return result.stdout
+
+
+def capture_json(env: StackEnvironment, *arguments: str) -> Any:
+    """The JSON that `pulumi ARGUMENTS --json` prints.
+
+    Raises:
+        OpsError: the command failed.
+    """
+    return json.loads(capture(env, *arguments, "--json"))
+
+
+def select_stack(env: StackEnvironment) -> None:
+    """Make the stack the checkout's current one; dev's is created where it is missing.
+
+    Raises:
+        OpsError: the stack is not there, or its backend does not open.
+    """
+    create: Sequence[str] = ()
+    if env.is_dev:
+        env.backend_dir.mkdir(parents=True, exist_ok=True)
+        create = ("--create",)
+    capture(env, "stack", "select", env.stack, *create)

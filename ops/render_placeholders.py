@@ -1,0 +1,58 @@
+"""What only an engine, a cluster or AWS knows, as values that say that they are placeholders."""
+
+import json
+
+from config.platform import PLATFORM_OUTPUTS
+
+PLACEHOLDER = "placeholder"
+
+_ACCOUNT = "000000000000"
+_REGION = "xx-placeholder-1"
+
+_KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": PLACEHOLDER,
+    "clusters": [{"name": PLACEHOLDER, "cluster": {"server": "https://placeholder.invalid"}}],
+    "contexts": [{"name": PLACEHOLDER, "context": {"cluster": PLACEHOLDER, "user": PLACEHOLDER}}],
+    "users": [{"name": PLACEHOLDER, "user": {"token": PLACEHOLDER}}],
+}
+
+_KNOWN_SHAPES: dict[str, object] = {
+    # The shapes matter: a program may parse a kubeconfig or cut an ARN to pieces.
+    "kubeconfig": json.dumps(_KUBECONFIG),
+    "clusterName": "placeholder-cluster",
+    "subnetIds": ["subnet-placeholder-a", "subnet-placeholder-b"],
+    "oidcProviderArn": f"arn:aws:iam::{_ACCOUNT}:oidc-provider/oidc.placeholder.invalid/id/0",
+    "oidcProviderUrl": "https://oidc.placeholder.invalid/id/0",
+}
+
+
+def platform_outputs() -> dict[str, object]:
+    """What a platform team's stack exports, as placeholders, by output name."""
+    return {name: _KNOWN_SHAPES.get(name, f"placeholder-{name}") for name in PLATFORM_OUTPUTS}
+
+
+def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
+    """What a provider would compute for a resource, as placeholders.
+
+    Args:
+        pulumi_type: Pulumi's type token, such as `aws:iam/role:Role`.
+        name: the resource's logical name.
+    """
+    if pulumi_type == "kubernetes:core/v1:Service":
+        return {"status": {"loadBalancer": {"ingress": [{"hostname": "placeholder.invalid"}]}}}
+    if pulumi_type == "kubernetes:helm.sh/v3:Release":
+        return {"status": {"name": name, "status": "deployed"}}
+    if not pulumi_type.startswith("aws:"):
+        return {}
+    package, _, kind = pulumi_type.partition(":")[2].partition("/")
+    computed: dict[str, object] = {
+        "arn": f"arn:aws:{package}:{_REGION}:{_ACCOUNT}:{kind.partition(':')[0]}/{name}",
+        "name": name,
+    }
+    if pulumi_type == "aws:ec2/launchTemplate:LaunchTemplate":
+        computed["latestVersion"] = 1
+    if pulumi_type == "aws:eks/nodeGroup:NodeGroup":
+        computed["resources"] = [{"autoscalingGroups": [{"name": f"{name}-asg"}]}]
+    return computed

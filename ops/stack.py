@@ -1,0 +1,184 @@
+"""Provisioning, previewing and removing one stack."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from rich.console import Console
+
+from config.load import parse, read_stack_file
+from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
+from config.settings import Settings
+from local.cluster import Cluster
+from local.modes import best_here
+from ops import heal, pulumi, serving
+from ops.environment import StackEnvironment
+from ops.tree import resource_tree
+
+console = Console(highlight=False, soft_wrap=True)
+
+_Rest = ParamSpec("_Rest")
+_Result = TypeVar("_Result")
+
+
+def alone(
+    command: Callable[Concatenate[StackEnvironment, _Rest], _Result],
+) -> Callable[Concatenate[StackEnvironment, _Rest], _Result]:
+    """Make a command wait until no other works on dev."""
+
+    def waiting(holder: str) -> None:
+        console.print(f"waiting for another command that is at work on dev (process {holder})")
+
+    @functools.wraps(command)
+    def wrapped(env: StackEnvironment, *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
+        with heal.alone(env, waiting):
+            return command(env, *args, **kwargs)
+
+    return wrapped
+
+
+def prepare(env: StackEnvironment) -> Settings:
+    """Check the parameters, start the local cluster where the stack needs it, heal, select.
+
+    Raises:
+        config.load.Refused: the parameters cannot work; nothing was touched.
+        pulumi.OpsError: there is no such stack, or its backend does not open.
+    """
+    settings = read_settings(env)
+    if env.is_dev:
+        if isinstance(settings.platform, LocalPlatform):
+            cluster_id = _local_cluster(env).up(settings).cluster_id
+            if heal.match_cluster(env, cluster_id):
+                console.print("dropped the state of a cluster that is gone")
+        heal.end_orphans(env)
+        if heal.release_dead_locks(env):
+            console.print("released a lock that a dead process had left")
+        if heal.restore_checkpoint(env):
+            console.print("restored the state that an interrupted run had cut short")
+    pulumi.select_stack(env)
+    if env.is_dev and heal.clear_pending(env):
+        console.print("settled what an interrupted run had left open")
+    return settings
+
+
+def _local_cluster(env: StackEnvironment) -> Cluster:
+    return Cluster(env.state_dir, default=best_here())
+
+
+def read_settings(env: StackEnvironment) -> Settings:
+    """The stack's parameters, checked.
+
+    Raises:
+        config.load.Refused: they cannot work.
+        pulumi.OpsError: there is no such stack.
+    """
+    if not env.stack_file.exists():
+        known = sorted(file.name.split(".")[1] for file in env.project.glob("Pulumi.*.yaml"))
+        raise pulumi.OpsError(
+            f"there is no {env.stack_file.name}; STACK names one of {', '.join(known)}"
+        )
+    return parse(read_stack_file(env.stack_file), source=f"stack {env.stack}")
+
+
+def start_cluster(env: StackEnvironment) -> None:
+    """Start the local cluster, or bring the running one in line with the parameters."""
+    _local_cluster(env).up(read_settings(env))
+
+
+@alone
+def up(env: StackEnvironment, *arguments: str) -> None:
+    """Provision the stack; then say what there is and what comes next."""
+    settings = prepare(env)
+    # Outside dev the user confirms Pulumi's own preview.
+    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
+    pulumi.run(env, "up", "--stack", env.stack, "--suppress-outputs", *unattended, *arguments)
+    print_tree(env)
+    if serving.serves(env, settings):
+        serving.wait_for_scaler(env, settings, console.print)
+    print_outputs(env)
+    print_next_step(env, settings)
+
+
+@alone
+def preview(env: StackEnvironment, *arguments: str) -> None:
+    """Show what `up` would change."""
+    prepare(env)
+    pulumi.run(env, "preview", "--stack", env.stack, "--diff", *arguments)
+
+
+@alone
+def refresh(env: StackEnvironment, *arguments: str) -> None:
+    """Read the stack's real state back into Pulumi's."""
+    prepare(env)
+    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
+    pulumi.run(env, "refresh", "--stack", env.stack, *unattended, *arguments)
+
+
+@alone
+def destroy(env: StackEnvironment, *arguments: str) -> None:
+    """Remove what `up` made; Pulumi asks, outside dev."""
+    prepare(env)
+    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
+    pulumi.run(env, "destroy", "--stack", env.stack, *unattended, *arguments)
+
+
+@alone
+def down(env: StackEnvironment) -> None:
+    """Stop the local cluster and drop dev's state.
+
+    Raises:
+        pulumi.OpsError: the stack is not dev, so nothing of it is local.
+    """
+    if not env.is_dev:
+        raise pulumi.OpsError("make down stops the local cluster of dev; use make destroy")
+    heal.end_orphans(env)
+    Cluster(env.state_dir).down()
+    heal.forget(env)
+    console.print("the local cluster is stopped and dev's state is dropped")
+
+
+def outputs(env: StackEnvironment) -> dict[str, object]:
+    """The stack's outputs, by name.
+
+    Raises:
+        pulumi.OpsError: dev is not provisioned, or the stack's backend does not open.
+    """
+    if env.is_dev and not heal.has_checkpoint(env):
+        raise pulumi.OpsError("dev is not provisioned yet; run: make up")
+    return pulumi.capture_json(env, "stack", "output", "--stack", env.stack)
+
+
+def print_tree(env: StackEnvironment) -> None:
+    """Show what the stack holds, components with what they made."""
+    exported = json.loads(pulumi.capture(env, "stack", "export", "--stack", env.stack))
+    console.print()
+    console.print(resource_tree(exported["deployment"]["resources"]))
+
+
+def print_outputs(env: StackEnvironment) -> None:
+    """Show the outputs, a line each, whole: they are there to be copied."""
+    found = outputs(env)
+    width = max(map(len, found), default=0)
+    console.print(f"\noutputs of {env.stack}")
+    for name, value in sorted(found.items()):
+        console.print(f"  {name.ljust(width)}  {value}", markup=False)
+
+
+def print_next_step(env: StackEnvironment, settings: Settings) -> None:
+    """Say how to look at what was made."""
+    if serving.serves(env, settings):
+        serving.infer(env)
+        console.print(serving.next_step(env))
+    elif isinstance(settings.platform, LocalPlatform):
+        first = settings.inference[0]
+        console.print(
+            "\nThe cluster is simulated: scheduling and roll-outs are real, but its pods run no"
+            "\ncontainers, so nothing answers calls. (LOCAL=serving, on Linux as root, does.)"
+            "\nLook at it:"
+            f"\n  kubectl --kubeconfig {LOCAL_KUBECONFIG} --context {LOCAL_CONTEXT}"
+            f" -n {first.namespace} get pods,svc,scaledobject"
+            "\nNext: change a parameter in Pulumi.dev.yaml, then: make preview; make up"
+        )
+    else:
+        console.print("\nNext: make outputs STACK=" + env.stack)
