@@ -1,0 +1,27 @@
+"""Bursts of KServe v2 inference calls, and an honest account of each of them."""
+
+from eventflow.client import Client, Request, Result, infer_many
+from eventflow.errors import EndpointError, EventFlowError
+from eventflow.kserve import InferResponse, Tensor
+from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.outcomes import Outcome
+from eventflow.retry import Retry
+from eventflow.target import Tls
+
+__all__ = [
+    "Client",
+    "EndpointError",
+    "EventFlowError",
+    "InferResponse",
+    "Load",
+    "Outcome",
+    "Rate",
+    "Request",
+    "Result",
+    "Retry",
+    "Tensor",
+    "Tls",
+    "Unbounded",
+    "Window",
+    "infer_many",
+]

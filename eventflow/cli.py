@@ -1,0 +1,188 @@
+"""The command line."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eventflow import options as given
+from eventflow.errors import EventFlowError
+from eventflow.extras import Extras
+from eventflow.options import TlsOptions, make_load, make_message, make_target
+from eventflow.processes import run_processes
+from eventflow.pump import Plan
+from eventflow.report import summarize
+from eventflow.retry import Retry
+from eventflow.run import Burst, EngineName, run_burst
+from eventflow.show import live, print_report
+from eventflow.single import infer_once
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Bursts of KServe v2 inference calls, each of them accounted for.",
+)
+
+GATEWAY_IN_FLIGHT = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'
+GATEWAY_REPLICAS = 'max(envoy_cluster_membership_healthy{cluster_name="ai_inference_cluster"})'
+
+
+@app.command()
+def infer(
+    endpoint: given.Endpoint,
+    deadline: given.Deadline = 2.0,
+    model: given.Model = given.SAMPLE_MODEL,
+    model_version: given.Version = "",
+    tensor: given.TensorSpec = given.SAMPLE_TENSOR,
+    size: given.Size = 64,
+    text: given.Contents = None,
+    data: given.DataFile = None,
+    metadata: given.Metadata = None,
+    use_tls: given.UseTls = False,
+    ca: given.Ca = None,
+    cert: given.Certificate = None,
+    key: given.Key = None,
+    server_name: given.ServerName = None,
+    connect_seconds: given.ConnectSeconds = 5.0,
+) -> None:
+    """Make one call and print what the model answers."""
+    tls = TlsOptions(use=use_tls, ca=ca, certificate=cert, key=key, server_name=server_name).tls()
+    target = make_target(endpoint, metadata, tls, connect_seconds)
+    message = make_message(model, model_version, tensor, size, text, data)
+    asyncio.run(infer_once(Console(), target, message, deadline))
+
+
+@app.command()
+def burst(
+    endpoint: given.Endpoint,
+    calls: Annotated[int | None, typer.Option("--calls", "-n", min=1, help="How many.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.01, help="Make calls for so long; with -n, at most.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Closed loop: so many calls under way.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Open loop: so many calls a second.")
+    ] = None,
+    deadline: given.Deadline = 2.0,
+    model: given.Model = given.SAMPLE_MODEL,
+    model_version: given.Version = "",
+    tensor: given.TensorSpec = given.SAMPLE_TENSOR,
+    size: given.Size = 64,
+    text: given.Contents = None,
+    data: given.DataFile = None,
+    metadata: given.Metadata = None,
+    use_tls: given.UseTls = False,
+    ca: given.Ca = None,
+    cert: given.Certificate = None,
+    key: given.Key = None,
+    server_name: given.ServerName = None,
+    connect_seconds: given.ConnectSeconds = 5.0,
+    engine: Annotated[
+        EngineName, typer.Option(help="grpcio goes through a gRPC channel, and is slower.")
+    ] = "fast",
+    connections: Annotated[int, typer.Option(min=1, help="Connections of one process.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share the calls.")] = 1,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Further tries of a call that reached no replica.")
+    ] = 0,
+    echo: Annotated[
+        float | None, typer.Option(min=0.001, help="Send a PING so often, seconds, and time it.")
+    ] = None,
+    pod_header: Annotated[
+        str | None, typer.Option(help="Response metadata that names the replica.")
+    ] = None,
+    pod_parameter: Annotated[
+        str | None, typer.Option(help="Response parameter that names the replica.")
+    ] = None,
+    counters: Annotated[
+        list[str] | None,
+        typer.Option(help="Page with calls per replica: Triton's /metrics, Envoy's /clusters."),
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="File for the report; - is standard output.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Image of outcomes, calls in flight and replicas.")
+    ] = None,
+    prometheus: Annotated[
+        str | None, typer.Option(help="URL of a Prometheus, for the picture.")
+    ] = None,
+    in_flight_query: Annotated[
+        str, typer.Option(help="The gateway's calls in flight.")
+    ] = GATEWAY_IN_FLIGHT,
+    replicas_query: Annotated[str, typer.Option(help="Ready replicas.")] = GATEWAY_REPLICAS,
+) -> None:
+    """Make many calls at once, 50,000 if nothing else is said, and account for each."""
+    tls = TlsOptions(use=use_tls, ca=ca, certificate=cert, key=key, server_name=server_name).tls()
+    if calls is None and seconds is None:
+        calls = 50_000
+    plan = Plan(
+        load=make_load(window, rate), calls=calls, seconds=seconds, deadline_seconds=deadline
+    )
+    work = Burst(
+        target=make_target(endpoint, metadata, tls, connect_seconds),
+        plan=plan,
+        message=make_message(model, model_version, tensor, size, text, data),
+        engine=engine,
+        connections=connections,
+        retry=Retry(attempts=retries) if retries else None,
+        echo_seconds=echo,
+        pod_header=pod_header.lower() if pod_header else None,
+        pod_parameter=pod_parameter,
+    )
+    extras = Extras(
+        counters=tuple(counters or ()),
+        picture=picture,
+        prometheus=prometheus,
+        in_flight_query=in_flight_query,
+        replicas_query=replicas_query,
+    )
+    # The report's own output stays clean when it goes to standard output.
+    console = Console(stderr=json_file == "-")
+    extras.before()
+    with live(console, calls) as view:
+        if processes == 1:
+            run = asyncio.run(run_burst(work, view.update))
+        else:
+            run = run_processes(work, processes, view.update)
+    pods, pods_from, notes = extras.after()
+    report = summarize(
+        work,
+        run,
+        processes=processes,
+        calls_per_pod=pods,
+        pods_from=pods_from,
+        notes=[*notes, *extras.draw(f"{report_title(work)}", run)],
+    )
+    print_report(console, report)
+    if json_file is not None:
+        write_json(json_file, json.dumps(report.as_dict(), indent=2))
+    if run.interrupted:
+        raise typer.Exit(130)
+
+
+def report_title(work: Burst) -> str:
+    """Head the picture."""
+    calls = f"{work.plan.calls:,} calls, " if work.plan.calls else ""
+    deadline = f"deadline {work.plan.deadline_seconds:g} s"
+    return f"{calls}{work.plan.load}, {deadline}, {work.target.authority}"
+
+
+def write_json(name: str, text: str) -> None:
+    """Write the report.
+
+    Raises:
+        EventFlowError: The file cannot be written.
+    """
+    if name == "-":
+        typer.echo(text)
+        return
+    try:
+        Path(name).write_text(text + "\n")
+    except OSError as error:
+        raise EventFlowError(f"{name}: {error.strerror}") from error

@@ -1,0 +1,204 @@
+"""A connection on an asyncio transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import time
+from typing import TYPE_CHECKING, Protocol, cast
+
+from eventflow.errors import EndpointError
+from eventflow.http2 import frames as h2
+from eventflow.http2.connection import Connection
+from eventflow.http2.frames import ProtocolError
+
+if TYPE_CHECKING:
+    from eventflow.call import Call
+    from eventflow.http2.headers import HeadCache
+    from eventflow.outcomes import Verdict
+
+_TIME = struct.Struct(">d")
+
+
+class LinkOwner(Protocol):
+    """Who a link reports to."""
+
+    def on_readable(self, link: Link) -> None:
+        """Everything that arrived has been handled; there may be room for further calls."""
+
+    def on_writable(self, link: Link) -> None:
+        """The kernel has taken everything that was written."""
+
+    def on_verdict(self, call: Call, verdict: Verdict) -> None:
+        """A call ended."""
+
+    def on_unprocessed(self, call: Call, verdict: Verdict) -> None:
+        """A call was not processed; `verdict` if it is not sent again."""
+
+    def on_leaving(self, link: Link, why: str) -> None:
+        """The link takes no further calls."""
+
+    def on_echo(self, seconds: float) -> None:
+        """A PING came back after so long."""
+
+    def on_closed(self, link: Link, why: str) -> None:
+        """The link is gone; the calls in `link.connection.streams` went with it."""
+
+
+class Link(asyncio.Protocol):
+    """Moves bytes between a transport and a connection."""
+
+    def __init__(self, owner: LinkOwner, heads: HeadCache, max_response_bytes: int) -> None:
+        self._owner = owner
+        self.connection = Connection(self, heads, max_response_bytes)
+        self.ready = asyncio.get_running_loop().create_future()
+        """Done when the peer's SETTINGS have come; fails if the link goes before that."""
+        self.gone = asyncio.get_running_loop().create_future()
+        """Done when the connection is closed."""
+        self.paused = False
+        """Whether written bytes wait for the kernel."""
+        self.leaving = False
+        """Whether the link takes no further calls."""
+        self.closed = False
+        self._transport: asyncio.Transport | None = None
+        self._unstamped: list[Call] = []
+        self.why = ""
+        """Why the link ends; empty while nothing is known."""
+        self._heard = b""
+        self._ended_by_peer = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self._transport = cast(asyncio.Transport, transport)
+        # So low that the protocol hears when the very last byte is taken; asyncio's TLS never
+        # resumes at a high-water mark of 0.
+        self._transport.set_write_buffer_limits(high=1, low=0)
+        self.write()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if not self.connection.settled_in:
+            self._heard = (self._heard + data)[:16]
+        try:
+            self.connection.receive(data)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        self.write()
+        self._owner.on_readable(self)
+
+    def eof_received(self) -> None:
+        """See asyncio; the transport then closes itself."""
+        self._ended_by_peer = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self.closed = self.leaving = True
+        ended = "closed by the peer" if self._ended_by_peer else "closed"
+        why = self.why or (_reason(exc) if exc else ended)
+        if not self.ready.done():
+            self.ready.set_exception(EndpointError(self._not_http2(why)))
+            self.ready.exception()  # retrieved: nobody may be waiting any more
+        self.gone.set_result(None)
+        self._owner.on_closed(self, why)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self.paused = False
+        self._stamp()
+        self._owner.on_writable(self)
+
+    def write(self) -> None:
+        """Hand the connection's output to the kernel."""
+        connection = self.connection
+        if self._transport is None or self.closed or not connection.output:
+            return
+        output = b"".join(connection.output)
+        connection.output.clear()
+        self._unstamped += connection.ended
+        connection.ended.clear()
+        self._transport.write(output)
+        if not self.paused:
+            self._stamp()
+
+    def close(self, why: str) -> None:
+        """Say goodbye and close."""
+        self.why = self.why or why
+        self.leaving = True
+        if self._transport is not None and not self.closed:
+            if not self._transport.is_closing():
+                self.connection.output.append(h2.goaway(0, h2.ErrorCode.NO_ERROR))
+                self.write()
+            self._transport.close()
+
+    def abort(self, why: str) -> None:
+        """Close without waiting for anything."""
+        self.why = self.why or why
+        self.leaving = True
+        if self._transport is not None and not self.closed:
+            self._transport.abort()
+
+    def on_settings(self) -> None:
+        """See `Events`."""
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def on_verdict(self, call: Call, verdict: Verdict) -> None:
+        """See `Events`."""
+        self._owner.on_verdict(call, verdict)
+
+    def on_unprocessed(self, call: Call, verdict: Verdict) -> None:
+        """See `Events`."""
+        self._owner.on_unprocessed(call, verdict)
+
+    def ping(self) -> None:
+        """Send a PING, whose payload is the time."""
+        self.connection.output.append(h2.frame(h2.PING, 0, 0, _TIME.pack(time.monotonic())))
+        self.write()
+
+    def on_pong(self, payload: bytes) -> None:
+        """See `Events`."""
+        seconds = time.monotonic() - _TIME.unpack(payload)[0]
+        if 0 <= seconds < time.monotonic():  # else it answers no PING of ours
+            self._owner.on_echo(seconds)
+
+    def on_goaway(self, code: int, debug: str) -> None:
+        """See `Events`."""
+        self.leaving = True
+        why = f"GOAWAY {h2.error_name(code)}" + (f" ({debug[:80]})" if debug else "")
+        if code != h2.ErrorCode.NO_ERROR:
+            self.why = self.why or why
+        self._owner.on_leaving(self, why)
+
+    def _fail(self, error: ProtocolError) -> None:
+        self.why = self.why or f"protocol error: {error}"
+        with contextlib.suppress(OSError):
+            self.connection.output.append(h2.goaway(0, error.code, str(error).encode()))
+            self.write()
+        self.abort(self.why)
+
+    def _stamp(self) -> None:
+        now = time.monotonic()
+        for call in self._unstamped:
+            call.sent_at = now
+        self._unstamped.clear()
+
+    def _not_http2(self, why: str) -> str:
+        if self._heard.startswith(b"HTTP/1"):
+            return "it speaks HTTP/1, not gRPC; Triton's gRPC port is 8001, its HTTP port 8000"
+        if self._heard.startswith(b"\x15\x03"):
+            return "it speaks TLS; say so by --tls"
+        if self._heard:
+            return f"it does not speak HTTP/2: {why}"
+        return f"it ended the connection before speaking HTTP/2: {why}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionResetError):
+        return "reset by the peer"
+    return str(error) or type(error).__name__

@@ -1,0 +1,201 @@
+"""Makes the calls of a run as its load says, and sees to it that each of them ends."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eventflow.call import Call
+from eventflow.engine import Engine
+from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.outcomes import Outcome, Verdict
+
+LOST_GRACE_SECONDS = 0.5
+"""How long after its deadline a call may stay without an end before it counts as lost."""
+
+_SWEEP_SECONDS = 0.1
+
+_NEVER_MADE = Verdict(Outcome.CANCELLED, "before it was made", unprocessed=True)
+_CANCELLED = Verdict(Outcome.CANCELLED, "by the client")
+_LOST = Verdict(Outcome.LOST, "nothing by deadline + 0.5 s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which calls are made."""
+
+    load: Load
+    calls: int | None
+    """How many; as many as fit in `seconds` where unset."""
+    seconds: float | None = None
+    """When no further calls are made; unlimited where unset."""
+    deadline_seconds: float = 2.0
+    """How long each call may take."""
+
+
+class Pump:
+    """Makes calls on an engine until its plan is done, or it is stopped."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Plan,
+        message: Callable[[int], bytes],
+        make: Callable[[float], int],
+        settled: Callable[[Call], None],
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            engine: Connected.
+            plan: Which calls.
+            message: Gives call i's request, gRPC prefix included.
+            make: Enters a call that was made, or due, at a time; returns its index.
+            settled: Told of each call's end, once.
+        """
+        self._engine = engine
+        self._plan = plan
+        self._message = message
+        self._make = make
+        self._settled = settled
+        self._loop = asyncio.get_running_loop()
+        self._live: dict[int, Call] = {}
+        self._made = 0
+        self._making = True
+        self._most = _most_calls(plan)
+        self._pumping: asyncio.Handle | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._stuck = False
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self.started_at = 0.0
+        """When the first call could be made, `time.monotonic` seconds."""
+
+    async def run(self) -> None:
+        """Make the calls, and return when all have ended."""
+        self._engine.room_listeners.append(self._room)
+        self.started_at = time.monotonic()
+        self._sweep()
+        self._pump()
+        try:
+            await self._done
+        finally:
+            self._engine.room_listeners.remove(self._room)
+            if self._patience is not None:
+                self._patience.cancel()
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+
+    def stop(self) -> None:
+        """Make no further calls; those under way and those never made count as cancelled."""
+        self._making = False
+        for call in list(self._live.values()):
+            self._engine.give_up(call, _CANCELLED)
+        for _ in range(self.calls - self._made):
+            call = self._enter(time.monotonic())
+            call.settle(_NEVER_MADE, call.made_at)
+        self._finish_if_done()
+
+    @property
+    def calls(self) -> int:
+        """Calls that the account must hold: as many as planned, or as fitted into the time."""
+        plan = self._plan
+        return self._made if plan.calls is None or plan.seconds is not None else plan.calls
+
+    @property
+    def in_flight(self) -> int:
+        """Calls made that have not ended."""
+        return len(self._live)
+
+    def _room(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._stuck = False
+        self._wake()
+
+    def _lose_patience(self) -> None:
+        """Stop waiting for a peer that reads nothing: calls made now burn their deadline."""
+        self._patience = None
+        self._stuck = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._making and self._pumping is None:
+            self._pumping = self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = None
+        if not self._making:
+            return
+        now, plan = time.monotonic(), self._plan
+        for _ in range(min(self._due(now), self._engine.batch)):
+            call = self._enter(self._start_of_next(now))
+            self._engine.submit(call)
+        timed_out = plan.seconds is not None and now >= self.started_at + plan.seconds
+        if self._made >= self._most or (timed_out and not isinstance(plan.load, Rate)):
+            self._making = False
+            self._finish_if_done()
+        elif self._due(now) > 0:
+            self._wake()
+        elif isinstance(plan.load, Rate):
+            self._pumping = self._loop.call_at(self._start_of_next(now), self._pump)
+        elif isinstance(plan.load, Unbounded):
+            self._patience = self._loop.call_later(plan.deadline_seconds, self._lose_patience)
+
+    def _due(self, now: float) -> int:
+        """Calls that are to be made at once."""
+        match self._plan.load:
+            case Unbounded():
+                due = self._engine.batch if self._engine.writable or self._stuck else 0
+            case Window(size):
+                due = size - len(self._live)
+            case Rate(per_second):
+                due = int((now - self.started_at) * per_second) + 1 - self._made
+        return int(min(due, self._most - self._made))
+
+    def _start_of_next(self, now: float) -> float:
+        if isinstance(self._plan.load, Rate):
+            return self.started_at + self._made / self._plan.load.per_second
+        return now
+
+    def _enter(self, made_at: float) -> Call:
+        number, self._made = self._made, self._made + 1
+        deadline_at = made_at + self._plan.deadline_seconds
+        call = Call(self._make(made_at), self._message(number), made_at, deadline_at, self._ended)
+        self._live[call.index] = call
+        return call
+
+    def _ended(self, call: Call) -> None:
+        del self._live[call.index]
+        self._settled(call)
+        if self._making:
+            if not self._pumping and not isinstance(self._plan.load, Rate):
+                self._wake()
+        else:
+            self._finish_if_done()
+
+    def _sweep(self) -> None:
+        """Give up calls that have no end half a second after their deadline."""
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        limit = time.monotonic() - LOST_GRACE_SECONDS
+        lost: list[Call] = []
+        for call in self._live.values():  # in the order made, so by deadline
+            if call.deadline_at > limit:
+                break
+            lost.append(call)
+        for call in lost:
+            self._engine.give_up(call, _LOST)
+
+    def _finish_if_done(self) -> None:
+        if not self._live and not self._making and not self._done.done():
+            self._done.set_result(None)
+
+
+def _most_calls(plan: Plan) -> float:
+    """Calls after which none is made: at a rate, time is counted in calls that are due."""
+    most = math.inf if plan.calls is None else plan.calls
+    if isinstance(plan.load, Rate) and plan.seconds is not None:
+        most = min(most, math.ceil(plan.load.per_second * plan.seconds))
+    return most

@@ -1,0 +1,130 @@
+"""Retry of calls that no replica can have seen."""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eventflow.call import Call
+from eventflow.engine import ConnectionRecord, Engine
+from eventflow.outcomes import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """When a call is tried again.
+
+    Only endings that reached no replica count: the breaker's refusal, no healthy upstream, a
+    stream that the peer says it did not process, no connection. An UNAVAILABLE without the
+    breaker's mark is not retried: a route timeout may hide work that was done.
+    """
+
+    attempts: int = 3
+    """Further tries of one call."""
+    budget_share: float = 0.2
+    """Retries per first try, over time: overload must not multiply itself."""
+    budget_start: float = 10.0
+    """Retries that are allowed before any budget has been earned."""
+    budget_most: float = 100.0
+    """Most retries that may be saved up while all is well."""
+    first_backoff_seconds: float = 0.025
+    """Longest first wait (25 ms and 250 ms are Envoy's retry back-off)."""
+    longest_backoff_seconds: float = 0.25
+    """Longest wait."""
+
+
+class Retrier:
+    """An engine before an engine, that tries again; a call's maker hears of the last try alone."""
+
+    def __init__(self, engine: Engine, policy: Retry) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._tokens = policy.budget_start
+        self.retries = 0
+        """Further tries made."""
+
+    @property
+    def room_listeners(self) -> list[Callable[[], None]]:
+        """See `Engine`."""
+        return self._engine.room_listeners
+
+    @property
+    def batch(self) -> int:
+        """See `Engine`."""
+        return self._engine.batch
+
+    @property
+    def writable(self) -> bool:
+        """See `Engine`."""
+        return self._engine.writable
+
+    @property
+    def records(self) -> list[ConnectionRecord]:
+        """See `Engine`."""
+        return self._engine.records
+
+    @property
+    def reissued(self) -> int:
+        """See `Engine`."""
+        return self._engine.reissued
+
+    @property
+    def echoes(self) -> list[float]:
+        """See `Engine`."""
+        return self._engine.echoes
+
+    def ping(self) -> None:
+        """See `Engine`."""
+        self._engine.ping()
+
+    async def connect(self) -> None:
+        """See `Engine`."""
+        await self._engine.connect()
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        await self._engine.close()
+
+    def give_up(self, call: Call, verdict: Verdict) -> None:
+        """See `Engine`; a call that waits for its next try ends, too."""
+        self._engine.give_up(call, verdict)
+
+    def submit(self, call: Call) -> None:
+        """Send a call, again where that is safe."""
+        policy = self._policy
+        self._tokens = min(policy.budget_most, self._tokens + policy.budget_share)
+        owner, tried = call.notify, 0
+
+        def ended(call: Call) -> None:
+            nonlocal tried
+            wait = self._wait(tried)
+            if not self._may_retry(call, tried, wait):
+                owner(call)
+                return
+            tried += 1
+            self._tokens -= 1
+            self.retries += 1
+            call.verdict = None
+            call.done_at = math.nan
+            call.rewind()
+            asyncio.get_running_loop().call_later(wait, self._engine.submit, call)
+
+        call.notify = ended
+        self._engine.submit(call)
+
+    def _may_retry(self, call: Call, tried: int, wait: float) -> bool:
+        return (
+            call.verdict is not None
+            and call.verdict.unprocessed
+            and tried < self._policy.attempts
+            and self._tokens >= 1
+            and time.monotonic() + wait < call.deadline_at
+        )
+
+    def _wait(self, tried: int) -> float:
+        longest = min(
+            self._policy.longest_backoff_seconds, self._policy.first_backoff_seconds * 2**tried
+        )
+        return random.uniform(0, longest)  # noqa: S311

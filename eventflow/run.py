@@ -1,0 +1,184 @@
+"""One run: N calls on an engine, in this process."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from eventflow.call import Call
+from eventflow.channel import Channel
+from eventflow.engine import ConnectionRecord, Engine
+from eventflow.errors import EventFlowError
+from eventflow.kserve import parse_infer_response
+from eventflow.ledger import Ledger
+from eventflow.outcomes import Outcome
+from eventflow.pool import Pool
+from eventflow.pump import Plan, Pump
+from eventflow.retry import Retrier, Retry
+from eventflow.target import Target
+
+EngineName = Literal["fast", "grpcio"]
+
+_TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Burst:
+    """What a run is asked to do."""
+
+    target: Target
+    plan: Plan
+    message: bytes
+    """Request of every call, with gRPC's prefix."""
+    engine: EngineName = "fast"
+    connections: int = 1
+    """Connections of one process."""
+    retry: Retry | None = None
+    """None tries no call again, beyond gRPC's transparent retry."""
+    echo_seconds: float | None = None
+    """How often a PING is sent, whose echo tells what the connection itself takes; never if unset.
+
+    A gRPC server takes many of them for an attack; a gateway does not.
+    """
+    pod_header: str | None = None
+    """Response metadata that names the replica."""
+    pod_parameter: str | None = None
+    """Response parameter that names the replica."""
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    made: int
+    in_flight: int
+    counts: Counter[Outcome]
+    connections: int
+
+
+@dataclass
+class Run:
+    """What a run came to; times in seconds of `time.monotonic`."""
+
+    ledger: Ledger
+    records: list[ConnectionRecord]
+    started_at: float
+    ended_at: float
+    cpu_seconds: float
+    """CPU time that the process took from start to end."""
+    reissued: int = 0
+    """Calls that were sent again because the peer had not processed them."""
+    interrupted: bool = False
+    echoes: list[float] = field(default_factory=list[float])
+    """Round trips of PINGs on the connection, seconds."""
+    epoch_offset: float = field(default_factory=lambda: time.time() - time.monotonic())
+    """What `time.time` says more than `time.monotonic`."""
+
+
+def make_engine(burst: Burst) -> Engine:
+    """Make the engine that a burst asks for; not connected yet."""
+    engine: Engine
+    if burst.engine == "grpcio":
+        from eventflow.grpcio_engine import GrpcioEngine
+
+        if burst.connections > 1:
+            raise EventFlowError("--engine grpcio has one connection a process")
+        engine = GrpcioEngine(burst.target)
+    elif burst.connections > 1:
+        engine = Pool(burst.target, burst.connections)
+    else:
+        engine = Channel(burst.target)
+    return Retrier(engine, burst.retry) if burst.retry else engine
+
+
+async def run_burst(
+    burst: Burst,
+    watch: Callable[[Progress], None] | None = None,
+    ready: Callable[[], None] | None = None,
+) -> Run:
+    """Make the calls of a burst and account for each.
+
+    SIGINT and SIGTERM end it early: what is under way or was never made counts as cancelled. They
+    are caught until the event loop ends, so that an account is not cut short by a second one.
+
+    Args:
+        burst: What to do.
+        watch: Told of the progress a few times a second.
+        ready: Called when connected, before the first call; may block until others are, too.
+
+    Raises:
+        EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.
+    """
+    engine, ledger = make_engine(burst), Ledger()
+    await engine.connect()
+    if ready is not None:
+        ready()
+    names_pod = burst.pod_header or burst.pod_parameter
+
+    def settled(call: Call) -> None:
+        ledger.settle(call)
+        if names_pod and call.end.outcome is Outcome.OK:
+            ledger.pods[_pod(burst, call)] += 1
+
+    pump = Pump(engine, burst.plan, lambda _: burst.message, ledger.make, settled)
+    interrupted = asyncio.Event()
+
+    def interrupt() -> None:
+        interrupted.set()
+        pump.stop()
+
+    loop = asyncio.get_running_loop()
+    with suppress(RuntimeError, NotImplementedError):  # not in the main thread; not on Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+
+    async def tick() -> None:
+        while watch is not None:
+            connections = len(engine.records)
+            watch(Progress(ledger.made, pump.in_flight, ledger.counts.copy(), connections))
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def echo() -> None:
+        while burst.echo_seconds is not None:
+            engine.ping()
+            await asyncio.sleep(burst.echo_seconds)
+
+    beside = [asyncio.create_task(tick()), asyncio.create_task(echo())]
+    cpu_before = time.process_time()
+    try:
+        await pump.run()
+    finally:
+        ended_at, cpu_seconds = time.monotonic(), time.process_time() - cpu_before
+        for task in beside:
+            task.cancel()
+        await engine.close()
+    ledger.check(pump.calls)
+    if isinstance(engine, Retrier):
+        ledger.retries = engine.retries
+    return Run(
+        ledger=ledger,
+        records=engine.records,
+        started_at=pump.started_at,
+        ended_at=ended_at,
+        cpu_seconds=cpu_seconds,
+        reissued=engine.reissued,
+        echoes=engine.echoes,
+        interrupted=interrupted.is_set(),
+    )
+
+
+def _pod(burst: Burst, call: Call) -> str:
+    """Name the replica that answered, as the answer does."""
+    if burst.pod_header:
+        for part in (call.trailers, call.head):
+            if part is not None and burst.pod_header in part.metadata:
+                return part.metadata[burst.pod_header]
+    if burst.pod_parameter:
+        with suppress(EventFlowError):
+            parameters = parse_infer_response(call.reply).parameters
+            if burst.pod_parameter in parameters:
+                return str(parameters[burst.pod_parameter])
+    return "not named"

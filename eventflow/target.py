@@ -1,0 +1,109 @@
+"""Which method of which server is called, and with what on the wire."""
+
+import ssl
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from eventflow.errors import EventFlowError
+from eventflow.http2.headers import encode_stateless, timeout_value
+
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+"""The KServe v2 method."""
+
+USER_AGENT = "kubemind-eventflow/0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """How the endpoint proves itself, and the client to it."""
+
+    ca: Path | None = None
+    """Certificates to trust, PEM; the system's where unset."""
+    certificate: Path | None = None
+    """The client's own certificate chain, PEM, where the endpoint asks for one."""
+    key: Path | None = None
+    """Its key, PEM."""
+    server_name: str | None = None
+    """Name that the endpoint's certificate must carry; the host's where unset."""
+
+    def context(self) -> ssl.SSLContext:
+        """Make a context that offers `h2` alone.
+
+        Raises:
+            EventFlowError: A file cannot be read, or is not what it should be.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            context.set_alpn_protocols(["h2"])
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            files = ", ".join(str(name) for name in (self.ca, self.certificate, self.key) if name)
+            raise EventFlowError(f"TLS: cannot use {files}: {error}") from error
+        return context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A gRPC method at an endpoint."""
+
+    host: str
+    port: int
+    method: str = MODEL_INFER
+    tls: Tls | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Metadata that every call carries."""
+    max_response_bytes: int = 4 * 1024 * 1024
+    """Largest response; gRPC's own default."""
+    connect_seconds: float = 5.0
+    """How long a connection may take until it is ready for calls."""
+    _blocks: dict[int, bytes] = field(default_factory=dict[int, bytes], compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, endpoint: str) -> tuple[str, int]:
+        """Split `host:port`; an IPv6 host stands in brackets.
+
+        Raises:
+            EventFlowError: It is neither.
+        """
+        host, colon, port = endpoint.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not (colon and host and port.isdecimal() and 0 < int(port) < 65536) or (
+            ":" in host and not bracketed
+        ):
+            raise EventFlowError(
+                f"endpoint {endpoint!r}: expected HOST:PORT, such as 127.0.0.1:8080"
+            )
+        return (host[1:-1] if bracketed else host), int(port)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a URL writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @cached_property
+    def _constant_block(self) -> bytes:
+        return encode_stateless(
+            (
+                (":method", "POST"),
+                (":scheme", "https" if self.tls else "http"),
+                (":path", self.method),
+                (":authority", self.authority),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+                ("user-agent", USER_AGENT),
+                *self.metadata,
+            )
+        )
+
+    def block(self, timeout_milliseconds: int) -> bytes:
+        """Build the request's header block; `grpc-timeout` is what is left of the deadline."""
+        block = self._blocks.get(timeout_milliseconds)
+        if block is None:
+            if len(self._blocks) > 100_000:
+                self._blocks.clear()
+            timeout = timeout_value(timeout_milliseconds)
+            block = self._constant_block + encode_stateless((("grpc-timeout", timeout),))
+            self._blocks[timeout_milliseconds] = block
+        return block
