@@ -1,0 +1,23 @@
+"""What another team does with an inference stack's outputs: find it, and pace its own calls."""
+
+import sys
+from pathlib import Path
+
+import pulumi
+
+# Another team keeps a copy of components/contract.py beside its program; this is the original.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from components.contract import InferenceOutputs, SharedOutputs
+
+config = pulumi.Config()
+stack = pulumi.StackReference("inference", stack_name=config.require("inferenceStack"))
+shared = SharedOutputs.read(stack)
+inference = InferenceOutputs.read(stack, config.get("namePrefix") or "")
+
+pulumi.export("contractVersion", shared.contract_version)
+pulumi.export("target", pulumi.Output.format("dns:///{0}", inference.endpoint))
+pulumi.export("deadlineMilliseconds", inference.deadline_seconds.apply(lambda s: round(s * 1000)))
+# range() takes no float: a whole number must come back as one.
+pulumi.export("windows", inference.min_in_flight.apply(lambda calls: list(range(0, calls, 64))))
+pulumi.export("metricsAddress", shared.metrics_address)

@@ -1,0 +1,1 @@
+"""Claims about the gateway's behaviour, each tried on the real Envoy."""

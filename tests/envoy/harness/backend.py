@@ -1,0 +1,161 @@
+"""Fake replicas: KServe v2 gRPC endpoints on loopback addresses, with faults to switch on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from tests.envoy.harness.waiting import wait_until
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+_HEALTH = "/grpc.health.v1.Health/Check"
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse{status}
+
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    # Beyond 1,000 calls not yet picked up grpc-core cancels some at random.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+]
+
+T = TypeVar("T")
+
+
+class Replica(grpc.GenericRpcHandler):
+    """One host: echoes a call's bytes after its service time, in as many slots as stated."""
+
+    def __init__(self, host: str, service_seconds: float, parallelism: int) -> None:
+        self.host = host
+        self.service_seconds = service_seconds
+        self.serving = True
+        self.failure: grpc.StatusCode | None = None
+        self.calls = 0
+        self.deadlines = 0
+        self.active = 0
+        self.peak = 0
+        self._going = asyncio.Event()
+        self._going.set()
+        self._slots = asyncio.Semaphore(parallelism)
+        self._server: grpc.aio.Server | None = None
+
+    def service(self, handler_call_details: Any) -> Any:
+        match handler_call_details.method:
+            case method if method == _HEALTH:
+                return grpc.unary_unary_rpc_method_handler(self._health)
+            case method if method == STREAM:
+                return grpc.stream_stream_rpc_method_handler(self._stream)
+            case _:
+                return grpc.unary_unary_rpc_method_handler(self._infer)
+
+    async def _health(self, request: bytes, context: Any) -> bytes:
+        del request, context
+        await self._going.wait()
+        return _SERVING if self.serving else _NOT_SERVING
+
+    async def _infer(self, request: bytes, context: Any) -> bytes:
+        self.calls += 1
+        self.deadlines += context.time_remaining() is not None
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            await self._going.wait()
+            if self.failure is not None:
+                await context.abort(self.failure, "as told")
+            async with self._slots:
+                await asyncio.sleep(self.service_seconds)
+            return request
+        finally:
+            self.active -= 1
+
+    async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        del context
+        self.calls += 1
+        async for request in requests:
+            await asyncio.sleep(self.service_seconds)
+            yield request
+
+    def set_hanging(self, hanging: bool) -> None:
+        if hanging:
+            self._going.clear()
+        else:
+            self._going.set()
+
+    async def listen(self, port: int) -> None:
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((self,))
+        self._server.add_insecure_port(f"{self.host}:{port}")
+        await self._server.start()
+
+    async def close(self) -> None:
+        if self._server:
+            await self._server.stop(None)
+            self._server = None
+
+
+class Fleet:
+    """Replicas on one port of 127.0.0.2, 127.0.0.3 ..., served from one background thread."""
+
+    def __init__(self, size: int, port: int, service_seconds: float, parallelism: int) -> None:
+        self.port = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        hosts = [f"127.0.0.{n + 2}" for n in range(size)]
+        self.replicas = [Replica(host, service_seconds, parallelism) for host in hosts]
+        for replica in self.replicas:
+            self.start(replica)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def start(self, replica: Replica) -> None:
+        """Let a replica listen (again)."""
+        self._run(replica.listen(self.port))
+
+    def stop(self, replica: Replica) -> None:
+        """Close a replica's connections and its port: connections to it are refused."""
+        self._run(replica.close())
+
+    def hang(self, *replicas: Replica) -> None:
+        """Let replicas (all where none is given) answer nothing, health checks included."""
+        self._set_hanging(replicas, True)
+
+    def resume(self, *replicas: Replica) -> None:
+        """Let them go on; calls that they still hold are answered."""
+        self._set_hanging(replicas, False)
+
+    def _set_hanging(self, replicas: tuple[Replica, ...], hanging: bool) -> None:
+        for replica in replicas or self.replicas:
+            self._loop.call_soon_threadsafe(replica.set_hanging, hanging)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [replica.host for replica in self.replicas]
+
+    @property
+    def calls(self) -> list[int]:
+        """Calls that each replica has got."""
+        return [replica.calls for replica in self.replicas]
+
+    @property
+    def active(self) -> int:
+        """Calls that the replicas hold now."""
+        return sum(replica.active for replica in self.replicas)
+
+    def wait_for_active(self, count: int) -> None:
+        """Wait until the replicas hold so many calls."""
+        wait_until(f"{count} calls are with replicas", lambda: self.active == count)
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for replica in self.replicas:
+            self.stop(replica)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

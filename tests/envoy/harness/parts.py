@@ -1,0 +1,64 @@
+"""Where a bootstrap keeps what the mutations take away."""
+
+from typing import Any
+
+from components.specs.envoy.wire import Json
+
+
+def cluster(config: Json) -> Json:
+    return config["static_resources"]["clusters"][0]
+
+
+def breakers(config: Json) -> Json:
+    return cluster(config)["circuit_breakers"]
+
+
+def http2_up(config: Json) -> Json:
+    (options,) = cluster(config)["typed_extension_protocol_options"].values()
+    return options["explicit_http_config"]["http2_protocol_options"]
+
+
+def dns(config: Json) -> Json:
+    return cluster(config)["cluster_type"]["typed_config"]
+
+
+def manager(config: Json) -> Json:
+    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+    return chain["filters"][0]["typed_config"]
+
+
+def http2_down(config: Json) -> Json:
+    return manager(config)["http2_protocol_options"]
+
+
+def virtual_host(config: Json) -> Json:
+    return manager(config)["route_config"]["virtual_hosts"][0]
+
+
+def routes(config: Json) -> list[Json]:
+    return [route["route"] for route in virtual_host(config)["routes"]]
+
+
+def runtime(config: Json) -> dict[str, Any]:
+    return config["layered_runtime"]["layers"][0]["static_layer"]
+
+
+def retry_policies(config: Json) -> list[Json]:
+    return [route["retry_policy"] for route in routes(config)]
+
+
+def retry_budget(config: Json) -> Json:
+    return breakers(config)["thresholds"][0]["retry_budget"]
+
+
+def health_check(config: Json) -> Json:
+    (check,) = cluster(config)["health_checks"]
+    return check
+
+
+def common_balance(config: Json) -> Json:
+    return cluster(config)["common_lb_config"]
+
+
+def outliers(config: Json) -> Json:
+    return cluster(config)["outlier_detection"]

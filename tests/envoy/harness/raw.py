@@ -1,0 +1,157 @@
+"""HTTP/2 by hand, for what no well-behaved client sends."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 1, 3, 4, 7
+_NAMES = {_RST_STREAM: "RST_STREAM", _GOAWAY: "GOAWAY", _HEADERS: "HEADERS"}
+_END = 0x1 | 0x4  # END_STREAM, END_HEADERS
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    """HPACK: literal without indexing, no Huffman."""
+    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def _read(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def malformed_call(port: int) -> str:
+    """Send a call without its mandatory `:path`; the frame that answers it, or `closed`."""
+    with suppress(EOFError), socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        block = _header(b":method", b"POST") + _header(b":scheme", b"http")
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0) + _frame(_HEADERS, _END, 1, block))
+        while True:
+            length, kind = struct.unpack(">IB", b"\x00" + _read(sock, 4))
+            _read(sock, 5 + length)
+            if kind in _NAMES:
+                return _NAMES[kind]
+    return "closed"
+
+
+def _indexed(name: int, value: bytes) -> bytes:
+    """HPACK: a name of the static table, and a value that the dynamic table keeps."""
+    return bytes([0x40 | name, len(value)]) + value
+
+
+def burst(port: int, calls: int, complete: bool) -> int:
+    """Send the beginning of many calls in one go, read only then; how many were answered.
+
+    Args:
+        port: of the gateway.
+        calls: how many.
+        complete: whether the calls end with their headers, or their bodies are still to come.
+    """
+    first = b"\x83\x86" + _indexed(4, b"/inference.GRPCInferenceService/ModelInfer")
+    first += _indexed(1, b"gateway") + _indexed(31, b"application/grpc")
+    again = b"\x83\x86\xc0\xbf\xbe"  # The same five headers, by index.
+    flags = _END if complete else _END & ~0x1
+    frames = [_frame(_HEADERS, flags, 1, first)]
+    frames += [_frame(_HEADERS, flags, 2 * n + 1, again) for n in range(1, calls)]
+    answered = 0
+    with suppress(EOFError, ConnectionError), socket.socket() as sock:
+        # Small, so that what is not read soon waits in Envoy and not in the kernel.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0) + b"".join(frames))
+        while answered < calls:
+            length, kind = struct.unpack(">IB", b"\x00" + _read(sock, 4))
+            _read(sock, 5 + length)
+            answered += kind == _HEADERS
+    return answered
+
+
+@contextmanager
+def reads_nothing(host: str, port: int, *, greets: bool = False) -> Iterator[None]:
+    """A replica that accepts connections and is stuck, at once or right after its SETTINGS."""
+    with socket.socket() as listener, ExitStack() as accepted:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind((host, port))
+        listener.listen()
+        if greets:
+            threading.Thread(target=_greet, args=(listener, accepted), daemon=True).start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _greet(listener: socket.socket, accepted: ExitStack) -> None:
+    with suppress(OSError):
+        while True:
+            sock = accepted.enter_context(listener.accept()[0])
+            sock.sendall(_frame(_SETTINGS, 0, 0))
+
+
+@contextmanager
+def ignores_pings(port: int) -> Iterator[None]:
+    """A caller that is gone without a word: it connects, and answers nothing from then on."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0))
+        yield
+
+
+def refusal(stream: int) -> bytes:
+    """RST_STREAM with REFUSED_STREAM."""
+    return _frame(_RST_STREAM, 0, stream, struct.pack(">I", 7))
+
+
+def malformed_answer(stream: int) -> bytes:
+    """An answer without its mandatory `:status`."""
+    return _frame(_HEADERS, _END, stream, _header(b"server", b"odd"))
+
+
+@contextmanager
+def answering(host: str, port: int, answer: Callable[[int], bytes]) -> Iterator[list[int]]:
+    """A replica that gives the frames of `answer` to each call.
+
+    Yields:
+        How many calls each of its connections has brought so far.
+    """
+    calls: list[int] = []
+
+    def serve(sock: socket.socket) -> None:
+        number = len(calls)
+        calls.append(0)
+        with sock, suppress(EOFError, OSError):
+            sock.sendall(_frame(_SETTINGS, 0, 0))
+            _read(sock, len(_PREFACE))
+            while True:
+                length, kind, _, stream = struct.unpack(">IBBI", b"\x00" + _read(sock, 9))
+                _read(sock, length)
+                if kind == _HEADERS:
+                    calls[number] += 1
+                    sock.sendall(answer(stream))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                serving = threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True)
+                serving.start()
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield calls
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)

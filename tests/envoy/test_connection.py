@@ -1,0 +1,216 @@
+"""The callers' one connection: what must not end it, and what must not stop it."""
+
+import time
+
+import pytest
+
+from tests.envoy.harness import parts
+from tests.envoy.harness.bed import Bed, unchanged
+from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.raw import burst, ignores_pings, malformed_call, reads_nothing
+from tests.envoy.harness.waiting import wait_until
+
+MANY = 1500
+
+
+def without_reset_bucket(config):
+    del parts.http2_down(config)["stream_reset_burst"]
+    del parts.http2_down(config)["stream_reset_rate"]
+
+
+def without_reset_burst(config):
+    del parts.http2_down(config)["stream_reset_burst"]
+
+
+def without_premature_reset_limit(config):
+    del parts.runtime(config)["overload.premature_reset_total_stream_count"]
+
+
+def killed(bed: Bed) -> int:
+    """Connections that the gateway ended by itself."""
+    return bed.gateway.downstream_stat("downstream_cx_destroy_local") + bed.gateway.downstream_stat(
+        "downstream_cx_protocol_error"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "survives"),
+    [
+        (unchanged, True),
+        (without_reset_bucket, False),
+        (without_reset_burst, False),
+        (without_premature_reset_limit, False),
+    ],
+)
+def test_callers_that_give_up_together_do_not_end_their_connection(bed, edit, survives):
+    with (
+        bed(replicas=1, streams_per_pod=2 * MANY, max_pending=MANY, edit=edit) as it,
+        Client(it.gateway.port) as client,
+    ):
+        client.call()
+        it.fleet.hang()
+        for _ in range(2):
+            batch = client.start(MANY)
+            wait_until("all are with the replica", lambda: it.fleet.active + killed(it) >= MANY)
+            batch.cancel()
+            batch.wait()
+            wait_until(
+                "the gateway knows", lambda: it.gateway.downstream_stat("downstream_rq_active") == 0
+            )
+            if not survives:
+                break
+        assert (killed(it) == 0) is survives
+        if survives:
+            it.fleet.resume()
+            assert client.call().code.name == "OK"
+            assert it.gateway.downstream_stat("downstream_cx_total") == 1
+
+
+def test_deadlines_that_fire_together_on_hung_replicas_do_not_end_their_connection(bed):
+    with (
+        bed(streams_per_pod=MANY, max_pending=MANY, traffic={"deadlineSeconds": 1}) as it,
+        Client(it.gateway.port) as client,
+    ):
+        it.fleet.hang()
+        for _ in range(2):
+            assert set(codes(client.calls(MANY, timeout_seconds=1))) <= {
+                "DEADLINE_EXCEEDED",
+                "UNAVAILABLE",
+            }
+        assert killed(it) == 0
+        assert it.gateway.downstream_stat("downstream_cx_total") == 1
+
+
+def without_control_frame_limit(config):
+    del parts.http2_down(config)["max_outbound_control_frames"]
+
+
+def without_frame_limit(config):
+    del parts.http2_down(config)["max_outbound_frames"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "complete", "floods"),
+    [
+        (unchanged, True, 0),
+        (without_frame_limit, True, 1),
+        (unchanged, False, 0),
+        (without_control_frame_limit, False, 1),
+    ],
+)
+def test_a_burst_that_is_refused_at_once_does_not_end_its_connection(bed, edit, complete, floods):
+    """Each refusal is a frame, and another one where the call's body was still to come."""
+    with bed(replicas=1, gateway={"maxConcurrentStreams": 65_536}, edit=edit) as it:
+        it.dns.hosts = []
+        wait_until("nobody serves", lambda: it.gateway.healthy_hosts() == 0)
+        burst(it.gateway.port, 60_000, complete)
+        stats = ("http2.outbound_flood", "http2.outbound_control_flood")
+        assert sum(map(it.gateway.stat, stats)) == floods
+
+
+def without_stream_errors(config):
+    del parts.http2_down(config)["override_stream_error_on_invalid_http_message"]
+
+
+@pytest.mark.parametrize(("edit", "survives"), [(unchanged, True), (without_stream_errors, False)])
+def test_a_malformed_call_ends_its_stream_and_not_the_connection(bed, edit, survives):
+    with bed(replicas=1, edit=edit) as it:
+        assert malformed_call(it.gateway.port) == ("RST_STREAM" if survives else "closed")
+
+
+def members(bed: Bed) -> str:
+    return bed.gateway.get("/clusters")[1]
+
+
+def with_the_usual_window(config):
+    """HTTP/2's own initial window for the whole connection."""
+    parts.http2_down(config)["initial_connection_window_size"] = 65535
+
+
+@pytest.mark.parametrize(("edit", "goes_on"), [(unchanged, True), (with_the_usual_window, False)])
+def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_on):
+    def without_health_checks(config):
+        edit(config)
+        del parts.cluster(config)["health_checks"]
+
+    tensor = bytes(300 * 1024)
+    with (
+        bed(listed=1, streams_per_pod=8, max_pending=8, edit=without_health_checks) as it,
+        Client(it.gateway.port) as client,
+    ):
+        good, stuck = it.fleet.hosts
+        it.fleet.stop(it.fleet.replicas[1])
+        with reads_nothing(stuck, it.fleet.port):
+            it.dns.hosts = [stuck]
+            wait_until(
+                "it is the only one", lambda: stuck in members(it) and good not in members(it)
+            )
+            batch = client.start(8, payload=tensor)
+            wait_until("it has them", lambda: it.gateway.cluster_stat("upstream_rq_active") == 8)
+            it.dns.hosts = [good, stuck]
+            wait_until("the other is back", lambda: good in members(it))
+            outcomes = client.calls(4, timeout_seconds=3, payload=tensor)
+            assert (codes(outcomes) == {"OK": 4}) is goes_on
+            batch.cancel()
+            batch.wait()
+
+
+def without_reset_rate(config):
+    del parts.http2_down(config)["stream_reset_rate"]
+
+
+@pytest.mark.parametrize(("edit", "survives"), [(unchanged, True), (without_reset_rate, False)])
+def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, edit, survives):
+    """Six times every stream, half a second apart: more than the bucket holds at once."""
+    streams = 400
+    with (
+        bed(
+            replicas=1,
+            streams_per_pod=2 * streams,
+            max_pending=streams,
+            gateway={"maxConcurrentStreams": streams},
+            edit=edit,
+        ) as it,
+        Client(it.gateway.port) as client,
+    ):
+        client.call()
+        it.fleet.hang()
+        for _ in range(6):
+            batch = client.start(streams)
+            wait_until("all are held", lambda: killed(it) or it.fleet.active == streams)
+            batch.cancel()
+            batch.wait()
+            wait_until(
+                "nobody holds any",
+                lambda: it.gateway.downstream_stat("downstream_rq_active") + it.fleet.active == 0,
+            )
+            if killed(it):
+                break
+            time.sleep(0.5)
+        assert (killed(it) == 0) is survives
+
+
+def without_pings(config):
+    del parts.http2_down(config)["connection_keepalive"]
+
+
+@pytest.mark.parametrize(("edit", "ended"), [(unchanged, True), (without_pings, False)])
+def test_the_connection_of_a_caller_that_is_gone_is_ended(bed, edit, ended):
+    """With shorter times than its 30 s and 10 s."""
+
+    def in_short(config):
+        keepalive = parts.http2_down(config)["connection_keepalive"]
+        keepalive.update(interval="0.2s", timeout="0.3s")
+        edit(config)
+
+    with bed(replicas=1, edit=in_short) as it, ignores_pings(it.gateway.port):
+        wait_until("it is connected", lambda: it.gateway.downstream_stat("downstream_cx_total"))
+        checks = it.gateway.cluster_stat("health_check.success")
+        if ended:
+            wait_until("it is ended", lambda: killed(it))
+        else:
+            wait_until(
+                "time passes",
+                lambda: it.gateway.cluster_stat("health_check.success") > checks + 8,
+            )
+            assert it.gateway.downstream_stat("downstream_cx_active") == 1

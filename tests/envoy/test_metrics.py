@@ -1,0 +1,96 @@
+"""What Prometheus and kubelet can see, and what nobody but the pod itself can."""
+
+import re
+import socket
+
+import pytest
+
+from components.specs.envoy.stats import (
+    ACTIVE_OVERFLOW,
+    CLUSTER_LABEL,
+    PENDING_OVERFLOW,
+    REQUESTS_ACTIVE,
+)
+from tests.envoy.harness.bed import unchanged
+from tests.envoy.harness.client import Client
+
+SERIES = re.compile(r"(?P<name>\w+)\{(?P<labels>[^}]*)\} ")
+
+
+def matching(text: str, name: str, label: str, value: str) -> list[str]:
+    """Series that the PromQL selector `name{label="value"}` matches."""
+    found = [match for line in text.splitlines() if (match := SERIES.match(line))]
+    return [
+        match.group(0)
+        for match in found
+        if match["name"] == name and f'{label}="{value}"' in match["labels"].split(",")
+    ]
+
+
+def without_tag(config):
+    del config["stats_config"]["stats_tags"]
+
+
+@pytest.mark.parametrize(("edit", "series"), [(unchanged, 1), (without_tag, 0)])
+@pytest.mark.parametrize("name", [REQUESTS_ACTIVE, PENDING_OVERFLOW, ACTIVE_OVERFLOW])
+def test_the_scalers_query_matches_exactly_one_series_a_gateway(bed, name, edit, series):
+    with bed(replicas=1, edit=edit) as it:
+        status, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        assert status == 200
+        assert len(matching(text, name, CLUSTER_LABEL, it.stack.envoy_cluster)) == series
+
+
+def test_stacks_in_one_program_have_series_of_their_own(bed):
+    with bed(replicas=1, name_prefix="team-a-") as it:
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        assert matching(text, REQUESTS_ACTIVE, CLUSTER_LABEL, "team_a_ai_inference_cluster")
+        assert not matching(text, REQUESTS_ACTIVE, CLUSTER_LABEL, "ai_inference_cluster")
+
+
+def test_calls_in_flight_show_in_the_metric(bed):
+    with bed(replicas=2) as it, Client(it.gateway.port) as client:
+        client.calls(20, window=5)
+        it.fleet.hang()
+        batch = client.start(7)
+        it.fleet.wait_for_active(7)
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        (line,) = [
+            line
+            for line in text.splitlines()
+            if line.startswith(REQUESTS_ACTIVE + "{")
+            and f'{CLUSTER_LABEL}="{it.stack.envoy_cluster}"' in line
+        ]
+        assert line.endswith(" 7")
+        it.fleet.resume()
+        batch.wait()
+
+
+def test_the_ops_port_shows_readiness_and_metrics_and_nothing_else(bed):
+    with bed(replicas=1) as it:
+        port = it.stack.gateway.ops_port
+
+        def status(path: str, method: str = "GET") -> int:
+            return it.gateway.get(path, method, port)[0]
+
+        assert status("/ready") == 200
+        assert status("/stats/prometheus") == 200
+        for path in ("/", "/stats", "/config_dump", "/server_info", "/ready/", "/ready/../stats"):
+            assert status(path) == 404, path
+        for path in ("/quitquitquit", "/healthcheck/fail", "/drain_listeners", "/ready"):
+            assert status(path, "POST") == 404, path
+        assert status("/ready") == 200, "none of it had an effect"
+
+
+def test_admin_listens_on_loopback_alone(bed):
+    """The bed moves the other listeners to loopback, but leaves admin's address as it ships."""
+    with bed(replicas=1) as it:
+        for address in ("127.0.0.2", "127.1.2.3"):
+            with socket.socket() as sock:
+                assert sock.connect_ex((address, it.stack.gateway.admin_port)) != 0
+        assert it.gateway.get("/ready")[0] == 200
+
+
+def test_envoy_finds_nothing_to_warn_of_in_the_bootstrap(bed):
+    with bed(replicas=1) as it:
+        lines = it.gateway.log.splitlines()
+        assert not [line for line in lines if "][warning]" in line or "][error]" in line]

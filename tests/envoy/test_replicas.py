@@ -1,0 +1,154 @@
+"""Replicas that refuse, hang, fail or are merely slow: who gets calls, and what a caller sees."""
+
+import grpc
+import pytest
+
+from tests.envoy.harness import parts
+from tests.envoy.harness.bed import unchanged
+from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.waiting import wait_until
+
+NEVER = 3600
+
+
+def without_health_checks(config):
+    del parts.cluster(config)["health_checks"]
+
+
+@pytest.mark.parametrize(("edit", "out"), [(unchanged, True), (without_health_checks, False)])
+@pytest.mark.parametrize("fault", ["hung", "not serving"])
+def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, out):
+    checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 0.3}}
+    with bed(gateway=checks, edit=edit) as it, Client(it.gateway.port) as client:
+        sick = it.fleet.replicas[0]
+        if fault == "hung":
+            it.fleet.hang(sick)
+        else:
+            sick.serving = False
+        if out:
+            wait_until("it is out", lambda: it.gateway.healthy_hosts() == 1)
+        before = sick.calls
+        client.calls(40, timeout_seconds=0.2, window=1)
+        assert (sick.calls == before) is out
+
+        it.fleet.resume()
+        sick.serving = True
+        wait_until("it is back", lambda: it.gateway.healthy_hosts() == 2)
+        before = sick.calls
+        client.calls(40, window=2)
+        assert sick.calls > before
+
+
+def with_unknown_hosts_in_the_balance(config):
+    del parts.cluster(config)["common_lb_config"]["ignore_new_hosts_until_first_hc"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "all_ok"), [(unchanged, True), (with_unknown_hosts_in_the_balance, False)]
+)
+def test_a_growing_fleet_does_not_look_half_dead(bed, edit, all_ok):
+    """Two replicas for one join and have not been checked yet: no reason for panic routing."""
+    with (
+        bed(
+            replicas=3, listed=1, gateway={"healthChecks": {"timeoutSeconds": 60}}, edit=edit
+        ) as it,
+        Client(it.gateway.port) as client,
+    ):
+        it.fleet.hang(*it.fleet.replicas[1:])
+        it.dns.hosts = it.fleet.hosts
+        wait_until("they are known", lambda: it.gateway.cluster_stat("membership_total") == 3)
+        outcomes = client.calls(30, timeout_seconds=2, window=5)
+        assert (codes(outcomes) == {"OK": 30}) is all_ok
+
+
+FAILING = {
+    "healthChecks": {"intervalSeconds": 0.1},
+    "outliers": {"intervalSeconds": 0.1, "baseEjectionSeconds": 600},
+}
+
+
+def without_outliers(config):
+    del parts.cluster(config)["outlier_detection"]
+
+
+@pytest.mark.parametrize(("edit", "out"), [(unchanged, True), (without_outliers, False)])
+def test_a_replica_that_fails_calls_is_ejected(bed, edit, out):
+    """Its health check is good all the time, as Triton's is when one model fails."""
+    with bed(gateway=FAILING, edit=edit) as it, Client(it.gateway.port) as client:
+        it.fleet.replicas[0].failure = grpc.StatusCode.INTERNAL
+        client.calls(60, window=1)
+        checks = it.gateway.cluster_stat("health_check.success")
+        wait_until(
+            "it passes more health checks",
+            lambda: it.gateway.cluster_stat("health_check.success") > checks + 6,
+        )
+        assert (codes(client.calls(40, window=1)) == {"OK": 40}) is out
+
+
+def with_health_ending_ejections(config):
+    del parts.cluster(config)["outlier_detection"]["successful_active_health_check_uneject_host"]
+
+
+def test_without_its_setting_a_good_health_check_ends_the_ejection(bed):
+    with (
+        bed(gateway=FAILING, edit=with_health_ending_ejections) as it,
+        Client(it.gateway.port) as client,
+    ):
+        it.fleet.replicas[0].failure = grpc.StatusCode.INTERNAL
+        client.calls(60, window=1)
+        assert it.gateway.cluster_stat("outlier_detection.ejections_enforced_total") > 0
+        wait_until(
+            "the failing replica is back",
+            lambda: it.gateway.cluster_stat("outlier_detection.ejections_active") == 0,
+        )
+
+
+@pytest.mark.parametrize(("edit", "few"), [(unchanged, True), (without_outliers, False)])
+def test_a_replica_that_dies_under_load_costs_little_more_than_the_calls_it_held(bed, edit, few):
+    """Idle, and so the least loaded, it draws every call and every retry until it is ejected."""
+    slow_checks = {"healthChecks": {"intervalSeconds": NEVER}}
+    with (
+        bed(service_seconds=0.01, gateway=slow_checks, edit=edit) as it,
+        Client(it.gateway.port) as client,
+    ):
+        client.calls(20, window=8)
+        it.fleet.hang(it.fleet.replicas[0])
+        batch = client.start(4)
+        held = wait_until("it holds calls", lambda: it.fleet.replicas[0].active)
+        it.fleet.stop(it.fleet.replicas[0])
+        outcomes = client.calls(200, window=8) + batch.wait()
+        lost = sum(outcome.code.name != "OK" for outcome in outcomes)
+        assert (lost <= held + 2 * it.stack.gateway.outliers.consecutive_failures) is few
+
+
+def with_route_timeout(config):
+    """The seed's way: Envoy counts its own timeouts as failures of the replica."""
+    for route in parts.routes(config):
+        del route["max_stream_duration"]
+        route["timeout"] = "0.5s"
+
+
+@pytest.mark.parametrize(("edit", "ejected"), [(unchanged, False), (with_route_timeout, True)])
+def test_a_slow_replica_is_not_ejected(bed, edit, ejected):
+    """A saturated fleet answers too late; taking half of it away would finish it."""
+    with (
+        bed(service_seconds=60, gateway=FAILING, traffic={"deadlineSeconds": 0.5}, edit=edit) as it,
+        Client(it.gateway.port) as client,
+    ):
+        client.calls(60, timeout_seconds=1)
+        total = it.gateway.cluster_stat("outlier_detection.ejections_enforced_total")
+        assert (total > 0) is ejected
+
+
+def with_deadlines_upstream(config):
+    del parts.virtual_host(config)["request_headers_to_remove"]
+
+
+@pytest.mark.parametrize(("edit", "knows"), [(unchanged, False), (with_deadlines_upstream, True)])
+def test_a_replica_does_not_know_the_deadline(bed, edit, knows):
+    """It would answer DEADLINE_EXCEEDED just before the gateway does, and be ejected for it."""
+    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+        client.calls(5, timeout_seconds=10)
+        (replica,) = it.fleet.replicas
+        assert replica.calls == 5
+        assert replica.deadlines == (5 if knows else 0)

@@ -1,0 +1,86 @@
+"""Runs calls against a server and hands back their account, which must add up."""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eventflow.call import Call
+from eventflow.channel import Channel
+from eventflow.kserve import Tensor, grpc_message, infer_request
+from eventflow.ledger import Ledger
+from eventflow.load import Load, Unbounded
+from eventflow.outcomes import Outcome
+from eventflow.pump import Plan, Pump
+from eventflow.target import Target, Tls
+from tests.eventflow.hostile import Hostile, Peer, hostile
+
+MESSAGE = grpc_message(infer_request("echo", [Tensor.of_strings("INPUT", [b"x" * 60])]))
+
+UNBOUNDED = Unbounded()
+
+
+@dataclass
+class Account:
+    """What a run came to."""
+
+    ledger: Ledger
+    channel: Channel
+    server: Hostile
+    calls: list[Call]
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        return dict(self.ledger.counts)
+
+    @property
+    def details(self) -> dict[tuple[Outcome, str], int]:
+        return dict(self.ledger.details)
+
+
+async def run(
+    server: Hostile,
+    calls: int,
+    *,
+    load: Load = UNBOUNDED,
+    deadline: float = 5.0,
+    message: bytes = MESSAGE,
+    prepare: Callable[[Channel], None] = lambda _: None,
+    tls_options: Tls | None = None,
+    **target: Any,
+) -> Account:
+    """Make calls; the account is checked to hold each of them once."""
+    channel = Channel(Target(host="127.0.0.1", port=server.port, tls=tls_options, **target))
+    await channel.connect()
+    prepare(channel)
+    ledger, ended = Ledger(), list[Call]()
+
+    def settled(call: Call) -> None:
+        ledger.settle(call)
+        ended.append(call)
+
+    plan = Plan(load=load, calls=calls, deadline_seconds=deadline)
+    pump = Pump(channel, plan, lambda _: message, ledger.make, settled)
+    await pump.run()
+    await channel.close()
+    ledger.check(calls)
+    assert Counter(call.index for call in ended) == Counter(range(calls))
+    return Account(ledger, channel, server, sorted(ended, key=lambda call: call.index))
+
+
+def account(
+    behave: Callable[[Peer], Awaitable[None]],
+    calls: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    **options: Any,
+) -> Account:
+    """Make calls against a server that behaves so."""
+
+    async def main() -> Account:
+        async with hostile(behave, tls) as server:
+            return await run(server, calls, **options)
+
+    return asyncio.run(main())

@@ -1,0 +1,34 @@
+"""The benchmark runs from end to end and tells what it measured; how fast is not tested."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from eventflow.bench_servers import envoy_path, refusing_server
+from eventflow.load import Window
+from eventflow.outcomes import Outcome
+from tests.eventflow.test_envoy import burst, happened
+
+
+def test_the_refusing_server_refuses_every_call_and_keeps_the_connection() -> None:
+    with refusing_server() as port:
+        report = burst(port, 30_000, Window(500))
+    assert happened(report) == {Outcome.BREAKER: 30_000}
+    assert (report.connections_opened, report.connections_killed) == (1, 0)
+
+
+def test_the_benchmark_tells_each_clients_rates_and_the_machine(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "eventflow.bench", "-n", "300", "--repeats", "2"]
+    done = subprocess.run([*command, "--output", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(file.read_text())
+    clients = ("eventflow fast", "eventflow grpcio")
+    servers = ("refuser", "Envoy") if envoy_path() else ("refuser",)
+    assert set(document["samples"]) == {f"{c}, {s}" for c in clients for s in servers}
+    for samples in document["samples"].values():
+        assert [sample["ended"] for sample in samples] == [300, 300]
+        assert all(sample["ended_per_second"] > 0 for sample in samples)
+    assert document["machine"]["versions"]["hpack"]
+    assert document["machine"]["cores"] >= 1

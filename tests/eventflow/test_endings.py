@@ -1,0 +1,251 @@
+"""Connections that end under their calls, and calls whose deadline ends them."""
+
+import asyncio
+
+import pytest
+
+from eventflow.channel import Channel
+from eventflow.http2 import frames as h2
+from eventflow.load import Rate, Window
+from eventflow.outcomes import Outcome
+from tests.eventflow.account import Account, account, run
+from tests.eventflow.hostile import Peer, breaker, hang, hostile, ok, serving
+
+GRACEFUL = h2.goaway(h2.MAX_STREAM_ID, h2.ErrorCode.NO_ERROR)
+
+
+def first_connection_then_good(first):
+    """A server whose first connection behaves so, and all others answer."""
+
+    async def behave(peer: Peer) -> None:
+        if peer.number == 0:
+            await first(peer)
+        else:
+            await serving(lambda peer, s: peer.reply(s, ok(s)))(peer)
+
+    return behave
+
+
+async def gather(peer: Peer, count: int) -> list[int]:
+    """Greet, and wait for that many whole requests."""
+    await peer.greet()
+    streams: list[int] = []
+    async for stream in peer.requests():
+        streams.append(stream)
+        if len(streams) == count:
+            break
+    return streams
+
+
+def test_calls_in_flight_are_lost_with_a_connection_that_is_cut() -> None:
+    async def cut(peer: Peer) -> None:
+        streams = await gather(peer, 10)
+        for stream in streams[:4]:
+            peer.send(ok(stream))
+        await peer.heard()
+        peer.abort()
+
+    result = account(first_connection_then_good(cut), 10)
+
+    assert result.counts == {Outcome.OK: 4, Outcome.CONNECTION_LOST: 6}
+    [record] = result.channel.records
+    assert (record.killed, record.calls_lost, record.why) == (True, 6, "reset by the peer")
+
+
+def test_a_frame_cut_in_half_by_the_end_of_the_connection_is_no_answer() -> None:
+    async def cut(peer: Peer) -> None:
+        streams = await gather(peer, 2)
+        peer.send(ok(streams[0]) + ok(streams[1])[:-3])
+        peer.writer.close()
+
+    result = account(first_connection_then_good(cut), 2)
+
+    assert result.counts == {Outcome.OK: 1, Outcome.CONNECTION_LOST: 1}
+    assert result.channel.records[0].why == "closed by the peer"
+
+
+def test_calls_above_the_last_stream_of_a_goaway_are_sent_again_and_the_others_are_lost() -> None:
+    async def goaway(peer: Peer) -> None:
+        streams = await gather(peer, 10)
+        peer.send(ok(streams[0]) + h2.goaway(streams[3], h2.ErrorCode.ENHANCE_YOUR_CALM, b"calm"))
+        peer.writer.close()
+
+    result = account(first_connection_then_good(goaway), 10)
+
+    assert [result.ledger.outcome(i) for i in range(4)] == [Outcome.OK] + [
+        Outcome.CONNECTION_LOST
+    ] * 3
+    assert result.counts == {Outcome.OK: 7, Outcome.CONNECTION_LOST: 3}
+    assert result.channel.reissued == 6
+    assert len(result.server.peers[1].frames_seen) >= 6
+    first, second = result.channel.records
+    assert (first.killed, first.calls_lost) == (True, 3)
+    assert first.why == "GOAWAY ENHANCE_YOUR_CALM (calm)"
+    assert not second.killed
+
+
+def test_a_call_is_sent_again_only_once_when_every_connection_turns_it_away() -> None:
+    async def turn_away(peer: Peer) -> None:
+        await peer.greet()
+        async for _ in peer.requests():
+            peer.send(h2.goaway(0, h2.ErrorCode.NO_ERROR))
+
+    result = account(turn_away, 5)
+
+    assert result.details == {(Outcome.CONNECTION_LOST, "GOAWAY NO_ERROR"): 5}
+    assert all(call.end.unprocessed for call in result.calls)
+    assert {call.attempts for call in result.calls} == {2}
+
+
+def test_a_refused_stream_is_sent_again() -> None:
+    refused: set[int] = set()
+
+    def answer(peer: Peer, stream: int) -> None:
+        if len(refused) < 3:
+            refused.add(stream)
+            peer.reply(stream, h2.rst_stream(stream, h2.ErrorCode.REFUSED_STREAM))
+        else:
+            peer.reply(stream, ok(stream))
+
+    result = account(serving(answer), 5)
+
+    assert result.counts == {Outcome.OK: 5}
+    assert result.channel.reissued == 3
+    assert len(result.channel.records) == 1
+
+
+def test_the_one_connection_moves_without_losing_a_call_when_the_server_drains() -> None:
+    async def drain(peer: Peer) -> None:
+        streams = await gather(peer, 8)
+        peer.send(GRACEFUL)
+        await peer.heard()
+        for stream in streams:
+            peer.send(ok(stream))
+        peer.send(h2.goaway(streams[-1], h2.ErrorCode.NO_ERROR))
+
+        # The client closes what is drained; until then nothing is answered elsewhere.
+        await peer.reader.read()
+        drained.set()
+
+    async def then_good(peer: Peer) -> None:
+        if peer.number == 0:
+            await drain(peer)
+        else:
+            await peer.greet()
+            async for stream in peer.requests():
+                await drained.wait()
+                peer.reply(stream, ok(stream))
+
+    drained = asyncio.Event()
+    result = account(then_good, 40, load=Window(8))
+
+    assert result.counts == {Outcome.OK: 40}
+    first, second = result.channel.records
+    assert (first.killed, first.why) == (False, "GOAWAY NO_ERROR")
+    assert not second.killed
+    assert result.channel.reissued == 0
+
+
+def test_calls_wait_for_a_connection_while_the_server_is_away() -> None:
+    async def main() -> Account:
+        port = 0
+
+        async def go_away(peer: Peer) -> None:
+            [stream] = await gather(peer, 1)
+            listener.close()  # before the client hears of it, so that it cannot come back at once
+            peer.send(h2.goaway(stream, h2.ErrorCode.NO_ERROR) + ok(stream))
+            peer.writer.close()
+            asyncio.get_running_loop().call_later(0.3, come_back.set)
+
+        come_back = asyncio.Event()
+        good = serving(lambda peer, s: peer.reply(s, ok(s)))
+        async with hostile(go_away) as server:
+            listener, port = server.listener, server.port
+            running = asyncio.create_task(run(server, 12, load=Window(1)))
+            await come_back.wait()
+            async with hostile(good, port=port):
+                return await running
+
+    result = asyncio.run(main())
+
+    assert result.counts == {Outcome.OK: 12}
+    assert len(result.channel.records) == 2
+    assert max(call.done_at - call.made_at for call in result.calls) > 0.2
+
+
+def test_calls_without_a_connection_until_their_deadline_are_lost_unsent() -> None:
+    async def main() -> Account:
+        async def go_away(peer: Peer) -> None:
+            await gather(peer, 1)
+            server.listener.close()
+            peer.abort()
+
+        async with hostile(go_away) as server:
+            return await run(server, 5, load=Window(1), deadline=0.2)
+
+    result = asyncio.run(main())
+
+    assert result.details == {
+        (Outcome.CONNECTION_LOST, "reset by the peer"): 1,
+        (Outcome.CONNECTION_LOST, "no connection"): 4,
+    }
+    assert [call.attempts for call in result.calls] == [1, 0, 0, 0, 0]
+    assert [call.end.unprocessed for call in result.calls] == [False, True, True, True, True]
+
+
+def test_a_server_that_hangs_costs_each_call_its_deadline_and_the_connection_lives() -> None:
+    result = account(serving(hang), 50, deadline=0.2)
+
+    assert result.details == {(Outcome.DEADLINE, "by the client"): 50}
+    [peer], [record] = result.server.peers, result.channel.records
+    assert len(peer.resets()) == 50
+    assert not record.killed
+    assert all(call.done_at >= call.deadline_at for call in result.calls)
+
+
+def test_an_answer_after_the_deadline_is_too_late_and_breaks_nothing() -> None:
+    async def behave(peer: Peer) -> None:
+        await gather(peer, 10)
+        while len(peer.resets()) < 10:
+            await peer.frame()
+        for stream in peer.resets():
+            peer.send(ok(stream))
+        async for stream in peer.requests():
+            peer.reply(stream, ok(stream))
+
+    result = account(behave, 30, deadline=1.0, load=Window(10))
+
+    assert result.counts == {Outcome.DEADLINE: 10, Outcome.OK: 20}
+    assert len(result.channel.records) == 1
+    assert not result.channel.records[0].killed
+
+
+def test_a_connection_that_runs_out_of_stream_ids_is_replaced() -> None:
+    def near_the_end(channel: Channel) -> None:
+        [link] = channel._links
+        link.connection.next_stream_id = h2.MAX_STREAM_ID - 6
+
+    result = account(serving(lambda peer, s: peer.reply(s, ok(s))), 10, prepare=near_the_end)
+
+    assert result.counts == {Outcome.OK: 10}
+    assert [len(peer.frames_seen) > 2 for peer in result.server.peers] == [True, True]
+    assert not any(record.killed for record in result.channel.records)
+    assert result.channel.records[0].why == "out of stream ids"
+
+
+@pytest.mark.parametrize("load", [Window(5), Rate(500)])
+def test_a_run_goes_on_over_connections_that_keep_dying(load) -> None:
+    async def die(peer: Peer) -> None:
+        streams = await gather(peer, 3)
+        peer.send(b"".join(breaker(stream) for stream in streams[:2]))
+        await peer.heard()
+        peer.abort()
+
+    result = account(die, 60, load=load, deadline=2.0)
+
+    # The last connection may have had too few calls to die of them.
+    assert set(result.counts) <= {Outcome.BREAKER, Outcome.CONNECTION_LOST, Outcome.DEADLINE}
+    lost = result.counts[Outcome.CONNECTION_LOST]
+    lost -= result.details.get((Outcome.CONNECTION_LOST, "no connection"), 0)
+    assert lost == sum(record.calls_lost for record in result.channel.records)
+    assert len(result.channel.records) > 3

@@ -1,0 +1,176 @@
+"""What the real gateway does to a burst is told as the gateway itself counts it.
+
+Replicas are grpcio servers that echo; that Triton answers in the same way is not shown here.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.specs.envoy.drain import drain_script
+from eventflow.client import Client, Request
+from eventflow.fetch import difference, read_counters
+from eventflow.kserve import Tensor, grpc_message, infer_request
+from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.outcomes import Outcome
+from eventflow.pump import Plan
+from eventflow.report import Report, summarize
+from eventflow.run import Burst, run_burst
+from eventflow.target import Target
+from tests.envoy.harness import parts
+from tests.envoy.harness.bed import Bed, open_bed
+from tests.envoy.harness.waiting import wait_until
+from tests.envoy.test_drain import stop, two_gateways
+
+INPUTS = (Tensor.of_strings("INPUT", ["x" * 64]),)
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Callable[..., AbstractContextManager[Bed]]:
+    """A gateway and its replicas."""
+    return partial(open_bed, tmp_path)
+
+
+def a_burst(
+    port: int, calls: int, load: Load, deadline_seconds: float = 20.0, **options: Any
+) -> Burst:
+    return Burst(
+        target=Target(host="127.0.0.1", port=port),
+        plan=Plan(load=load, calls=calls, deadline_seconds=deadline_seconds),
+        message=grpc_message(infer_request("echo", INPUTS)),
+        **options,
+    )
+
+
+def burst(port: int, calls: int, load: Load = Unbounded(), **plan: Any) -> Report:  # noqa: B008
+    work = a_burst(port, calls, load, **plan)
+    return summarize(work, asyncio.run(run_burst(work)))
+
+
+def test_an_echo_on_the_connection_is_timed_beside_the_calls(bed) -> None:
+    with bed(replicas=1) as it:
+        work = a_burst(it.gateway.port, 300, Rate(600), echo_seconds=0.02)
+        report = summarize(work, asyncio.run(run_burst(work)))
+        assert happened(report) == {Outcome.OK: 300}
+        assert report.echo_ms is not None
+        assert report.echo_ms.count > 5
+        assert report.connections_killed == 0
+
+
+def happened(report: Report) -> dict[Outcome, int]:
+    return {outcome: calls for outcome, calls in report.outcomes.items() if calls}
+
+
+def test_what_the_breaker_refuses_is_counted_as_the_gateway_counts_it(bed) -> None:
+    with bed(replicas=2, service_seconds=0.2, streams_per_pod=8, max_pending=8) as it:
+        report = burst(it.gateway.port, 500)
+        overflow = it.gateway.cluster_stat("upstream_rq_pending_overflow")
+        overflow += it.gateway.cluster_stat("upstream_rq_active_overflow")
+        assert happened(report) == {Outcome.OK: 500 - overflow, Outcome.BREAKER: overflow}
+        assert overflow > 400
+        assert sum(it.fleet.calls) == report.outcomes[Outcome.OK]
+        assert (report.connections_opened, report.connections_killed) == (1, 0)
+        assert it.gateway.downstream_stat("downstream_cx_total") == 1
+        assert report.refusal_ms is not None
+        assert report.refusal_ms.count == overflow
+
+
+def test_calls_that_no_replica_answers_in_time_are_the_gateways_deadline(bed) -> None:
+    with bed(replicas=2) as it:
+        it.fleet.hang()
+        report = burst(it.gateway.port, 60, deadline_seconds=1.0)
+        it.fleet.resume()
+        assert happened(report) == {Outcome.DEADLINE: 60}
+        assert report.connections_killed == 0
+        assert {detail.detail for detail in report.details} <= {"by the server", "by the client"}
+
+
+def test_a_gateway_without_replicas_says_so(bed) -> None:
+    with bed(replicas=1, listed=0) as it:
+        report = burst(it.gateway.port, 20)
+        assert happened(report) == {Outcome.NO_UPSTREAM: 20}
+
+
+def with_endpoint_stats(config: Any) -> None:
+    parts.cluster(config)["track_cluster_stats"] = {"per_endpoint_stats": True}
+
+
+@pytest.mark.parametrize("page", ["clusters", "stats/prometheus"])
+def test_calls_per_replica_are_read_from_the_gateways_pages(bed, page: str) -> None:
+    with bed(replicas=3, edit=with_endpoint_stats) as it:
+        page = f"http://127.0.0.1:{it.stack.gateway.admin_port}/{page}"
+        before = read_counters(page)
+        report = burst(it.gateway.port, 600, Window(12))
+        calls = difference(before, read_counters(page))
+        assert happened(report) == {Outcome.OK: 600}
+        ours = {pod: count for pod, count in calls.items() if f":{it.fleet.port}" in pod}
+        assert ours == {
+            f"{host}:{it.fleet.port}": count
+            for host, count in zip(it.fleet.hosts, it.fleet.calls, strict=True)
+        }
+
+
+def without_reset_guards(config: Any) -> None:
+    """Envoy's own guards, which the product's bootstrap sizes up."""
+    del parts.http2_down(config)["stream_reset_burst"]
+    del parts.http2_down(config)["stream_reset_rate"]
+    for route in parts.routes(config):
+        route.pop("max_stream_duration", None)
+        route["timeout"] = "0s"
+
+
+def test_a_connection_that_the_gateway_kills_is_told_with_every_call_it_took(bed) -> None:
+    with bed(replicas=1, streams_per_pod=5000, max_pending=5000, edit=without_reset_guards) as it:
+        it.fleet.hang()
+        report = burst(it.gateway.port, 3000, Rate(3000), deadline_seconds=0.5)
+        it.fleet.resume()
+        assert report.connections_killed >= 1
+        assert set(happened(report)) <= {Outcome.DEADLINE, Outcome.CONNECTION_LOST}
+        lost = sum(life.calls_lost for life in report.connections)
+        unsent = sum(d.calls for d in report.details if d.detail == "no connection")
+        assert report.outcomes[Outcome.CONNECTION_LOST] == lost + unsent
+        killed = [life for life in report.connections if life.killed]
+        assert all("GOAWAY" in life.why for life in killed)
+
+
+def test_the_one_connection_moves_in_a_drain_and_no_call_fails(tmp_path: Path) -> None:
+    reports: list[Report] = []
+    with two_gateways(tmp_path) as two:
+
+        def run() -> None:
+            reports.append(burst(two.service.port, 4000, Rate(400), deadline_seconds=10.0))
+
+        load = threading.Thread(target=run)
+        load.start()
+        wait_until("calls are made", lambda: two.first.downstream_stat("downstream_rq_total") > 99)
+        assert stop(two, drain_script(two.first.stack)) == 0
+        load.join()
+        assert two.second.downstream_stat("downstream_cx_total") == 1
+        assert two.second.downstream_stat("downstream_rq_total") > 0
+
+    [report] = reports
+    assert happened(report) == {Outcome.OK: 4000}
+    assert (report.connections_opened, report.connections_killed) == (2, 0)
+
+
+def test_an_orchestrator_with_retries_gets_everything_through_a_narrow_gateway(bed) -> None:
+    async def main(port: int) -> list[Outcome]:
+        async with Client(f"127.0.0.1:{port}", deadline_seconds=20.0) as client:
+            requests = [Request("echo", INPUTS, request_id=str(number)) for number in range(300)]
+            results = await client.infer_many(requests, load=Window(20))
+            return [result.outcome for result in results]
+
+    with bed(replicas=2, service_seconds=0.01, streams_per_pod=8, max_pending=1) as it:
+        outcomes = asyncio.run(main(it.gateway.port))
+        refused = it.gateway.cluster_stat("upstream_rq_pending_overflow")
+        assert refused > 0
+        # A retry policy has a budget: it may leave a few refused, but nothing else.
+        assert set(outcomes) <= {Outcome.OK, Outcome.BREAKER}
+        assert outcomes.count(Outcome.OK) == sum(it.fleet.calls)
+        assert outcomes.count(Outcome.BREAKER) < refused

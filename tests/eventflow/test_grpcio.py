@@ -1,0 +1,153 @@
+"""Real gRPC on either side: our client against grpcio's server, grpcio's client in our account."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+
+from eventflow.kserve import grpc_message
+from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.outcomes import Outcome
+from eventflow.pump import Plan
+from eventflow.run import Burst, EngineName, Run, run_burst
+from eventflow.target import MODEL_INFER, Target
+from tests.eventflow.hostile import Peer, breaker, end, hang, hostile, ok, serving
+
+PLEASE_SLEEP, PLEASE_FAIL, PLEASE_ABORT = b"sleep", b"fail", b"abort"
+
+
+class Echo(grpc.GenericRpcHandler):
+    """Answers a request with itself, unless the request asks for something else."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        if handler_call_details.method != MODEL_INFER:
+            return None
+        return grpc.unary_unary_rpc_method_handler(self._answer)
+
+    def _answer(self, request: bytes, context: Any) -> bytes:
+        if request == PLEASE_SLEEP:
+            time.sleep(0.5)
+        if request == PLEASE_FAIL:
+            raise ValueError("as told")
+        if request == PLEASE_ABORT:
+            context.set_trailing_metadata((("x-envoy-overloaded", "true"),))
+            context.abort(grpc.StatusCode.UNAVAILABLE, "full: ä%")
+        context.set_trailing_metadata((("x-pod", "pod-1"),))
+        return request
+
+
+def against_grpcio(
+    message: bytes,
+    calls: int,
+    load: Load = Unbounded(),  # noqa: B008
+    *,
+    deadline: float = 20.0,
+    method: str = MODEL_INFER,
+    **options: Any,
+) -> Run:
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((Echo(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        work = Burst(
+            target=Target(host="127.0.0.1", port=port, method=method),
+            plan=Plan(load=load, calls=calls, deadline_seconds=deadline),
+            message=grpc_message(message),
+            **options,
+        )
+        return asyncio.run(run_burst(work))
+    finally:
+        server.stop(None).wait()
+
+
+ENGINES = pytest.mark.parametrize("engine", ["fast", "grpcio"])
+
+
+@ENGINES
+@pytest.mark.parametrize("size", [0, 64, 300_000])
+def test_a_grpc_server_answers_requests_of_every_size(engine: EngineName, size: int) -> None:
+    run = against_grpcio(bytes(size), 50, Window(10), engine=engine, pod_header="x-pod")
+    assert run.ledger.counts == {Outcome.OK: 50}
+    assert run.ledger.pods == ({"pod-1": 50} if engine == "fast" else {"not named": 50})
+    assert len(run.records) == 1
+    assert not run.records[0].killed
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        (PLEASE_FAIL, (Outcome.OTHER, "UNKNOWN"), "as told"),
+        (PLEASE_ABORT, (Outcome.BREAKER, "x-envoy-overloaded"), "full: ä%"),
+    ],
+)
+def test_a_grpc_servers_errors_are_told_with_its_words(
+    engine: EngineName, message: bytes, kind: tuple[Outcome, str], words: str
+) -> None:
+    run = against_grpcio(message, 20, engine=engine)
+    assert run.ledger.details == {kind: 20}
+    assert words in run.ledger.samples[kind]
+
+
+@ENGINES
+def test_a_method_that_a_grpc_server_has_not_is_unimplemented(engine: EngineName) -> None:
+    run = against_grpcio(b"", 5, engine=engine, method="/a.B/C")
+    assert run.ledger.details == {(Outcome.OTHER, "UNIMPLEMENTED"): 5}
+
+
+@ENGINES
+def test_a_grpc_server_that_is_slow_costs_calls_their_deadline(engine: EngineName) -> None:
+    run = against_grpcio(PLEASE_SLEEP, 12, deadline=0.2, engine=engine)
+    assert run.ledger.counts == {Outcome.DEADLINE: 12}
+
+
+def in_grpcio_account(
+    answer: Callable[[Peer, int], None], calls: int, deadline: float = 20.0
+) -> Run:
+    async def main() -> Run:
+        async with hostile(serving(answer)) as server:
+            work = Burst(
+                target=Target(host="127.0.0.1", port=server.port),
+                plan=Plan(load=Rate(500), calls=calls, deadline_seconds=deadline),
+                message=grpc_message(b""),
+                engine="grpcio",
+            )
+            return await run_burst(work)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (ok, Outcome.OK),
+        (breaker, Outcome.BREAKER),
+        (lambda s: end(s, 14, "no healthy upstream"), Outcome.NO_UPSTREAM),
+        (lambda s: end(s, 14, "upstream request timeout"), Outcome.REFUSED),
+        (lambda s: end(s, 4, "late"), Outcome.DEADLINE),
+        (lambda s: end(s, 1), Outcome.CANCELLED),
+        (lambda s: end(s, 5), Outcome.OTHER),
+    ],
+)
+def test_both_engines_count_the_same_answers_alike(answer, outcome: Outcome) -> None:
+    run = in_grpcio_account(lambda peer, s: peer.reply(s, answer(s)), 20)
+    assert run.ledger.counts == {outcome: 20}
+
+
+def test_grpcios_own_deadlines_and_lost_connections_are_accounted_for() -> None:
+    assert in_grpcio_account(hang, 20, deadline=0.2).ledger.counts == {Outcome.DEADLINE: 20}
+
+    def cut_at_the_tenth(peer: Peer, stream: int) -> None:
+        if peer.number == 0 and len(peer.open_now) == 10:
+            peer.abort()
+        elif peer.number > 0:
+            peer.reply(stream, ok(stream))
+
+    run = in_grpcio_account(cut_at_the_tenth, 30)
+    assert set(run.ledger.counts) == {Outcome.OK, Outcome.CONNECTION_LOST}
+    assert run.records[0].killed

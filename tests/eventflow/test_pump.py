@@ -1,0 +1,221 @@
+"""Calls are made as the load says, and each of them ends, whatever its engine does."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventflow.call import Call
+from eventflow.engine import ConnectionRecord
+from eventflow.ledger import AccountingError, Ledger
+from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.outcomes import Outcome, Verdict
+from eventflow.processes import share
+from eventflow.pump import Plan, Pump
+from eventflow.run import Burst
+from eventflow.target import Target
+
+OK = Verdict(Outcome.OK, "")
+
+
+class FakeEngine:
+    """An engine whose answers a test decides."""
+
+    def __init__(self, on_submit: Callable[["FakeEngine", Call], None]) -> None:
+        self.room_listeners: list[Callable[[], None]] = []
+        self.writable = True
+        self.batch = 16
+        self.records: list[ConnectionRecord] = []
+        self.reissued = 0
+        self.echoes: list[float] = []
+        self.submitted: list[Call] = []
+        self._on_submit = on_submit
+
+    def ping(self) -> None: ...
+
+    async def connect(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def submit(self, call: Call) -> None:
+        self.submitted.append(call)
+        self._on_submit(self, call)
+
+    def give_up(self, call: Call, verdict: Verdict) -> None:
+        call.settle(verdict, asyncio.get_running_loop().time())
+
+
+def answer_soon(_: FakeEngine, call: Call) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda: call.settle(OK, loop.time()))
+
+
+def swallow(_: FakeEngine, call: Call) -> None:
+    pass
+
+
+def run(
+    engine: FakeEngine,
+    load: Load,
+    calls: int | None,
+    *,
+    seconds: float | None = None,
+    deadline: float = 5.0,
+    during: Callable[[Pump, Ledger], None] = lambda *_: None,
+) -> Ledger:
+    async def main() -> Ledger:
+        ledger = Ledger()
+        plan = Plan(load=load, calls=calls, seconds=seconds, deadline_seconds=deadline)
+        pump = Pump(engine, plan, lambda _: b"", ledger.make, ledger.settle)
+        asyncio.get_running_loop().call_soon(during, pump, ledger)
+        await pump.run()
+        ledger.check(pump.calls)
+        assert seconds is not None or pump.calls == calls
+        return ledger
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("load", [Unbounded(), Window(7), Rate(5000)], ids=str)
+def test_exactly_the_calls_asked_for_are_made(load: Load) -> None:
+    engine = FakeEngine(answer_soon)
+    assert run(engine, load, 501).counts == {Outcome.OK: 501}
+    assert [call.index for call in engine.submitted] == list(range(501))
+
+
+def test_a_window_is_always_full_and_never_over() -> None:
+    levels: list[int] = []
+
+    def answer_one_when_full(engine: FakeEngine, _: Call) -> None:
+        waiting = [call for call in engine.submitted if call.verdict is None]
+        levels.append(len(waiting))
+        if len(waiting) == 8:
+            answer_soon(engine, random.choice(waiting))
+        if len(engine.submitted) == 200:
+            for call in waiting:
+                answer_soon(engine, call)
+
+    # A window that were not filled up again would get no answers, and its calls be lost.
+    assert run(FakeEngine(answer_one_when_full), Window(8), 200).counts == {Outcome.OK: 200}
+    assert max(levels) == 8
+
+
+def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> None:
+    engine = FakeEngine(swallow)
+    ledger = run(engine, Rate(1000), 200, deadline=0.2)
+
+    gaps = {
+        round(ledger.made_at[i + 1] - ledger.made_at[i], 9) for i in range(len(ledger.made_at) - 1)
+    }
+    assert gaps == {0.001}
+    assert all(call.deadline_at == pytest.approx(call.made_at + 0.2) for call in engine.submitted)
+
+
+def test_a_stretch_of_time_at_a_rate_makes_the_calls_that_are_due_in_it() -> None:
+    assert run(FakeEngine(answer_soon), Rate(1000), None, seconds=0.25).made == 250
+    assert run(FakeEngine(answer_soon), Rate(1000), 100, seconds=0.25).made == 100
+    assert 0 < run(FakeEngine(answer_soon), Window(2), 10**9, seconds=0.05).made < 10**9
+
+
+def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
+    def fill_up(engine: FakeEngine, call: Call) -> None:
+        answer_soon(engine, call)
+        if len(engine.submitted) == 100:
+            engine.writable = False
+            asyncio.get_running_loop().call_later(0.1, make_room, engine)
+
+    def make_room(engine: FakeEngine) -> None:
+        assert len(engine.submitted) < 1000
+        engine.writable = True
+        for listener in engine.room_listeners:
+            listener()
+
+    assert run(FakeEngine(fill_up), Unbounded(), 1000).counts == {Outcome.OK: 1000}
+
+
+@pytest.mark.parametrize("load", [Unbounded(), Window(4), Rate(1000)], ids=str)
+def test_calls_that_an_engine_loses_are_counted_as_lost(load: Load) -> None:
+    def lose_some(engine: FakeEngine, call: Call) -> None:
+        if call.index % 3:
+            answer_soon(engine, call)
+
+    engine = FakeEngine(lose_some)
+    ledger = run(engine, load, 12, deadline=0.01)
+
+    assert ledger.counts == {Outcome.OK: 8, Outcome.LOST: 4}
+    assert [i for i in range(12) if ledger.outcome(i) is Outcome.LOST] == [0, 3, 6, 9]
+    for call in engine.submitted[::3]:
+        assert call.done_at - call.deadline_at >= 0.5
+        call.settle(OK, 0.0)  # an answer after that changes nothing
+    assert ledger.counts == {Outcome.OK: 8, Outcome.LOST: 4}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    calls=st.integers(1, 300),
+    load=st.sampled_from([Unbounded(), Window(5), Rate(2000)]),
+    answered=st.integers(0, 300),
+)
+def test_a_run_that_is_stopped_accounts_for_every_call_it_was_to_make(
+    calls: int, load: Load, answered: int
+) -> None:
+    def answer_first(engine: FakeEngine, call: Call) -> None:
+        if call.index < answered:
+            answer_soon(engine, call)
+
+    def stop_soon(pump: Pump, _: Ledger) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.002, pump.stop)
+        loop.call_later(0.003, pump.stop)  # a second Ctrl-C
+
+    ledger = run(FakeEngine(answer_first), load, calls, during=stop_soon)
+
+    assert set(ledger.counts) <= {Outcome.OK, Outcome.CANCELLED}
+    assert ledger.counts.total() == calls
+
+
+def test_an_account_refuses_a_call_that_ends_twice_or_never() -> None:
+    ledger = Ledger()
+    call = Call(ledger.make(0.0), b"", 0.0, 1.0, ledger.settle)
+    with pytest.raises(AccountingError, match="1 entered and 0 ended"):
+        ledger.check(1)
+    call.settle(OK, 1.0)
+    ledger.check(1)
+    with pytest.raises(AccountingError, match="call 0 cannot end now"):
+        ledger.settle(call)
+    with pytest.raises(AccountingError, match="2 calls, but 1 entered"):
+        ledger.check(2)
+    ledger.ends[0] = 2  # another outcome than was counted
+    with pytest.raises(AccountingError):
+        ledger.check(1)
+
+
+@given(st.integers(1, 9), st.integers(9, 10**6), st.sampled_from([Unbounded(), Window(9), Rate(9)]))
+def test_processes_share_a_burst_without_rest(processes: int, calls: int, load: Load) -> None:
+    plan = Plan(load=load, calls=calls)
+    whole = Burst(target=Target(host="h", port=1), plan=plan, message=b"")
+    plans = [share(whole, number, processes).plan for number in range(processes)]
+    assert sum(plan.calls or 0 for plan in plans) == calls
+    loads = [plan.load for plan in plans]
+    sizes = [load.size for load in loads if isinstance(load, Window)]
+    rates = [load.per_second for load in loads if isinstance(load, Rate)]
+    assert sum(sizes) == (9 if isinstance(load, Window) else 0)
+    assert sum(rates) == pytest.approx(9 if isinstance(load, Rate) else 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(parts=st.lists(st.lists(st.sampled_from(list(Outcome)), max_size=20), min_size=1))
+def test_joined_accounts_hold_the_calls_of_each(parts: list[list[Outcome]]) -> None:
+    whole = Ledger()
+    for outcomes in parts:
+        ledger = Ledger()
+        for outcome in outcomes:
+            call = Call(ledger.make(0.0), b"", 0.0, 1.0, ledger.settle)
+            call.settle(Verdict(outcome, "x"), 1.0)
+        whole.join(ledger)
+    expected = [outcome for outcomes in parts for outcome in outcomes]
+    whole.check(len(expected))
+    assert [whole.outcome(index) for index in range(len(expected))] == expected

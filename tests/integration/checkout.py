@@ -1,0 +1,167 @@
+"""A checkout of its own for a test: the project's files as they are, with a state of its own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ops.environment import PROJECT, StackEnvironment
+
+CONFIG_PREFIX = "kubemind-inference:"
+
+
+@dataclass
+class Checkout:
+    """A real git checkout with a `.state` of its own, driven as a user drives it."""
+
+    path: Path
+    stack: str = "dev"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, path: Path, stack: str = "dev") -> "Checkout":
+        """Copy the project's files (tracked, and new ones not ignored) and commit them."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=PROJECT,
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        for name in filter(None, listed.split("\0")):
+            source = PROJECT / name
+            if source.is_file():
+                target = path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+                target.chmod(source.stat().st_mode)
+        (path / ".venv").symlink_to(PROJECT / ".venv")
+        checkout = cls(path, stack)
+        checkout.git("init", "-q")
+        # The link itself is no part of the project.
+        (path / ".git" / "info" / "exclude").write_text(".venv\n")
+        checkout.git("add", "-A")
+        checkout.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "checkout")
+        return checkout
+
+    def git(self, *arguments: str) -> str:
+        """The output of a git command in the checkout."""
+        return subprocess.run(
+            ["git", *arguments], cwd=self.path, capture_output=True, text=True, check=True
+        ).stdout
+
+    @property
+    def env(self) -> StackEnvironment:
+        """The stack's environment in this checkout."""
+        return StackEnvironment(stack=self.stack, project=self.path, extra=self.extra)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment of bare `pulumi` and `kubectl` commands here."""
+        return self.env.variables()
+
+    def ops(self, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
+        """Run one of make's commands."""
+        return Ran.run(
+            [str(PROJECT / ".venv/bin/python"), "-m", "ops", *arguments],
+            self.path,
+            {**os.environ, **self.extra, **(env or {})},
+        )
+
+    def up(self, *arguments: str) -> "Ran":
+        """`make up`."""
+        return self.ops("up", "--stack", self.stack, *arguments)
+
+    def pulumi(self, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
+        """Bare `pulumi`."""
+        return Ran.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            self.path,
+            {**self.variables, **(env or {})},
+        )
+
+    def preview_steps(self) -> dict[str, str]:
+        """What a preview would do: operation by `type::name`, unchanged resources left out."""
+        digest = json.loads(self.pulumi("preview", "--json").ok().stdout)
+        return {
+            _identity(step["urn"]): step["op"] for step in digest["steps"] if step["op"] != "same"
+        }
+
+    def kubectl(self, *arguments: str) -> "Ran":
+        """`kubectl` against the local cluster."""
+        return Ran.run(
+            [
+                "kubectl",
+                "--kubeconfig",
+                str(self.path / ".state/local/kubeconfig"),
+                *arguments,
+            ],
+            self.path,
+            self.variables,
+        )
+
+    def set_config(self, **sections: Any) -> None:
+        """State parameters in the stack file, beside those that it states already."""
+        file = self.env.stack_file
+        document = yaml.safe_load(file.read_text()) or {}
+        config = document.setdefault("config", {})
+        for name, value in sections.items():
+            config[CONFIG_PREFIX + name] = _merged(config.get(CONFIG_PREFIX + name), value)
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def reset_config(self) -> None:
+        """Take the stack file back to what is committed."""
+        self.git("checkout", "-q", "--", self.env.stack_file.name)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    arguments: list[str]
+    code: int
+    stdout: str
+    stderr: str
+
+    @classmethod
+    def run(cls, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> "Ran":
+        """Run to the end."""
+        done = subprocess.run(
+            arguments, cwd=cwd, env=dict(env), capture_output=True, text=True, check=False
+        )
+        return cls(arguments, done.returncode, done.stdout, done.stderr)
+
+    @property
+    def output(self) -> str:
+        """Everything that it said."""
+        return self.stdout + self.stderr
+
+    def ok(self) -> "Ran":
+        """This, after it went well."""
+        assert self.code == 0, f"{' '.join(self.arguments)} -> {self.code}\n{self.output}"
+        return self
+
+    def failed(self) -> "Ran":
+        """This, after it failed in one clear message."""
+        assert self.code != 0, f"{' '.join(self.arguments)} went well\n{self.output}"
+        assert "Traceback" not in self.output, self.output
+        return self
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    if isinstance(old, list) and isinstance(new, list):
+        rest = old[len(new) :]
+        return [*(_merged(*pair) for pair in zip(old, new, strict=False)), *new[len(old) :], *rest]
+    return new
+
+
+def _identity(urn: str) -> str:
+    """`type::name` of a URN, without the parents' types."""
+    types, name = urn.split("::")[2:4]
+    return f"{types.rpartition('$')[2]}::{name}"

@@ -1,0 +1,251 @@
+"""What goes wrong says so once and clearly, or is healed; nothing is half-applied.
+
+On a real engine, provider and API server with simulated nodes.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local import processes
+from local.cluster import Cluster
+from ops.environment import PROJECT
+from tests.integration.checkout import Checkout
+
+TRITON = "triton-inference-deployment"
+SCALER = "triton-inference-scaler"
+
+
+def _wait(condition: Callable[[], bool], what: str, deadline_seconds: float = 120) -> None:
+    end = time.monotonic() + deadline_seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+_KINDS = (
+    "deployments,daemonsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,"
+    "poddisruptionbudgets,networkpolicies,scaledobjects,namespaces,clusterroles,"
+    "clusterrolebindings,persistentvolumeclaims,pods"
+)
+
+
+def _all(checkout: Checkout) -> set[str]:
+    """Name of every object of the cluster, of kinds that the stack makes."""
+    return set(checkout.kubectl("get", _KINDS, "-A", "-o", "name").ok().stdout.split())
+
+
+def _objects(checkout: Checkout) -> int:
+    listed = checkout.kubectl("get", "configmap,deployment,service,pdb", "-A", "-o", "name")
+    return len(listed.stdout.splitlines())
+
+
+@pytest.mark.parametrize("victim_signal", [signal.SIGKILL, signal.SIGINT])
+def test_up_killed_half_way_converges_when_run_again(
+    checkout: Checkout, victim_signal: signal.Signals
+) -> None:
+    checkout.ops("cluster").ok()
+    before = _objects(checkout)
+    process = subprocess.Popen(
+        [str(PROJECT / ".venv/bin/python"), "-m", "ops", "up"],
+        cwd=checkout.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait(lambda: _objects(checkout) > before + 1, "the first objects")
+    finally:
+        os.killpg(process.pid, victim_signal)
+        process.wait()
+    checkout.up().ok()
+    assert checkout.preview_steps() == {}
+    exported = json.loads(checkout.pulumi("stack", "export").ok().stdout)
+    assert not exported["deployment"].get("pending_operations")
+    assert processes.orphans(checkout.env.pulumi_home.resolve()) == []
+
+
+def test_destroy_leaves_nothing(checkout: Checkout) -> None:
+    checkout.ops("cluster").ok()
+    before = _all(checkout)
+    checkout.up().ok()
+    assert len(_all(checkout) - before) > 10
+    checkout.ops("destroy").ok()
+    assert _all(checkout) - before == set()
+
+
+def test_destroy_killed_half_way_leaves_nothing_when_run_again(checkout: Checkout) -> None:
+    checkout.ops("cluster").ok()
+    before = _all(checkout)
+    checkout.up().ok()
+    made = _objects(checkout)
+    process = subprocess.Popen(
+        [str(PROJECT / ".venv/bin/python"), "-m", "ops", "destroy"],
+        cwd=checkout.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait(lambda: _objects(checkout) < made, "the first object to go")
+        assert process.poll() is None
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert _all(checkout) - before
+    checkout.ops("destroy").ok()
+    assert _all(checkout) - before == set()
+    assert processes.orphans(checkout.env.pulumi_home.resolve()) == []
+
+
+def test_a_lock_of_a_dead_process_is_released(provisioned: Checkout) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    locks = provisioned.env.backend_dir / ".pulumi/locks/organization/kubemind-inference/dev"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / "00000000-0000-4000-8000-000000000000.json"
+    held = {
+        "pid": dead.pid,
+        "username": "someone",
+        "hostname": socket.gethostname(),
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    lock.write_text(json.dumps(held))
+    # The engine itself takes the lock for real: without healing, nothing goes.
+    assert "currently locked" in provisioned.pulumi("up", "--yes").failed().output
+    assert "released a lock" in provisioned.up().ok().output
+    assert not lock.exists()
+
+
+def test_a_lock_of_a_live_process_is_kept(provisioned: Checkout) -> None:
+    locks = provisioned.env.backend_dir / ".pulumi/locks/organization/kubemind-inference/dev"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / "00000000-0000-4000-8000-000000000001.json"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+    lock.write_text(
+        json.dumps(
+            {
+                "pid": os.getpid(),
+                "username": "someone",
+                "hostname": socket.gethostname(),
+                "timestamp": now,
+            }
+        )
+    )
+    try:
+        assert "currently locked" in provisioned.up().failed().output
+        assert lock.exists()
+    finally:
+        lock.unlink()
+
+
+def test_a_checkpoint_cut_short_is_restored(provisioned: Checkout) -> None:
+    [checkpoint] = (provisioned.env.backend_dir / ".pulumi/stacks").rglob("dev.json")
+    whole = checkpoint.read_text()
+    checkpoint.write_text(whole[: len(whole) // 2])
+    # Bare Pulumi cannot read it: without healing, nothing goes.
+    provisioned.pulumi("stack", "export").failed()
+    assert "restored the state" in provisioned.up().ok().output
+    assert provisioned.preview_steps() == {}
+    assert json.loads(checkpoint.read_text())
+
+
+def test_the_state_of_a_cluster_that_is_gone_is_dropped(provisioned: Checkout) -> None:
+    Cluster(provisioned.env.state_dir).down()
+    assert not (provisioned.path / ".state/local").exists()
+    assert "dropped the state of a cluster that is gone" in provisioned.up().ok().output
+    provisioned.kubectl("-n", "ai-namespace", "get", "scaledobject", SCALER).ok()
+    provisioned.kubectl("-n", "ai-namespace", "rollout", "status", "deployment", TRITON).ok()
+    assert provisioned.preview_steps() == {}
+
+
+def test_a_wrong_passphrase_is_one_message(provisioned: Checkout) -> None:
+    ran = provisioned.pulumi("preview", env={"PULUMI_CONFIG_PASSPHRASE": "wrong"}).failed()
+    assert ran.output.count("incorrect passphrase") == 1
+
+
+def _platform(path: Path | str, context: str | None = None) -> dict[str, object]:
+    return {"kind": "kubeconfig", "path": str(path), **({"context": context} if context else {})}
+
+
+def test_an_unreachable_cluster_is_one_message(provisioned: Checkout, tmp_path: Path) -> None:
+    kubeconfig = (provisioned.path / ".state/local/kubeconfig").read_text()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        lines = [
+            f"    server: https://127.0.0.1:{port}" if "server:" in line else line
+            for line in kubeconfig.splitlines()
+        ]
+        (tmp_path / "kubeconfig").write_text("\n".join(lines))
+        provisioned.set_config(platform=_platform(tmp_path / "kubeconfig"))
+        try:
+            for command in ("preview", "up"):
+                ran = provisioned.ops(command).failed()
+                assert ran.output.count("platform.path") == 1
+                assert f"127.0.0.1:{port}" in ran.output
+        finally:
+            provisioned.reset_config()
+
+
+@pytest.mark.parametrize(
+    ("content", "context", "said"),
+    [
+        (None, None, "cannot be read"),
+        ("not: [yaml", None, "platform.path"),
+        ("apiVersion: v1\nkind: Config\n", "elsewhere", "elsewhere"),
+    ],
+    ids=["missing", "malformed", "no-context"],
+)
+def test_a_bad_kubeconfig_is_one_message(
+    provisioned: Checkout, tmp_path: Path, content: str | None, context: str | None, said: str
+) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    provisioned.set_config(platform=_platform(file, context))
+    try:
+        ran = provisioned.ops("preview").failed()
+    finally:
+        provisioned.reset_config()
+    assert said.lower() in ran.output.lower()
+    assert str(file) in ran.output
+
+
+def test_missing_keda_crds_are_one_message(checkout: Checkout) -> None:
+    checkout.ops("cluster").ok()
+    checkout.kubectl("delete", "crd", "scaledobjects.keda.sh").ok()
+    # Bare pulumi, because make would put the local cluster right first.
+    checkout.env.backend_dir.mkdir(parents=True)
+    checkout.pulumi("stack", "select", "dev", "--create").ok()
+    ran = checkout.pulumi("up", "--yes", "--skip-preview").failed()
+    assert "scaledobjects.keda.sh" in ran.output
+    assert "keda" in ran.output
+    namespaces = checkout.kubectl("get", "namespaces", "-o", "name").ok().stdout
+    assert "ai-namespace" not in namespaces
+    checkout.up().ok()
+
+
+def test_refused_parameters_touch_nothing(checkout: Checkout) -> None:
+    checkout.set_config(inference=[{"autoscaler": {"signal": "inFlight", "threshold": 40}}])
+    ran = checkout.up().failed()
+    assert "inference[0].autoscaler" in ran.output
+    assert not (checkout.path / ".state" / "local").exists()
+
+
+def test_bare_pulumi_refuses_what_make_refuses(provisioned: Checkout) -> None:
+    provisioned.set_config(inference=[{"autoscaler": {"signal": "inFlight", "threshold": 40}}])
+    try:
+        by_make = provisioned.ops("preview").failed().output
+        by_pulumi = provisioned.pulumi("preview").failed().output
+    finally:
+        provisioned.reset_config()
+    problem = next(line for line in by_make.splitlines() if "reach" in line)
+    assert problem.strip() in by_pulumi

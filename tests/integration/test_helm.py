@@ -1,0 +1,75 @@
+"""KEDA installed as a Helm release from a repository of one's own, by the real provider.
+
+The chart is a stand-in that holds KEDA's real resource definitions and nothing else. Not proved:
+that the official chart's operator starts, or that its values are spelt right for it.
+"""
+
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+import toolchain
+from config.versions import KEDA_CHART_VERSION
+from tests.integration.checkout import Checkout
+
+SCALED_OBJECT = ("-n", "ai-namespace", "get", "scaledobject", "triton-inference-scaler")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[str]:
+    """The address of a chart repository on loopback."""
+    folder = tmp_path / "charts"
+    folder.mkdir()
+    chart = {"apiVersion": "v2", "name": "keda", "version": KEDA_CHART_VERSION}
+    definitions = toolchain.ensure("keda-crds")["keda-crds"].read_bytes()
+    with tarfile.open(folder / "keda.tgz", "w:gz") as archive:
+        for name, content in (
+            ("keda/Chart.yaml", yaml.safe_dump(chart).encode()),
+            ("keda/crds/keda.yaml", definitions),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
+    )
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    index = {"apiVersion": "v1", "entries": {"keda": [{**chart, "urls": [f"{address}/keda.tgz"]}]}}
+    (folder / "index.yaml").write_text(yaml.safe_dump(index))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield address
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_keda_is_installed_from_the_stated_repository_before_the_scaler_and_removed_after_it(
+    checkout: Checkout, repository: str, tmp_path: Path
+) -> None:
+    checkout.ops("cluster").ok()
+    checkout.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
+    assert "scaledobjects" not in checkout.kubectl("get", "crd", "-o", "name").ok().stdout
+    checkout.set_config(keda={"kind": "helm", "repository": repository})
+    home = {f"HELM_{kind}_HOME": str(tmp_path / kind) for kind in ("CACHE", "CONFIG", "DATA")}
+    checkout.env.backend_dir.mkdir(parents=True)
+    # Bare pulumi: make would put KEDA's definitions back into the local cluster first.
+    checkout.pulumi("stack", "select", "dev", "--create").ok()
+    checkout.pulumi("up", "--yes", "--skip-preview", env=home).ok()
+    checkout.kubectl(*SCALED_OBJECT).ok()
+    releases = checkout.kubectl("-n", "keda", "get", "secret", "-l", "owner=helm", "-o", "name")
+    assert "sh.helm.release" in releases.ok().stdout
+    checkout.pulumi("destroy", "--yes", "--skip-preview", env=home).ok()
+    assert "not found" in checkout.kubectl("get", "namespace", "keda").failed().output

@@ -1,0 +1,143 @@
+"""The dev stack on a real Pulumi engine, provider and API server.
+
+The nodes are simulated, so nothing here proves that a container runs or that a call is answered.
+Tests of one module share one provisioned stack and leave it converged.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops import render
+from tests.integration.checkout import Checkout
+
+TRITON = "triton-inference-deployment"
+NAMESPACE = "ai-namespace"
+
+
+def _spec_replicas(checkout: Checkout) -> int:
+    shown = checkout.kubectl(
+        "-n", NAMESPACE, "get", "deployment", TRITON, "-o", "jsonpath={.spec.replicas}"
+    )
+    return int(shown.ok().stdout)
+
+
+def _state(checkout: Checkout) -> dict[str, dict[str, object]]:
+    exported = json.loads(checkout.pulumi("stack", "export").ok().stdout)
+    return {r["urn"]: r for r in exported["deployment"]["resources"]}
+
+
+def test_up_provisions_every_workload_ready(provisioned: Checkout) -> None:
+    shown = json.loads(
+        provisioned.kubectl("get", "deployments,daemonsets", "-A", "-o", "json").ok().stdout
+    )
+    ready = {
+        item["metadata"]["name"]: item["status"].get("readyReplicas")
+        or item["status"].get("numberReady")
+        for item in shown["items"]
+    }
+    assert {TRITON, "envoy-gateway", "prometheus-server"} <= ready.keys()
+    assert all(ready.values()), ready
+
+
+def test_up_leaves_git_clean(provisioned: Checkout) -> None:
+    assert provisioned.git("status", "--porcelain") == ""
+
+
+def test_outputs_are_the_contract(provisioned: Checkout) -> None:
+    outputs = json.loads(provisioned.ops("outputs", "--json").ok().stdout)
+    assert outputs["endpoint"] == f"envoy-gateway.{NAMESPACE}.svc.cluster.local:8080"
+    assert outputs["contractVersion"].startswith("1.")
+
+
+def test_second_up_changes_nothing(provisioned: Checkout) -> None:
+    before = _state(provisioned)
+    provisioned.up("--expect-no-changes").ok()
+    assert _state(provisioned).keys() == before.keys()
+    assert provisioned.preview_steps() == {}
+
+
+@pytest.mark.parametrize(
+    ("stack", "changed"),
+    [
+        (
+            {"autoscaler": {"threshold": 12}},
+            {"kubernetes:keda.sh/v1alpha1:ScaledObject::"},
+        ),
+        (
+            {"gateway": {"outliers": {"baseEjectionSeconds": 20}}},
+            {"kubernetes:core/v1:ConfigMap::", "kubernetes:apps/v1:Deployment::"},
+        ),
+        (
+            {"triton": {"cpu": 1.5}},
+            {"kubernetes:apps/v1:Deployment::"},
+        ),
+    ],
+    ids=["threshold", "gateway", "triton"],
+)
+def test_a_parameter_change_previews_exactly_its_resources(
+    provisioned: Checkout, stack: dict[str, object], changed: set[str]
+) -> None:
+    provisioned.set_config(inference=[stack])
+    try:
+        steps = provisioned.preview_steps()
+    finally:
+        provisioned.reset_config()
+    updated = {name for name, op in steps.items() if not name.startswith("pulumi:")}
+    assert len(updated) == len(changed), steps
+    assert all(any(name.startswith(kind) for name in updated) for kind in changed), steps
+    assert set(steps.values()) == {"update"}
+
+
+def test_replicas_scaled_by_hand_survive_up(provisioned: Checkout) -> None:
+    provisioned.kubectl("-n", NAMESPACE, "scale", f"deployment/{TRITON}", "--replicas=12").ok()
+    provisioned.up().ok()
+    assert _spec_replicas(provisioned) == 12
+    # A change of the pod template must not touch them either.
+    provisioned.set_config(inference=[{"triton": {"cpu": 1.5}}])
+    try:
+        provisioned.up().ok()
+        assert _spec_replicas(provisioned) == 12
+    finally:
+        provisioned.reset_config()
+        provisioned.up().ok()
+    assert _spec_replicas(provisioned) == 12
+
+
+def test_a_resource_deleted_by_hand_is_seen_and_repaired(provisioned: Checkout) -> None:
+    provisioned.kubectl("-n", NAMESPACE, "delete", "service", "ai-inference-service").ok()
+    refreshed = provisioned.ops("refresh", "--stack", "dev").ok()
+    seen = "-  kubernetes:core/v1:Service inference-triton-service deleted"
+    assert refreshed.output.count(seen) == 1, refreshed.output
+    provisioned.up().ok()
+    provisioned.kubectl("-n", NAMESPACE, "get", "service", "ai-inference-service").ok()
+    assert provisioned.preview_steps() == {}
+
+
+def test_rendered_manifests_equal_the_cluster(provisioned: Checkout, tmp_path: Path) -> None:
+    folder = tmp_path / "rendered"
+    render.render("dev", folder, project=provisioned.path)
+    kubeconfig = provisioned.path / ".state/local/kubeconfig"
+    difference = render.server_diff(folder, kubeconfig, "kwok-kubemind")
+    assert difference == [], "\n".join(difference)
+
+
+def test_a_consumer_reads_the_outputs_by_stack_reference(provisioned: Checkout) -> None:
+    consumer = provisioned.path / "tests" / "consumer"
+
+    def pulumi(*arguments: str) -> str:
+        return provisioned.pulumi("--cwd", str(consumer), *arguments).ok().stdout
+
+    pulumi("stack", "select", "dev", "--create")
+    try:
+        pulumi("config", "set", "inferenceStack", "organization/kubemind-inference/dev")
+        pulumi("up", "--yes", "--skip-preview")
+        seen = json.loads(pulumi("stack", "output", "--json"))
+        pulumi("stack", "rm", "--yes", "--force")
+    finally:
+        provisioned.git("clean", "-qfd")
+    own = json.loads(provisioned.ops("outputs", "--json").ok().stdout)
+    assert seen["target"] == f"dns:///{own['endpoint']}"
+    assert seen["deadlineMilliseconds"] == 1000 * own["deadlineSeconds"]
+    assert seen["windows"] == list(range(0, own["minInFlight"], 64))

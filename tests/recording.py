@@ -1,0 +1,301 @@
+"""Runs a program under mocks as the language host would, and records what it declares.
+
+What this does not prove: that a provider, an API server or AWS accepts what was declared.
+"""
+
+import asyncio
+import contextvars
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import empty_pb2
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import engine_pb2, resource_pb2
+from pulumi.runtime.settings import configure
+from pulumi.runtime.stack import run_in_stack
+
+# As the language host does: a program that fails leaves futures that nobody looks at.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+PROJECT = "kubemind-inference"
+STACK_TYPE = "pulumi:pulumi:Stack"
+
+COMPUTED: dict[str, dict[str, Any]] = {
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
+    "aws:eks/nodeGroup:NodeGroup": {
+        "resources": [{"autoscalingGroups": [{"name": "eks-gpu-asg"}]}],
+    },
+    "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/mock"},
+    "kubernetes:core/v1:Service": {
+        "status": {"loadBalancer": {"ingress": [{"hostname": "nlb.example.com"}]}},
+    },
+}
+"""What a provider would compute, by resource type; unknown in a preview."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One declared resource, as the engine would have seen it."""
+
+    typ: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    """Plain data: secrets unwrapped, whole numbers as int."""
+    secrets: frozenset[str]
+    """Top-level inputs that are secret."""
+    custom: bool
+    parent: str
+    """URN of the parent; empty for what the program declares at the top."""
+    provider: str
+    """Name of the explicit provider; empty where there is none."""
+    depends_on: frozenset[str]
+    """Names of the resources that it waits for, by `depends_on` or by its inputs."""
+    protect: bool
+    ignore_changes: tuple[str, ...]
+    delete_before_replace: bool
+    create_timeout: str
+    """`custom_timeouts.create`; empty where unset."""
+
+
+@dataclass
+class Declared:
+    """Everything that a program declared."""
+
+    resources: list[Resource] = field(default_factory=list[Resource])
+    exports: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The stack's outputs, plain data."""
+    secret_exports: frozenset[str] = frozenset()
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """What each component registered as its outputs, by the component's logical name."""
+    logs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """(severity, message) of what was said by `pulumi.log`."""
+
+    def all(self, typ: str) -> list[Resource]:
+        """Every resource whose type token is `typ` or ends in `:typ`, by logical name."""
+        found = [r for r in self.resources if r.typ == typ or r.typ.endswith(f":{typ}")]
+        return sorted(found, key=lambda r: r.name)
+
+    def resource(self, typ: str, name: str | None = None) -> Resource:
+        """The one resource of the type, with that logical or Kubernetes name where one is given."""
+        found = self.all(typ)
+        if name is not None:
+            found = [r for r in found if name in (r.name, _kubernetes_name(r))]
+        assert len(found) == 1, (
+            f"{len(found)} resources of type {typ} named {name}; declared: "
+            f"{[f'{r.typ} {r.name}' for r in self.resources]}"
+        )
+        return found[0]
+
+    def one(self, typ: str, name: str | None = None) -> dict[str, Any]:
+        """Inputs of the one resource of the type."""
+        return self.resource(typ, name).inputs
+
+    @property
+    def identities(self) -> list[str]:
+        """`type::name` of every resource, with the types of all its parents, as in its real URN."""
+        return sorted(r.urn.split("::", 2)[2] for r in self.resources)
+
+
+def _kubernetes_name(resource: Resource) -> str | None:
+    metadata = resource.inputs.get("metadata")
+    return metadata.get("name") if isinstance(metadata, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _read(struct: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    raw = rpc.deserialize_properties(struct, keep_unknowns=True)
+    secrets = frozenset(key for key, value in raw.items() if rpc.is_rpc_secret(value))
+    return {key: _plain(value) for key, value in raw.items()}, secrets
+
+
+class _NoLookups(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"nothing may be looked up: {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:  # noqa: ARG002
+        raise AssertionError("answered by the monitor")
+
+
+class _Monitor(mocks.MockMonitor):
+    """Answers as the engine does: URNs with every parent's type, computed outputs, references."""
+
+    def __init__(
+        self,
+        declared: Declared,
+        stack: str,
+        preview: bool,
+        stack_outputs: Mapping[str, Mapping[str, Any]],
+        computed: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        super().__init__(_NoLookups())
+        self.declared = declared
+        self.prefix = f"urn:pulumi:{stack}::{PROJECT}::"
+        self.preview = preview
+        self.stack_outputs = stack_outputs
+        self.computed = {**COMPUTED, **computed}
+        self.lock = threading.Lock()
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        parent_type = parent.split("::")[2] if parent else STACK_TYPE
+        qualified = type_ if parent_type == STACK_TYPE else f"{parent_type}${type_}"
+        return f"{self.prefix}{qualified}::{name}"
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == STACK_TYPE:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        mocks._ensure_event_loop()
+        inputs, secrets = _read(request.object)
+        resource = Resource(
+            typ=request.type,
+            name=request.name,
+            urn=urn,
+            inputs=inputs,
+            secrets=secrets,
+            custom=request.custom,
+            parent="" if f"::{STACK_TYPE}::" in request.parent else request.parent,
+            provider=_name(request.provider.rpartition("::")[0]),
+            depends_on=frozenset(_name(urn) for urn in request.dependencies),
+            protect=request.protect,
+            ignore_changes=tuple(request.ignoreChanges),
+            delete_before_replace=request.deleteBeforeReplace,
+            create_timeout=request.customTimeouts.create,
+        )
+        with self.lock:
+            assert all(r.urn != urn for r in self.declared.resources), f"declared twice: {urn}"
+            self.declared.resources.append(resource)
+        if not request.custom:
+            return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
+        if self.preview:
+            return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
+        computed = self.computed.get(request.type, {})
+        state = mocks._sync_await(rpc.serialize_properties(computed, {}))
+        state.update(request.object)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=state)
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Answer a StackReference from the given outputs; nothing else may be read."""
+        assert request.type == "pulumi:pulumi:StackReference", f"looked up: {request.type}"
+        urn = self.make_urn(request.parent, request.type, request.name)
+        inputs, secrets = _read(request.properties)
+        outputs = self.stack_outputs.get(request.id)
+        if outputs is None:
+            raise ValueError(f"unknown stack {request.id!r}")
+        with self.lock:
+            self.declared.resources.append(
+                Resource(
+                    typ=request.type,
+                    name=request.name,
+                    urn=urn,
+                    inputs=inputs,
+                    secrets=secrets,
+                    custom=True,
+                    parent="",
+                    provider="",
+                    depends_on=frozenset(),
+                    protect=False,
+                    ignore_changes=(),
+                    delete_before_replace=False,
+                    create_timeout="",
+                )
+            )
+        secret = sorted({"kubeconfig"} & set(outputs))
+        state = {"name": request.id, "outputs": dict(outputs), "secretOutputNames": secret}
+        properties = mocks._sync_await(rpc.serialize_properties(state, {}))
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=properties)
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        outputs, secrets = _read(request.outputs)
+        if f"::{STACK_TYPE}::" in request.urn:
+            self.declared.exports, self.declared.secret_exports = outputs, secrets
+        else:
+            self.declared.outputs[_name(request.urn)] = outputs
+        return empty_pb2.Empty()
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+class _Engine:
+    def __init__(self, declared: Declared) -> None:
+        self.declared = declared
+
+    def Log(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if request.severity != engine_pb2.DEBUG:
+            severity = engine_pb2.LogSeverity.Name(request.severity).lower()
+            self.declared.logs.append((severity, request.message))
+        return empty_pb2.Empty()
+
+
+def declare(
+    program: Callable[[], Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+    stack: str = "test",
+    preview: bool = False,
+    stack_outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    computed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Declared:
+    """Run a program under mocks to its end and hand back what it declared.
+
+    Args:
+        program: Declares resources and exports; what it raises is raised here.
+        config: Stack configuration by key without namespace; structured values as plain data.
+        stack: Name of the stack.
+        preview: Whether computed outputs stay unknown, as in `pulumi preview`.
+        stack_outputs: Outputs of other stacks, by the name in the StackReference; an output
+            called `kubeconfig` is secret.
+        computed: Outputs that a provider would compute, by type token, beside `COMPUTED`.
+    """
+    declared = Declared()
+
+    def run() -> None:
+        pulumi.runtime.set_all_config(
+            {
+                f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+                for key, value in (config or {}).items()
+            },
+            [],
+        )
+        configure(
+            mocks.MockSettings(
+                monitor=_Monitor(declared, stack, preview, stack_outputs or {}, computed or {}),
+                engine=_Engine(declared),
+                project=PROJECT,
+                stack=stack,
+                dry_run=preview,
+                organization="organization",
+                outputs=set(),
+                lock=threading.Lock(),
+                feature_support={},
+                package_refs={},
+                callbacks=None,
+            )
+        )
+        asyncio.run(run_in_stack(lambda: (program(), None)[1]))
+
+    # A context of its own: Pulumi keeps its settings and the root stack in context variables. A
+    # thread of its own: asyncio.run() leaves its thread without a loop that later mocks would use.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(contextvars.Context().run, run).result()
+    declared.resources.sort(key=lambda r: r.urn)
+    return declared

@@ -1,0 +1,151 @@
+"""uv is found or installed, and `.venv` brought up to date, whatever an earlier run left.
+
+uv is a script here that records how it was called: that the real one is installed from PyPI and
+syncs is shown by every fresh clone in which a target of the Makefile runs.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolchain import bootstrap
+
+RECORDING_UV = """#!/bin/sh
+[ "$1" = --version ] && { echo "uv 0.9.1"; exit; }
+echo "$@" >> "$(dirname "$0")/calls"
+[ -e "$(dirname "$0")/fail" ] && exit 2
+mkdir -p .venv/bin
+ln -sf {python} .venv/bin/python
+"""
+
+
+@pytest.fixture
+def uv(tmp_path: Path) -> Path:
+    file = tmp_path / "uv-bin" / "uv"
+    file.parent.mkdir()
+    file.write_text(RECORDING_UV.replace("{python}", sys.executable))
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "pyproject.toml").write_text("[project]\n")
+    (directory / "uv.lock").write_text("version = 1\n")
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def calls(uv: Path) -> int:
+    record = uv.parent / "calls"
+    return len(record.read_text().splitlines()) if record.exists() else 0
+
+
+def test_an_environment_is_synced_once_and_again_when_the_lock_changes(uv: Path, project: Path):
+    for _ in range(3):
+        bootstrap.sync_environment(uv, project)
+    assert calls(uv) == 1
+    (project / "uv.lock").write_text("version = 2\n")
+    bootstrap.sync_environment(uv, project)
+    assert calls(uv) == 2
+
+
+def test_an_environment_cut_short_is_made_anew(uv: Path, project: Path):
+    half = project / ".venv" / "lib" / "half-linked"
+    half.parent.mkdir(parents=True)
+    half.write_text("")
+    bootstrap.sync_environment(uv, project)
+    assert not half.exists()
+    assert calls(uv) == 1
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(uv: Path, project: Path):
+    bootstrap.sync_environment(uv, project)
+    (project / ".venv" / "bin" / "python").unlink()
+    bootstrap.sync_environment(uv, project)
+    assert calls(uv) == 2
+    assert (project / ".venv" / "bin" / "python").exists()
+
+
+def test_a_failed_sync_is_told_and_tried_again(uv: Path, project: Path):
+    (uv.parent / "fail").write_text("")
+    with pytest.raises(RuntimeError, match="uv sync failed"):
+        bootstrap.sync_environment(uv, project)
+    (uv.parent / "fail").unlink()
+    bootstrap.sync_environment(uv, project)
+    bootstrap.sync_environment(uv, project)
+    assert calls(uv) == 2
+
+
+def test_too_little_disk_is_refused_before_anything_is_synced(
+    uv: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bootstrap, "ENVIRONMENT_MIB", 10**9)
+    with pytest.raises(RuntimeError, match=r"not enough disk .*project.* needs 976562\.5 GiB"):
+        bootstrap.sync_environment(uv, project)
+    assert calls(uv) == 0
+
+
+@pytest.mark.parametrize(("version", "found"), [("uv 0.5.0", True), ("uv 0.4.30", False)])
+def test_uv_on_path_is_used_from_the_first_version_that_reads_the_lock(
+    version: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    uv = tmp_path / "path" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f"#!/bin/sh\necho '{version} (x86_64-unknown-linux-gnu)'\n")
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", str(uv.parent))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cached = tmp_path / "cache" / "kubemind-inference" / "uv" / bootstrap.UV_VERSION / "bin" / "uv"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("")
+    assert bootstrap.ensure_uv() == (uv if found else cached)
+
+
+@pytest.mark.parametrize("value", ["", "relative/cache"])
+def test_a_cache_directory_that_is_not_absolute_is_ignored(
+    value: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert bootstrap.cache_root() == Path.home() / ".cache" / "kubemind-inference"
+
+
+def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Path):
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    system = tmp_path / "system"
+    system.mkdir()
+    for name in ("sh", "dirname", "cat"):
+        (system / name).symlink_to(shutil.which(name) or name)
+    script = bootstrap.PROJECT / "toolchain" / "bootstrap.sh"
+    ran = subprocess.run(
+        [script], env={"PATH": f"{tmp_path}:{system}"}, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert "no Python >= 3.11 and < 3.14" in ran.stderr
+    assert "apt-get install python3-venv" in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_the_script_makes_the_environment_of_its_own_checkout_and_prints_where_uv_is(
+    uv: Path, project: Path
+):
+    copy = project / "toolchain"
+    copy.mkdir()
+    for name in ("bootstrap.sh", "bootstrap.py"):
+        shutil.copy(bootstrap.PROJECT / "toolchain" / name, copy)
+    environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
+    for _ in range(2):
+        ran = subprocess.run(
+            [copy / "bootstrap.sh"], env=environment, capture_output=True, text=True, check=True
+        )
+        assert ran.stdout == f"{uv}\n"
+    assert calls(uv) == 1
+    assert (project / ".venv" / "bin" / "python").exists()

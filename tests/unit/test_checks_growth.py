@@ -1,0 +1,190 @@
+"""Reach and survival hold for what the HPA's own arithmetic makes of a configuration."""
+
+import math
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from config.autoscaler import Autoscaler, ScaleUp
+from config.changes import changed
+from config.checks import CHECKS, run
+from config.growth import growth
+from config.hpa import shown_in_flight, simulate
+from config.inference import InferenceStack
+from config.settings import Settings
+
+STACK = "inference[0]"
+
+
+def stack_with(change: dict[str, object]) -> InferenceStack:
+    return changed(Settings(), change).inference[0]
+
+
+def findings(check: str, config: Settings) -> list[str]:
+    (chosen,) = [known for known in CHECKS if known.name == check]
+    return [problem.reason for problem in chosen.run(config)]
+
+
+def asked(signal: float, threshold: float, replicas: int) -> int:
+    """What kube-controller-manager asks for, written down from its source a second time."""
+    ratio = signal / (threshold * replicas)
+    if 0.9 <= ratio <= 1.1:
+        return replicas
+    return math.ceil(signal / threshold)
+
+
+@pytest.mark.parametrize("gateways", [1, 2, 3])
+@pytest.mark.parametrize("connections", [1, 2, 7])
+def test_no_static_limit_saves_the_seeds_numbers(gateways: int, connections: int):
+    reached = min(connections, gateways)
+    bounds = (
+        f"at least {334 // reached + 1} to reach 20 and at most {200 // gateways}"
+        f"{f' on each of {gateways} gateways' if gateways > 1 else ''} to survive at 2"
+    )
+    for number in [*range(1, 600, 7), 100, 200, 201, 334, 335, 1000, 100_000]:
+        config = changed(
+            Settings(),
+            {
+                f"{STACK}.autoscaler.signal": "inFlight",
+                f"{STACK}.gateway.inFlight": {"kind": "static", "maxRequests": number},
+                f"{STACK}.gateway.replicas": gateways,
+                f"{STACK}.traffic.clientConnections": connections,
+            },
+        )
+        refused = findings("reach", config) + findings("survival", config)
+        assert refused, number
+        assert all(bounds in message for message in refused)
+
+
+def test_the_seed_stops_at_seven():
+    stack = stack_with(
+        {
+            f"{STACK}.autoscaler.signal": "inFlight",
+            f"{STACK}.gateway.inFlight": {"kind": "static", "maxRequests": 100},
+        }
+    )
+    assert growth(stack) == (2, 7)
+
+
+def test_a_limit_that_would_do_at_twenty_may_hold_the_fleet_at_two():
+    """17 streams a pod are 340 at 20, more than the 334.4 needed there, and 34 at 2."""
+    config = changed(
+        Settings(),
+        {
+            f"{STACK}.autoscaler.signal": "inFlight",
+            f"{STACK}.gateway.inFlight": {"kind": "fleet", "streamsPerPod": 17},
+        },
+    )
+    assert growth(config.inference[0]) == (2,)
+    (message,) = findings("reach", config)
+    assert "with 2 replicas ready" in message
+    assert "20 is never asked for" in message
+
+
+def test_refusals_lift_the_fleet_where_calls_in_flight_do_not():
+    stack = stack_with({f"{STACK}.gateway.inFlight": {"kind": "fleet", "streamsPerPod": 17}})
+    assert growth(stack) == (2, 20)
+
+
+@pytest.mark.parametrize(
+    ("up", "path"),
+    [
+        (ScaleUp(), (2, 20)),
+        (ScaleUp(pods=6), (2, 8, 14, 20)),
+        (ScaleUp(pods=9, period_seconds=30), (2, 11, 11, 20)),
+        (ScaleUp(stabilization_seconds=30), (2, 2, 20)),
+        (ScaleUp(stabilization_seconds=31), (2, 2, 2, 20)),
+    ],
+)
+def test_scale_up_policy_and_stabilisation_delay_the_fleet(up: ScaleUp, path: tuple[int, ...]):
+    assert simulate(Autoscaler(scale_up=up), lambda _: math.inf) == path
+
+
+def test_connections_are_counted_on_the_gateways_that_they_land_on():
+    one = {f"{STACK}.traffic.clientConnections": 1}
+    three = {f"{STACK}.traffic.clientConnections": 3}
+    streams = {f"{STACK}.gateway.maxConcurrentStreams": 50}
+    assert shown_in_flight(stack_with(one), 2) == 64
+    assert shown_in_flight(stack_with(three), 2) == 128
+    assert shown_in_flight(stack_with({**one, **streams}), 2) == 50
+    assert shown_in_flight(stack_with({**three, **streams}), 2) == 64 + 50
+    assert shown_in_flight(stack_with(three), 2, gateways=1) == 64
+
+
+LIMITS = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("static"), "maxRequests": st.integers(1, 2000)}),
+    st.fixed_dictionaries(
+        {"kind": st.just("fleet"), "shareOfDeadline": st.floats(0.05, 1.0)},
+        optional={
+            "streamsPerPod": st.integers(1, 200),
+            "maxPendingRequests": st.integers(1, 300),
+        },
+    ),
+)
+CHANGES = st.fixed_dictionaries(
+    {
+        f"{STACK}.gateway.inFlight": LIMITS,
+        f"{STACK}.gateway.replicas": st.integers(1, 6),
+        f"{STACK}.gateway.maxConcurrentStreams": st.none() | st.integers(1, 3000),
+        f"{STACK}.traffic.clientConnections": st.integers(1, 12),
+        f"{STACK}.traffic.deadlineSeconds": st.floats(0.05, 20),
+        f"{STACK}.traffic.serviceTimeSeconds": st.floats(0.001, 5),
+        f"{STACK}.traffic.parallelism": st.integers(1, 64),
+        f"{STACK}.autoscaler.threshold": st.floats(0.5, 200),
+        f"{STACK}.autoscaler.minReplicas": st.integers(1, 25),
+        f"{STACK}.autoscaler.maxReplicas": st.integers(1, 25),
+        f"{STACK}.autoscaler.signal": st.sampled_from(["demand", "inFlight"]),
+        f"{STACK}.triton.gpus": st.integers(0, 5),
+        f"{STACK}.triton.memoryMib": st.integers(512, 250_000),
+        f"{STACK}.traffic.maxStreamSeconds": st.floats(0.5, 2000),
+        "gpuNodes.maxSize": st.integers(1, 40),
+        "gpuNodes.minSize": st.integers(0, 40),
+        "gpuNodes.capacityType": st.sampled_from(["ON_DEMAND", "SPOT"]),
+        "devicePlugin.timeSlices": st.integers(1, 4),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(change=CHANGES)
+def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[str, object]):
+    """Under a load that fills every limit; how fast pods get ready is not looked at."""
+    change = {**change, f"{STACK}.autoscaler.signal": "inFlight"}
+    config = changed(Settings(), change)
+    stack, scaler = config.inference[0], config.inference[0].autoscaler
+    sizes = range(scaler.min_replicas, scaler.max_replicas)
+    grows = all(
+        asked(shown_in_flight(stack, size), scaler.threshold, size) > size for size in sizes
+    )
+    assert grows == (not findings("reach", config))
+    if grows and sizes:
+        assert growth(stack)[-1] == scaler.max_replicas
+
+
+@settings(max_examples=200, deadline=None)
+@given(change=CHANGES)
+def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
+    """Slots of a replica work off an even share of all that is admitted, one call after another."""
+    config = changed(Settings(), change)
+    stack, traffic = config.inference[0], config.inference[0].traffic
+    assume(not findings("replicaBounds", config) and not findings("survival", config))
+    for replicas in (stack.autoscaler.min_replicas, stack.autoscaler.max_replicas):
+        calls = math.ceil(stack.admitted(replicas) / replicas)
+        last = math.ceil(calls / traffic.parallelism) * traffic.service_time_seconds
+        # An uneven share and a half-full round of slots cost one call's time each.
+        assert last <= traffic.deadline_seconds + 2 * traffic.service_time_seconds
+
+
+@settings(max_examples=150, deadline=None)
+@given(change=CHANGES)
+def test_every_change_that_is_offered_is_enough(change: dict[str, object]):
+    config = changed(Settings(), change)
+    for problem in run(config):
+        if problem.change:
+            try:
+                after = changed(config, problem.change)
+            except ValidationError as error:
+                pytest.fail(f"{problem}: {error}")
+            assert not findings(problem.check, after), str(problem)

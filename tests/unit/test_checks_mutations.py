@@ -1,0 +1,232 @@
+"""Every check fires on one changed parameter, names it, and its fix is enough.
+
+Each case starts from a configuration with no problem at all and changes one key. These tests prove
+what the checks say of numbers; that Envoy, the HPA and the nodes behave by those numbers is shown
+where the real ones run.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.changes import changed
+from config.checks import CHECKS, run
+from config.settings import Settings
+from config.shape import locate, split
+
+DIGEST = "@sha256:" + "0" * 64
+
+IN_FLIGHT = {"inference[0].autoscaler.signal": "inFlight"}
+CLUSTER = {"kind": "kubeconfig", "path": "kubeconfig"}
+EKS = {
+    "platform": {**CLUSTER, "clusterName": "inference", "subnetIds": ["subnet-1"]},
+    "gpuNodes.provision": "eks",
+}
+DIGESTS = {
+    "devicePlugin.image": f"plugin:1{DIGEST}",
+    "prometheus.image": f"prometheus:1{DIGEST}",
+    "inference[0].triton.image": f"triton:1{DIGEST}",
+    "inference[0].gateway.image": f"envoy:1{DIGEST}",
+}
+PROD = {"platform": CLUSTER, "tier": "prod", **DIGESTS}
+BALANCED = {
+    "platform": CLUSTER,
+    "inference[0].gateway.exposure": {
+        "kind": "internalLoadBalancer",
+        "sourceCidrs": ["10.0.0.0/8"],
+        "subnetCidrs": ["10.0.0.0/24"],
+    },
+    "inference[0].gateway.endpointLagSeconds": 60,
+}
+TWO_STACKS = {
+    "inference": [{"namePrefix": "a-", "namespace": "a"}, {"namePrefix": "b-", "namespace": "b"}],
+    "gpuNodes.maxSize": 11,
+}
+TWO_SHAPES = {
+    "inference": [
+        {"autoscaler": {"minReplicas": 1, "maxReplicas": 3}},
+        {
+            "namePrefix": "b-",
+            "namespace": "b",
+            "triton": {"gpus": 4},
+            "autoscaler": {"minReplicas": 1, "maxReplicas": 1},
+        },
+    ],
+    "gpuNodes.minSize": 2,
+    "gpuNodes.maxSize": 9,
+}
+ON_CPU = {"inference[0].triton.gpus": 0, "platform.cpuNodes": 8}
+S3 = {"kind": "s3", "uri": "s3://bucket-of-models/prefix"}
+
+
+@dataclass(frozen=True)
+class Case:
+    check: str
+    key: str
+    value: Any
+    says: str
+    """Text that the message must hold: the figures that make it understood."""
+    base: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = [
+    Case("reach", "inference[0].autoscaler.threshold", 40, "above 40 x 2 x 1.1 = 88", IN_FLIGHT),
+    Case("reach", "inference[0].gateway.maxConcurrentStreams", 20, "at most 20 calls", IN_FLIGHT),
+    Case("reachPlacement", "inference[0].autoscaler.threshold", 40, "if all land on one, 2",
+         {**IN_FLIGHT, "inference[0].traffic.clientConnections": 2}),
+    Case("reachRefusals", "inference[0].autoscaler.threshold", 40, "more than 11400 calls/s"),
+    Case("clientStreams", "inference[0].gateway.maxConcurrentStreams", 20, "it never refuses"),
+    Case("survival", "inference[0].gateway.inFlight.maxPendingRequests", 60, "take 2.48 s"),
+    Case("instanceTypes", "gpuNodes.instanceTypes", ["x1.large"], "capacity of x1.large"),
+    Case("nodeBounds", "gpuNodes.minSize", 7, "fewest nodes"),
+    Case("replicaBounds", "inference[0].autoscaler.minReplicas", 4, "fewest replicas",
+         {"inference[0].autoscaler.maxReplicas": 3}),
+    Case("nodeFit", "inference[0].triton.gpus", 8, "GPUs (8 of 4)"),
+    Case("nodeFit", "inference[0].triton.memoryMib", 204800, "memory MiB (204800 of 184812)"),
+    Case("nodeFit", "inference[0].triton.cpu", 48, "CPU (48 of 47.5)"),
+    Case("nodes", "gpuNodes.maxSize", 5, "need 6 nodes and 5 are allowed"),
+    Case("nodes", "inference[0].triton.cpu", 16, "2 a node: 4 by GPUs, 2 by CPU"),
+    Case("nodes", "inference[0].triton.memoryMib", 90000, "2 by memory"),
+    Case("nodes", "inference[1].autoscaler.maxReplicas", 30, "need 13 nodes", TWO_STACKS),
+    Case("coldStart", "gpuNodes.minSize", 0, "180 s for the node and 60 s for the models = 240 s"),
+    Case("strandedGpus", "gpuNodes.maxSize", 6, "free on each of 8 nodes", TWO_SHAPES),
+    Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s"),
+    Case("grace", "inference[0].triton.terminationGraceSeconds", 60, "34 s of preStop and 65 s"),
+    Case("spot", "inference[0].traffic.maxStreamSeconds", 120, "take 164 s to stop",
+         {"gpuNodes.capacityType": "SPOT"}),
+    Case("spot", "inference[0].gateway.dnsTtlSeconds", 60, "may take 134 s",
+         {"gpuNodes.capacityType": "SPOT"}),
+    Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
+    Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
+    Case("serviceTime", "inference[0].traffic.deadlineSeconds", 0.9, "works 1 s on one call",
+         {"inference[0].traffic.serviceTimeSeconds": 1, "inference[0].traffic.parallelism": 64}),
+    Case("startupBudget", "inference[0].triton.startupBudgetSeconds", 30, "60 s to load"),
+    Case("scrapeInterval", "prometheus.scrapeIntervalSeconds", 20, "20 s apart"),
+    Case("rateWindow", "inference[0].autoscaler.rateWindowSeconds", 10, "holds 2 scrapes"),
+    Case("streamLength", "inference[0].traffic.maxStreamSeconds", 1, "ended after 1 s"),
+    Case("streamIdle", "inference[0].traffic.streamIdleSeconds", 1, "after 1 s of silence"),
+    Case("gatewayMemory", "inference[0].gateway.streamWindowKib", 1024, "688 streams x 1024 KiB"),
+    Case("gatewayMemory", "inference[0].gateway.memoryMib", 128, "75% of 128 MiB"),
+    Case("tritonQueue", "inference[0].triton.queueSize", 32, "may send 64 calls to one replica"),
+    Case("sharedMemory", "inference[0].triton.shmMib", 8192, "leaves nothing"),
+    Case("nameLength", "inference[0].namePrefix", "a" * 39 + "-", "(63, at most 54)"),
+    Case("namePrefixes", "inference[1].namePrefix", "a-", "same metric label", TWO_STACKS),
+    Case("namespaces", "prometheus.namespace", "ai-namespace", "ai-namespace would be shared"),
+    Case("namespaces", "devicePlugin.namespace", "ai-namespace", "pod security"),
+    Case("namespaces", "keda.namespace", "ai-namespace", "network policies"),
+    Case("namespaces", "prometheus.namespace", "keda", "keda would be shared"),
+    Case("ownNamespaces", "inference[0].namespace", "default", "is the cluster's"),
+    Case("ownNamespaces", "devicePlugin.namespace", "kube-system", "is the cluster's"),
+    Case("ports", "inference[0].gateway.opsPort", 8080, "must differ"),
+    Case("ports", "inference[0].triton.metricsPort", 8000, "must differ"),
+    Case("ports", "inference[0].triton.servicePort", 8002, "of one Service must differ"),
+    Case("eksPlatform", "gpuNodes.provision", "eks", "not on EKS"),
+    Case("eksPlatform", "platform.subnetIds", [], "in subnets", EKS),
+    Case("eksPlatform", "platform.clusterName", None, "by name", EKS),
+    Case("localTier", "tier", "prod", "is for development", DIGESTS),
+    Case("loadBalancer", "inference[0].gateway.exposure.kind", "internalLoadBalancer",
+         "makes no load balancers",
+         {"inference[0].gateway.endpointLagSeconds": 60}),
+    Case("localNodes", "platform.cpuNodeCpu", 1, "3.5 vCPUs"),
+    Case("localNodes", "platform.cpuNodeMemoryGib", 1, "2.5 GiB"),
+    Case("localNodes", "inference[0].gateway.cpu", 9,
+         "9 vCPUs and 0.5 GiB of 8 vCPUs and 32 GiB"),
+    Case("localNodes", "inference[0].gateway.cpu", 5,
+         "15.5 vCPUs and 2.5 GiB, no pod on two nodes: 3"),
+    Case("localNodes", "prometheus.memoryMib", 32769, "Prometheus does not fit"),
+    Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
+    Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
+         {"gpuNodes.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}),
+    Case("timeSlices", "inference[0].triton.gpus", 2, "slices of one GPU",
+         {"devicePlugin.timeSlices": 2}),
+    Case("timeSlices", "devicePlugin.timeSlices", 2, "nobody slices",
+         {"devicePlugin.enabled": False}),
+    Case("modelFolder", "inference[0].triton.modelRepository.folder", "nowhere", "no such folder"),
+    Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
+         "trusts the cluster's OIDC provider",
+         {"platform": {**CLUSTER, "clusterName": "inference"},
+          "inference[0].triton.modelRepository": S3}),
+    Case("modelIdentity", "platform.clusterName", None, "by name",
+         {"platform": {**CLUSTER, "clusterName": "inference"},
+          "inference[0].triton.modelRepository": S3}),
+    Case("modelIdentity", "inference[0].triton.modelRepository.kind", "s3",
+         "nothing of the embedded cluster"),
+    Case("imageTags", "inference[0].gateway.image", "docker.io/envoyproxy/envoy:latest",
+         "at the next restart", PROD),
+    Case("imageTags", "inference[0].triton.image", "nvcr.io/nvidia/tritonserver",
+         "at the next restart", PROD),
+    Case("imageDigests", "prometheus.image", "prometheus:v3.13.0", "can be moved", PROD),
+    Case("gateways", "inference[0].gateway.replicas", 1, "every crash", PROD),
+    Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5, "forgets a target", BALANCED),
+]  # fmt: skip
+
+WHOLE_SECTION = {
+    "inference[0].gateway.exposure.kind": {
+        "inference[0].gateway.exposure": {
+            "kind": "internalLoadBalancer",
+            "sourceCidrs": ["10.0.0.0/8"],
+            "subnetCidrs": ["10.0.0.0/24"],
+        }
+    },
+    "inference[0].triton.modelRepository.kind": {"inference[0].triton.modelRepository": S3},
+}
+"""A kind brings its section with it: it cannot change alone."""
+
+
+def mutated(case: Case) -> tuple[Settings, Settings]:
+    base = changed(Settings(), case.base)
+    change = WHOLE_SECTION.get(case.key, {case.key: case.value})
+    return base, changed(base, change)
+
+
+def test_the_default_configuration_has_no_problem_at_all():
+    assert run(Settings()) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.check}-{case.key}")
+def test_one_changed_parameter_fires_its_check_and_no_other(case: Case):
+    base, bad = mutated(case)
+    assert run(base) == []
+    problems = run(bad)
+    assert {problem.check for problem in problems} == {case.check}
+    assert case.key in {key for problem in problems for key in problem.keys}
+    assert case.says in problems[0].reason
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.check}-{case.key}")
+def test_what_a_check_names_is_a_parameter(case: Case):
+    for problem in run(mutated(case)[1]):
+        for key in problem.keys:
+            if not key.endswith(" (derived)"):
+                assert locate(split(key)).field is not None, key
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.check}-{case.key}")
+def test_every_problem_offers_a_way_out_and_a_stated_change_is_enough(case: Case):
+    bad = mutated(case)[1]
+    for problem in run(bad):
+        assert problem.fix or problem.change
+        if problem.change:
+            after = run(changed(bad, problem.change))
+            assert problem.check not in {left.check for left in after}
+
+
+def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
+    model = tmp_path / "large" / "1"
+    model.mkdir(parents=True)
+    (model / "weights").write_bytes(b"0" * (1024 * 1024 + 1))
+    folder = "inference[0].triton.modelRepository.folder"
+    (problem,) = run(changed(Settings(), {folder: str(tmp_path)}))
+    assert problem.check == "modelFolder"
+    assert "1,048,577 bytes, and a ConfigMap holds 1,048,576 at most" in problem.reason
+
+
+def test_every_check_is_fired_by_a_case():
+    assert {check.name for check in CHECKS} == {case.check for case in CASES}
+
+
+def test_check_names_are_unique():
+    names = [check.name for check in CHECKS]
+    assert len(names) == len(set(names))

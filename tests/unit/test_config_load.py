@@ -1,0 +1,209 @@
+"""Reading the parameters: what is refused and in which words, from Pulumi, a file or plain values.
+
+Under mocks Pulumi's configuration is set by hand; that the engine hands it on in the same form is
+shown by the integration tests.
+"""
+
+import contextvars
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pulumi.runtime import config as runtime_config
+
+from config.base import PROJECT, PROJECT_FOLDER
+from config.checks.problem import Problem
+from config.load import Refused, load, parse, read_stack_file, warnings
+from config.settings import Settings
+from config.shape import fields
+
+
+def test_everything_that_cannot_work_is_said_at_once():
+    with pytest.raises(Refused) as caught:
+        parse(
+            {
+                "tier": "prod",
+                "gpuNodes": {"maxSize": 2},
+                "prometheus": {"kind": "managed", "scrapeIntervalSeconds": 30},
+            },
+            source="stack live",
+        )
+    assert [problem.check for problem in caught.value.problems] == [
+        "nodes",
+        "scrapeInterval",
+        "localTier",
+    ]
+    first, *_ = str(caught.value).splitlines()
+    assert first == (
+        "stack live (tier prod): 3 problems, nothing was touched (keys under kubemind-inference:)"
+    )
+
+
+def test_a_refusal_ends_the_run_without_a_traceback():
+    """The language host prints a RunError's message alone."""
+    assert issubclass(Refused, pulumi.RunError)
+
+
+@pytest.mark.parametrize("raw", [{}, {"inference": []}, {"platform": {}, "keda": {}, "tier": None}])
+def test_what_pulumi_yaml_declares_as_defaults_means_nothing_stated(raw: dict[str, object]):
+    assert parse(raw) == Settings()
+
+
+def test_pulumi_yaml_declares_every_section_with_empty_defaults():
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    assert project["name"] == PROJECT
+    declared = {key: value["default"] for key, value in project["config"].items()}
+    assert list(declared) == list(fields(Settings))
+    assert parse(declared) == Settings()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["kind", "namespace", "gateway", "inFlight", "capacity", "labels", "x"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(raw=st.dictionaries(st.sampled_from([*fields(Settings), "other"]), JSON, max_size=3))
+def test_whatever_is_stated_is_accepted_or_refused_in_words(raw: dict[str, object]):
+    problems: tuple[Problem, ...] = ()
+    try:
+        assert isinstance(parse(raw), Settings)
+    except Refused as refused:
+        problems = refused.problems
+    assert all(problem.fix or problem.change for problem in problems)
+
+
+class Heard(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        raise AssertionError(f"reading the parameters declares nothing: {args.name}")
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"reading the parameters looks nothing up: {args.token}")
+
+
+@pytest.fixture
+def under_mocks(monkeypatch: pytest.MonkeyPatch):
+    """Load with some configuration; hands back the settings and what was logged."""
+
+    def run_load(values: dict[str, Any]) -> tuple[Settings, dict[str, list[str]]]:
+        said: dict[str, list[str]] = {"warn": [], "info": []}
+        monkeypatch.setattr(pulumi.log, "warn", said["warn"].append)
+        monkeypatch.setattr(pulumi.log, "info", said["info"].append)
+
+        def inside() -> Settings:
+            pulumi.runtime.set_mocks(Heard(), project=PROJECT, stack="test")
+            pulumi.runtime.set_all_config(values)
+            return load()
+
+        return contextvars.copy_context().run(inside), said
+
+    return run_load
+
+
+def test_pulumis_structured_keys_are_read(under_mocks: Any):
+    loaded, said = under_mocks(
+        {
+            f"{PROJECT}:tier": "staging",
+            f"{PROJECT}:gpuNodes": json.dumps({"minSize": 2}),
+            f"{PROJECT}:inference": json.dumps([{"traffic": {"serviceTimeSeconds": 0.025}}]),
+            "aws:region": "eu-central-1",
+        }
+    )
+    assert loaded.tier == "staging"
+    assert loaded.gpu_nodes.min_size == 2
+    assert loaded.inference[0].traffic.service_time_seconds == 0.025
+    assert said["warn"] == []
+
+
+def test_no_configuration_at_all_is_all_defaults(under_mocks: Any):
+    assert under_mocks({})[0] == Settings()
+
+
+def test_a_good_configuration_prints_what_each_stack_can_carry(under_mocks: Any):
+    stacks = [{}, {"namePrefix": "b-", "namespace": "b"}]
+    _, said = under_mocks(
+        {
+            f"{PROJECT}:inference": json.dumps(stacks),
+            f"{PROJECT}:gpuNodes": json.dumps({"maxSize": 11}),
+        }
+    )
+    assert [text.splitlines()[0] for text in said["info"]] == [
+        "capacity of triton-inference-deployment in ai-namespace:",
+        "capacity of b-triton-inference-deployment in b:",
+    ]
+
+
+def test_warnings_are_printed_and_do_not_stop_the_run(under_mocks: Any):
+    loaded, said = under_mocks({f"{PROJECT}:gpuNodes": json.dumps({"minSize": 0})})
+    assert [text.partition(":")[0] for text in said["warn"]] == ["coldStart"]
+    assert [problem.check for problem in warnings(loaded)] == ["coldStart"]
+
+
+def test_an_unknown_top_level_key_in_pulumis_configuration_is_refused(under_mocks: Any):
+    with pytest.raises(Refused, match=r"stack test \(tier dev\): 1 problem(.|\n)*gpuNode = "):
+        under_mocks({f"{PROJECT}:gpuNode": "{}"})
+
+
+def test_text_where_a_structure_belongs_is_refused(under_mocks: Any):
+    with pytest.raises(Refused, match='inference = "many"'):
+        under_mocks({f"{PROJECT}:inference": "many"})
+
+
+def test_configuration_comes_from_the_environment_as_the_language_host_hands_it_on(
+    under_mocks: Any, monkeypatch: pytest.MonkeyPatch
+):
+    values = {f"{PROJECT}:tier": "staging"}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(values))
+    assert runtime_config.get_config_env() == values
+    assert under_mocks({})[0].tier == "staging"
+
+
+def test_a_stack_file_is_read_without_pulumi(tmp_path: Path):
+    file = tmp_path / "Pulumi.here.yaml"
+    file.write_text(
+        "encryptionsalt: v1:x\nconfig:\n  aws:region: eu-central-1\n"
+        f"  {PROJECT}:tier: staging\n  gpuNodes:\n    minSize: 2\n"
+    )
+    assert read_stack_file(file) == {"tier": "staging", "gpuNodes": {"minSize": 2}}
+
+
+def test_an_empty_stack_file_is_all_defaults(tmp_path: Path):
+    (tmp_path / "Pulumi.here.yaml").write_text("")
+    assert parse(read_stack_file(tmp_path / "Pulumi.here.yaml")) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("config: [", "while parsing"),
+        ("config: 3", "no mapping `config`"),
+        ("- 1", "no mapping `config`"),
+        ("config:\n  tier: dev\n  tier: prod\n", "the key tier stands twice"),
+    ],
+)
+def test_an_unreadable_stack_file_is_refused(tmp_path: Path, text: str, why: str):
+    file = tmp_path / "Pulumi.here.yaml"
+    file.write_text(text)
+    with pytest.raises(Refused, match=why):
+        read_stack_file(file)
+
+
+def test_a_missing_stack_file_is_refused(tmp_path: Path):
+    with pytest.raises(Refused, match="No such file"):
+        read_stack_file(tmp_path / "Pulumi.none.yaml")

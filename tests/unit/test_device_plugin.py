@@ -1,0 +1,84 @@
+"""What is declared; a GPU, its driver and kubelet are not here to talk to the plugin."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from components.device_plugin import DevicePlugin, DevicePluginArgs
+from components.specs.pods import HASH_ANNOTATION
+from config.settings import Settings
+
+
+@pytest.fixture
+def made(declare):
+    def of(raw: dict[str, Any] | None = None):
+        settings = Settings.model_validate(raw or {})
+        args = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes)
+        declared = declare(lambda: DevicePlugin("device-plugin", args))
+        return declared.one("apps/v1:DaemonSet")["spec"]["template"], declared
+
+    return of
+
+
+def test_runs_on_gpu_nodes_only_and_tolerates_their_taint_alone(made):
+    taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
+    pod = made({"gpuNodes": {"taint": taint}})[0]["spec"]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["tolerations"] == [{"operator": "Equal", **taint}]
+
+
+def test_has_no_configuration_where_gpus_are_not_shared(made):
+    template, declared = made()
+    assert not declared.all("core/v1:ConfigMap")
+    assert [volume["name"] for volume in template["spec"]["volumes"]] == ["sockets"]
+
+
+def test_time_slices_are_told_to_the_plugin_in_its_own_format(made):
+    template, declared = made({"devicePlugin": {"timeSlices": 4}})
+    ((file, text),) = declared.one("core/v1:ConfigMap")["data"].items()
+    assert yaml.safe_load(text) == {
+        "version": "v1",
+        "sharing": {
+            "timeSlicing": {
+                "failRequestsGreaterThanOne": True,
+                "resources": [{"name": "nvidia.com/gpu", "replicas": 4}],
+            }
+        },
+    }
+    (container,) = template["spec"]["containers"]
+    assert container["env"] == [{"name": "CONFIG_FILE", "value": f"/config/{file}"}]
+    mount = {"name": "config", "mountPath": "/config", "readOnly": True}
+    assert mount in container["volumeMounts"]
+
+
+def test_a_change_of_time_slices_rolls_the_pods(made):
+    four = made({"devicePlugin": {"timeSlices": 4}})[0]["metadata"]["annotations"]
+    two = made({"devicePlugin": {"timeSlices": 2}})[0]["metadata"]["annotations"]
+    assert four[HASH_ANNOTATION] != two[HASH_ANNOTATION]
+
+
+def test_has_no_privilege_but_root_and_one_folder_of_the_host(made):
+    template, declared = made()
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsUser": 0,
+    }
+    assert pod["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    hosts = [volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume]
+    assert hosts == ["/var/lib/kubelet/device-plugins"]
+    assert pod["automountServiceAccountToken"] is False
+    assert declared.one("core/v1:ServiceAccount")["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+
+
+def test_is_never_evicted_for_other_pods_and_takes_no_more_than_it_asks(made):
+    pod = made()[0]["spec"]
+    assert pod["priorityClassName"] == "system-node-critical"
+    resources = pod["containers"][0]["resources"]
+    assert resources["limits"].items() <= resources["requests"].items()
+    assert {"memory", "ephemeral-storage"} == set(resources["limits"])

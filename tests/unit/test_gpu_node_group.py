@@ -1,0 +1,158 @@
+"""What the GPU node group declares; not that AWS accepts it, nor that nodes join."""
+
+import json
+
+import pulumi
+import pytest
+
+from components.gpu_node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
+from config.gpu_nodes import GpuNodes
+
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+
+
+@pytest.fixture
+def declared(declare):
+    def build(opts=None, gpus_per_node=4, **parameters):
+        args = GpuNodeGroupArgs(
+            config=GpuNodes(provision="eks", **parameters),
+            gpus_per_node=gpus_per_node,
+            cluster_name="inference",
+            subnet_ids=["subnet-a", "subnet-b"],
+        )
+        return declare(lambda: GpuNodeGroup("gpu", args, opts))
+
+    return build
+
+
+def test_only_gpu_pods_may_land_on_the_nodes(declared):
+    group = declared().one(NODE_GROUP)
+    assert group["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
+    assert group["labels"] == {"nvidia.com/gpu.present": "true"}
+
+
+@pytest.mark.parametrize(("kubernetes", "eks"), EKS_TAINT_EFFECTS.items())
+def test_a_taint_is_spelt_as_eks_spells_it(declared, kubernetes, eks):
+    group = declared(taint={"effect": kubernetes}).one(NODE_GROUP)
+    assert group["taints"][0]["effect"] == eks
+
+
+def test_the_autoscaler_owns_the_number_of_nodes_between_the_bounds(declared):
+    group = declared(min_size=2, max_size=7).resource(NODE_GROUP)
+    assert group.inputs["scalingConfig"] == {"minSize": 2, "maxSize": 7, "desiredSize": 2}
+    assert group.ignore_changes == ("scalingConfig.desiredSize",)
+
+
+def test_the_nodes_are_those_of_the_parameters(declared):
+    group = declared(
+        ami_type="BOTTLEROCKET_x86_64_NVIDIA",
+        instance_types=("g6.xlarge", "g5.xlarge"),
+        capacity_type="SPOT",
+        max_unavailable=3,
+        labels={"team": "vision"},
+    ).one(NODE_GROUP)
+    assert group["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
+    assert group["instanceTypes"] == ["g6.xlarge", "g5.xlarge"]
+    assert group["capacityType"] == "SPOT"
+    assert group["updateConfig"] == {"maxUnavailable": 3}
+    assert group["labels"]["team"] == "vision"
+    assert group["clusterName"] == "inference"
+    assert group["subnetIds"] == ["subnet-a", "subnet-b"]
+    assert group["nodeRepairConfig"] == {"enabled": True}
+
+
+def test_the_nodes_identity_is_out_of_reach_of_pods(declared):
+    assert declared().one(TEMPLATE)["metadataOptions"] == {
+        "httpEndpoint": "enabled",
+        "httpTokens": "required",
+        "httpPutResponseHopLimit": 1,
+    }
+
+
+def test_the_disk_is_encrypted_and_of_the_stated_size(declared):
+    (disk,) = declared(disk_gib=300).one(TEMPLATE)["blockDeviceMappings"]
+    assert disk == {
+        "deviceName": "/dev/xvda",
+        "ebs": {
+            "volumeSize": 300,
+            "volumeType": "gp3",
+            "encrypted": "true",
+            "deleteOnTermination": "true",
+        },
+    }
+
+
+def test_on_bottlerocket_the_stated_size_is_that_of_the_disk_that_holds_images(declared):
+    template = declared(ami_type="BOTTLEROCKET_x86_64_NVIDIA", disk_gib=300).one(TEMPLATE)
+    disks = {disk["deviceName"]: disk["ebs"] for disk in template["blockDeviceMappings"]}
+    assert "volumeSize" not in disks["/dev/xvda"]
+    assert disks["/dev/xvdb"]["volumeSize"] == 300
+    assert {ebs["encrypted"] for ebs in disks.values()} == {"true"}
+
+
+def test_the_template_is_named_by_version_and_not_by_latest(declared):
+    template = declared().one(NODE_GROUP)["launchTemplate"]
+    assert template == {"id": "gpu-launch-template-id", "version": "1"}
+
+
+def test_a_node_may_join_pull_images_and_do_nothing_else(declared):
+    seen = declared(vpc_cni_policy=False)
+    trust = json.loads(seen.one("aws:iam/role:Role")["assumeRolePolicy"])
+    assert trust["Statement"][0]["Principal"] == {"Service": "ec2.amazonaws.com"}
+    attached = seen.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert [policy.inputs["policyArn"].rpartition("/")[2] for policy in attached] == [
+        "AmazonEC2ContainerRegistryPullOnly",
+        "AmazonEKSWorkerNodePolicy",
+    ]
+
+
+def test_the_vpc_cni_has_its_rights_from_the_node_unless_told_otherwise(declared):
+    attached = declared().all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert "gpu-AmazonEKS_CNI_Policy" in [policy.name for policy in attached]
+
+
+def test_nodes_start_after_their_role_may_do_what_it_must(declared):
+    seen = declared()
+    attachments = {
+        policy.name for policy in seen.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    }
+    assert attachments < seen.resource(NODE_GROUP).depends_on
+
+
+def test_an_empty_group_tells_the_cluster_autoscaler_what_its_nodes_would_be(declared):
+    tags = declared(gpus_per_node=8, labels={"team": "vision"}).all("aws:autoscaling/tag:Tag")
+    prefix = "k8s.io/cluster-autoscaler/node-template"
+    assert {tag.inputs["tag"]["key"]: tag.inputs["tag"]["value"] for tag in tags} == {
+        f"{prefix}/label/nvidia.com/gpu.present": "true",
+        f"{prefix}/label/team": "vision",
+        f"{prefix}/taint/nvidia.com/gpu": "true:NoSchedule",
+        f"{prefix}/resources/nvidia.com/gpu": "8",
+    }
+    assert {tag.inputs["autoscalingGroupName"] for tag in tags} == {"eks-gpu-asg"}
+    assert not any(tag.inputs["tag"]["propagateAtLaunch"] for tag in tags)
+
+
+def test_protection_reaches_the_node_group(declared):
+    assert declared(pulumi.ResourceOptions(protect=True)).resource(NODE_GROUP).protect
+    assert not declared().resource(NODE_GROUP).protect
+
+
+def test_identities_are_frozen(declared):
+    """A changed line replaces live GPU nodes: add an alias in place of editing it."""
+    parent = "kubemind:index:GpuNodeGroup"
+    attachment = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+    children = [
+        "aws:iam/role:Role::gpu-role",
+        f"{attachment}::gpu-AmazonEC2ContainerRegistryPullOnly",
+        f"{attachment}::gpu-AmazonEKSWorkerNodePolicy",
+        f"{attachment}::gpu-AmazonEKS_CNI_Policy",
+        f"{TEMPLATE}::gpu-launch-template",
+        f"{NODE_GROUP}::gpu-nodes",
+        "aws:autoscaling/tag:Tag::gpu-label-nvidia.com-gpu.present",
+        "aws:autoscaling/tag:Tag::gpu-resources-nvidia.com-gpu",
+        "aws:autoscaling/tag:Tag::gpu-taint-nvidia.com-gpu",
+    ]
+    assert declared().identities == sorted(
+        [f"{parent}::gpu", *(f"{parent}${child}" for child in children)]
+    )

@@ -1,0 +1,138 @@
+"""Whose process is whose. The processes here only sleep; the real ones: integration tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local import processes
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a process that sleeps under another program's name."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(program: Path, cwd: Path | None = None) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen([program, "600"], executable="/bin/sleep", cwd=cwd)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_is_the_clusters_if_its_program_lies_in_the_folder(
+    tmp_path: Path, start: Start
+) -> None:
+    ours = start(tmp_path / "local/.kwok/clusters/x/bin/etcd")
+    start(Path("/elsewhere/bin/etcd"))
+    start(tmp_path / "local2/.kwok/clusters/x/bin/etcd")
+    found = processes.find(tmp_path / "local")
+    assert {name: [p.pid for p in listed] for name, listed in found.items()} == {"etcd": [ours.pid]}
+
+
+def test_a_shell_or_editor_in_the_folder_is_nobodys(tmp_path: Path, start: Start) -> None:
+    root = tmp_path / "local"
+    (root / ".kwok").mkdir(parents=True)
+    editor = start(Path("/usr/bin/vim"), cwd=root / ".kwok")
+    script = start(root / "script", cwd=root)
+    assert processes.stop_all(root) == []
+    assert editor.poll() is None
+    assert script.poll() is None
+
+
+def test_stopping_ends_all_of_the_folders_processes_and_no_other(
+    tmp_path: Path, start: Start
+) -> None:
+    root = tmp_path / "local"
+    ours = [start(root / "bin/kwokctl"), start(root / ".kwok/clusters/x/bin/kube-apiserver")]
+    other = start(tmp_path / "other/.kwok/clusters/x/bin/kube-apiserver")
+    assert processes.stop_all(root) == ["kube-apiserver", "kwokctl"]
+    assert [process.wait() for process in ours] == [-9, -9]
+    assert other.poll() is None
+
+
+def test_a_dead_process_that_nobody_reaped_counts_as_gone(tmp_path: Path, start: Start) -> None:
+    zombie = start(tmp_path / "local/bin/kwokctl")
+    os.kill(zombie.pid, 9)
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE
+    assert processes.find(tmp_path / "local") == {}
+
+
+def test_processes_are_found_after_the_folder_was_moved_or_removed(
+    tmp_path: Path, start: Start
+) -> None:
+    old, new = tmp_path / "old/local", tmp_path / "new/local"
+    cluster = old / ".kwok/clusters/x"
+    cluster.mkdir(parents=True)
+    process = start(cluster / "bin/etcd", cwd=cluster)
+    new.parent.mkdir()
+    old.rename(new)
+    assert processes.find(new)["etcd"][0].pid == process.pid
+    assert processes.find(old)["etcd"][0].pid == process.pid
+
+
+_SUBREAPER = """
+import ctypes, subprocess, sys
+if sys.platform == "linux":
+    PR_SET_CHILD_SUBREAPER = 36
+    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+script = '"$0" 600 & echo $!; wait'
+engine = subprocess.Popen([sys.argv[1], "-c", script, sys.argv[2]], stdout=subprocess.PIPE)
+print(engine.stdout.readline().decode(), end="", flush=True)
+sys.stdin.readline()
+engine.kill()
+engine.wait()
+print("killed", flush=True)
+sys.stdin.readline()
+"""
+"""As a user's systemd: what its descendants leave behind becomes its own, not process 1's."""
+
+
+def test_a_provider_is_an_orphan_once_its_engine_is_dead_whoever_takes_it_over(
+    tmp_path: Path,
+) -> None:
+    engine, home = tmp_path / "pulumi", tmp_path / "home"
+    home.mkdir()
+    shutil.copy("/bin/sh", engine)
+    provider = home / "pulumi-resource-x"
+    provider.symlink_to("/bin/sleep")
+    with subprocess.Popen(
+        [sys.executable, "-c", _SUBREAPER, engine, provider],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as subreaper:
+        assert subreaper.stdin
+        assert subreaper.stdout
+        child = psutil.Process(int(subreaper.stdout.readline()))
+        try:
+            while child.cmdline()[:1] != [str(provider)]:
+                pass  # Until the shell's copy of itself has become the provider.
+            assert processes.orphans(home) == []
+            print(file=subreaper.stdin, flush=True)
+            assert subreaper.stdout.readline() == "killed\n"
+            assert processes.orphans(home) == [child]
+            if sys.platform == "linux":
+                assert child.ppid() == subreaper.pid
+        finally:
+            child.kill()
+            subreaper.kill()
+
+
+def test_only_programs_in_the_folder_are_orphans(tmp_path: Path, start: Start) -> None:
+    start(tmp_path / "home2/pulumi-resource-x")
+    assert processes.orphans(tmp_path / "home") == []
+    ours = start(tmp_path / "home/plugins/pulumi-resource-x")
+    assert [process.pid for process in processes.orphans(tmp_path / "home")] == [ours.pid]

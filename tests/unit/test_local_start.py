@@ -1,0 +1,142 @@
+"""What a cluster is started with: lock, ports, mode, kwokctl's file."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local import modes, ports
+from local.control_plane import ControlPlane
+from local.errors import LocalClusterError
+from local.lock import locked
+from local.paths import Paths
+from local.record import Record
+
+
+def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    told: list[str] = []
+    waits, done = threading.Event(), threading.Event()
+
+    def waiting(holder: str) -> None:
+        told.append(holder)
+        waits.set()
+
+    def second() -> None:
+        with locked(file, waiting):
+            done.set()
+
+    thread = threading.Thread(target=second)
+    with locked(file, lambda _: None):
+        thread.start()
+        assert waits.wait(30)
+        assert not done.is_set()
+    thread.join(30)
+    assert done.is_set()
+    assert told[0].isdigit()
+
+
+def test_a_lock_that_its_holder_deleted_is_not_held_by_who_waited(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    waits = threading.Event()
+    there: list[bool] = []
+
+    def second() -> None:
+        with locked(file, lambda _: waits.set()):
+            there.append(file.exists())
+
+    thread = threading.Thread(target=second)
+    with locked(file, lambda _: None):
+        thread.start()
+        assert waits.wait(30)
+        file.unlink()
+    thread.join(30)
+    assert there == [True]
+
+
+def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
+    first = ports.choose(tmp_path)
+    assert ports.choose(tmp_path, first) == first
+    assert set(first) == set(ports.ROLES)
+    assert len(set(first.values())) == len(ports.ROLES)
+    assert all(ports.FIRST <= port <= ports.LAST for port in first.values())
+
+
+def test_only_a_taken_port_is_replaced(tmp_path: Path) -> None:
+    first = ports.choose(tmp_path)
+    with socket.create_server(("127.0.0.1", first["etcdPort"])):
+        second = ports.choose(tmp_path, first)
+    assert {role for role in ports.ROLES if first[role] != second[role]} == {"etcdPort"}
+
+
+def test_clusters_in_different_folders_begin_with_different_ports(tmp_path: Path) -> None:
+    one, two = ports.choose(tmp_path / "one"), ports.choose(tmp_path / "two")
+    assert not set(one.values()) & set(two.values())
+
+
+def test_no_mode_means_what_the_cluster_was_made_as() -> None:
+    assert modes.choose(None, None) is modes.SIMULATED
+    assert modes.choose(None, "simulated") is modes.SIMULATED
+    assert modes.choose(None, "serving") is modes.SERVING
+    assert modes.choose("simulated", "serving") is modes.SIMULATED
+
+
+@pytest.mark.parametrize(
+    ("asked", "made_as", "says"),
+    [
+        ("docker", None, "LOCAL=docker is not a kind of local cluster"),
+        (None, "docker", "was made as docker, which this version does not know"),
+    ],
+)
+def test_a_mode_that_is_not_to_be_had_is_one_message_with_the_fix(
+    asked: str | None, made_as: str | None, says: str
+) -> None:
+    with pytest.raises(LocalClusterError, match=says) as refused:
+        modes.choose(asked, made_as)
+    assert "LOCAL=simulated" in str(refused.value)
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> ControlPlane:
+    return ControlPlane(paths=Paths(tmp_path), mode=modes.SIMULATED, report=lambda _: None)
+
+
+TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+PATHS = {tool: Path("/tools", tool) for tool in (*TOOLS, "kubectl", "kwokctl")}
+
+
+def test_kwokctl_is_given_every_binary_and_listens_on_loopback_alone(plane: ControlPlane) -> None:
+    chosen = ports.choose(plane.paths.root)
+    options = yaml.safe_load(plane.configuration(chosen))["options"]
+    assert {v for k, v in options.items() if k.endswith("Binary")} == {
+        f"bin/{tool}" for tool in (*TOOLS, "kubectl")
+    }
+    assert options["bindAddress"] == "127.0.0.1"
+    assert {role: options[role] for role in ports.ROLES} == chosen
+
+
+def test_another_tool_or_port_or_folder_is_another_launch(plane: ControlPlane) -> None:
+    chosen = ports.choose(plane.paths.root)
+    moved = ControlPlane(paths=Paths(Path("/moved")), mode=plane.mode, report=plane.report)
+    launches = [
+        plane.launch_of(chosen, PATHS),
+        plane.launch_of({**chosen, "etcdPort": 1}, PATHS),
+        plane.launch_of(chosen, {**PATHS, "etcd": Path("/tools/newer/etcd")}),
+        plane.launch_of(chosen, {**PATHS, "kwokctl": Path("/tools/newer/kwokctl")}),
+        moved.launch_of(chosen, PATHS),
+    ]
+    assert len(set(launches)) == len(launches)
+    assert plane.launch_of(chosen, PATHS) == launches[0]
+
+
+def test_a_record_that_is_not_whole_is_no_record(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    record = Record(mode="simulated", cluster_id="x", ports={"etcdPort": 1}, launch="y")
+    record.write(file)
+    assert Record.read(file) == record
+    assert file.stat().st_mode & 0o077 == 0
+    file.write_text(file.read_text()[:-5])
+    assert Record.read(file) is None
+    assert Record.read(tmp_path / "none") is None

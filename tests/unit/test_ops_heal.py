@@ -1,0 +1,126 @@
+"""What is put right before dev's state is used, file by file; with a real engine: integration."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ops import heal
+from ops.environment import StackEnvironment
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> StackEnvironment:
+    """Dev, with a state of its own."""
+    return StackEnvironment(stack="dev", project=tmp_path)
+
+
+def test_state_stays_with_its_cluster_and_goes_with_another(env: StackEnvironment) -> None:
+    env.backend_dir.mkdir(parents=True)
+    # State without a marker is of a cluster that nobody knows.
+    assert heal.match_cluster(env, "first")
+    env.backend_dir.mkdir(parents=True)
+    assert not heal.match_cluster(env, "first")
+    assert env.backend_dir.exists()
+    assert heal.match_cluster(env, "second")
+    assert not env.backend_dir.exists()
+
+
+def test_a_marker_that_is_right_is_not_written(env: StackEnvironment) -> None:
+    heal.match_cluster(env, "first")
+    marker = env.state_dir / "pulumi-cluster"
+    before = marker.stat()
+    heal.match_cluster(env, "first")
+    after = marker.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_marker_is_replaced_whole(env: StackEnvironment) -> None:
+    heal.match_cluster(env, "first")
+    marker = env.state_dir / "pulumi-cluster"
+    with marker.open() as open_since_before:
+        heal.match_cluster(env, "second")
+        # Whoever has the old one open still reads all of it: it was never truncated.
+        assert open_since_before.read() == "first"
+    assert marker.read_text() == "second"
+
+
+def _lock(env: StackEnvironment, pid: int, hostname: str, age: timedelta) -> Path:
+    """A lock as Pulumi's file backend writes it."""
+    file = env.backend_dir / ".pulumi/locks/organization/p/dev/1.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    at = datetime.now(UTC) - age
+    held = {"pid": pid, "username": "u", "hostname": hostname, "timestamp": at.isoformat()}
+    file.write_text(json.dumps(held))
+    return file
+
+
+def _dead() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+_NOW = timedelta(0)
+
+
+def test_a_lock_of_a_live_process_of_this_host_is_kept(env: StackEnvironment) -> None:
+    file = _lock(env, os.getpid(), socket.gethostname(), _NOW)
+    assert heal.release_dead_locks(env) == 0
+    assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("is_live", "hostname", "age"),
+    [
+        (False, socket.gethostname(), _NOW),
+        (True, "an-older-name", _NOW),
+        (True, socket.gethostname(), timedelta(days=900)),
+    ],
+    ids=["dead", "host-name-changed", "number-used-again"],
+)
+def test_a_lock_that_nobody_holds_is_released(
+    env: StackEnvironment, is_live: bool, hostname: str, age: timedelta
+) -> None:
+    file = _lock(env, os.getpid() if is_live else _dead(), hostname, age)
+    assert heal.release_dead_locks(env) == 1
+    assert not file.exists()
+
+
+def test_one_command_at_a_time_works_on_dev(env: StackEnvironment) -> None:
+    order: list[str] = []
+    waits = threading.Event()
+
+    def waiting(holder: str) -> None:
+        order.append(holder)
+        waits.set()
+
+    def second() -> None:
+        with heal.alone(env, waiting):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with heal.alone(env, waiting):
+        thread.start()
+        assert waits.wait(60)
+        order.append("first")
+    thread.join()
+    assert order == [str(os.getpid()), "first", "second"]
+
+
+def test_other_stacks_take_no_lock_of_ours(tmp_path: Path) -> None:
+    with heal.alone(StackEnvironment(stack="prod", project=tmp_path), lambda _: None):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_where_dev_is_forgotten(env: StackEnvironment) -> None:
+    heal.match_cluster(env, "first")
+    with heal.alone(env, lambda _: None):
+        heal.forget(env)
+    assert list(env.project.iterdir()) == []

@@ -1,0 +1,253 @@
+"""How the program comes to its cluster, under mocks.
+
+That a real API server is asked, and what it answers, is tests/integration/test_preflight.py's.
+"""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import pytest
+import yaml
+
+from components import platform
+from components.platform import connect, needed_outputs
+from config.checks.problem import Problem
+from config.load import Refused
+from config.platform import PLATFORM_OUTPUTS
+from config.settings import Settings
+
+PROVIDER = "pulumi:providers:kubernetes"
+STACK = "organization/platform/prod"
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "one",
+    "clusters": [
+        {"name": "one", "cluster": {"server": "https://one.example.com"}},
+        {"name": "two", "cluster": {"server": "https://two.example.com"}},
+    ],
+    "contexts": [
+        {"name": "one", "context": {"cluster": "one", "user": "me"}},
+        {"name": "two", "context": {"cluster": "two", "user": "me"}},
+    ],
+    "users": [{"name": "me", "user": {"token": "secret"}}],
+}
+OUTPUTS = {
+    "kubeconfig": yaml.safe_dump(KUBECONFIG),
+    "clusterName": "inference",
+    "subnetIds": ["subnet-a", "subnet-b"],
+}
+
+
+def settings(platform, **others):
+    return Settings.model_validate({"platform": platform, **others})
+
+
+def everything(parameters):
+    """Declares one resource through the provider, and one that only waits for it."""
+
+    def program():
+        cluster = connect(parameters)
+        pulumi.export("name", cluster.name)
+        pulumi.export("subnetIds", cluster.subnet_ids)
+        pulumi.export("oidcProviderArn", cluster.oidc_provider_arn)
+        kubernetes.core.v1.ConfigMap(
+            "inside", data={}, opts=pulumi.ResourceOptions(provider=cluster.provider)
+        )
+        outside = pulumi.ComponentResource(
+            "t:i:Outside", "outside", None, pulumi.ResourceOptions(depends_on=[cluster.provider])
+        )
+        kubernetes.core.v1.ConfigMap("child", data={}, opts=pulumi.ResourceOptions(parent=outside))
+
+    return program
+
+
+@pytest.fixture
+def applied(monkeypatch):
+    """As under a real engine; records what preflight is asked, which answers with `problems`."""
+    asked, problems = [], []
+    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+
+    def preflight(_settings, _stack, contents=None):
+        asked.append(contents)
+        return problems
+
+    monkeypatch.setattr(platform, "preflight", preflight)
+    return asked, problems
+
+
+@pytest.fixture
+def kubeconfig(tmp_path):
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(KUBECONFIG))
+    return file
+
+
+REFUSED = Problem(
+    check="preflight", severity="refuse", keys={"keda.kind": "existing"}, reason="why", fix="how"
+)
+
+
+def test_the_local_cluster_has_one_identity_and_no_machines_path(declare):
+    provider = declare(everything(Settings())).one(PROVIDER)
+    assert provider["kubeconfig"] == ".state/local/kubeconfig"
+    assert provider["context"] == "kwok-kubemind"
+    assert provider["clusterIdentifier"] == "local"
+
+
+def test_a_config_map_changes_in_place(declare):
+    provider = declare(everything(Settings())).one(PROVIDER)
+    assert provider["enableConfigMapMutable"] == "true"
+
+
+def test_a_kubeconfigs_path_is_kept_as_it_is_spelt(declare):
+    parameters = settings({"kind": "kubeconfig", "path": "~/.kube/config", "context": "two"})
+    provider = declare(everything(parameters)).one(PROVIDER)
+    assert provider["kubeconfig"] == "~/.kube/config"
+    assert provider["context"] == "two"
+
+
+@pytest.mark.usefixtures("applied")
+def test_another_path_to_the_same_cluster_is_the_same_cluster(declare, kubeconfig):
+    copy = kubeconfig.with_name("copy")
+    copy.write_text(kubeconfig.read_text())
+    providers = [
+        declare(everything(settings({"kind": "kubeconfig", "path": str(file)}))).one(PROVIDER)
+        for file in (kubeconfig, copy)
+    ]
+    assert {p["clusterIdentifier"] for p in providers} == {"https://one.example.com"}
+
+
+@pytest.mark.usefixtures("applied")
+def test_the_current_context_is_held_so_that_destroy_cannot_follow_another(declare, kubeconfig):
+    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig)})
+    assert declare(everything(parameters)).one(PROVIDER)["context"] == "one"
+    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig), "context": "two"})
+    provider = declare(everything(parameters)).one(PROVIDER)
+    assert (provider["context"], provider["clusterIdentifier"]) == (
+        "two",
+        "https://two.example.com",
+    )
+
+
+def test_a_kubeconfig_platform_states_the_rest_in_its_section(declare):
+    parameters = settings(
+        {
+            "kind": "kubeconfig",
+            "path": "config",
+            "clusterName": "inference",
+            "subnetIds": ["subnet-a"],
+            "oidcProviderArn": "arn:aws:iam::1:oidc-provider/x",
+        }
+    )
+    assert declare(everything(parameters)).exports == {
+        "name": "inference",
+        "subnetIds": ["subnet-a"],
+        "oidcProviderArn": "arn:aws:iam::1:oidc-provider/x",
+    }
+
+
+def test_a_refusal_comes_before_anything_is_declared(declare, applied):
+    applied[1].append(REFUSED)
+    declared_before = []
+
+    def program():
+        try:
+            everything(Settings())()
+        finally:
+            declared_before.extend(pulumi.runtime.settings.get_monitor().declared.resources)
+
+    with pytest.raises(Refused, match="preflight: why"):
+        declare(program)
+    assert declared_before == []
+
+
+def test_under_mocks_no_cluster_is_looked_at_and_that_is_said(declare):
+    seen = declare(everything(Settings()))
+    assert (
+        "info",
+        "preflight skipped: nothing is applied, so no cluster is looked at",
+    ) in seen.logs
+
+
+class TestStackReference:
+    PLATFORM = {"kind": "stackReference", "stack": STACK}  # noqa: RUF012
+
+    def test_the_platforms_outputs_are_used(self, declare):
+        seen = declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
+        assert seen.exports == {"name": "inference", "subnetIds": ["subnet-a", "subnet-b"]}
+        reference = seen.resource("pulumi:pulumi:StackReference")
+        assert reference.inputs["name"] == STACK
+
+    def test_the_kubeconfig_stays_secret_and_nothing_else_becomes_it(self, declare):
+        seen = declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
+        provider = seen.resource(PROVIDER)
+        assert provider.inputs["kubeconfig"] == OUTPUTS["kubeconfig"]
+        assert provider.inputs["clusterIdentifier"] == "https://one.example.com"
+        assert provider.secrets == {"kubeconfig"}
+        assert seen.secret_exports == frozenset()
+
+    def test_the_kubeconfig_is_looked_at_when_it_is_read(self, declare, applied):
+        declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
+        assert applied[0] == [OUTPUTS["kubeconfig"]]
+
+    def test_a_refusal_stops_all_that_waits_for_the_provider(self, declare, applied):
+        applied[1].append(REFUSED)
+        monitors = []
+
+        def program():
+            everything(settings(self.PLATFORM))()
+            monitors.append(pulumi.runtime.settings.get_monitor())
+
+        with pytest.raises(Refused, match="preflight: why"):
+            declare(program, stack_outputs={STACK: OUTPUTS})
+        declared = {resource.typ for resource in monitors[0].declared.resources}
+        assert declared <= {"pulumi:pulumi:StackReference"}
+
+    def test_missing_outputs_are_named_all_at_once(self, declare):
+        parameters = settings(self.PLATFORM, gpuNodes={"provision": "eks"})
+        with pytest.raises(Refused) as refusal:
+            declare(everything(parameters), stack_outputs={STACK: {"kubeconfig": "x"}})
+        message = " ".join(str(refusal.value).split())
+        for name in ("clusterName", "subnetIds"):
+            assert f"{name} ({PLATFORM_OUTPUTS[name]})" in message
+        assert f"platform.stack = {STACK}" in message
+
+    def test_what_uses_an_output_does_not_complain_of_its_own(self, declare):
+        parameters = settings(self.PLATFORM, gpuNodes={"provision": "eks"})
+
+        def program():
+            name = connect(parameters).name
+            pulumi.export("name", name.apply(lambda _: pytest.fail("used unchecked")))
+
+        with pytest.raises(Refused, match="does not export"):
+            declare(program, stack_outputs={STACK: {"kubeconfig": OUTPUTS["kubeconfig"]}})
+
+    def test_an_unknown_kubeconfig_is_not_looked_at_and_that_is_said(self, declare, applied):
+        unknown = {**OUTPUTS, "kubeconfig": pulumi.runtime.rpc.UNKNOWN}
+        seen = declare(
+            everything(settings(self.PLATFORM)), stack_outputs={STACK: unknown}, preview=True
+        )
+        assert applied[0] == []
+        assert (
+            "info",
+            "preflight skipped: the platform's kubeconfig is not known yet",
+        ) in seen.logs
+        assert seen.one("kubernetes:core/v1:ConfigMap", "inside") is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "needed"),
+    [
+        ({}, ["kubeconfig"]),
+        ({"gpuNodes": {"provision": "eks"}}, ["kubeconfig", "clusterName", "subnetIds"]),
+        ({"s3": {"identity": "podIdentity"}}, ["kubeconfig", "clusterName"]),
+        ({"s3": {"identity": "irsa"}}, ["kubeconfig", "oidcProviderArn", "oidcProviderUrl"]),
+        ({"s3": {"identity": "irsa", "roleArn": "arn:aws:iam::1:role/x"}}, ["kubeconfig"]),
+    ],
+)
+def test_only_what_the_parameters_use_must_be_exported(parameters, needed):
+    parameters = dict(parameters)
+    if s3 := parameters.pop("s3", None):
+        repository = {"kind": "s3", "uri": "s3://models/all", **s3}
+        parameters["inference"] = [{"triton": {"modelRepository": repository}}]
+    assert needed_outputs(Settings.model_validate(parameters)) == needed

@@ -1,0 +1,164 @@
+"""What is declared for Prometheus; whether it finds its pods, an integration test shows."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
+from components.specs.pods import HASH_ANNOTATION
+from config.inference import InferenceStack
+from config.prometheus import ExistingPrometheus, ManagedPrometheus
+
+STACKS = (
+    InferenceStack(name_prefix="a-"),
+    InferenceStack(name_prefix="b-"),
+    InferenceStack(name_prefix="c-", namespace="vision"),
+)
+
+
+@pytest.fixture
+def made(declare):
+    def of(stacks: tuple[InferenceStack, ...] = STACKS, **raw: Any):
+        config = ManagedPrometheus.model_validate(raw)
+        args = PrometheusArgs(config=config, stacks=stacks, keda_namespace="keda")
+        return declare(lambda: Prometheus("prometheus", args))
+
+    return of
+
+
+def pod_of(declared) -> dict[str, Any]:
+    return declared.one("apps/v1:Deployment")["spec"]["template"]["spec"]
+
+
+def test_name_and_port_are_the_seeds(made):
+    declared = made()
+    service = declared.one("core/v1:Service", "prometheus-server")
+    assert service["metadata"]["namespace"] == "observability"
+    assert [port["port"] for port in service["spec"]["ports"]] == [9090]
+    assert declared.outputs["prometheus"] == {
+        "address": "http://prometheus-server.observability.svc.cluster.local:9090"
+    }
+
+
+def test_service_leads_to_the_port_that_prometheus_listens_on(made):
+    declared = made(port=9191)
+    (container,) = pod_of(declared)["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": 9191}]
+    assert "--web.listen-address=:9191" in container["args"]
+    (port,) = declared.one("core/v1:Service")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (9191, "http")
+
+
+def test_pulumi_does_not_wait_for_the_service(made):
+    annotations = made().one("core/v1:Service")["metadata"]["annotations"]
+    assert annotations["pulumi.com/skipAwait"] == "true"
+
+
+def test_may_find_pods_in_each_inference_namespace_and_nothing_else(made):
+    declared = made()
+    roles = declared.all("rbac.authorization.k8s.io/v1:Role")
+    assert [role.inputs["metadata"]["namespace"] for role in roles] == ["ai-namespace", "vision"]
+    for role in roles:
+        assert role.inputs["rules"] == [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+        ]
+    assert not declared.all("rbac.authorization.k8s.io/v1:ClusterRole")
+    assert not declared.all("rbac.authorization.k8s.io/v1:ClusterRoleBinding")
+
+
+def test_each_role_is_bound_to_prometheus_own_account(made):
+    declared = made()
+    account = declared.one("core/v1:ServiceAccount")["metadata"]
+    bindings = declared.all("rbac.authorization.k8s.io/v1:RoleBinding")
+    assert len(bindings) == 2
+    for binding in bindings:
+        (subject,) = binding.inputs["subjects"]
+        assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+        assert binding.inputs["roleRef"]["kind"] == "Role"
+    assert pod_of(declared)["serviceAccountName"] == account["name"]
+
+
+def test_only_its_pod_gets_a_token(made):
+    declared = made()
+    assert declared.one("core/v1:ServiceAccount")["automountServiceAccountToken"] is False
+    assert pod_of(declared)["automountServiceAccountToken"] is True
+
+
+def test_pod_is_restricted_with_a_read_only_root(made):
+    pod = pod_of(made())
+    context = pod["securityContext"]
+    assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 65534)
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_configuration_is_mounted_where_it_is_read(made):
+    declared = made()
+    data = declared.one("core/v1:ConfigMap")["data"]
+    (container,) = pod_of(declared)["containers"]
+    (path,) = [a.partition("=")[2] for a in container["args"] if a.startswith("--config.file=")]
+    (mount,) = [m for m in container["volumeMounts"] if m["name"] == "config"]
+    folder, _, file = path.rpartition("/")
+    assert mount["mountPath"] == folder
+    assert set(yaml.safe_load(data[file])["rule_files"]) | {file} == set(data)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"scrapeIntervalSeconds": 7}, {"stacks": STACKS[:1]}], ids=["interval", "stacks"]
+)
+def test_changed_configuration_rolls_the_pod(made, changed):
+    def annotation(**raw: Any) -> str:
+        template = made(**raw).one("apps/v1:Deployment")["spec"]["template"]
+        return template["metadata"]["annotations"][HASH_ANNOTATION]
+
+    assert annotation() == annotation()
+    assert annotation() != annotation(**changed)
+
+
+def test_without_a_volume_a_successor_is_ready_before_it_goes(made):
+    declared = made()
+    strategy = declared.one("apps/v1:Deployment")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert not declared.all("core/v1:PersistentVolumeClaim")
+    assert "emptyDir" in {v["name"]: v for v in pod_of(declared)["volumes"]}["data"]
+
+
+def test_a_volume_has_one_writer_at_a_time(made):
+    declared = made(persistentVolume={"sizeGib": 50, "storageClass": "gp3"})
+    assert declared.one("apps/v1:Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    claim = declared.one("core/v1:PersistentVolumeClaim")
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "50Gi"}},
+        "storageClassName": "gp3",
+    }
+    volume = {v["name"]: v for v in pod_of(declared)["volumes"]}["data"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
+def test_samples_are_dropped_before_the_room_for_them_is_full(made):
+    (container,) = pod_of(made(persistentVolume={"sizeGib": 50}, retentionHours=48))["containers"]
+    assert "--storage.tsdb.retention.time=48h" in container["args"]
+    assert f"--storage.tsdb.retention.size={int(0.8 * 50 * 1024)}MB" in container["args"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_existing_prometheus_gets_pod_monitors_where_it_wants_them(declare, wanted):
+    config = ExistingPrometheus(
+        kind="existing", address="http://p:9090", namespace="monitoring", pod_monitors=wanted
+    )
+    declared = declare(
+        lambda: PodMonitors("monitors", PodMonitorsArgs(config=config, stacks=STACKS))
+    )
+    monitors = [r.inputs for r in declared.resources if r.custom]
+    assert {m["kind"] for m in monitors} == ({"PodMonitor"} if wanted else set())
+    assert len(monitors) == 2 * len(STACKS) * wanted
+    for monitor in monitors:
+        selected = monitor["spec"]["selector"]["matchLabels"]
+        assert selected.items() <= monitor["metadata"]["labels"].items()

@@ -1,0 +1,85 @@
+"""What a comment says of GPUs and calls, of previews that the real CLI and provider wrote.
+
+There is no AWS provider to record with, so the node group's steps are built here in the recorded
+form.
+"""
+
+from typing import Any
+
+from ops.environment import PROJECT
+from ops.report import read_previews
+from ops.report_markdown import comment
+
+FIXTURES = PROJECT / "tests" / "fixtures" / "previews"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    return read_previews([FIXTURES / f"{name}.json"])["dev"]
+
+
+def bullets(preview: dict[str, Any]) -> list[str]:
+    head = comment({"dev": preview}).partition("<details>")[0]
+    return [line for line in head.splitlines() if line.startswith("- ")]
+
+
+def test_a_changed_triton_pod_means_that_models_are_loaded_anew():
+    fleet, gateway = [line for line in bullets(recorded("change")) if "`ai-namespace/" in line]
+    assert fleet == (
+        "- Triton fleet `ai-namespace/triton-inference-deployment`: "
+        "every replica is rolled and loads its models anew."
+    )
+    assert gateway == (
+        "- Gateway `ai-namespace/envoy-gateway`: its pods are rolled; "
+        "their connections are drained."
+    )
+
+
+def test_a_replaced_fleet_is_the_gravest_and_says_that_nothing_answers():
+    (_, fleet) = bullets(recorded("replace"))
+    assert fleet == (
+        "- Triton fleet `ai-namespace/triton-inference-deployment`: "
+        "every replica stops before a new one starts; no call is answered."
+    )
+
+
+def test_more_replicas_are_more_gpus_also_where_the_deployment_does_not_change():
+    """Two GPUs a replica, 20 replicas before and 24 after."""
+    assert bullets(recorded("scale")) == ["- GPUs that the scaler may ask for: 40 → 48."]
+
+
+def node_group(operation: str, **changes: tuple[Any, Any]) -> dict[str, Any]:
+    """A preview with a node group whose properties change: path to (old, new)."""
+    states: list[dict[str, Any]] = [{}, {}]
+    for path, values in changes.items():
+        section, _, key = path.partition("_")
+        for state, value in zip(states, values, strict=True):
+            state[section] = {key: value} if key else value
+    step = {
+        "op": operation,
+        "urn": "urn:pulumi:prod::p::kubemind:index:GpuNodeGroup$aws:eks/nodeGroup:NodeGroup::gpu",
+        "oldState": {"inputs": states[0]},
+        "newState": {"inputs": states[1]},
+        "detailedDiff": {
+            path.replace("_", "."): {"kind": "update", "inputDiff": True} for path in changes
+        },
+    }
+    return {"steps": [step], "changeSummary": {operation: 1}}
+
+
+def test_a_replaced_node_group_takes_every_gpu_node_away():
+    replaced = node_group("replace", amiType=("AL2023_x86_64_NVIDIA", "BOTTLEROCKET"))
+    assert "- GPU node group `gpu`: every GPU node goes away." in bullets(replaced)
+
+
+def test_a_new_launch_template_exchanges_the_nodes():
+    said = bullets(node_group("update", launchTemplate_version=("1", "2")))
+    assert said == ["- GPU node group `gpu`: nodes are exchanged; their pods drain first."]
+
+
+def test_another_maximum_of_nodes_is_shown():
+    said = bullets(node_group("update", scalingConfig_maxSize=(6, 8)))
+    assert said == ["- GPU node group `gpu`: at most 6 → 8 nodes."]
+
+
+def test_labels_alone_have_no_impact_on_gpus():
+    assert bullets(node_group("update", labels=({"a": "b"}, {}))) == []

@@ -1,0 +1,165 @@
+"""Scrape configuration, held against the real promtool; not that Prometheus finds a pod."""
+
+import subprocess
+
+import pytest
+import yaml
+
+import toolchain
+from components.specs.alerts import alert_rules
+from components.specs.prometheus import CONFIG_FILE
+from components.specs.scrape import RULES_FILE, pod_monitors, prometheus_config, scrape_annotations
+from config.inference import InferenceStack
+from config.prometheus import ExistingPrometheus, ManagedPrometheus
+
+STACKS = (
+    InferenceStack(),
+    InferenceStack.model_validate(
+        {
+            "namespace": "vision",
+            "namePrefix": "b-",
+            "autoscaler": {"minReplicas": 3, "maxReplicas": 5},
+        }
+    ),
+)
+
+
+@pytest.fixture
+def promtool():
+    return toolchain.ensure("promtool")["promtool"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The files as they are mounted in the pod."""
+    config = prometheus_config(ManagedPrometheus(scrape_interval_seconds=2.5), STACKS)
+    (tmp_path / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+    (tmp_path / RULES_FILE).write_text(yaml.safe_dump(alert_rules(STACKS), sort_keys=False))
+    return tmp_path
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def jobs(*stacks):
+    config = prometheus_config(ManagedPrometheus(), stacks)
+    return {job["job_name"]: job for job in config["scrape_configs"]}
+
+
+def test_promtool_accepts_configuration_and_rules(promtool, folder):
+    code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
+    assert code == 0, said
+    assert "8 rules found" in said
+
+
+def test_promtool_refuses_what_is_broken(promtool, folder):
+    text = (folder / RULES_FILE).read_text()
+    (folder / RULES_FILE).write_text(text.replace("absent(", "absent("[:-1] + "[", 1))
+    code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
+    assert code != 0
+    assert "could not parse expression" in said
+
+
+def test_discovers_in_the_stacks_namespaces_only():
+    for job in jobs(*STACKS).values():
+        (discovery,) = job["kubernetes_sd_configs"]
+        assert discovery["namespaces"] == {"names": ["ai-namespace", "vision"]}
+
+
+def test_no_target_label_takes_the_place_of_the_querys():
+    """Prometheus renames a scraped label that a target has, too: the query would match nothing."""
+    for job in jobs(*STACKS).values():
+        targets = {rule.get("target_label") for rule in job["relabel_configs"]}
+        assert "cluster_name" not in targets
+
+
+def test_annotations_say_what_the_jobs_say():
+    assert scrape_annotations(9902, "/stats/prometheus") == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "9902",
+        "prometheus.io/path": "/stats/prometheus",
+    }
+
+
+def test_pod_monitors_scrape_the_same_ports_and_paths_as_we_do():
+    existing = ExistingPrometheus(
+        kind="existing", address="http://p:9090", namespace="monitoring", scrape_interval_seconds=7
+    )
+    wanted = {job["metrics_path"] for job in jobs(STACKS[0]).values()}
+    ports = {job["relabel_configs"][0]["regex"].rpartition(";")[2] for job in jobs().values()}
+    endpoints = [spec["podMetricsEndpoints"][0] for _, _, spec in pod_monitors(STACKS[0], existing)]
+    assert {endpoint["path"] for endpoint in endpoints} == wanted
+    assert {endpoint["port"] for endpoint in endpoints} == ports
+    assert {endpoint["interval"] for endpoint in endpoints} == {"7000ms"}
+
+
+# Alerts, judged by Prometheus's own rule engine
+
+
+CLUSTER = 'cluster_name="ai_inference_cluster"'
+GATEWAY = f'{{{CLUSTER},pod="g"}}'
+ACTIVE = f"envoy_cluster_upstream_rq_active{GATEWAY}"
+REFUSED = f"envoy_cluster_upstream_rq_active_overflow{GATEWAY}"
+UNQUEUED = f"envoy_cluster_upstream_rq_pending_overflow{GATEWAY}"
+MEMBERS = f"envoy_cluster_membership_total{GATEWAY}"
+HEALTHY = f"envoy_cluster_membership_healthy{GATEWAY}"
+
+GOOD = {ACTIVE: "5x60", REFUSED: "0x60", UNQUEUED: "0x60", MEMBERS: "4x60", HEALTHY: "4x60"}
+
+BAD = {
+    "ScalerQueryEmpty": [{ACTIVE: "_x60"}],
+    "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
+    "FleetAtMaximum": [{MEMBERS: "20x60"}],
+    "FleetBelowMinimum": [{HEALTHY: "1x60"}, {HEALTHY: "0x60"}],
+}
+
+
+def firing(promtool, folder, series):
+    """Names of the default stack's alerts that fire after 30 minutes of these series."""
+    firing = set()
+    for alert in BAD:
+        expected = {"eval_time": "30m", "alertname": alert, "exp_alerts": []}
+        test = {
+            "rule_files": [str(folder / RULES_FILE)],
+            "evaluation_interval": "15s",
+            "tests": [
+                {
+                    "interval": "30s",
+                    "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                    "alert_rule_test": [expected],
+                }
+            ],
+        }
+        (folder / "test.yml").write_text(yaml.safe_dump(test))
+        code, said = run(promtool, "test", "rules", folder / "test.yml")
+        assert code == 0 or 'alertname="' in said, said
+        if 'scaler="triton-inference-scaler"' in said:
+            firing.add(alert)
+    return firing
+
+
+def test_a_healthy_stack_raises_no_alert(promtool, folder):
+    assert firing(promtool, folder, GOOD) == set()
+
+
+@pytest.mark.parametrize(
+    ("alert", "change"), [(alert, change) for alert, changes in BAD.items() for change in changes]
+)
+def test_exactly_the_alert_for_the_fault_fires(promtool, folder, alert, change):
+    assert firing(promtool, folder, GOOD | change) == {alert}
+
+
+def test_a_gateway_that_disappears_blinds_the_scaler(promtool, folder):
+    assert "ScalerQueryEmpty" in firing(promtool, folder, {})
+
+
+def test_alerts_of_two_stacks_have_their_own_bounds():
+    groups = alert_rules(STACKS)["groups"]
+    assert [group["name"] for group in groups] == [stack.scaler_name for stack in STACKS]
+    for group, stack in zip(groups, STACKS, strict=True):
+        text = "\n".join(rule["expr"] for rule in group["rules"])
+        assert f">= {stack.autoscaler.max_replicas}" in text
+        assert f"< {stack.autoscaler.min_replicas}" in text
+        assert stack.envoy_cluster in text

@@ -1,0 +1,96 @@
+"""What the serving cluster is put together from; that it serves is shown by `tests/serving`."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.load import parse, read_stack_file
+from config.settings import Settings
+from local import modes
+from local.errors import LocalClusterError
+from local.serving import archive, cgroups, images, machine, objects
+from local.serving.archive import Part
+from toolchain.bootstrap import PROJECT
+
+
+def _dev() -> Settings:
+    return parse(read_stack_file(PROJECT / "Pulumi.dev.yaml"), source="dev")
+
+
+def test_dev_names_images_that_can_be_built() -> None:
+    images.require_known(_dev())
+
+
+def test_an_image_that_cannot_be_built_is_refused_by_its_key() -> None:
+    dev = _dev()
+    stack = dev.inference[0]
+    gateway = stack.gateway.model_copy(update={"image": "docker.io/envoyproxy/envoy:v1.40.0"})
+    changed = stack.model_copy(update={"gateway": gateway})
+    settings = dev.model_copy(update={"inference": (changed,)})
+    with pytest.raises(LocalClusterError) as refused:
+        images.require_known(settings)
+    said = str(refused.value)
+    assert "inference[0].gateway.image = docker.io/envoyproxy/envoy:v1.40.0" in said
+    assert "triton.image =" not in said
+    assert "kubemind.local/envoy:1.40.0" in said
+    assert "LOCAL=simulated" in said
+
+
+def test_no_image_has_a_name_that_a_registry_serves() -> None:
+    assert len({recipe.name for recipe in images.RECIPES}) == len(images.RECIPES)
+    assert all(recipe.name.startswith("kubemind.local/") for recipe in images.RECIPES)
+
+
+def test_the_same_parts_make_the_same_image(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    made: list[bytes] = []
+    for name in ("one", "two"):
+        file = tmp_path / name / "image.tar"
+        file.parent.mkdir()
+        archive.write(file, "kubemind.local/x:1", [Part(program, "bin/x")], {}, "1", ("/bin/x",))
+        made.append(file.read_bytes())
+        program.touch()
+    assert made[0] == made[1]
+
+
+def test_of_keda_only_what_it_runs_by_is_taken_and_with_our_image() -> None:
+    probes = {"livenessProbe": {}, "readinessProbe": {"initialDelaySeconds": 20}}
+    container = {"image": "ghcr.io/kedacore/keda:latest", "resources": {"limits": {}}, **probes}
+    stream: list[dict[str, object]] = [
+        {"resources": ["role.yaml"]},
+        {"kind": "ScaledObject", "metadata": {"name": "sample"}},
+        {"kind": "ClusterRole", "metadata": {"name": "keda-operator"}},
+        {
+            "kind": "Deployment",
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        },
+    ]
+    role, deployment = objects.keda(yaml.safe_dump_all(stream))
+    assert role["kind"] == "ClusterRole"
+    (ours,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert ours["image"] == images.KEDA.name
+    assert ours["imagePullPolicy"] == "IfNotPresent"
+
+
+@pytest.mark.parametrize(("lacking", "mode"), [("", modes.SERVING), ("root", modes.SIMULATED)])
+def test_a_new_cluster_serves_where_the_machine_can(
+    monkeypatch: pytest.MonkeyPatch, lacking: str, mode: modes.Mode
+) -> None:
+    monkeypatch.setattr(machine, "lacking", lambda: lacking)
+    assert modes.best_here() is mode
+    assert modes.choose(None, None, modes.best_here()) is mode
+    assert modes.choose("simulated", None, modes.best_here()) is modes.SIMULATED
+    assert modes.choose(None, "simulated", modes.best_here()) is modes.SIMULATED
+
+
+def test_a_machine_that_cannot_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "lacking", lambda: "root, since it makes mounts")
+    with pytest.raises(LocalClusterError, match=r"LOCAL=serving needs root.*LOCAL=simulated"):
+        machine.require()
+
+
+def test_clusters_in_different_folders_have_cgroups_of_their_own() -> None:
+    assert cgroups.name_of(Path("/one")) != cgroups.name_of(Path("/two"))
