@@ -1,5 +1,6 @@
 """Running the program under mocks, and recording what it declares."""
 
+import asyncio
 import contextlib
 import contextvars
 import json
@@ -161,9 +162,9 @@ def declare(stack: str, project: Path = PROJECT) -> list[Declared]:
     recorder = Recorder()
 
     def run() -> None:
-        set_all_config(values, secrets)
-        set_mocks(recorder, project=project_name, stack=stack, preview=False, logger=_log())
-        with _in(project):
+        with _event_loop(), _in(project):
+            set_all_config(values, secrets)
+            set_mocks(recorder, project=project_name, stack=stack, preview=False, logger=_log())
             test(lambda: (runpy.run_path(str(project / "__main__.py")), None)[1])()
 
     # An empty context: nothing of another run's settings, and nothing of this one stays.
@@ -178,6 +179,18 @@ def _log() -> logging.Logger:
         logger.setLevel(logging.INFO)
         logger.propagate = False
     return logger
+
+
+@contextlib.contextmanager
+def _event_loop() -> Generator[None]:
+    # Pulumi's mocks take the thread's current loop, and an earlier `asyncio.run` leaves none.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Under mocks Pulumi's configuration is set by hand; that the engine hands it on i
 shown by the integration tests.
 """
 
+import asyncio
 import contextvars
 import json
 from pathlib import Path
@@ -106,12 +107,13 @@ def under_mocks(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(pulumi.log, "warn", said["warn"].append)
         monkeypatch.setattr(pulumi.log, "info", said["info"].append)
 
-        def inside() -> Settings:
+        async def inside() -> Settings:
             pulumi.runtime.set_mocks(Heard(), project=PROJECT, stack="test")
             pulumi.runtime.set_all_config(values)
             return load()
 
-        return contextvars.copy_context().run(inside), said
+        # The mocks take the running loop, whatever other tests left as the thread's.
+        return contextvars.copy_context().run(asyncio.run, inside()), said
 
     return run_load
 

@@ -4,6 +4,7 @@ Not shown here: that a cluster accepts the files (the integration tests compare 
 that the project's own stacks render (tests/static).
 """
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -85,6 +86,14 @@ def test_a_text_is_a_text_to_kubernetes_yaml_parser_too(text, tmp_path):
         [kubectl, "kustomize", tmp_path], capture_output=True, text=True, check=True
     ).stdout
     assert yaml.safe_load(read_back)["data"] == {"key": text}
+
+
+def test_a_render_works_after_an_event_loop_has_ended_in_its_thread(program, tmp_path):
+    async def nothing() -> None: ...
+
+    asyncio.run(nothing())
+    render("dev", tmp_path / "out", program(CONFIG_MAP))
+    assert "apps/configmap-settings.yaml" in contents(tmp_path / "out")
 
 
 def test_a_secrets_values_are_masked_and_nothing_else_of_the_object(program, tmp_path):
