@@ -130,7 +130,11 @@ class Cluster:
             before = self.record
             plane = self._plane(mode, settings)
             record = self._run(plane, tools, before)
-            self._fill(mode.nodes(settings), tools["keda-crds"])
+            try:
+                objects.fill(self.client(), mode.nodes(settings), tools["keda-crds"], self._report)
+            except LocalClusterError as error:
+                logs = self.paths.log_of("*")
+                raise LocalClusterError(f"{error}; what its processes said: {logs}") from error
             if plane.node:
                 plane.node.furnish(self.client(), tools, settings)
         is_new = before is None or before.cluster_id != record.cluster_id
@@ -247,18 +251,3 @@ class Cluster:
         if self.paths.root.exists():
             shutil.rmtree(self.paths.root)
         return stopped
-
-    def _fill(self, nodes: list[dict[str, object]], definitions: Path) -> None:
-        client = self.client()
-        made, removed = objects.apply_nodes(client, nodes)
-        if made:
-            self._report(f"made the nodes {', '.join(made)}")
-        if removed:
-            self._report(f"removed the nodes {', '.join(removed)}")
-        try:
-            if applied := objects.apply_definitions(client, definitions, self._report):
-                self._report(f"applied {len(applied)} of KEDA's resource definitions")
-            objects.wait_for_nodes(client, nodes, self._report)
-        except LocalClusterError as error:
-            logs = self.paths.log_of("*")
-            raise LocalClusterError(f"{error}; what its processes said: {logs}") from error

