@@ -17,17 +17,11 @@ import pytest
 from local import processes
 from local.cluster import Cluster
 from ops.environment import PROJECT
+from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 
 TRITON = "triton-inference-deployment"
 SCALER = "triton-inference-scaler"
-
-
-def _wait(condition: Callable[[], bool], what: str, deadline_seconds: float = 120) -> None:
-    end = time.monotonic() + deadline_seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 _KINDS = (
@@ -47,24 +41,32 @@ def _objects(checkout: Checkout) -> int:
     return len(listed.stdout.splitlines())
 
 
-@pytest.mark.parametrize("victim_signal", [signal.SIGKILL, signal.SIGINT])
-def test_up_killed_half_way_converges_when_run_again(
-    checkout: Checkout, victim_signal: signal.Signals
+def killed_half_way(
+    checkout: Checkout, command: str, reached: Callable[[], bool], victim_signal: signal.Signals
 ) -> None:
-    checkout.ops("cluster").ok()
-    before = _objects(checkout)
+    """Start one of make's commands, and send it and all that it started a signal on the way."""
     process = subprocess.Popen(
-        [str(PROJECT / ".venv/bin/python"), "-m", "ops", "up"],
+        [str(PROJECT / ".venv/bin/python"), "-m", "ops", command],
         cwd=checkout.path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        _wait(lambda: _objects(checkout) > before + 1, "the first objects")
+        wait_until(f"half of {command}", reached, 120)
+        assert process.poll() is None
     finally:
         os.killpg(process.pid, victim_signal)
         process.wait()
+
+
+@pytest.mark.parametrize("victim_signal", [signal.SIGKILL, signal.SIGINT])
+def test_up_killed_half_way_converges_when_run_again(
+    checkout: Checkout, victim_signal: signal.Signals
+) -> None:
+    checkout.ops("cluster").ok()
+    before = _objects(checkout)
+    killed_half_way(checkout, "up", lambda: _objects(checkout) > before + 1, victim_signal)
     checkout.up().ok()
     assert checkout.preview_steps() == {}
     exported = json.loads(checkout.pulumi("stack", "export").ok().stdout)
@@ -86,19 +88,7 @@ def test_destroy_killed_half_way_leaves_nothing_when_run_again(checkout: Checkou
     before = _all(checkout)
     checkout.up().ok()
     made = _objects(checkout)
-    process = subprocess.Popen(
-        [str(PROJECT / ".venv/bin/python"), "-m", "ops", "destroy"],
-        cwd=checkout.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        _wait(lambda: _objects(checkout) < made, "the first object to go")
-        assert process.poll() is None
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    killed_half_way(checkout, "destroy", lambda: _objects(checkout) < made, signal.SIGKILL)
     assert _all(checkout) - before
     checkout.ops("destroy").ok()
     assert _all(checkout) - before == set()
