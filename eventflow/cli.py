@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eventflow import options as given
 from eventflow.errors import EventFlowError
 from eventflow.extras import Extras
-from eventflow.options import TlsOptions, make_load, make_message, make_target
+from eventflow.options import CallOptions, make_load, unfolded
 from eventflow.processes import run_processes
 from eventflow.pump import Plan
 from eventflow.report import summarize
@@ -31,33 +30,16 @@ GATEWAY_REPLICAS = 'max(envoy_cluster_membership_healthy{cluster_name="ai_infere
 
 
 @app.command()
-def infer(
-    endpoint: given.Endpoint,
-    deadline: given.Deadline = 2.0,
-    model: given.Model = given.SAMPLE_MODEL,
-    model_version: given.Version = "",
-    tensor: given.TensorSpec = given.SAMPLE_TENSOR,
-    size: given.Size = 64,
-    text: given.Contents = None,
-    data: given.DataFile = None,
-    metadata: given.Metadata = None,
-    use_tls: given.UseTls = False,
-    ca: given.Ca = None,
-    cert: given.Certificate = None,
-    key: given.Key = None,
-    server_name: given.ServerName = None,
-    connect_seconds: given.ConnectSeconds = 5.0,
-) -> None:
+@unfolded
+def infer(call: CallOptions) -> None:
     """Make one call and print what the model answers."""
-    tls = TlsOptions(use=use_tls, ca=ca, certificate=cert, key=key, server_name=server_name).tls()
-    target = make_target(endpoint, metadata, tls, connect_seconds)
-    message = make_message(model, model_version, tensor, size, text, data)
-    asyncio.run(infer_once(Console(), target, message, deadline))
+    asyncio.run(infer_once(Console(), call.target(), call.message(), call.deadline))
 
 
 @app.command()
+@unfolded
 def burst(
-    endpoint: given.Endpoint,
+    *,
     calls: Annotated[int | None, typer.Option("--calls", "-n", min=1, help="How many.")] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.01, help="Make calls for so long; with -n, at most.")
@@ -68,20 +50,7 @@ def burst(
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Open loop: so many calls a second.")
     ] = None,
-    deadline: given.Deadline = 2.0,
-    model: given.Model = given.SAMPLE_MODEL,
-    model_version: given.Version = "",
-    tensor: given.TensorSpec = given.SAMPLE_TENSOR,
-    size: given.Size = 64,
-    text: given.Contents = None,
-    data: given.DataFile = None,
-    metadata: given.Metadata = None,
-    use_tls: given.UseTls = False,
-    ca: given.Ca = None,
-    cert: given.Certificate = None,
-    key: given.Key = None,
-    server_name: given.ServerName = None,
-    connect_seconds: given.ConnectSeconds = 5.0,
+    call: CallOptions,
     engine: Annotated[
         EngineName, typer.Option(help="grpcio goes through a gRPC channel, and is slower.")
     ] = "fast",
@@ -118,16 +87,15 @@ def burst(
     replicas_query: Annotated[str, typer.Option(help="Ready replicas.")] = GATEWAY_REPLICAS,
 ) -> None:
     """Make many calls at once, 50,000 if nothing else is said, and account for each."""
-    tls = TlsOptions(use=use_tls, ca=ca, certificate=cert, key=key, server_name=server_name).tls()
     if calls is None and seconds is None:
         calls = 50_000
     plan = Plan(
-        load=make_load(window, rate), calls=calls, seconds=seconds, deadline_seconds=deadline
+        load=make_load(window, rate), calls=calls, seconds=seconds, deadline_seconds=call.deadline
     )
     work = Burst(
-        target=make_target(endpoint, metadata, tls, connect_seconds),
+        target=call.target(),
         plan=plan,
-        message=make_message(model, model_version, tensor, size, text, data),
+        message=call.message(),
         engine=engine,
         connections=connections,
         retry=Retry(attempts=retries) if retries else None,
