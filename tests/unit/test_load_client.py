@@ -1,0 +1,58 @@
+"""The event flow as a process: started, stopped, its report taken. No gateway, no Kubernetes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.environment import PROJECT
+from ops.load.client import Client
+from ops.pulumi import OpsError
+
+
+@pytest.fixture(scope="module")
+def refuser() -> Iterator[str]:
+    """Address of a server that refuses every call."""
+    command = [sys.executable, "-m", "eventflow.refuser"]
+    server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield f"127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_client_that_ends_by_itself_leaves_its_report(refuser: str, tmp_path: Path) -> None:
+    with Client.start(refuser, calls=100, folder=tmp_path) as client:
+        report = client.wait(60)
+    assert report["calls"] == report["outcomes"]["breaker"] == 100
+    assert client.stop() == report
+
+
+def test_a_client_without_an_end_is_stopped_and_accounts_for_each_call(
+    refuser: str, tmp_path: Path
+) -> None:
+    with Client.start(
+        refuser, window=5, deadline_seconds=30.0, niceness=1, folder=tmp_path
+    ) as client:
+        report = client.stop()
+    assert report["interrupted"]
+    assert report["load"] == "window of 5"
+    assert report["deadline_seconds"] == 30.0
+    assert sum(report["outcomes"].values()) == report["calls"] > 0
+
+
+def test_a_client_that_cannot_connect_fails_with_its_own_words(tmp_path: Path) -> None:
+    # Port 1 of loopback: nobody listens there.
+    client = Client.start("127.0.0.1:1", calls=1, folder=tmp_path)
+    with pytest.raises(OpsError, match=r"127\.0\.0\.1:1"):
+        client.wait(60)
+
+
+def test_leaving_the_block_ends_the_client(refuser: str, tmp_path: Path) -> None:
+    with Client.start(refuser, window=1, folder=tmp_path) as client:
+        assert client.process.poll() is None
+    assert client.process.poll() is not None
