@@ -82,10 +82,7 @@ class Node:
             if box.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"the node could not be made: {self._tail('node-box')}")
             time.sleep(_LOOK_SECONDS)
-        namespace = f"/proc/{self._first_process()}/ns/net"
-        rules = self._rules(ports)
-        arguments = ["-I", "-S", forwarder.__file__, namespace, plan.DNS_SERVICE, *rules]
-        self._spawn("forwarder", arguments, None)
+        self._spawn("forwarder", self.forwarding(self._rules(ports)), None)
 
     def join(self, api_port: int) -> None:
         """Start kubelet and kube-proxy; there is an API server now."""
@@ -185,6 +182,15 @@ class Node:
     def enter(self, *namespaces: str) -> list[str]:
         """Beginning of a command line that makes a program run in the node's namespaces."""
         return ["nsenter", f"--target={self._first_process()}", *namespaces, "--"]
+
+    def forwarding(self, rules: Sequence[str]) -> list[str]:
+        """Arguments by which a bare interpreter hands loopback ports on into the node's network.
+
+        Args:
+            rules: `PORT=HOST:PORT` each; see `local.serving.forward`.
+        """
+        namespace = f"/proc/{self._first_process()}/ns/net"
+        return ["-I", "-S", forwarder.__file__, namespace, plan.DNS_SERVICE, *rules]
 
     def _ctr(self, *arguments: str) -> str:
         ctr = self.debian / "usr/bin/ctr"
