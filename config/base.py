@@ -12,7 +12,10 @@ PROJECT = "kubemind-inference"
 """Pulumi project, and so the namespace of every key in a stack file."""
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
-"""Where relative paths in the parameters start."""
+"""The checkout; where relative paths in the parameters start."""
+
+STATE_FOLDER = ".state"
+"""Name of the ignored folder of the checkout that holds everything local."""
 
 
 class Section(BaseModel):

@@ -4,8 +4,7 @@ import math
 
 from config.hpa import grows, growth_needs, shown_in_flight, simulate
 from config.inference import InferenceStack
-
-_SLACK = 1 + 1e-9
+from config.units import FLOAT_SLACK
 
 
 def growth(stack: InferenceStack) -> tuple[int, ...]:
@@ -60,7 +59,7 @@ def drowns_at(stack: InferenceStack) -> int | None:
     """First size at which what is admitted cannot be answered within the deadline; or None."""
     scaler = stack.autoscaler
     for replicas in range(scaler.min_replicas, scaler.max_replicas + 1):
-        if answer_seconds(stack, replicas) > stack.traffic.deadline_seconds * _SLACK:
+        if answer_seconds(stack, replicas) > stack.traffic.deadline_seconds * (1 + FLOAT_SLACK):
             return replicas
     return None
 
@@ -68,7 +67,7 @@ def drowns_at(stack: InferenceStack) -> int | None:
 def static_bounds(stack: InferenceStack) -> tuple[int, int]:
     """Smallest static limit per gateway that reaches max, and largest that survives at min."""
     scaler, gateways = stack.autoscaler, stack.gateway.replicas
-    needed = growth_needs(scaler, scaler.max_replicas - 1) * _SLACK
+    needed = growth_needs(scaler, scaler.max_replicas - 1) * (1 + FLOAT_SLACK)
     reached = min(stack.traffic.client_connections, gateways)
     survives = stack.calls_per_deadline * scaler.min_replicas / gateways
-    return math.floor(needed / reached) + 1, math.floor(survives * _SLACK)
+    return math.floor(needed / reached) + 1, math.floor(survives * (1 + FLOAT_SLACK))

@@ -10,6 +10,7 @@ from config.base import DnsLabel, Section
 from config.gateway import FleetLimit, Gateway
 from config.traffic import Traffic
 from config.triton import Triton
+from config.units import FLOAT_SLACK
 
 _PENDING_SHARE = 0.16
 """Share of the deadline, at min replicas, that calls may spend waiting for a stream."""
@@ -87,7 +88,7 @@ class InferenceStack(Section):
         if limit.streams_per_pod is not None:
             return limit.streams_per_pod
         budget = limit.share_of_deadline * self.calls_per_deadline / self.gateway.replicas
-        return max(1, math.floor(budget + 1e-9))
+        return max(1, math.floor(budget + FLOAT_SLACK))
 
     @property
     def max_pending_requests(self) -> int:
@@ -96,7 +97,7 @@ class InferenceStack(Section):
         if limit.max_pending_requests is not None:
             return limit.max_pending_requests
         budget = _PENDING_SHARE * self.calls_per_deadline * self.autoscaler.min_replicas
-        return max(1, math.floor(budget / self.gateway.replicas + 1e-9))
+        return max(1, math.floor(budget / self.gateway.replicas + FLOAT_SLACK))
 
     def active_limit(self, replicas: int) -> int:
         """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""

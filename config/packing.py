@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from config.inference import InferenceStack
 from config.settings import Settings
-
-_MIB_PER_GIB = 1024
-_FLOAT_SLACK = 1e-9
+from config.units import FLOAT_SLACK, MIB_PER_GIB
 
 
 class PerNode(NamedTuple):
@@ -75,7 +73,7 @@ def cpu_nodes_needed(pods: Iterable[Pods], cpu: float, memory_mib: float) -> int
 
 
 def _fitting(free: float, each: float) -> int:
-    return math.floor(free / each + _FLOAT_SLACK)
+    return math.floor(free / each + FLOAT_SLACK)
 
 
 def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
@@ -88,7 +86,7 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
     return PerNode(
         gpus=settings.gpus_per_node // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
-        memory=_fitting(free.memory_gib * _MIB_PER_GIB, triton.memory_mib),
+        memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
     )
 
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Count, Section
+from config.base import STATE_FOLDER, Count, Section
 
-LOCAL_KUBECONFIG = ".state/local/kubeconfig"
+LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
 """Where the embedded cluster's kubeconfig lies, relative to the project."""
 
 LOCAL_CONTEXT = "kwok-kubemind"

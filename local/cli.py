@@ -8,10 +8,11 @@ import typer
 from pulumi import RunError
 from typer.exceptions import TyperException
 
+from config.base import PROJECT_FOLDER
 from local.cluster import Cluster
 from local.errors import LocalClusterError
 from local.modes import MODE_VARIABLE, best_here
-from local.paths import PROJECT, STATE_DIR
+from local.paths import STATE_DIR
 from toolchain import ToolchainError
 
 app = typer.Typer(
@@ -39,7 +40,7 @@ def up(
     from config.load import parse, read_stack_file
     from local.status import show
 
-    file = PROJECT / f"Pulumi.{stack}.yaml"
+    file = PROJECT_FOLDER / f"Pulumi.{stack}.yaml"
     settings = parse(read_stack_file(file), source=file.name)
     cluster = Cluster(state, mode, default=best_here())
     cluster.up(settings)

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.base import PROJECT_FOLDER, STATE_FOLDER
 from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""The checkout."""
-
-STATE_DIR = PROJECT / Path(LOCAL_KUBECONFIG).parts[0]
-"""The ignored folder that holds everything local, of this checkout."""
+STATE_DIR = PROJECT_FOLDER / STATE_FOLDER
+"""The state folder of this checkout."""
 
 CLUSTER_NAME = LOCAL_CONTEXT.removeprefix("kwok-")
 """kwokctl calls the context of a cluster `kwok-<name>`."""

@@ -6,6 +6,7 @@ from config.gpu_nodes import GPU_RESOURCE
 from config.instances import InstanceType
 from config.platform import LocalPlatform
 from config.settings import Settings
+from config.units import MIB_PER_GIB
 
 NOTICE = (
     "Its pods are simulated: they are scheduled and become Ready, but no container runs "
@@ -71,10 +72,10 @@ def _disk(gib: int) -> dict[str, str]:
 
 def _resources(size: InstanceType) -> dict[str, str]:
     # The API server writes quantities in one form; written so, a second apply changes nothing.
-    cpu, memory = round(size.cpu * 1000), round(size.memory_gib * 1024)
+    cpu, memory = round(size.cpu * 1000), round(size.memory_gib * MIB_PER_GIB)
     return {
         "cpu": f"{cpu // 1000}" if cpu % 1000 == 0 else f"{cpu}m",
-        "memory": f"{memory // 1024}Gi" if memory % 1024 == 0 else f"{memory}Mi",
+        "memory": f"{memory // MIB_PER_GIB}Gi" if memory % MIB_PER_GIB == 0 else f"{memory}Mi",
         "pods": str(_PODS),
     }
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchain
+from config.base import PROJECT_FOLDER as PROJECT
+from config.base import STATE_FOLDER
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""The checkout."""
-
-DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105
+DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105 - see below
 """Dev's state holds no secret and never leaves the machine, so its passphrase is no secret."""
 
 DEV_STACK = "dev"
@@ -37,7 +36,7 @@ class StackEnvironment:
     @property
     def state_dir(self) -> Path:
         """The ignored folder that holds everything local."""
-        return self.project / ".state"
+        return self.project / STATE_FOLDER
 
     @property
     def backend_dir(self) -> Path:

@@ -15,10 +15,11 @@ from typing import Annotated
 
 import typer
 
+from config.base import STATE_FOLDER
 from local.modes import MODE_VARIABLE, SIMULATED
 from ops.environment import DEV_STACK, PROJECT
 
-WORKTREE = Path(".state/pr-dev")
+WORKTREE = Path(STATE_FOLDER, "pr-dev")
 """Where the base is checked out, relative to the project; a fixed place, so that the next run
 clears away what a killed one left."""
 

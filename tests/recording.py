@@ -20,10 +20,11 @@ from pulumi.runtime.proto import engine_pb2, resource_pb2
 from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 
+from config.base import PROJECT
+
 # As the language host does: a program that fails leaves futures that nobody looks at.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
-PROJECT = "kubemind-inference"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 COMPUTED: dict[str, dict[str, Any]] = {

@@ -20,7 +20,9 @@ UV_OLDEST = (0, 5)
 """The first minor version whose `uv sync --frozen` reads this lock file's format."""
 ENVIRONMENT_MIB = 1_500
 """Disk for `.venv` and for what uv keeps in its cache of it, rounded up from 660 measured."""
+# Said again in config/base.py, which cannot be imported before there is an environment.
 PROJECT = Path(__file__).resolve().parent.parent
+STATE_FOLDER = ".state"
 
 
 def cache_root() -> Path:
@@ -116,7 +118,7 @@ def sync_environment(uv: Path, project: Path = PROJECT) -> None:
         RuntimeError: uv failed; its own output came before.
     """
     venv = project / ".venv"
-    with _locked(project / ".state" / "bootstrap.lock"):
+    with _locked(project / STATE_FOLDER / "bootstrap.lock"):
         wanted = _fingerprint(project)
         stamp = venv / "synced-from"
         whole = stamp.is_file() and _runs(venv / "bin" / "python")

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.specs.pods import Manifest, config_hash, container_security, resources
 from config.triton import PvcRepository, S3Repository
+from config.units import MIB_PER_GIB
 
 MODELS_PATH = "/models"
 """Where Triton finds the repository in its pod."""
@@ -60,7 +61,7 @@ def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
         "command": ["/bin/sh", "-ec", _SYNC],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": resources(
-            cpu=cpu, memory_mib=memory_mib, storage_mib=repository.cache_gib * 1024
+            cpu=cpu, memory_mib=memory_mib, storage_mib=repository.cache_gib * MIB_PER_GIB
         ),
         "securityContext": container_security(),
         "volumeMounts": [
@@ -73,7 +74,7 @@ def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
         volumes=[{"name": _VOLUME, "emptyDir": size}],
         mounts=[_mount()],
         init_containers=[sync],
-        storage_mib=repository.cache_gib * 1024,
+        storage_mib=repository.cache_gib * MIB_PER_GIB,
     )
 
 

@@ -9,6 +9,7 @@ from components.specs.pods import (
     resources,
 )
 from config.prometheus import ManagedPrometheus
+from config.units import MIB_PER_GIB
 
 UID = 65534
 """User `nobody` of the official image."""
@@ -79,7 +80,7 @@ def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -
             f"--config.file={_CONFIG_PATH}/{CONFIG_FILE}",
             f"--storage.tsdb.path={_DATA_PATH}",
             f"--storage.tsdb.retention.time={prometheus.retention_hours}h",
-            f"--storage.tsdb.retention.size={int(_FULL_SHARE * size_gib * 1024)}MB",
+            f"--storage.tsdb.retention.size={int(_FULL_SHARE * size_gib * MIB_PER_GIB)}MB",
             f"--web.listen-address=:{prometheus.port}",
         ],
         "ports": [{"name": "http", "containerPort": prometheus.port}],
@@ -94,7 +95,7 @@ def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -
         "resources": resources(
             cpu=prometheus.cpu,
             memory_mib=prometheus.memory_mib,
-            storage_mib=(size_gib * 1024 if scratch else 0) + 256,
+            storage_mib=(size_gib * MIB_PER_GIB if scratch else 0) + 256,
         ),
         "securityContext": container_security(),
         "volumeMounts": [

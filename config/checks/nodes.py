@@ -7,8 +7,7 @@ from config.checks.problem import Finding, derived, number, refuse, warn
 from config.instances import INSTANCE_TYPES
 from config.packing import nodes_needed, replicas_per_node, stranded_nodes
 from config.settings import Settings
-
-_MIB_PER_GIB = 1024
+from config.units import MIB_PER_GIB
 
 
 def _known(settings: Settings) -> bool:
@@ -97,7 +96,7 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
                     "memory MiB",
                     fit.memory,
                     at.stack.triton.memory_mib,
-                    free.memory_gib * _MIB_PER_GIB,
+                    free.memory_gib * MIB_PER_GIB,
                 ),
             )
             if not count

@@ -10,8 +10,7 @@ from config.packing import Pods, cpu_nodes_needed
 from config.platform import KubeconfigPlatform, LocalPlatform
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
-
-_MIB_PER_GIB = 1024
+from config.units import MIB_PER_GIB
 
 
 @refuse
@@ -97,7 +96,7 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
     platform = settings.platform
     if not isinstance(platform, LocalPlatform):
         return
-    node = platform.cpu_node_cpu, platform.cpu_node_memory_gib * _MIB_PER_GIB
+    node = platform.cpu_node_cpu, platform.cpu_node_memory_gib * MIB_PER_GIB
     size: dict[str, object] = {
         "platform.cpuNodeCpu": platform.cpu_node_cpu,
         "platform.cpuNodeMemoryGib": platform.cpu_node_memory_gib,
@@ -134,4 +133,4 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
 
 
 def _room(cpu: float, memory_mib: float) -> str:
-    return f"{number(cpu)} vCPUs and {number(memory_mib / _MIB_PER_GIB)} GiB"
+    return f"{number(cpu)} vCPUs and {number(memory_mib / MIB_PER_GIB)} GiB"

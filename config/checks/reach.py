@@ -17,8 +17,7 @@ from config.growth import drowns_at, growth, reaches, static_bounds, stuck_at, u
 from config.hpa import grows, growth_needs, shown_in_flight
 from config.inference import InferenceStack
 from config.settings import Settings
-
-_SLACK = 1 + 1e-9
+from config.units import FLOAT_SLACK
 
 
 def _signal_keys(at: At) -> dict[str, object]:
@@ -45,7 +44,7 @@ def _reach_fix(
         candidates.append({at.key("gateway.inFlight"): {"kind": "fleet"}})
     else:
         reached = min(at.stack.traffic.client_connections, at.stack.gateway.replicas)
-        streams = math.floor(growth_needs(at.stack.autoscaler, 1) * _SLACK / reached) + 1
+        streams = math.floor(growth_needs(at.stack.autoscaler, 1) * (1 + FLOAT_SLACK) / reached) + 1
         candidates.append({at.key("gateway.inFlight.streamsPerPod"): streams})
     candidates.append({at.key("autoscaler.signal"): "demand"})
     candidates.append({at.key("autoscaler.threshold"): _highest_threshold(at.stack)})

@@ -8,11 +8,10 @@ from config.checks.problem import Finding, derived, number, refuse, warn
 from config.gateway import HEAP_SHARE
 from config.inference import InferenceStack
 from config.settings import Settings
+from config.units import KIB_PER_MIB
 
 BASE_MIB = 64
 """An Envoy without streams; measured at 27 MiB after a burst of 50,000 calls, and room to spare."""
-
-_KIB_PER_MIB = 1024
 
 
 def buffered_streams(stack: InferenceStack) -> int:
@@ -26,7 +25,7 @@ def buffered_streams(stack: InferenceStack) -> int:
 
 def buffer_mib(stack: InferenceStack) -> float:
     """Memory that one gateway's buffers may take: a window per stream in each direction, MiB."""
-    return 2 * buffered_streams(stack) * stack.gateway.stream_window_kib / _KIB_PER_MIB
+    return 2 * buffered_streams(stack) * stack.gateway.stream_window_kib / KIB_PER_MIB
 
 
 @refuse

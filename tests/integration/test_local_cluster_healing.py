@@ -18,17 +18,18 @@ import psutil
 import pytest
 from lightkube.resources.core_v1 import ConfigMap, Node, Pod
 
+from config.base import PROJECT_FOLDER
 from config.settings import Settings
 from local import processes
 from local.cluster import Cluster
 from local.errors import LocalClusterError
-from local.paths import PROJECT
 from local.record import Record
 from tests.envoy.harness.waiting import wait_until
 
 UP = """
 import sys
 from pathlib import Path
+from config.base import PROJECT_FOLDER
 from config.settings import Settings
 from local.cluster import Cluster
 print(Cluster(Path(sys.argv[1])).up(Settings()).cluster_id)
@@ -93,7 +94,7 @@ def start_up(state: Path) -> "subprocess.Popen[str]":
     """`up` in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", UP, str(state)],
-        cwd=PROJECT,
+        cwd=PROJECT_FOLDER,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

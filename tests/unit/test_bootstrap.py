@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from config import base
 from toolchain import bootstrap
 
 RECORDING_UV = """#!/bin/sh
@@ -114,6 +115,12 @@ def test_a_cache_directory_that_is_not_absolute_is_ignored(
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", value)
     assert bootstrap.cache_root() == Path.home() / ".cache" / "kubemind-inference"
+
+
+def test_what_it_cannot_import_yet_agrees_with_the_program():
+    assert bootstrap.PROJECT == base.PROJECT_FOLDER
+    assert bootstrap.STATE_FOLDER == base.STATE_FOLDER
+    assert bootstrap.cache_root().name == base.PROJECT
 
 
 def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Path):

@@ -8,12 +8,13 @@ from components.specs.envoy.stats import CLUSTER_LABEL
 from components.specs.envoy.wire import NO_LIMIT, Json, extension
 from config.gateway import HEAP_SHARE
 from config.inference import InferenceStack
+from config.units import BYTES_PER_MIB
 
 _CONNECTION_BYTES = 128 * 1024
 
 
 def _overload_manager(stack: InferenceStack) -> Json:
-    heap_bytes = int(HEAP_SHARE * stack.gateway.memory_mib * 1024 * 1024)
+    heap_bytes = int(HEAP_SHARE * stack.gateway.memory_mib * BYTES_PER_MIB)
     heap = "envoy.resource_monitors.fixed_heap"
 
     def above(action: str, value: float) -> Json:

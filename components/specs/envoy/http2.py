@@ -2,6 +2,7 @@
 
 from components.specs.envoy.wire import MAX_INT32, Json
 from config.inference import InferenceStack
+from config.units import BYTES_PER_KIB
 
 _HPACK_TABLE_BYTES = 4096
 _MIN_CONNECTION_WINDOW = 1024 * 1024
@@ -18,7 +19,7 @@ MAX_HEADERS = 100
 def _windows(stack: InferenceStack, streams: int) -> Json:
     # Streams share the connection's window: were it smaller than all of theirs together, a few
     # stalled calls (one hung replica's) would stop every other call on the client's connection.
-    window = stack.gateway.stream_window_kib * 1024
+    window = stack.gateway.stream_window_kib * BYTES_PER_KIB
     connection = min(max(_MIN_CONNECTION_WINDOW, streams * window), MAX_INT32)
     return {
         "hpack_table_size": _HPACK_TABLE_BYTES,

@@ -3,6 +3,7 @@
 from components.specs.envoy.wire import Json, seconds
 from config.gateway import Retries
 from config.inference import InferenceStack
+from config.units import BYTES_PER_KIB
 
 STREAM_PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
 """KServe v2's bidirectional stream (Triton's `grpc_service.proto`)."""
@@ -85,7 +86,7 @@ def route_config(stack: InferenceStack) -> Json:
                 # A replica that knew the deadline would answer DEADLINE_EXCEEDED by itself, which
                 # counts as its failure: saturated replicas would be ejected. The reset tells it.
                 "request_headers_to_remove": ["grpc-timeout"],
-                "request_body_buffer_limit": stack.gateway.stream_window_kib * 1024,
+                "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
                     {"name": "stream", "match": {"path": STREAM_PATH}, "route": _stream(stack)},
                     {"name": "unary", "match": {"prefix": "/"}, "route": _unary(stack)},
