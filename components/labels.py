@@ -1,5 +1,7 @@
 """Labels by which every object of the stack is found (kubernetes.io recommended labels)."""
 
+from collections.abc import Mapping
+
 from config.base import PROJECT
 from config.inference import InferenceStack
 from config.prometheus import ManagedPrometheus
@@ -12,6 +14,9 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 STACK_LABEL = f"{PROJECT}/stack"
 """Label of a namespace that names the Pulumi stack which made it, and will delete it."""
+
+SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
+"""Annotation of an object for whose readiness Pulumi is not to wait."""
 
 _LABEL_VALUE_LENGTH = 63
 

@@ -7,7 +7,7 @@ import pulumi_kubernetes as kubernetes
 import yaml
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.labels import prometheus_labels
+from components.labels import SKIP_AWAIT, prometheus_labels
 from components.specs import prometheus as specs
 from components.specs.alerts import alert_rules
 from components.specs.network_policies import policy_spec, prometheus_flows, prometheus_pods
@@ -43,12 +43,18 @@ class Prometheus(pulumi.ComponentResource):
         super().__init__("kubemind:index:Prometheus", name, None, opts)
         config = args.config
         child = pulumi.ResourceOptions(parent=self)
-        metadata = ObjectMetaArgs(
-            name=config.name, namespace=config.namespace, labels=prometheus_labels(config)
-        )
+
+        def metadata(*, awaited: bool = True) -> ObjectMetaArgs:
+            return ObjectMetaArgs(
+                name=config.name,
+                namespace=config.namespace,
+                labels=prometheus_labels(config),
+                annotations=None if awaited else SKIP_AWAIT,
+            )
+
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=metadata,
+            metadata=metadata(),
             # A pod asks for the token, or does not get it.
             automount_service_account_token=False,
             opts=child,
@@ -60,45 +66,35 @@ class Prometheus(pulumi.ComponentResource):
             RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
         }
         config_map = kubernetes.core.v1.ConfigMap(
-            f"{name}-config", metadata=metadata, data=files, opts=child
+            f"{name}-config", metadata=metadata(), data=files, opts=child
         )
         needs: list[pulumi.Resource] = [account, config_map, *self._may_discover(name, args)]
         if config.persistent_volume:
             needs.append(
                 kubernetes.core.v1.PersistentVolumeClaim(
                     f"{name}-volume",
-                    metadata=ObjectMetaArgs(
-                        name=config.name,
-                        namespace=config.namespace,
-                        labels=prometheus_labels(config),
-                        # Bound when its first pod is placed, by most storage classes.
-                        annotations={"pulumi.com/skipAwait": "true"},
-                    ),
+                    # Bound when its first pod is placed, by most storage classes.
+                    metadata=metadata(awaited=False),
                     spec=specs.volume_claim_spec(config),
                     opts=child,
                 )
             )
         kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=metadata,
+            metadata=metadata(),
             spec=specs.deployment_spec(config, config_hash(files)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
         kubernetes.core.v1.Service(
             f"{name}-service",
-            metadata=ObjectMetaArgs(
-                name=config.name,
-                namespace=config.namespace,
-                labels=prometheus_labels(config),
-                # The Deployment's readiness is what counts; this would wait ten seconds more.
-                annotations={"pulumi.com/skipAwait": "true"},
-            ),
+            # The Deployment's readiness is what counts; this would wait ten seconds more.
+            metadata=metadata(awaited=False),
             spec=specs.service_spec(config),
             opts=child,
         )
         kubernetes.networking.v1.NetworkPolicy(
             f"{name}-network-policy",
-            metadata=metadata,
+            metadata=metadata(),
             spec=policy_spec(
                 prometheus_pods(config),
                 prometheus_flows(config, args.stacks, args.keda_namespace),

@@ -2,7 +2,7 @@
 
 import yaml
 
-from components.labels import gateway_labels, gateway_selector
+from components.labels import SKIP_AWAIT, gateway_labels, gateway_selector
 from components.specs.envoy.bootstrap import arguments, bootstrap
 from components.specs.envoy.drain import drain_script
 from components.specs.envoy.ops import METRICS_PATH, READY_PATH
@@ -159,7 +159,7 @@ def service_annotations(stack: InferenceStack) -> dict[str, str]:
             f"{prefix}-healthcheck-unhealthy-threshold": "2",
         }
     # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is what counts.
-    return {"pulumi.com/skipAwait": "true"}
+    return {**SKIP_AWAIT}
 
 
 def disruption_budget_spec(stack: InferenceStack) -> Manifest:
