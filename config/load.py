@@ -94,8 +94,7 @@ def read_stack_file(path: Path) -> dict[str, object]:
         Refused: the file is not YAML, or not a stack file, or a key is there twice.
     """
     try:
-        # A safe loader: its class only adds that a key may stand once.
-        content: object = yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506
+        content: object = yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError) as error:
         raise Refused(str(path), [_unreadable(path, " ".join(str(error).split()))]) from None
     held = _mapping(content)

@@ -58,7 +58,7 @@ class Sample:
 def _timed(command: list[str]) -> tuple[str, float]:
     """Run a client; its output, and its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise EventFlowError(f"{command[0]}: {done.stderr[:500]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -25,7 +25,7 @@ _MANAGER = (
 def refusing_server() -> Generator[int]:
     """Run `eventflow.refuser`; yields its port."""
     command = [sys.executable, "-m", "eventflow.refuser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line:
@@ -53,7 +53,7 @@ def refusing_envoy(folder: Path) -> Generator[int]:
     path = folder / "envoy.json"
     path.write_text(json.dumps(_bootstrap(port, admin_port)))
     command = [envoy, "-c", str(path), "--concurrency", "1", "--log-level", "off"]
-    with subprocess.Popen([*command, "--disable-hot-restart"]) as process:  # noqa: S603
+    with subprocess.Popen([*command, "--disable-hot-restart"]) as process:
         try:
             _wait(f"http://127.0.0.1:{admin_port}/ready")
             yield port
@@ -127,7 +127,7 @@ def _wait(url: str) -> None:
     end = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=1) as answer:
                 if answer.status == 200:
                     return
         except OSError:

@@ -212,7 +212,7 @@ class Channel:
                 self._link = await self._open()
                 break
             except EndpointError:
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(longest, wait * 2)
         self._connecting = None
         if self._link is not None:

@@ -183,7 +183,7 @@ class Client:
         return self._engine
 
 
-def _wake(done: asyncio.Future[None], call: Call) -> None:  # noqa: ARG001
+def _wake(done: asyncio.Future[None], call: Call) -> None:  # noqa: ARG001 - as engines call it
     if not done.done():
         done.set_result(None)
 

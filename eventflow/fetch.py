@@ -27,7 +27,7 @@ def get(url: str) -> str:
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise EventFlowError(f"{url}: expected an http:// or https:// URL")
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 - see above
             return response.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         detail = error.read().decode("utf-8", "replace")[:200]

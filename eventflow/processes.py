@@ -66,7 +66,7 @@ def run_processes(
 
     interrupted = False
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signals call it
         nonlocal interrupted
         interrupted = True
         for worker in workers:
@@ -95,7 +95,7 @@ def _gather(pipes: list[Connection], watch: Callable[[Progress], None] | None) -
     open_pipes = list(pipes)
     while open_pipes:
         for pipe in wait(open_pipes):
-            assert isinstance(pipe, Connection)  # noqa: S101
+            assert isinstance(pipe, Connection)  # noqa: S101 - wait() hands back what it got
             try:
                 said = pipe.recv()
             except EOFError:

@@ -34,7 +34,7 @@ class Refuser(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other
         self._transport = transport
         window = h2.window_update(0, h2.MAX_WINDOW_BYTES - h2.DEFAULT_WINDOW_BYTES)
         transport.write(h2.settings(_WIDE) + window)

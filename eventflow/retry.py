@@ -127,4 +127,4 @@ class Retrier:
         longest = min(
             self._policy.longest_backoff_seconds, self._policy.first_backoff_seconds * 2**tried
         )
-        return random.uniform(0, longest)  # noqa: S311
+        return random.uniform(0, longest)

@@ -127,7 +127,7 @@ def _rank(kind: str) -> int:
 class _Dumper(yaml.SafeDumper):
     """Strings that another YAML parser may take for something else are quoted."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
 
 

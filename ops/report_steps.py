@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-SECRET = "[secret]"  # noqa: S105
+SECRET = "[secret]"  # noqa: S105 - stands for one
 UNKNOWN = "[known after apply]"
 ABSENT = object()
 """A property that one side does not have; `null` is a value."""

@@ -23,7 +23,7 @@ class _Lookup(asyncio.DatagramProtocol):
     def __init__(self, answer: "asyncio.Future[bytes]") -> None:
         self._answer = answer
 
-    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - asyncio's names
         if not self._answer.done():
             self._answer.set_result(data)
 

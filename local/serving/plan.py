@@ -40,7 +40,7 @@ PORTS = (GATEWAY_PORT, PROMETHEUS_PORT)
 
 OPTIONS: dict[str, Any] = {
     # Of their own network namespace: pods ask the API server too.
-    "bindAddress": "0.0.0.0",  # noqa: S104
+    "bindAddress": "0.0.0.0",  # noqa: S104 - inside the box alone
     "kubeApiserverCertSANs": [
         API_SERVICE,
         NODE_ADDRESS,

@@ -51,7 +51,7 @@ def grpc_listener(stack: InferenceStack) -> Json:
     """`Listener` for the callers; the only one that a drain of inbound listeners moves."""
     return {
         "name": "grpc",
-        "address": address("0.0.0.0", stack.gateway.port),  # noqa: S104
+        "address": address("0.0.0.0", stack.gateway.port),
         "traffic_direction": "INBOUND",
         # A failing health check must not send GOAWAY: kube-proxy and load balancers still lead the
         # reconnecting clients back here. The drain script says when.

@@ -50,7 +50,7 @@ def ops_listener(stack: InferenceStack) -> Json:
     )
     return {
         "name": "ops",
-        "address": address("0.0.0.0", stack.gateway.ops_port),  # noqa: S104
+        "address": address("0.0.0.0", stack.gateway.ops_port),
         "traffic_direction": "OUTBOUND",
         # Probes and scrapes must get through just when the gateway is overloaded.
         "bypass_overload_manager": True,

@@ -60,7 +60,7 @@ def validate(bootstrap: Json) -> list[str]:
     if envoy is None:
         return _parse(bootstrap)
     command = [envoy, "--mode", "validate", "--config-yaml", json.dumps(bootstrap)]
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [*command, "--disable-hot-restart", "--log-level", "error"],
         capture_output=True,
         text=True,
