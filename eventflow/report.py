@@ -101,8 +101,10 @@ class Report:
     """OK calls per second of the whole run."""
     latency_ms: dict[Outcome, Latency]
     """From when a call was made, or due, until it ended."""
+    first_end_seconds: dict[Outcome, float]
+    """When the first call of each outcome ended, from the start."""
     refusal_ms: Latency | None
-    """The same for every refusal: breaker, refused, no healthy upstream."""
+    """Latency of every refusal: breaker, refused, no healthy upstream."""
     echo_ms: Latency | None
     """Round trips of HTTP/2 PINGs on the same connection, where asked for."""
     retries: int
@@ -142,8 +144,11 @@ def summarize(
     """Make a run's report."""
     ledger = run.ledger
     by_outcome: dict[Outcome, list[float]] = {}
+    first_end: dict[Outcome, float] = {}
     for made, done, code in zip(ledger.made_at, ledger.done_at, ledger.ends, strict=True):
-        by_outcome.setdefault(OUTCOMES[code - 1], []).append(done - made)
+        outcome = OUTCOMES[code - 1]
+        by_outcome.setdefault(outcome, []).append(done - made)
+        first_end[outcome] = min(done, first_end.get(outcome, done))
     sent = [at for at in ledger.sent_at if not math.isnan(at)]
     first = min(ledger.made_at, default=run.started_at)
     issue_seconds = max(max(sent, default=first) - first, 1e-9)
@@ -180,6 +185,11 @@ def summarize(
             outcome: latency
             for outcome in OUTCOMES
             if (latency := Latency.of(by_outcome.get(outcome, ())))
+        },
+        first_end_seconds={
+            outcome: first_end[outcome] - run.started_at
+            for outcome in OUTCOMES
+            if outcome in first_end
         },
         refusal_ms=Latency.of(
             latency for outcome in REFUSALS for latency in by_outcome.get(outcome, ())

@@ -89,6 +89,10 @@ def test_rates_count_from_the_first_call_to_the_last_one_sent() -> None:
     assert report.started_at == "1970-01-01T00:25:00+00:00"
     assert (report.connections_opened, report.connections_killed) == (2, 1)
     assert report.connections[0].opened_seconds == -1
+    assert report.first_end_seconds == {
+        Outcome.OK: pytest.approx(1.5),
+        Outcome.BREAKER: pytest.approx(3.099),
+    }
 
 
 @given(calls_of_a_run, st.integers(1, 50))
@@ -169,6 +173,13 @@ def test_calls_per_replica_are_read_from_tritons_and_envoys_pages() -> None:
             read_counters(f"{url}/x")
         with pytest.raises(EventFlowError, match="HTTP 404"):
             read_counters(f"{url}/y")
+
+
+def test_a_page_that_an_api_server_hands_on_counts_for_its_pod_not_for_the_api_server() -> None:
+    pages = {f"/api/v1/namespaces/ai/pods/{pod}/proxy/metrics": TRITON for pod in ("a-1:8002", "b")}
+    with web(pages) as url:
+        counted = [read_counters(url + page) for page in pages]
+    assert counted == [{"a-1": 45.0}, {"b": 45.0}]
 
 
 def test_only_what_came_in_between_is_counted_also_of_a_new_or_restarted_replica() -> None:
