@@ -55,16 +55,15 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         stacks=settings.inference,
         keda_namespace=settings.keda.namespace,
     )
-    Prometheus("prometheus", watch, after(namespaces))
+    scaling: list[Resource] = [Prometheus("prometheus", watch, after(namespaces))]
 else:
     monitors = PodMonitorsArgs(config=settings.prometheus, stacks=settings.inference)
-    PodMonitors("pod-monitors", monitors, after(namespaces))
+    scaling = [PodMonitors("pod-monitors", monitors, after(namespaces))]
 
 # What scales.
-keda: list[Resource] = []
 if isinstance(settings.keda, HelmKeda):
     release = KedaReleaseArgs(config=settings.keda)
-    keda.append(KedaRelease("keda", release, after(namespaces)))
+    scaling.append(KedaRelease("keda", release, after(namespaces)))
 
 # What serves.
 stacks = [
@@ -76,7 +75,7 @@ stacks = [
             prometheus=settings.prometheus,
             rate_window_seconds=settings.rate_window_seconds(stack),
             cluster=cluster,
-            keda=keda,
+            scaling=scaling,
         ),
         after(namespaces, *gpus),
     )

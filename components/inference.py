@@ -25,8 +25,9 @@ class InferenceArgs:
     rate_window_seconds: float
     """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
     cluster: Cluster
-    keda: Sequence[pulumi.Resource] = ()
-    """KEDA, where this program installs it: it must outlive the scaler, whose finalizer it owns."""
+    scaling: Sequence[pulumi.Resource] = ()
+    """What of Prometheus and KEDA this program makes: both must be there while the scaler is, which
+    reads the load by the one, and whose finalizer the other takes away."""
 
 
 class Inference(pulumi.ComponentResource):
@@ -69,7 +70,7 @@ class Inference(pulumi.ComponentResource):
                 prometheus=args.prometheus,
                 rate_window_seconds=args.rate_window_seconds,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[triton, *args.keda]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[triton, gateway, *args.scaling]),
         )
         self.endpoint = gateway.endpoint
         self.register_outputs({"endpoint": self.endpoint})

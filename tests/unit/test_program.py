@@ -289,6 +289,8 @@ def depends(program, later, earlier):
     [
         ("inference-autoscaler-scaled-object", "keda-release"),
         ("inference-autoscaler-scaled-object", "inference-triton-deployment"),
+        ("inference-autoscaler-scaled-object", "inference-gateway-deployment"),
+        ("inference-autoscaler-scaled-object", "prometheus-deployment"),
         ("inference-autoscaler-scaled-object", "namespaces-ai-namespace"),
         ("keda-release", "namespaces-keda"),
         ("inference-triton-deployment", "gpu-nodes"),
