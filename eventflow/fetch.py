@@ -15,6 +15,7 @@ _TIMEOUT_SECONDS = 5.0
 
 _SERIES = re.compile(r"(?P<name>[A-Za-z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_PROXIED_POD = re.compile(r"/namespaces/[^/]+/pods/(?:https?:)?(?P<pod>[^/:]+)[^/]*/proxy(?:/|$)")
 _ENVOY_HOST = re.compile(r"(?P<cluster>[^:\s]+)::(?P<host>\S+)::rq_total::(?P<value>\d+)")
 
 
@@ -40,7 +41,7 @@ def read_counters(url: str) -> dict[str, float]:
     """Read how many calls each replica has answered, from whichever page names it.
 
     - Triton's `/metrics`: `nv_inference_request_success` and `_failure`, all models; the replica
-      is the page's own host.
+      is the page's own host, or the pod whose page a Kubernetes API server hands on.
     - Envoy's `/stats/prometheus` with `per_endpoint_stats`: `envoy_cluster_endpoint_rq_total`.
     - Envoy's `/clusters` (admin): `rq_total` of each host.
 
@@ -48,7 +49,9 @@ def read_counters(url: str) -> dict[str, float]:
         EventFlowError: The page cannot be fetched, or has none of these.
     """
     page, pods = get(url), dict[str, float]()
-    page_host = urllib.parse.urlsplit(url).netloc
+    address = urllib.parse.urlsplit(url)
+    proxied = _PROXIED_POD.search(address.path)
+    page_host = proxied["pod"] if proxied else address.netloc
     for line in page.splitlines():
         if host := _ENVOY_HOST.fullmatch(line.strip()):
             pods[host["host"]] = pods.get(host["host"], 0.0) + float(host["value"])
