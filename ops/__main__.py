@@ -1,16 +1,27 @@
 """The commands behind `make`."""
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pulumi import RunError
 from typer.exceptions import TyperException
 
+import toolchain
+from local.cluster import Cluster
+from local.errors import LocalClusterError
+from local.serving import machine
+from ops import serving
+from ops import stack as stacks
 from ops.environment import PROJECT, StackEnvironment
+from ops.pulumi import OpsError
+from toolchain import ToolchainError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -18,79 +29,43 @@ Stack = Annotated[str, typer.Option("--stack", "-s", help="Name of the stack.")]
 _TESTED = ("cli", "cluster", "checks")
 """Groups of tools that the tests need on any machine."""
 
-Passed = {"allow_extra_args": True, "ignore_unknown_options": True}
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""For commands that hand further options to what they run."""
 
 
-@app.command(context_settings=Passed)
-def up(ctx: typer.Context, stack: Stack = "dev") -> None:
-    """Provision the stack."""
-    from ops.stack import up
+def _register(name: str, command: Callable[..., None], **settings: Any) -> None:
+    """Make a function of a stack's environment, and of whatever is passed on, a command."""
 
-    up(StackEnvironment(stack=stack), *ctx.args)
+    def invoke(ctx: typer.Context, stack: Stack = "dev") -> None:
+        command(StackEnvironment(stack=stack), *ctx.args)
 
-
-@app.command(context_settings=Passed)
-def preview(ctx: typer.Context, stack: Stack = "dev") -> None:
-    """Show what `up` would change."""
-    from ops.stack import preview
-
-    preview(StackEnvironment(stack=stack), *ctx.args)
+    summary = (command.__doc__ or "").partition("\n")[0]
+    app.command(name, help=summary, **settings)(invoke)
 
 
-@app.command(context_settings=Passed)
-def refresh(ctx: typer.Context, stack: Stack = "dev") -> None:
-    """Read the real state back."""
-    from ops.stack import refresh
-
-    refresh(StackEnvironment(stack=stack), *ctx.args)
-
-
-@app.command(context_settings=Passed)
-def destroy(ctx: typer.Context, stack: Stack = "dev") -> None:
-    """Remove what `up` made."""
-    from ops.stack import destroy
-
-    destroy(StackEnvironment(stack=stack), *ctx.args)
+for _name, _command in {
+    "up": stacks.up,
+    "preview": stacks.preview,
+    "refresh": stacks.refresh,
+    "destroy": stacks.destroy,
+    "infer": serving.infer,
+}.items():
+    _register(_name, _command, context_settings=_PASS_ON)
+_register("cluster", stacks.start_cluster)
+_register("down", stacks.down)
 
 
 @app.command()
 def outputs(
     stack: Stack = "dev",
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print the stack's outputs."""
-    from ops.stack import outputs, print_outputs
-
-    if json:
-        import json as json_module
-
-        print(json_module.dumps(outputs(StackEnvironment(stack=stack)), indent=2))
+    environment = StackEnvironment(stack=stack)
+    if as_json:
+        print(json.dumps(stacks.outputs(environment), indent=2))
     else:
-        print_outputs(StackEnvironment(stack=stack))
-
-
-@app.command()
-def cluster(stack: Stack = "dev") -> None:
-    """Start the local cluster alone."""
-    from ops.stack import start_cluster
-
-    start_cluster(StackEnvironment(stack=stack))
-
-
-@app.command()
-def down(stack: Stack = "dev") -> None:
-    """Stop the local cluster and drop dev's state."""
-    from ops.stack import down
-
-    down(StackEnvironment(stack=stack))
-
-
-@app.command(context_settings=Passed)
-def infer(ctx: typer.Context, stack: Stack = "dev") -> None:
-    """Send one call through the gateway of the local cluster."""
-    from ops.serving import infer
-
-    infer(StackEnvironment(stack=stack), *ctx.args)
+        stacks.print_outputs(environment)
 
 
 @app.command()
@@ -99,12 +74,10 @@ def status(
     once: Annotated[bool, typer.Option("--once", help="Print it once, and end.")] = False,
 ) -> None:
     """Show pods, calls and the scaler of the local cluster, live."""
-    from local.cluster import Cluster
-    from ops.stack import read_settings
     from ops.status import show
 
     environment = StackEnvironment(stack=stack)
-    show(Cluster(environment.state_dir), read_settings(environment), once=once)
+    show(Cluster(environment.state_dir), stacks.read_settings(environment), once=once)
 
 
 @app.command()
@@ -116,12 +89,9 @@ def env(stack: Stack = "dev") -> None:
     print(f"export PATH={shlex.quote(environment.variables()['PATH'])}")
 
 
-@app.command(context_settings=Passed)
+@app.command(context_settings=_PASS_ON)
 def test(ctx: typer.Context) -> None:
     """Build what the tests need, with progress, then run them all."""
-    import toolchain
-    from local.serving import machine
-
     groups: list[str] = [*_TESTED]
     if lacking := machine.lacking():
         print(f"left out: tests/serving, which needs {lacking}", file=sys.stderr)
@@ -150,12 +120,6 @@ def bench(
 
 def main() -> int:
     """Run a command; what stops it is one message, not a traceback."""
-    from pulumi import RunError
-
-    from local.errors import LocalClusterError
-    from ops.pulumi import OpsError
-    from toolchain import ToolchainError
-
     try:
         # What a command returns is nothing; what `typer.Exit` carries is its exit code.
         return int(app(standalone_mode=False) or 0)

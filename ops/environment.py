@@ -1,5 +1,6 @@
 """Where a stack's Pulumi state lies, and the environment in which its commands run."""
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +80,15 @@ class StackEnvironment:
 
     def variables(self) -> dict[str, str]:
         """The whole environment of a command, with the pinned tools first on PATH."""
-        path = toolchain.path_with(toolchain.bin_dir("cli", "kubectl"))
+        if self.is_dev:
+            self.temporary_dir.mkdir(parents=True, exist_ok=True)
+        path = toolchain.path_with(self._tools)
+        return {**os.environ, **self.own_variables(), "PATH": path}
+
+    @functools.cached_property
+    def _tools(self) -> Path:
+        """The pinned tools, linked together; looked for once, since each on PATH is run for it."""
+        directory = toolchain.bin_dir("cli", "kubectl")
         if self.is_dev:
             toolchain.link_plugins(self.pulumi_home)
-            self.temporary_dir.mkdir(parents=True, exist_ok=True)
-        return {**os.environ, **self.own_variables(), "PATH": path}
+        return directory

@@ -126,12 +126,10 @@ def clear_pending(env: StackEnvironment) -> bool:
     """Settle operations that a killed run left open, by reading the real state; True if any."""
     if not has_checkpoint(env):
         return False
-    exported = json.loads(pulumi.capture(env, "stack", "export", "--stack", env.stack))
-    if not exported["deployment"].get("pending_operations"):
+    if not pulumi.deployment(env).get("pending_operations"):
         return False
-    pulumi.capture(
-        env, "refresh", "--stack", env.stack, "--yes", "--skip-preview", "--clear-pending-creates"
-    )
+    clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
+    pulumi.capture(env, "refresh", "--stack", env.stack, *clear)
     return True
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from ops.environment import StackEnvironment
 
+UNATTENDED = ("--yes", "--skip-preview")
+"""Options of a change that nobody is asked about."""
+
 
 class OpsError(Exception):
     """What stopped a command; its text is the whole message for the user."""
@@ -53,6 +56,26 @@ def capture_json(env: StackEnvironment, *arguments: str) -> Any:
         OpsError: the command failed.
     """
     return json.loads(capture(env, *arguments, "--json"))
+
+
+def change(env: StackEnvironment, command: str, *arguments: str) -> None:
+    """Run a command that changes the stack; outside dev the user confirms Pulumi's own preview.
+
+    Raises:
+        SystemExit: the command failed; with its own exit code.
+    """
+    unattended = UNATTENDED if env.is_dev else ()
+    run(env, command, "--stack", env.stack, *unattended, *arguments)
+
+
+def deployment(env: StackEnvironment) -> dict[str, Any]:
+    """What the stack's state holds: `resources`, and `pending_operations` where there are any.
+
+    Raises:
+        OpsError: the backend does not open.
+    """
+    exported = json.loads(capture(env, "stack", "export", "--stack", env.stack))
+    return dict(exported["deployment"])
 
 
 def select_stack(env: StackEnvironment) -> None:

@@ -1,7 +1,6 @@
 """Provisioning, previewing and removing one stack."""
 
 import functools
-import json
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -90,9 +89,7 @@ def start_cluster(env: StackEnvironment) -> None:
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
     settings = prepare(env)
-    # Outside dev the user confirms Pulumi's own preview.
-    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
-    pulumi.run(env, "up", "--stack", env.stack, "--suppress-outputs", *unattended, *arguments)
+    pulumi.change(env, "up", "--suppress-outputs", *arguments)
     print_tree(env)
     if serving.serves(env, settings):
         serving.wait_for_scaler(env, settings, console.print)
@@ -111,16 +108,14 @@ def preview(env: StackEnvironment, *arguments: str) -> None:
 def refresh(env: StackEnvironment, *arguments: str) -> None:
     """Read the stack's real state back into Pulumi's."""
     prepare(env)
-    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
-    pulumi.run(env, "refresh", "--stack", env.stack, *unattended, *arguments)
+    pulumi.change(env, "refresh", *arguments)
 
 
 @alone
 def destroy(env: StackEnvironment, *arguments: str) -> None:
     """Remove what `up` made; Pulumi asks, outside dev."""
     prepare(env)
-    unattended = ("--yes", "--skip-preview") if env.is_dev else ()
-    pulumi.run(env, "destroy", "--stack", env.stack, *unattended, *arguments)
+    pulumi.change(env, "destroy", *arguments)
 
 
 @alone
@@ -151,9 +146,8 @@ def outputs(env: StackEnvironment) -> dict[str, object]:
 
 def print_tree(env: StackEnvironment) -> None:
     """Show what the stack holds, components with what they made."""
-    exported = json.loads(pulumi.capture(env, "stack", "export", "--stack", env.stack))
     console.print()
-    console.print(resource_tree(exported["deployment"]["resources"]))
+    console.print(resource_tree(pulumi.deployment(env)["resources"]))
 
 
 def print_outputs(env: StackEnvironment) -> None:
