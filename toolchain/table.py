@@ -37,6 +37,8 @@ _PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60
 _PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
 _LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
 
+_GHZ = GoModule(GO_MODULES / "ghz", build_mib=600, installed_mib=15)
+
 _PULUMI_KUBERNETES_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 _VERSION_FLAG = Probe(("--version",), r"version:? v?(\d+\.\d+\.\d+)(?![-.+\w])")
 
@@ -248,6 +250,15 @@ _ROWS = (
             ("github.com/rhysd/actionlint.version={version}",),
         ),
         Probe(("-version",), r"^v?(\d+\.\d+\.\d+)$"),
+    ),
+    Tool(
+        # What the event flow's issue rate is held against; nothing but the benchmark needs it.
+        "ghz",
+        "bench",
+        _GHZ,
+        "github.com/bojand/ghz",
+        GoPackage("github.com/bojand/ghz/cmd/ghz", ("main.version={version}",)),
+        Probe(("--version",), r"^v?(\d+\.\d+\.\d+)$"),
     ),
 )
 
