@@ -11,11 +11,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class End:
-    """One end of a connection: a pod, or an address outside the cluster (no namespace)."""
+    """One end of a connection: a pod, or (no namespace) a node or an address outside."""
 
     address: str
     namespace: str = ""
     labels: Mapping[str, str] | None = None
+    node: str = ""
+    """Name of the node that a pod runs on, or that this is."""
+
+    def is_node_of(self, other: "End") -> bool:
+        """Whether this is the node that the other runs on."""
+        return not self.namespace and self.node != "" and self.node == other.node
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,12 @@ class World:
     namespaces: Mapping[str, Mapping[str, str]]
 
     def allows(self, source: End, target: End, port: int, protocol: str = "TCP") -> bool:
-        """Whether a connection is let out by its source's policies and in by its target's."""
+        """Whether a connection is let out by its source's policies and in by its target's.
+
+        Between a pod and its own node everything is allowed, whatever the policies say.
+        """
+        if source.is_node_of(target) or target.is_node_of(source):
+            return True
         return self._passes("Egress", source, target, port, protocol) and self._passes(
             "Ingress", target, source, port, protocol
         )

@@ -1,8 +1,8 @@
 """Every flow that the stack needs passes the declared policies, and others do not.
 
 Judged by what is declared: the pods' labels and ports are those of the Deployments. It does not
-prove that a cluster's CNI enforces policies at all. Kubelet's probes need no rule: they come from
-the pod's own node, and traffic between a pod and its node is always allowed.
+prove that a cluster's CNI enforces policies at all, or that a pod listens where it is probed: that
+is for the tests with real processes.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,10 @@ POD_IDENTITY_AGENT = End("169.254.170.23")
 INSTANCE_METADATA = End("169.254.169.254")
 API_SERVER = End("10.0.0.10")
 LOAD_BALANCER = End("10.1.2.3")
+NODE = End("10.0.1.1", node="node-1")
+OTHER_NODE = End("10.0.1.2", node="node-2")
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 @dataclass
@@ -39,6 +43,8 @@ class Cluster:
     triton: End
     ports: dict[str, dict[str, int]]
     prometheus: End | None
+    probed: dict[str, list[int | str]]
+    """Where kubelet knocks, for each role: a port, or the name of one."""
 
     def allows(self, source: End, target: End, port: int, protocol: str = "TCP") -> bool:
         return self.world.allows(source, target, port, protocol)
@@ -82,19 +88,28 @@ def cluster(declare):
                 Prometheus("prometheus", args)
 
         declared = declare(program)
-        ends, ports = {}, {}
+        ends, ports, probed = {}, {}, {}
         for index, deployment in enumerate(declared.all("apps/v1:Deployment")):
             inputs = deployment.inputs
             template = inputs["spec"]["template"]
             role = deployment.name.partition("-")[0]
             ends[role] = End(
-                f"10.0.100.{index}", inputs["metadata"]["namespace"], template["metadata"]["labels"]
+                f"10.0.100.{index}",
+                inputs["metadata"]["namespace"],
+                template["metadata"]["labels"],
+                NODE.node,
             )
             ports[role] = {
                 port["name"]: port["containerPort"]
                 for container in template["spec"]["containers"]
                 for port in container["ports"]
             }
+            probed[role] = [
+                container[probe]["httpGet"]["port"]
+                for container in template["spec"]["containers"]
+                for probe in PROBES
+                if probe in container
+            ]
         names = {CLIENTS, "default", "kube-system", "keda", "monitoring"}
         names |= {end.namespace for end in ends.values()}
         return Cluster(
@@ -107,6 +122,7 @@ def cluster(declare):
             triton=ends["triton"],
             ports=ports,
             prometheus=ends.get("prometheus"),
+            probed=probed,
         )
 
     return of
@@ -152,6 +168,29 @@ def test_flows_follow_changed_ports(cluster):
     assert c.allows(c.prometheus, c.gateway, 9999)
     assert c.allows(c.prometheus, c.triton, 9003)
     assert not c.allows(c.gateway, c.triton, 8001)
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        {},
+        {"gateway": {"opsPort": 9999}, "triton": {"httpPort": 9005}},
+        {"triton": {"modelRepository": S3}},
+    ],
+    ids=["as they are", "other ports", "models in S3"],
+)
+def test_kubelet_reaches_every_probe_from_the_pods_own_node_and_no_other_node_does(cluster, stack):
+    """Each probe knocks at a port that its pod declares; a port that is misnamed fails here."""
+    c = cluster(**stack)
+    pods = {"gateway": c.gateway, "triton": c.triton, "prometheus": c.prometheus}
+    assert c.probed.keys() == pods.keys()
+    for role, pod in pods.items():
+        assert len(c.probed[role]) >= 2, role
+        for probed in c.probed[role]:
+            port = c.ports[role][probed] if isinstance(probed, str) else probed
+            assert port in c.ports[role].values(), (role, probed)
+            assert c.allows(NODE, pod, port), (role, port)
+            assert not c.allows(OTHER_NODE, pod, port), (role, port)
 
 
 def test_models_in_s3_can_be_read_with_the_pods_identity(cluster):
