@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-from config.keda import HelmKeda
-
-RELEASE_NAME = "keda"
-"""Name of the Helm release: its objects carry it, so preflight can tell it from another KEDA."""
+from config.keda import RELEASE_NAME, HelmKeda
 
 
 @dataclass(frozen=True, kw_only=True)

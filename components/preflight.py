@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 from components import kubeconfig
 from components.cluster_api import ApiRefusedError, ApiUnreachableError, ClusterApi
-from components.keda import RELEASE_NAME
 from components.labels import PART_OF, PART_OF_LABEL, STACK_LABEL, namespace_labels
 from components.specs.device_plugin import sharing
 from config.checks.names import made_namespaces
 from config.checks.problem import Problem
-from config.keda import ExistingKeda
+from config.keda import RELEASE_NAME, ExistingKeda
 from config.platform import LocalPlatform, Platform
 from config.prometheus import ExistingPrometheus, ManagedPrometheus
 from config.settings import Settings

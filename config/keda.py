@@ -5,6 +5,9 @@ from typing import Literal
 from config.base import DnsLabel, Section, SemanticVersion
 from config.versions import KEDA_CHART_REPOSITORY, KEDA_CHART_VERSION
 
+RELEASE_NAME = "keda"
+"""Name of the Helm release: its objects carry it, so preflight can tell it from another KEDA."""
+
 
 class ExistingKeda(Section):
     """A KEDA that the platform team runs; its CRDs are looked for before anything is applied."""
