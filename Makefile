@@ -4,6 +4,9 @@ BASE ?= origin/main
 STACKS ?= dev staging prod
 ARGS ?=
 export LOCAL
+# Where the machine forbids Python to keep bytecode (many containers), every command would compile
+# its thousand modules anew, which takes 3 s. It lies beside them, where git ignores it.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 SHELL := /bin/sh
