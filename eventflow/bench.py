@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,15 @@ from rich.table import Table
 from eventflow.bench_servers import envoy_path, refusing_envoy, refusing_server
 from eventflow.errors import EventFlowError
 from eventflow.kserve import Tensor, infer_request
+
+CALLS = 50_000
+"""Calls of one run: the orchestrator's burst."""
+
+OURS, GHZ = "eventflow fast", "ghz"
+"""Clients, in the samples' names."""
+
+REFUSER, ENVOY = "refuser", "Envoy"
+"""Servers, likewise."""
 
 _TENSOR_BYTES = 64
 _GHZ_TRIES = 10
@@ -159,35 +169,56 @@ def print_table(console: Console, results: dict[str, list[Sample]]) -> None:
     console.print(table)
 
 
+def measure(
+    calls: int, repeats: int, ghz: Path | None, say: Callable[[str], None]
+) -> dict[str, list[Sample]]:
+    """Run each client against each server in turn, so that all see the same machine.
+
+    Args:
+        calls: Calls of one run.
+        repeats: Runs of each.
+        ghz: The program, where it is to be compared with.
+        say: Told what runs.
+
+    Returns:
+        Samples by `client, server`; one client is called `OURS`, and ghz's names begin with `GHZ`.
+
+    Raises:
+        EventFlowError: a client or a server failed.
+    """
+    results = dict[str, list[Sample]]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        servers = {REFUSER: refusing_server}
+        if envoy_path() is not None:
+            servers[ENVOY] = lambda: refusing_envoy(folder)
+        for repeat in range(repeats):
+            for server, start in servers.items():
+                say(f"{time.strftime('%H:%M:%S')} repeat {repeat + 1}, {server}")
+                with start() as port:
+                    runs = {
+                        OURS: lambda: run_eventflow(port, calls, "fast"),
+                        "eventflow grpcio": lambda: run_eventflow(port, calls, "grpcio"),
+                    }
+                    if ghz is not None:
+                        for workers in (*_GHZ_WORKERS, calls):
+                            runs[f"{GHZ}, {workers:,} workers"] = lambda workers=workers: run_ghz(
+                                ghz, port, calls, workers, folder
+                            )
+                    for client, run in runs.items():
+                        results.setdefault(f"{client}, {server}", []).append(run())
+    return results
+
+
 def bench(
-    calls: Annotated[int, typer.Option("-n")] = 50_000,
+    calls: Annotated[int, typer.Option("-n")] = CALLS,
     repeats: Annotated[int, typer.Option(min=1)] = 5,
     ghz: Annotated[Path | None, typer.Option(help="Path of ghz, to compare with.")] = None,
     output: Annotated[Path | None, typer.Option(help="File for the JSON.")] = None,
 ) -> None:
     """Measure the issue rate of calls with a 64-byte tensor on one connection."""
-    console, results = Console(), dict[str, list[Sample]]()
-    info = machine()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        servers = {"refuser": refusing_server}
-        if envoy_path() is not None:
-            servers["Envoy"] = lambda: refusing_envoy(folder)
-        for repeat in range(repeats):  # one of each in turn, so that all see the same machine
-            for server, start in servers.items():
-                console.print(f"{time.strftime('%H:%M:%S')} repeat {repeat + 1}, {server}")
-                with start() as port:
-                    runs = {
-                        "eventflow fast": lambda: run_eventflow(port, calls, "fast"),
-                        "eventflow grpcio": lambda: run_eventflow(port, calls, "grpcio"),
-                    }
-                    if ghz is not None:
-                        for workers in (*_GHZ_WORKERS, calls):
-                            runs[f"ghz, {workers:,} workers"] = lambda workers=workers: run_ghz(
-                                ghz, port, calls, workers, folder
-                            )
-                    for client, run in runs.items():
-                        results.setdefault(f"{client}, {server}", []).append(run())
+    console, info = Console(), machine()
+    results = measure(calls, repeats, ghz, console.print)
     print_table(console, results)
     if output is not None:
         samples = {name: [asdict(s) for s in runs] for name, runs in results.items()}
