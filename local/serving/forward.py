@@ -17,6 +17,7 @@ from typing import cast
 _CLONE_NEWNET = 0x40000000
 _LOOKUP_SECONDS = 2.0
 _HIGH_WATER_BYTES = 1 << 20
+_RESET_AT_CLOSE = struct.pack("ii", True, 0)
 
 
 class _Lookup(asyncio.DatagramProtocol):
@@ -79,6 +80,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self._paused = paused
+        self._has_ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -96,14 +98,23 @@ class _End(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        if self.other and self.other.transport and self.other.transport.can_write_eof():
+        self._has_ended = True
+        if self.other and self.other.transport:
             self.other.transport.write_eof()
-        return True
+        # Open until both have ended: one may still have answers for the other.
+        return not (self.other and self.other._has_ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.other and self.other.transport:
+        other = self.other and self.other.transport
+        if not other or other.is_closing():
+            return
+        if exc:
             # A reset stays a reset: the caller is to know that its connection broke.
-            self.other.transport.abort() if exc else self.other.transport.close()
+            connection = other.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            other.abort()
+        else:
+            other.close()
 
     def pause_writing(self) -> None:
         if self.other and self.other.transport:
