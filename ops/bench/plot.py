@@ -12,30 +12,43 @@ from matplotlib import pyplot as plt
 
 
 class Bar(Protocol):
-    """A figure held against the most that it may be."""
+    """A figure and its bound."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
-    def value(self) -> float: ...  # noqa: D102
+    def value(self) -> float | None: ...  # noqa: D102
     @property
-    def at_most(self) -> float: ...  # noqa: D102
+    def side(self) -> str: ...  # noqa: D102
     @property
-    def unit(self) -> str: ...  # noqa: D102
+    def bound(self) -> float: ...  # noqa: D102
+    @property
+    def figure(self) -> str: ...  # noqa: D102
     @property
     def met(self) -> bool: ...  # noqa: D102
 
 
+_WIDEST = 2.5
+"""Share of a bound at which a bar ends, however far the figure is beyond."""
+
+
+def share(goal: Bar) -> float:
+    """A figure as a share of its bound, of which nothing may be left where the bound is 0."""
+    if goal.value is None:
+        return 0.0
+    return min(_WIDEST, goal.value / goal.bound if goal.bound else goal.value)
+
+
 def plot_goals(goals: Sequence[Bar], file: Path) -> None:
-    """Draw each figure as a share of the most that is allowed."""
-    figure, axes = plt.subplots(figsize=(8, 0.6 * len(goals) + 1))
-    shares = [goal.value / goal.at_most for goal in goals]
+    """Draw each figure as a share of its bound."""
+    figure, axes = plt.subplots(figsize=(9, 0.6 * len(goals) + 1))
+    shares = [share(goal) for goal in goals]
     colours = ["tab:blue" if goal.met else "tab:red" for goal in goals]
-    axes.barh([goal.name for goal in goals], shares, color=colours)
+    axes.barh([f"{goal.name} ({goal.side})" for goal in goals], shares, color=colours)
     axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlabel("share of the most that is allowed")
+    axes.set_xlabel("share of the bound")
     for row, goal in enumerate(goals):
-        axes.text(shares[row], row, f" {goal.value:g} {goal.unit}", va="center")
+        axes.text(shares[row], row, f" {goal.figure}", va="center")
     axes.invert_yaxis()
     figure.tight_layout()
     figure.savefig(file, dpi=120)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from local.modes import SIMULATED
 from ops import stack
-from ops.bench import provisioning
-from ops.environment import StackEnvironment
+from ops.bench.checkout import FOLDER, checkout
+from ops.environment import PROJECT, StackEnvironment
 
 
 class _PrepareError(Exception):
@@ -30,8 +31,8 @@ def test_what_a_killed_bench_left_is_cleared_before_and_a_failed_start_after(
 
     monkeypatch.setattr(stack, "prepare", prepare)
     try:
-        with pytest.raises(_PrepareError), provisioning._checkout(folder):
-            pass
+        with pytest.raises(_PrepareError), checkout(SIMULATED, folder) as env:
+            stack.prepare(env)
     finally:
         cluster.kill()
         cluster.wait()
@@ -39,6 +40,6 @@ def test_what_a_killed_bench_left_is_cleared_before_and_a_failed_start_after(
 
 
 def test_the_place_is_the_same_each_time_and_not_gits() -> None:
-    folder = provisioning._FOLDER
-    ignored = subprocess.run(["git", "check-ignore", "-q", folder], cwd=provisioning.PROJECT)
+    folder = FOLDER
+    ignored = subprocess.run(["git", "check-ignore", "-q", folder], cwd=PROJECT)
     assert ignored.returncode == 0
