@@ -22,7 +22,7 @@ setup: ## Make the Python environment ready (.venv, by uv)
 	@./toolchain/bootstrap.sh >/dev/null
 
 tools: setup ## Build or find every tool that is not on PATH
-	@$(PY) -m toolchain ensure
+	@$(PY) -m toolchain ensure $(ARGS)
 
 up: setup ## Provision the stack; for dev, on an embedded local Kubernetes
 	@$(PY) -m ops up --stack $(STACK) $(ARGS)
@@ -73,10 +73,9 @@ lint: setup
 format: setup ## Format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-generate: setup ## Rewrite what is generated: the JSON schema and the README's tables
+generate: setup ## Rewrite what is generated: the JSON schema and parts of the README
 	@$(PY) -m config.schema
-	@$(PY) -m config.reference --write README.md
-	@$(PY) -m components.contract --write README.md
+	@$(PY) -m ops.readme
 
 preview-json: setup ## Write the preview of STACK as JSON to the file OUT (pull requests)
 	@$(PY) -m ops.preview_json --stack $(STACK) --out $(or $(OUT),build/pr/$(STACK).json)

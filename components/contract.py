@@ -5,16 +5,12 @@ team can take a copy of it:
 
     stack = pulumi.StackReference("organization/kubemind-inference/prod")
     endpoint = InferenceOutputs.read(stack).endpoint
-
-`python -m components.contract --write README.md` writes the table of outputs between its markers.
 """
 
 import re
-import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, cast
 
 import pulumi
@@ -30,8 +26,6 @@ TYPE_NAMES: dict[Any, str] = {
     list[str]: "list of strings",
 }
 """Name of each type that an output may have, in documentation."""
-
-_MARKERS = ("<!-- outputs:start -->", "<!-- outputs:end -->")
 
 
 class ContractError(pulumi.RunError):
@@ -185,25 +179,3 @@ def markdown() -> str:
             for item in outputs.documented()
         ]
     return "\n".join(lines)
-
-
-def write(file: Path) -> None:
-    """Put the current table between the markers of a file.
-
-    Raises:
-        ValueError: the file lacks the markers.
-    """
-    start, end = _MARKERS
-    before, found_start, rest = file.read_text(encoding="utf-8").partition(start)
-    _, found_end, after = rest.partition(end)
-    if not (found_start and found_end):
-        raise ValueError(f"{file} has no lines {start} and {end}")
-    file.write_text(f"{before}{start}\n{markdown()}\n{end}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["--write", name]:
-            write(Path(name))
-        case _:
-            print(markdown())

@@ -1,12 +1,6 @@
-"""The README's table of parameters, and the seed's refusal, both made by the program itself.
+"""The README's table of parameters, and the seed's refusal, both made by the program itself."""
 
-`python -m config.reference --write README.md` puts them between their markers.
-"""
-
-import argparse
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from config.base import PROJECT_FOLDER
@@ -151,35 +145,3 @@ def seed_refusal() -> str:
     except Refused as refused:
         return str(refused)
     raise AssertionError(f"{SEED_FILE} was accepted")
-
-
-def embedded(text: str) -> str:
-    """Return a document with the generated parts between their markers brought up to date.
-
-    Raises:
-        ValueError: the document lacks a marker.
-    """
-    parts = {"parameters": parameter_tables(), "seed": f"```text\n{seed_refusal()}\n```"}
-    for name, part in parts.items():
-        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-        before, found, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"the markers {start} and {end} are not both there")
-        text = f"{before}{start}\n{part}\n{end}{after}"
-    return text
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the generated parts, or write them into a document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, metavar="README.md", help="document to update")
-    options = parser.parse_args(arguments)
-    if options.write:
-        options.write.write_text(embedded(options.write.read_text()))
-    else:
-        sys.stdout.write(f"{parameter_tables()}\n\n{seed_refusal()}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,27 +1,13 @@
-"""The README's generated parts are current, and the seed's own numbers are refused."""
+"""The table of parameters is whole, and the seed's own numbers are refused."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from config import reference
-from config.base import PROJECT_FOLDER
 from config.load import Refused, parse, read_stack_file
-from config.reference import SEED_FILE, Row, embedded, main, parameter_tables, rows, seed_refusal
+from config.reference import SEED_FILE, Row, parameter_tables, rows, seed_refusal
 from config.shape import leaves
-
-README = PROJECT_FOLDER / "README.md"
-DOCUMENT = (
-    "# T\n<!-- parameters:start -->\nstale text\n<!-- parameters:end -->\ntext\n"
-    "<!-- seed:start -->\n<!-- seed:end -->\nend\n"
-)
-
-
-def test_the_readme_is_current():
-    """`python -m config.reference --write README.md` brings it up to date."""
-    text = README.read_text()
-    assert text == embedded(text)
 
 
 def test_every_parameter_is_in_the_table_with_a_meaning():
@@ -60,25 +46,6 @@ def test_every_line_of_a_table_is_a_whole_row():
 def test_a_bar_and_a_line_break_stay_inside_their_cell(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reference, "rows", lambda: [Row("tier", "a | b", "`a`", "One\n  or two.")])
     assert parameter_tables().endswith("\n| `tier` | a \\| b | `a` | One or two. |")
-
-
-def test_generated_parts_go_between_their_markers(tmp_path: Path):
-    file = tmp_path / "README.md"
-    file.write_text(DOCUMENT)
-    main(["--write", str(file)])
-    text = file.read_text()
-    assert text == embedded(text)
-    assert "stale text" not in text
-    assert parameter_tables() in text
-    assert seed_refusal() in text
-    assert text.startswith("# T\n")
-    assert text.endswith("<!-- seed:end -->\nend\n")
-
-
-@pytest.mark.parametrize("marker", ["parameters:start", "parameters:end", "seed:end"])
-def test_a_document_without_a_marker_is_refused(marker: str):
-    with pytest.raises(ValueError, match="not both there"):
-        embedded(DOCUMENT.replace(f"<!-- {marker} -->", ""))
 
 
 def test_the_seeds_literal_numbers_are_refused_by_reach():

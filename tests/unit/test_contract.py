@@ -204,23 +204,3 @@ def test_the_consumer_program_reads_a_stack(declare):
         "windows": [0, 64],
         "metricsAddress": "http://prometheus:9090",
     }
-
-
-def test_the_table_is_written_between_its_markers(tmp_path):
-    file = tmp_path / "README.md"
-    file.write_text("before\n<!-- outputs:start -->\nold\n<!-- outputs:end -->\nafter\n")
-    contract.write(file)
-    written = file.read_text()
-    assert written.startswith("before\n<!-- outputs:start -->\n| output | type |")
-    assert written.endswith("|\n<!-- outputs:end -->\nafter\n")
-    assert "old" not in written
-    contract.write(file)
-    assert file.read_text() == written
-
-
-def test_a_file_without_markers_is_not_touched(tmp_path):
-    file = tmp_path / "README.md"
-    file.write_text("nothing here\n")
-    with pytest.raises(ValueError, match="outputs:start"):
-        contract.write(file)
-    assert file.read_text() == "nothing here\n"
