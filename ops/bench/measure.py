@@ -77,6 +77,8 @@ class Report:
 
     samples: list[Sample] = field(default_factory=list[Sample])
     goals: list[Goal] = field(default_factory=list[Goal])
+    tables: list[Table] = field(default_factory=list[Table])
+    """Further tables to show."""
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     """What was not measured, and why."""
     busy_before: float = field(default_factory=lambda: round(os.getloadavg()[0], 2))
@@ -116,8 +118,8 @@ class Report:
             held_to = f"{g.side} {g.bound:g} {g.unit}"
             goals.add_row(g.name, g.figure, held_to, "yes" if g.met else "NO")
         console.print(self._machine())
-        console.print(samples)
-        console.print(goals)
+        for table in (samples, *self.tables, goals):
+            console.print(table)
         for what, why in self.left_out.items():
             console.print(f"left out: {what}, which needs {why}", style="yellow")
 

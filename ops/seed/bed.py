@@ -1,0 +1,149 @@
+"""The seed in the local cluster that serves: applied, waited for, reached, removed."""
+
+import http
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from lightkube import codecs
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.core_v1 import Namespace
+
+from components.specs.envoy.stats import CLUSTER_LABEL
+from config.settings import Settings
+from local.cluster import Cluster
+from local.objects import wait_for
+from local.serving import plan
+from local.serving.node import Node
+from ops.environment import PROJECT, StackEnvironment
+from ops.load.bed import stack_bed
+from ops.load.overload import Bed
+from ops.seed.documents import Variant
+from ops.seed.workloads import NAMESPACE, Parts
+from ops.serving import wait_for_scaler
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def seed_bed(
+    env: StackEnvironment, settings: Settings, variant: Variant, say: Say = print
+) -> Generator[Bed]:
+    """Run a variant of the seed beside a stack that serves; all of it is gone afterwards.
+
+    Args:
+        env: the stack, whose local cluster runs.
+        settings: its parameters; the seed runs on its images and its sample model.
+        variant: which of the seed's.
+        say: told one line at a time what happens.
+
+    Raises:
+        LocalClusterError: it did not become ready, or did not go, in time.
+        OpsError: its scaler did not become ready in time.
+    """
+    parts = Parts.of(settings)
+    cluster = Cluster(env.state_dir)
+    client: Any = cluster.client()
+    # What a run that was killed left there.
+    remove(client, say)
+    try:
+        say(f"{variant.title}: applying it in the namespace {NAMESPACE}")
+        for manifest in parts.manifests(variant):
+            client.apply(codecs.from_dict(manifest), force=True)
+        _wait_for_pods(client, parts, say)
+        wait_for_scaler(env, parts.settings, say)
+        with _forwarded(cluster, plan.targets(parts.settings)) as addresses:
+            stack = stack_bed(env, parts.settings, variant.title)
+            found = _described(stack, variant, addresses)
+            wait_for(lambda: _answers(found.address), f"a call to {variant.title}", say)
+            yield found
+    finally:
+        remove(client, say)
+
+
+def _described(bed: Bed, variant: Variant, addresses: Mapping[str, str]) -> Bed:
+    """A bed that is reached elsewhere than its stack, and counted by its own label."""
+
+    def labelled(query: str) -> str:
+        return query.replace(f"{{{CLUSTER_LABEL}=", f"{{{variant.cluster_label}=")
+
+    asked = bed.queries
+    return replace(
+        bed,
+        address=addresses[plan.GATEWAY_PORT],
+        prometheus=f"http://{addresses[plan.PROMETHEUS_PORT]}",
+        # The scaler's own query stays as it is, whatever it finds.
+        queries=replace(
+            asked,
+            in_flight=labelled(asked.in_flight),
+            refusals=labelled(asked.refusals),
+            routed=labelled(asked.routed),
+        ),
+    )
+
+
+def remove(client: Any, say: Say = print) -> None:
+    """Remove whatever there is of any variant.
+
+    Raises:
+        LocalClusterError: it did not go in time.
+    """
+    if _is_there(client):
+        client.delete(Namespace, NAMESPACE)
+        wait_for(lambda: not _is_there(client), f"the end of the namespace {NAMESPACE}", say)
+
+
+def _is_there(client: Any) -> bool:
+    try:
+        client.get(Namespace, NAMESPACE)
+    except ApiError as error:
+        if error.status.code != http.HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+def _wait_for_pods(client: Any, parts: Parts, say: Say) -> None:
+    stack = parts.stack
+
+    def is_whole(name: str) -> bool:
+        found: Any = client.get(Deployment, name, namespace=NAMESPACE)
+        return bool(found.status) and found.status.readyReplicas == found.spec.replicas
+
+    for name in (parts.prometheus.name, stack.gateway_name, stack.deployment_name):
+        wait_for(lambda name=name: is_whole(name), f"{name} in {NAMESPACE}", say)
+
+
+@contextmanager
+def _forwarded(cluster: Cluster, targets: dict[str, str]) -> Generator[dict[str, str]]:
+    """Hand loopback ports on to the bed; `host:port` outside, by the port's role."""
+    ports = dict(zip(targets, _free_ports(len(targets)), strict=True))
+    rules = [f"{ports[role]}={target}" for role, target in targets.items()]
+    node = Node(paths=cluster.paths, report=print)
+    process = subprocess.Popen(
+        [sys.executable, *node.forwarding(rules)], cwd="/", stdin=subprocess.DEVNULL
+    )
+    try:
+        yield {role: f"127.0.0.1:{port}" for role, port in ports.items()}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    # All at once, or one might be given out twice.
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
+def _answers(address: str) -> bool:
+    command = [sys.executable, "-m", "eventflow", "infer", address]
+    return not subprocess.run(command, cwd=PROJECT, capture_output=True).returncode
