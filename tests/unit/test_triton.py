@@ -1,42 +1,16 @@
 """What is declared for Triton; that Triton takes the flags and kubelet the probes is not shown."""
 
-import base64
 from typing import Any
 
 import pytest
 
 from components.specs import triton as specs
-from components.triton import Triton, TritonArgs
 from config.gateway import Gateway
 from config.inference import InferenceStack
-from config.model_files import MAX_BYTES, ModelFilesError, read_model_files
 from config.settings import Settings
+from tests.unit.declared_triton import container_of, made, pod_of
 
 S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r"}
-
-
-@pytest.fixture
-def made(declare):
-    """Declare Triton of raw settings: its Deployment's spec, and all that is made."""
-
-    def of(stack: dict[str, Any] | None = None, **raw: Any):
-        settings = Settings.model_validate({"inference": [stack or {}], **raw})
-        args = TritonArgs(
-            config=settings.inference[0], nodes=settings.gpu_nodes, cluster_name="eks"
-        )
-        declared = declare(lambda: Triton("triton", args))
-        return declared.one("apps/v1:Deployment")["spec"], declared
-
-    return of
-
-
-def pod_of(made, **triton: Any) -> dict[str, Any]:
-    return made({"triton": triton})[0]["template"]["spec"]
-
-
-def container_of(made, **triton: Any) -> dict[str, Any]:
-    (container,) = pod_of(made, **triton)["containers"]
-    return container
 
 
 def keys_of(value: Any) -> set[str]:
@@ -54,7 +28,7 @@ def stack_with(image: str) -> InferenceStack:
 # Names and numbers
 
 
-def test_names_and_ports_are_the_seeds(made):
+def test_names_and_ports_are_the_seeds():
     spec, declared = made()
     assert declared.resource("apps/v1:Deployment", "triton-inference-deployment")
     service = declared.one("core/v1:Service", "ai-inference-service")
@@ -72,16 +46,16 @@ def test_names_and_ports_are_the_seeds(made):
     }
 
 
-def test_replicas_are_stated_nowhere(made):
+def test_replicas_are_stated_nowhere():
     for resource in made()[1].resources:
         assert "replicas" not in keys_of(resource.inputs), resource.name
 
 
-def test_an_unready_replica_is_never_published(made):
+def test_an_unready_replica_is_never_published():
     assert "publishNotReadyAddresses" not in keys_of(made()[1].one("core/v1:Service"))
 
 
-def test_service_and_budget_select_the_pods_and_no_other_stacks(made):
+def test_service_and_budget_select_the_pods_and_no_other_stacks():
     spec, declared = made({"namePrefix": "a-"})
     selector = spec["selector"]["matchLabels"]
     assert declared.one("core/v1:Service")["spec"]["selector"] == selector
@@ -93,7 +67,7 @@ def test_service_and_budget_select_the_pods_and_no_other_stacks(made):
 
 
 @pytest.mark.parametrize("smallest", [1, 2, 20])
-def test_a_node_can_be_drained_at_the_smallest_fleet(made, smallest):
+def test_a_node_can_be_drained_at_the_smallest_fleet(smallest):
     _, declared = made({"autoscaler": {"minReplicas": smallest}})
     budget = declared.one("policy/v1:PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1
@@ -104,7 +78,7 @@ def test_a_node_can_be_drained_at_the_smallest_fleet(made, smallest):
 # Where it may run
 
 
-def test_gpus_bind_it_to_the_tainted_gpu_nodes(made):
+def test_gpus_bind_it_to_the_tainted_gpu_nodes():
     taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
     spec, _ = made({"triton": {"gpus": 2}}, gpuNodes={"taint": taint})
     pod = spec["template"]["spec"]
@@ -115,14 +89,14 @@ def test_gpus_bind_it_to_the_tainted_gpu_nodes(made):
     assert resources["requests"]["nvidia.com/gpu"] == "2"
 
 
-def test_without_gpus_it_goes_anywhere_but_the_gpu_nodes(made):
-    pod = pod_of(made, gpus=0)
+def test_without_gpus_it_goes_anywhere_but_the_gpu_nodes():
+    pod = pod_of(gpus=0)
     assert not {"nodeSelector", "tolerations"} & set(pod)
     assert "nvidia.com/gpu" not in keys_of(pod)
     assert "--allow-gpu-metrics=false" in pod["containers"][0]["args"]
 
 
-def test_spreading_is_never_a_reason_not_to_be_scheduled(made):
+def test_spreading_is_never_a_reason_not_to_be_scheduled():
     spec, _ = made()
     constraints = spec["template"]["spec"]["topologySpreadConstraints"]
     assert [c["topologyKey"] for c in constraints] == [
@@ -137,8 +111,8 @@ def test_spreading_is_never_a_reason_not_to_be_scheduled(made):
 # What it may do
 
 
-def test_pod_is_restricted_with_a_read_only_root(made):
-    pod = pod_of(made, modelRepository=S3)
+def test_pod_is_restricted_with_a_read_only_root():
+    pod = pod_of(modelRepository=S3)
     context = pod["securityContext"]
     assert (context["runAsNonRoot"], context["runAsUser"], context["fsGroup"]) == (True, 1000, 1000)
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -153,7 +127,7 @@ def test_pod_is_restricted_with_a_read_only_root(made):
         assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
 
 
-def test_no_token_of_the_api_server_is_mounted(made):
+def test_no_token_of_the_api_server_is_mounted():
     _, declared = made()
     assert declared.one("core/v1:ServiceAccount")["automountServiceAccountToken"] is False
     pod = declared.one("apps/v1:Deployment")["spec"]["template"]["spec"]
@@ -161,8 +135,8 @@ def test_no_token_of_the_api_server_is_mounted(made):
     assert pod["serviceAccountName"] == declared.one("core/v1:ServiceAccount")["metadata"]["name"]
 
 
-def test_shared_memory_is_a_stated_size_in_memory(made):
-    pod = pod_of(made, shmMib=512)
+def test_shared_memory_is_a_stated_size_in_memory():
+    pod = pod_of(shmMib=512)
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}
     assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
@@ -171,8 +145,8 @@ def test_shared_memory_is_a_stated_size_in_memory(made):
 # Its life
 
 
-def test_probes_follow_the_stated_load_time(made):
-    container = container_of(made, loadSeconds=100)
+def test_probes_follow_the_stated_load_time():
+    container = container_of(loadSeconds=100)
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] == 230
     assert startup["httpGet"] == {"path": "/v2/health/ready", "port": "http"}
@@ -180,7 +154,7 @@ def test_probes_follow_the_stated_load_time(made):
     assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
 
 
-def test_nothing_gives_up_before_the_start_up_budget_is_used(made):
+def test_nothing_gives_up_before_the_start_up_budget_is_used():
     spec, declared = made({"triton": {"startupBudgetSeconds": 3000}})
     assert spec["progressDeadlineSeconds"] > 3000
     waited = declared.resource("apps/v1:Deployment").create_timeout
@@ -195,7 +169,7 @@ def test_pulumi_waits_for_a_whole_roll_out_of_the_largest_fleet():
     assert specs.rollout_seconds(stack, settings.gpu_nodes) == start + 3 * each
 
 
-def test_a_roll_out_never_takes_a_replica_before_its_successor_is_ready(made):
+def test_a_roll_out_never_takes_a_replica_before_its_successor_is_ready():
     strategy = made({"triton": {"maxSurge": 3}})[0]["strategy"]
     assert strategy == {
         "type": "RollingUpdate",
@@ -203,7 +177,7 @@ def test_a_roll_out_never_takes_a_replica_before_its_successor_is_ready(made):
     }
 
 
-def test_drain_wait_exit_and_grace_are_one_chain(made):
+def test_drain_wait_exit_and_grace_are_one_chain():
     spec, _ = made({"traffic": {"maxStreamSeconds": 120}})
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
@@ -244,8 +218,8 @@ def test_a_flag_that_a_version_does_not_know_is_not_given():
     assert not bounded("triton-cpu:2.51.0")
 
 
-def test_admin_apis_and_inference_over_http_need_a_key_that_the_pod_alone_has(made):
-    container = container_of(made)
+def test_admin_apis_and_inference_over_http_need_a_key_that_the_pod_alone_has():
+    container = container_of()
     uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
     assert uid in container["env"]
     restricted = {
@@ -261,148 +235,6 @@ def test_admin_apis_and_inference_over_http_need_a_key_that_the_pod_alone_has(ma
     assert "--model-control-mode=none" in container["args"]
 
 
-def test_ports_are_those_of_the_parameters(made):
-    arguments = container_of(made, grpcPort=9001, httpPort=9002, metricsPort=9003)["args"]
+def test_ports_are_those_of_the_parameters():
+    arguments = container_of(grpcPort=9001, httpPort=9002, metricsPort=9003)["args"]
     assert {"--grpc-port=9001", "--http-port=9002", "--metrics-port=9003"} <= set(arguments)
-
-
-# Model repositories
-
-
-def mounted_files(pod: dict[str, Any], config_map: dict[str, Any]) -> dict[str, bytes]:
-    """What Triton sees under /models, as kubelet would project the ConfigMap."""
-    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
-    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
-    data = {key: text.encode() for key, text in config_map["data"].items()}
-    data |= {k: base64.b64decode(v) for k, v in config_map.get("binaryData", {}).items()}
-    projected = {item["path"]: data[item["key"]] for item in volume["configMap"]["items"]}
-    seen = {}
-    for mount in pod["containers"][0]["volumeMounts"]:
-        if mount["name"] == "models":
-            assert mount["readOnly"] is True
-            inside = f"{mount['subPath']}/"
-            for path, content in projected.items():
-                if path.startswith(inside):
-                    seen[f"{mount['mountPath']}/{path.removeprefix(inside)}"] = content
-    return seen
-
-
-def test_config_map_brings_every_file_to_its_path_binary_ones_too(made, tmp_path):
-    files = {
-        "one/config.pbtxt": b"name: 'one'",
-        "one/1/model.onnx": bytes(range(256)),
-        "two/1/a b.py": b"spaces",
-        "two/1/a-b.py": b"no spaces",
-    }
-    for path, content in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
-    (tmp_path / "one/1/__pycache__").mkdir()
-    (tmp_path / "one/1/__pycache__/model.pyc").write_bytes(b"\0")
-    repository = {"kind": "configMap", "folder": str(tmp_path)}
-    spec, declared = made({"triton": {"modelRepository": repository}})
-    seen = mounted_files(spec["template"]["spec"], declared.one("core/v1:ConfigMap"))
-    assert seen == {f"/models/{path}": content for path, content in files.items()}
-
-
-def test_triton_never_sees_the_volumes_root(made):
-    """Kubelet's `..data` lies there: Triton 2.51 took it for a model, and exited."""
-    mounts = container_of(made)["volumeMounts"]
-    assert [m["mountPath"] for m in mounts if m["name"] == "models"] == ["/models/echo"]
-
-
-def test_changed_models_are_another_immutable_config_map(made):
-    def config_map(service_time: float) -> dict[str, Any]:
-        _, declared = made({"traffic": {"serviceTimeSeconds": service_time}})
-        return declared.one("core/v1:ConfigMap")
-
-    slow, fast = config_map(0.5), config_map(0.02)
-    assert slow["immutable"] is True
-    assert slow["metadata"]["name"] != fast["metadata"]["name"]
-
-
-def test_sample_model_has_the_stacks_own_queue_and_speed():
-    raw = {
-        "traffic": {"serviceTimeSeconds": 0.05, "parallelism": 3},
-        "triton": {"queueSize": 17},
-    }
-    config = read_model_files(InferenceStack.model_validate(raw), "models")["echo/config.pbtxt"]
-    text = config.decode()
-    for name, value in {"service_time_seconds": 0.05, "parallelism": 3, "queue_size": 17}.items():
-        assert f'key: "{name}" value: {{ string_value: "{value}" }}' in text
-    assert "$" not in text
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({}, "no such folder, or no files in it"),
-        ({"config.pbtxt": ""}, "config.pbtxt belongs to no model"),
-        (
-            {"m/1/weights": "x" * (MAX_BYTES + 1)},
-            "1,048,577 bytes, and a ConfigMap holds 1,048,576",
-        ),
-        ({"m/config.pbtxt.template": "${queue}"}, "unknown placeholder 'queue'; known are "),
-        ({"m/config.pbtxt.template": "5 $"}, "a dollar sign is written $$"),
-    ],
-)
-def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message):
-    for path, content in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
-    with pytest.raises(ModelFilesError) as caught:
-        read_model_files(InferenceStack(), str(tmp_path))
-    assert message in str(caught.value)
-
-
-def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it(made):
-    repository = {**S3, "region": "eu-west-1", "cacheGib": 7}
-    pod = pod_of(made, modelRepository=repository)
-    (sync,), (triton,) = pod["initContainers"], pod["containers"]
-    environment = {item["name"]: item.get("value") for item in sync["env"]}
-    assert environment["SOURCE"] == "s3://models/prod"
-    assert environment["AWS_REGION"] == "eu-west-1"
-    assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
-    assert 'aws s3 sync "$SOURCE" /models' in sync["command"][-1]
-    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
-    assert volume["emptyDir"] == {"sizeLimit": "7Gi"}
-    assert {"name": "models", "mountPath": "/models"} in sync["volumeMounts"]
-    read_only = {"name": "models", "mountPath": "/models", "readOnly": True}
-    assert read_only in triton["volumeMounts"]
-
-
-def test_no_key_is_ever_handed_to_a_pod(made):
-    pod = pod_of(made, modelRepository=S3)
-    names = {i["name"] for c in (*pod["initContainers"], *pod["containers"]) for i in c["env"]}
-    assert not {name for name in names if "KEY" in name or "SECRET" in name or "TOKEN" in name}
-
-
-def test_copy_counts_as_disk_that_the_pod_asks_for(made):
-    def disk(**triton: Any) -> int:
-        requests = container_of(made, **triton)["resources"]["requests"]
-        return int(requests["ephemeral-storage"].removesuffix("Mi"))
-
-    assert disk(modelRepository={**S3, "cacheGib": 7}) == disk() + 7 * 1024
-
-
-def test_identity_is_there_before_the_first_pod(made):
-    _, declared = made({"triton": {"modelRepository": S3}})
-    waits = declared.resource("apps/v1:Deployment").depends_on
-    assert declared.resource("eks/podIdentityAssociation:PodIdentityAssociation").name in waits
-
-
-def test_irsa_is_an_annotation_of_the_service_account(made):
-    repository = {**S3, "identity": "irsa"}
-    _, declared = made({"triton": {"modelRepository": repository}})
-    annotations = declared.one("core/v1:ServiceAccount")["metadata"]["annotations"]
-    assert annotations == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}
-
-
-@pytest.mark.parametrize(("path", "mounted"), [("", None), ("/a/b/", "a/b")])
-def test_volume_is_mounted_read_only_from_the_folder(made, path, mounted):
-    pod = pod_of(made, modelRepository={"kind": "pvc", "claim": "models", "path": path})
-    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
-    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
-    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "models"]
-    assert mount["readOnly"] is True
-    assert mount.get("subPath") == mounted

@@ -1,0 +1,151 @@
+"""How models come to Triton; that a bucket or a claim holds any is not shown."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from config.inference import InferenceStack
+from config.model_files import MAX_BYTES, ModelFilesError, read_model_files
+from tests.unit.declared_triton import container_of, made, pod_of
+
+S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r"}
+
+
+def mounted_files(pod: dict[str, Any], config_map: dict[str, Any]) -> dict[str, bytes]:
+    """What Triton sees under /models, as kubelet would project the ConfigMap."""
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
+    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
+    data = {key: text.encode() for key, text in config_map["data"].items()}
+    data |= {k: base64.b64decode(v) for k, v in config_map.get("binaryData", {}).items()}
+    projected = {item["path"]: data[item["key"]] for item in volume["configMap"]["items"]}
+    seen = {}
+    for mount in pod["containers"][0]["volumeMounts"]:
+        if mount["name"] == "models":
+            assert mount["readOnly"] is True
+            inside = f"{mount['subPath']}/"
+            for path, content in projected.items():
+                if path.startswith(inside):
+                    seen[f"{mount['mountPath']}/{path.removeprefix(inside)}"] = content
+    return seen
+
+
+def test_config_map_brings_every_file_to_its_path_binary_ones_too(tmp_path):
+    files = {
+        "one/config.pbtxt": b"name: 'one'",
+        "one/1/model.onnx": bytes(range(256)),
+        "two/1/a b.py": b"spaces",
+        "two/1/a-b.py": b"no spaces",
+    }
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "one/1/__pycache__").mkdir()
+    (tmp_path / "one/1/__pycache__/model.pyc").write_bytes(b"\0")
+    repository = {"kind": "configMap", "folder": str(tmp_path)}
+    spec, declared = made({"triton": {"modelRepository": repository}})
+    seen = mounted_files(spec["template"]["spec"], declared.one("core/v1:ConfigMap"))
+    assert seen == {f"/models/{path}": content for path, content in files.items()}
+
+
+def test_triton_never_sees_the_volumes_root():
+    """Kubelet's `..data` lies there: Triton 2.51 took it for a model, and exited."""
+    mounts = container_of()["volumeMounts"]
+    assert [m["mountPath"] for m in mounts if m["name"] == "models"] == ["/models/echo"]
+
+
+def test_changed_models_are_another_immutable_config_map():
+    def config_map(service_time: float) -> dict[str, Any]:
+        _, declared = made({"traffic": {"serviceTimeSeconds": service_time}})
+        return declared.one("core/v1:ConfigMap")
+
+    slow, fast = config_map(0.5), config_map(0.02)
+    assert slow["immutable"] is True
+    assert slow["metadata"]["name"] != fast["metadata"]["name"]
+
+
+def test_sample_model_has_the_stacks_own_queue_and_speed():
+    raw = {
+        "traffic": {"serviceTimeSeconds": 0.05, "parallelism": 3},
+        "triton": {"queueSize": 17},
+    }
+    config = read_model_files(InferenceStack.model_validate(raw), "models")["echo/config.pbtxt"]
+    text = config.decode()
+    for name, value in {"service_time_seconds": 0.05, "parallelism": 3, "queue_size": 17}.items():
+        assert f'key: "{name}" value: {{ string_value: "{value}" }}' in text
+    assert "$" not in text
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no such folder, or no files in it"),
+        ({"config.pbtxt": ""}, "config.pbtxt belongs to no model"),
+        (
+            {"m/1/weights": "x" * (MAX_BYTES + 1)},
+            "1,048,577 bytes, and a ConfigMap holds 1,048,576",
+        ),
+        ({"m/config.pbtxt.template": "${queue}"}, "unknown placeholder 'queue'; known are "),
+        ({"m/config.pbtxt.template": "5 $"}, "a dollar sign is written $$"),
+    ],
+)
+def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message):
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    with pytest.raises(ModelFilesError) as caught:
+        read_model_files(InferenceStack(), str(tmp_path))
+    assert message in str(caught.value)
+
+
+def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
+    repository = {**S3, "region": "eu-west-1", "cacheGib": 7}
+    pod = pod_of(modelRepository=repository)
+    (sync,), (triton,) = pod["initContainers"], pod["containers"]
+    environment = {item["name"]: item.get("value") for item in sync["env"]}
+    assert environment["SOURCE"] == "s3://models/prod"
+    assert environment["AWS_REGION"] == "eu-west-1"
+    assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert 'aws s3 sync "$SOURCE" /models' in sync["command"][-1]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
+    assert volume["emptyDir"] == {"sizeLimit": "7Gi"}
+    assert {"name": "models", "mountPath": "/models"} in sync["volumeMounts"]
+    read_only = {"name": "models", "mountPath": "/models", "readOnly": True}
+    assert read_only in triton["volumeMounts"]
+
+
+def test_no_key_is_ever_handed_to_a_pod():
+    pod = pod_of(modelRepository=S3)
+    names = {i["name"] for c in (*pod["initContainers"], *pod["containers"]) for i in c["env"]}
+    assert not {name for name in names if "KEY" in name or "SECRET" in name or "TOKEN" in name}
+
+
+def test_copy_counts_as_disk_that_the_pod_asks_for():
+    def disk(**triton: Any) -> int:
+        requests = container_of(**triton)["resources"]["requests"]
+        return int(requests["ephemeral-storage"].removesuffix("Mi"))
+
+    assert disk(modelRepository={**S3, "cacheGib": 7}) == disk() + 7 * 1024
+
+
+def test_identity_is_there_before_the_first_pod():
+    _, declared = made({"triton": {"modelRepository": S3}})
+    waits = declared.resource("apps/v1:Deployment").depends_on
+    assert declared.resource("eks/podIdentityAssociation:PodIdentityAssociation").name in waits
+
+
+def test_irsa_is_an_annotation_of_the_service_account():
+    repository = {**S3, "identity": "irsa"}
+    _, declared = made({"triton": {"modelRepository": repository}})
+    annotations = declared.one("core/v1:ServiceAccount")["metadata"]["annotations"]
+    assert annotations == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}
+
+
+@pytest.mark.parametrize(("path", "mounted"), [("", None), ("/a/b/", "a/b")])
+def test_volume_is_mounted_read_only_from_the_folder(path, mounted):
+    pod = pod_of(modelRepository={"kind": "pvc", "claim": "models", "path": path})
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "models"]
+    assert mount["readOnly"] is True
+    assert mount.get("subPath") == mounted
