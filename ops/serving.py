@@ -30,6 +30,11 @@ ScaledObject = _resources.create_namespaced_resource(
 )
 
 
+def hpa_name(scaler_name: str) -> str:
+    """Name of the HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
+    return f"keda-hpa-{scaler_name}"
+
+
 def gateway_address(env: StackEnvironment) -> str:
     """`host:port` of the gateway, from outside the node's namespace.
 
@@ -95,7 +100,7 @@ def _missing(client: Any, name: str, namespace: str) -> str:
     """What a scaler still lacks; empty when it works."""
     try:
         scaled: Any = client.get(ScaledObject, name, namespace=namespace)
-        hpa: Any = client.get(HorizontalPodAutoscaler, f"keda-hpa-{name}", namespace=namespace)
+        hpa: Any = client.get(HorizontalPodAutoscaler, hpa_name(name), namespace=namespace)
     except ApiError as error:
         return str(error)
     status: dict[str, Any] = scaled.status or {}

@@ -21,7 +21,7 @@ from local.cluster import Cluster
 from local.objects import holds
 from local.serving.plan import PROMETHEUS_PORT
 from local.status import show as show_cluster
-from ops.serving import ScaledObject
+from ops.serving import ScaledObject, hpa_name
 
 _EVERY_SECONDS = 1.0
 _PROMETHEUS_SECONDS = 3.0
@@ -128,7 +128,7 @@ def _scaler(
     try:
         scaled: Any = client.get(ScaledObject, stack.scaler_name, namespace=stack.namespace)
         hpa: Any = client.get(
-            HorizontalPodAutoscaler, f"keda-hpa-{stack.scaler_name}", namespace=stack.namespace
+            HorizontalPodAutoscaler, hpa_name(stack.scaler_name), namespace=stack.namespace
         )
     except ApiError as error:
         table.add_row("ScaledObject", str(error))

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from components.specs.envoy.stats import CLUSTER_LABEL
+from components.specs.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
 from components.specs.queries import in_flight, refusals
 from config.inference import InferenceStack
 
 Json = dict[str, Any]
 
 _MEMBERS = "envoy_cluster_membership_total"
-_HEALTHY_MEMBERS = "envoy_cluster_membership_healthy"
 
 
 def alert_rules(stacks: tuple[InferenceStack, ...]) -> Json:
@@ -52,7 +51,7 @@ def _rules(stack: InferenceStack) -> list[Json]:
             stack,
             "FleetBelowMinimum",
             # The gateway that sees fewest: a replica that one of them cannot reach is not there.
-            f"min({_HEALTHY_MEMBERS}{cluster}) < {scaler.min_replicas}",
+            f"min({MEMBERSHIP_HEALTHY}{cluster}) < {scaler.min_replicas}",
             lasting="2m",
             severity="critical",
             summary=(

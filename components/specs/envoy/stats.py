@@ -11,3 +11,6 @@ PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow"
 
 ACTIVE_OVERFLOW = "envoy_cluster_upstream_rq_active_overflow"
 """Counter: calls refused."""
+
+MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy"
+"""Gauge: replicas that calls are sent to."""

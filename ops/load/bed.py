@@ -1,0 +1,46 @@
+"""The stack that a checkout has provisioned on a local cluster, as something to overload."""
+
+from components.specs.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
+from components.specs.queries import in_flight, refusals, scaler_query
+from config.hpa import growth_needs
+from config.inference import InferenceStack
+from config.settings import Settings
+from local.cluster import Cluster
+from ops.environment import StackEnvironment
+from ops.load.overload import Bed, Queries
+from ops.serving import gateway_address, hpa_name, prometheus_address
+
+
+def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> Bed:
+    """Describe the first inference stack of a local cluster that serves.
+
+    Args:
+        env: The stack's environment; it is up.
+        settings: Its parameters.
+        name: What it is called in tables and pictures.
+
+    Raises:
+        OpsError: nothing serves.
+    """
+    stack: InferenceStack = settings.inference[0]
+    scaler, envoy = stack.autoscaler, stack.envoy_cluster
+    window = settings.rate_window_seconds(stack)
+    return Bed(
+        name=name,
+        address=gateway_address(env),
+        prometheus=f"http://{prometheus_address(env)}",
+        client=Cluster(env.state_dir).client(),
+        namespace=stack.namespace,
+        deployment=stack.deployment_name,
+        hpa=hpa_name(stack.scaler_name),
+        least=scaler.min_replicas,
+        most=scaler.max_replicas,
+        growth_needs=growth_needs(scaler, scaler.min_replicas),
+        replica_rps=stack.traffic.replica_rps,
+        queries=Queries(
+            signal=scaler_query(stack, window),
+            in_flight=in_flight(envoy),
+            refusals=refusals(envoy, window),
+            routed=f'min({MEMBERSHIP_HEALTHY}{{{CLUSTER_LABEL}="{envoy}"}})',
+        ),
+    )
