@@ -6,6 +6,8 @@ from components.triton import Triton, TritonArgs
 from config.settings import Settings
 from tests.recording import Declared, declare
 
+S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r"}
+
 
 def made(stack: dict[str, Any] | None = None, **raw: Any) -> tuple[dict[str, Any], Declared]:
     """Declare Triton of raw settings: its Deployment's spec, and all that is made."""

@@ -8,9 +8,7 @@ from components.specs import triton as specs
 from config.gateway import Gateway
 from config.inference import InferenceStack
 from config.settings import Settings
-from tests.unit.declared_triton import container_of, made, pod_of
-
-S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r"}
+from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
 def keys_of(value: Any) -> set[str]:

@@ -7,9 +7,7 @@ import pytest
 
 from config.inference import InferenceStack
 from config.model_files import MAX_BYTES, ModelFilesError, read_model_files
-from tests.unit.declared_triton import container_of, made, pod_of
-
-S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r"}
+from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
 def mounted_files(pod: dict[str, Any], config_map: dict[str, Any]) -> dict[str, bytes]:
