@@ -29,6 +29,8 @@ class Section(BaseModel):
         validate_by_alias=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
+        # The whole is built once, when it is used, and not each of its sections on its own as well.
+        defer_build=True,
     )
 
 
