@@ -77,7 +77,26 @@ class Load:
     """Longest time for the fleet to go back; not waited for where unset."""
 
 
-def overload(bed: Bed, load: Load, folder: Path, say: Callable[[str], None] = print) -> Record:
+@dataclass(frozen=True, kw_only=True)
+class Meanwhile:
+    """What else is done at moments that only an overload brings about."""
+
+    while_full: Callable[[], None] | None = None
+    """All replicas are ready and loaded; goodput has been measured."""
+    when_spent: Callable[[], None] | None = None
+    """The load has ended, and all replicas are still there, for as long as the cooldown says."""
+
+
+_NOTHING = Meanwhile()
+
+
+def overload(
+    bed: Bed,
+    load: Load,
+    folder: Path,
+    say: Callable[[str], None] = print,
+    meanwhile: Meanwhile = _NOTHING,
+) -> Record:
     """Overload a fleet that is at its least, and record what becomes of it.
 
     A fleet that does not grow, or does not go back, in the time that `load` gives it is recorded
@@ -88,6 +107,7 @@ def overload(bed: Bed, load: Load, folder: Path, say: Callable[[str], None] = pr
         load: The load.
         folder: An existing folder for the client's files.
         say: Told one line at a time what happens.
+        meanwhile: What else is done, where the fleet grows to its most.
 
     Raises:
         TimeoutError: the fleet is not at its least to begin with.
@@ -116,10 +136,14 @@ def overload(bed: Bed, load: Load, folder: Path, say: Callable[[str], None] = pr
                 say(f"{bed.name}: {bed.most} ready")
                 # How long the load goes on is what is asked for; there is nothing to watch.
                 time.sleep(load.settle_seconds + load.full_seconds)
+                if meanwhile.while_full:
+                    meanwhile.while_full()
             report = client.stop()
         began_at = datetime.fromisoformat(report["started_at"]).timestamp()
         ended_at = began_at + report["seconds"]
         back = None
+        if full and meanwhile.when_spent:
+            meanwhile.when_spent()
         if full and load.shrink_seconds is not None:
             say(f"{bed.name}: the load has ended")
             back = _within(watch, at_least, load.shrink_seconds)
@@ -137,6 +161,7 @@ def overload(bed: Bed, load: Load, folder: Path, say: Callable[[str], None] = pr
         replica_rps=bed.replica_rps,
         window=load.window,
         niceness=load.niceness,
+        settle_seconds=load.settle_seconds,
         full_seconds=load.full_seconds,
         began_at=began_at,
         steps=tuple(watch.steps),

@@ -1,5 +1,6 @@
 """What one overload was: the time of every step, goodput, and the client's own account."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -37,8 +38,10 @@ class Record:
     """Calls that the client held."""
     niceness: int
     """What the client yielded to the fleet on the same machine."""
+    settle_seconds: float
+    """Time after all replicas are ready from which on goodput of the whole fleet is measured."""
     full_seconds: float
-    """Length of the end of the load in which goodput of the whole fleet is measured."""
+    """How long it is measured."""
     began_at: float
     """When the first call was made, `time.time` seconds."""
     steps: tuple[FleetStep, ...]
@@ -92,14 +95,12 @@ class Record:
 
     @property
     def goodput_at_most(self) -> float | None:
-        """Mean OK calls per second at the end of the load; None where not all were ready by then.
-
-        The last step is left out: the load ended within it.
-        """
-        ready, end = self.all_ready_seconds, self.client["seconds"]
-        if ready is None or ready > end - self.full_seconds:
+        """Mean OK calls per second of the whole fleet; None where it was not whole for so long."""
+        ready = self.all_ready_seconds
+        start = math.inf if ready is None else ready + self.settle_seconds
+        if start + self.full_seconds > self.client["seconds"]:
             return None
-        return self._mean_goodput(end - self.full_seconds, end)
+        return self._mean_goodput(start, start + self.full_seconds)
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:

@@ -26,9 +26,11 @@ STAYS = course((-5, 2, 2, 2))
 
 
 def a_record(steps: tuple[FleetStep, ...], back_at: float | None = None) -> Record:
-    """100 OK/s for 15 s, then 900/s, of which the last second is cut short."""
-    rows = [{"at": float(at), "ok": 100 if at < 15 else 900} for at in range(SECONDS)]
-    rows[0]["ok"], rows[-1]["ok"] = 7, 3
+    """100 OK/s for 15 s, then 500/s, from 18 s to 38 s 900/s; before and after it anything."""
+    rows = [{"at": float(at), "ok": 100 if at < 15 else 500} for at in range(SECONDS)]
+    rows[0]["ok"] = 7
+    for row in rows[18:38]:
+        row["ok"] = 900
     client: dict[str, Any] = {
         "seconds": SECONDS - 0.5,
         "outcomes": {**dict.fromkeys(Outcome, 0), Outcome.OK: 24_000, Outcome.BREAKER: 1_000_000},
@@ -45,6 +47,7 @@ def a_record(steps: tuple[FleetStep, ...], back_at: float | None = None) -> Reco
         replica_rps=50.0,
         window=400,
         niceness=0,
+        settle_seconds=3.0,
         full_seconds=20.0,
         began_at=BEGAN,
         steps=steps,
@@ -75,10 +78,10 @@ def test_every_step_has_its_time_from_the_beginning_of_the_overload() -> None:
     }
 
 
-def test_goodput_is_taken_while_few_are_ready_and_at_the_end_when_all_are() -> None:
+def test_goodput_is_taken_while_few_are_ready_and_when_all_have_been_for_a_while() -> None:
     record = a_record(GROWS)
     assert record.goodput_at_least == 100.0
-    # The first second and the last, which are not whole, would have shown.
+    # What is outside of the stretch would have shown.
     assert record.goodput_at_most == 900.0
     assert record.capacity_per_second == 1000.0
     assert (record.killed, record.lost) == (1, 0)
@@ -108,7 +111,7 @@ def test_replicas_that_were_there_before_the_overload_are_none_of_its_steps() ->
 
 
 def test_goodput_of_a_load_that_ended_too_soon_after_is_not_told() -> None:
-    late = course((-5, 2, 2, 2), (25, 20, 20, 20))
+    late = course((-5, 2, 2, 2), (17, 20, 20, 20))
     assert a_record(late).goodput_at_most is None
 
 
