@@ -21,7 +21,7 @@ help: ## Show this list
 setup: ## Make the Python environment ready (.venv, by uv)
 	@./toolchain/bootstrap.sh >/dev/null
 
-tools: setup ## Build or find every tool that is not on PATH
+tools: setup ## Build or find every tool that is not on PATH; drop old ones
 	@$(PY) -m toolchain ensure $(ARGS)
 
 up: setup ## Provision the stack; for dev, on an embedded local Kubernetes

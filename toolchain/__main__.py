@@ -9,8 +9,9 @@ import typer
 import toolchain
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
+from toolchain.prune import UNUSED_DAYS, prune
 from toolchain.resolve import resolve
-from toolchain.table import select
+from toolchain.table import TABLE, select
 
 app = typer.Typer(
     help="The pinned tools: found on PATH, in the cache, or built.",
@@ -38,9 +39,11 @@ def _told() -> Generator[None]:
 
 @app.command()
 def ensure(names: Names = None) -> None:
-    """Make tools ready, building what is missing."""
+    """Make tools ready, building what is missing; drop old ones that no checkout uses any more."""
     with _told():
         toolchain.ensure(*names or ())
+        for entry in prune(Cache(), TABLE.values()):
+            typer.echo(f"removed {entry}: not used for {UNUSED_DAYS} days")
 
 
 @app.command()

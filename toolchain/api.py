@@ -68,7 +68,9 @@ def bin_dir(*names: str, table: Mapping[str, Tool] = TABLE, cache: Cache | None 
         programs["uv"] = bootstrap.ensure_uv()
         content = "\n".join(f"{name}={path}" for name, path in sorted(programs.items()))
         directory = cache.root / "bin" / hashlib.sha256(content.encode()).hexdigest()[:12]
-        if not directory.is_dir():
+        if directory.is_dir():
+            cache.note_use(directory)
+        else:
             directory.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
                 staged = Path(scratch, "links")

@@ -32,8 +32,18 @@ class Cache:
 
     def find(self, tool: Tool) -> Path | None:
         """The tool's file, if this version was built."""
-        file = self.directory_of(tool) / tool.relative_path
-        return file if file.exists() else None
+        directory = self.directory_of(tool)
+        file = directory / tool.relative_path
+        if not file.exists():
+            return None
+        self.note_use(directory)
+        return file
+
+    @staticmethod
+    def note_use(directory: Path) -> None:
+        """Keep what is used from being pruned, where the cache can be written to."""
+        with suppress(OSError):
+            os.utime(directory)
 
     def log_of(self, tool: Tool) -> Path:
         """Where the last build of a tool wrote what it said."""
