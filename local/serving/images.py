@@ -65,8 +65,9 @@ class Recipe:
         made_of = [self, debian.SUITE, triton.WHEEL if self.has_triton else "", platform.machine()]
         made_of += [tools[name].resolve() for name in self.programs if name != "envoy"]
         # Part of the key, since what packs it decides what comes out.
-        packing = Path(archive.__file__).read_bytes() + Path(triton.__file__).read_bytes()
-        return hashlib.sha256(repr(made_of).encode() + packing).hexdigest()[:12]
+        names = (part.__name__.rpartition(".")[2] for part in (archive, debian, triton))
+        packing = [Path(__file__).with_name(f"{name}.py").read_text() for name in names]
+        return hashlib.sha256(repr((made_of, packing)).encode()).hexdigest()[:12]
 
 
 _SHELL = ("bash", "coreutils")

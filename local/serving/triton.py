@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local.errors import LocalClusterError
 from local.said import run
+from local.serving import debian
 from local.serving.archive import Part
 from toolchain.bootstrap import cache_root
 from toolchain.cache import Cache
@@ -21,11 +22,10 @@ _DIGESTS = {
 }
 """SHA-256 of the wheel, by architecture."""
 
-_PYTHON = "3.11"
 PACKAGES = (
     # It looks at its backend's files by system(), which is /bin/sh, and starts them by bash.
     *("bash", "coreutils", "dash", "libstdc++6"),
-    *("python3", "python3-numpy", f"libpython{_PYTHON}"),
+    *("python3", "python3-numpy", f"libpython{debian.PYTHON}"),
 )
 """What the python backend's process runs on; Debian 12's NumPy is older than 2, as it must be."""
 
@@ -50,7 +50,7 @@ def parts(report: Callable[[str], None]) -> list[Part]:
     """
     wheel = _unpacked(report)
     server = wheel / "pytriton" / "tritonserver"
-    stub = server / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
+    stub = server / "python_backend_stubs" / debian.PYTHON / "triton_python_backend_stub"
     backend = f"{_HOME}/backends/python"
     return [
         Part(server / "bin", f"{_HOME}/bin"),
