@@ -101,6 +101,10 @@ class Triton(Section):
     queue_size: Count = 64
     """Calls that wait in one replica beside those it works on; the models are to hold to it."""
 
+    complete_model_configs: bool = True
+    """Whether Triton asks each model for what its `config.pbtxt` leaves out. A model of the python
+    backend is started once more for that, and each replica's start takes that much longer."""
+
     max_surge: Count = 1
     """Replicas beyond the fleet that a roll-out may start."""
 

@@ -77,6 +77,7 @@ def flags(stack: InferenceStack) -> list[str]:
         # gRPC's default answers a client's second ping within five minutes with GOAWAY.
         "--grpc-keepalive-permit-without-calls=1",
         f"--grpc-http2-min-recv-ping-interval-without-data={_MIN_PING_SECONDS * 1000}",
+        *([] if triton.complete_model_configs else ["--disable-auto-complete-config"]),
         # Open: inference, metadata and health over gRPC, health over HTTP. The key is the pod's
         # own UID: a secret to all who cannot read pods.
         f"--grpc-restricted-protocol={_ADMIN_APIS}:admin-key=$(POD_UID)",

@@ -216,6 +216,15 @@ def test_a_flag_that_a_version_does_not_know_is_not_given():
     assert not bounded("triton-cpu:2.51.0")
 
 
+def test_models_are_asked_for_what_they_leave_out_unless_they_state_everything():
+    def asked(**triton: bool) -> bool:
+        stack = InferenceStack.model_validate({"triton": triton})
+        return "--disable-auto-complete-config" not in specs.flags(stack)
+
+    assert asked()
+    assert not asked(completeModelConfigs=False)
+
+
 def test_admin_apis_and_inference_over_http_need_a_key_that_the_pod_alone_has():
     container = container_of()
     uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
