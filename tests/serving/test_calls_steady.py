@@ -1,0 +1,218 @@
+"""What the gateway, Prometheus, the scaler and the client say of one steady load is the same.
+
+The fleet stays at one size, by parameter: what a changing one does is shown elsewhere. Client,
+Envoy, Triton and Prometheus share the machine, so the loads are such that the client takes little
+of it; what the fleet can do on machines of its own is not shown here.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import grpc
+import pytest
+
+from components.specs.envoy.stats import ACTIVE_OVERFLOW, CLUSTER_LABEL, PENDING_OVERFLOW
+from components.specs.queries import in_flight, refusals, scaler_query
+from eventflow.outcomes import OVERLOADED_HEADER, Outcome
+from tests.envoy.harness.backend import INFER
+from tests.integration.checkout import Checkout
+from tests.serving.accounts import accounted
+from tests.serving.steady import Held, Load, agreement
+from tests.serving.test_calls import request
+
+SCRAPES = 3
+"""Scrapes in a row that must agree with the client."""
+
+CALLS_PER_POD = 1_000
+MOST_PER_MEAN = 1.1
+"""Calls of the most loaded pod, to those of the mean one."""
+
+LONG_SECONDS, SHORT_SECONDS = 50.0, 25.0
+"""Time for a rate's window, two looks of the HPA's and three scrapes; for enough calls per pod."""
+
+STATIC = {"kind": "static", "maxRequests": 60}
+"""A limit about as high as the one that follows two pods, and counted otherwise by Envoy."""
+
+OFFERED_PER_CAPACITY = 4
+"""Calls offered for each that the fleet can answer: three in four are refused, and the client
+still takes a fraction of a core."""
+
+ECHO_SECONDS = 0.05
+REFUSAL_OVER_ECHO_MS = 50.0
+ADMITTED_SHARE = 0.85
+"""Of what the ready pods can answer by what is stated of them."""
+
+IDLE_CLIENT_CORES = 0.5
+BURST = 20_000
+
+
+@pytest.fixture(scope="module")
+def held(served: Checkout) -> Iterator[Held]:
+    held = Held(served)
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+@pytest.fixture(scope="module")
+def steady(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Load]:
+    """A closed loop just below the limit; once for each size."""
+
+    @cache
+    def run(replicas: int, seconds: float) -> Load:
+        fleet = held.at(replicas)
+        assert fleet.stack.streams_per_pod
+        window = replicas * (fleet.stack.streams_per_pod - 2)
+        folder = tmp_path_factory.mktemp("steady")
+        with fleet.counters() as counters:
+            return Load.run(fleet, folder, window=window, seconds=seconds, arguments=counters)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def overload(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Load]:
+    """An open loop far beyond what two pods answer; once for each kind of limit."""
+
+    @cache
+    def run(limit: str) -> Load:
+        fleet = held.at(2, STATIC if limit == "static" else None)
+        rate = OFFERED_PER_CAPACITY * fleet.replicas * fleet.stack.traffic.replica_rps
+        arguments = ["--echo", str(ECHO_SECONDS)]
+        folder = tmp_path_factory.mktemp("overload")
+        return Load.run(fleet, folder, rate=rate, seconds=LONG_SECONDS, arguments=arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(("replicas", "seconds"), [(4, SHORT_SECONDS), (2, LONG_SECONDS)])
+def test_one_connections_calls_spread_evenly_over_the_pods(
+    steady: Callable[..., Load], replicas: int, seconds: float
+) -> None:
+    """By Triton's own counters.
+
+    The first calls may be refused: a gateway opens its connections to the pods when it has calls
+    for them, and until then lets few wait.
+    """
+    load = steady(replicas, seconds)
+    report, pods = load.report, load.report["calls_per_pod"]
+    assert report["connections_opened"] == 1
+    assert set(accounted(report)) <= {Outcome.OK, Outcome.BREAKER}
+    assert load.per_second(Outcome.BREAKER, 1, seconds) == 0
+    assert report["outcomes"][Outcome.OK] == sum(pods.values())
+    assert len(pods) == replicas
+    assert min(pods.values()) >= CALLS_PER_POD, pods
+    assert max(pods.values()) / (sum(pods.values()) / replicas) <= MOST_PER_MEAN, pods
+
+
+def test_calls_in_flight_are_to_prometheus_what_they_are_to_the_client(
+    steady: Callable[..., Load],
+) -> None:
+    """The scaler's first term. Fails where the gauge counts anything else, such as connections."""
+    load = steady(2, LONG_SECONDS)
+    seen = load.seen(in_flight(load.fleet.stack.envoy_cluster), load.fleet.scrape_seconds)
+    longest, pairs = agreement(seen, load.in_flight)
+    assert longest >= SCRAPES, pairs
+
+
+def test_the_hpa_shows_what_the_client_has_in_flight(steady: Callable[..., Load]) -> None:
+    """For as long as three scrapes take; while nothing is refused the signal is nothing else."""
+    load = steady(2, LONG_SECONDS)
+    longest, pairs = agreement(load.hpa, load.in_flight)
+    assert longest >= SCRAPES * load.fleet.scrape_seconds, pairs
+
+
+@pytest.mark.parametrize(
+    ("limit", "silent"), [("fleet", ACTIVE_OVERFLOW), ("static", PENDING_OVERFLOW)]
+)
+def test_refusals_per_second_are_to_prometheus_what_they_are_to_the_client(
+    overload: Callable[..., Load], limit: str, silent: str
+) -> None:
+    """The scaler's other terms: each kind of limit shows in one of Envoy's two counters alone.
+
+    So the sum of both fails where either is left out.
+    """
+    load = overload(limit)
+    cluster, window = load.fleet.stack.envoy_cluster, load.fleet.rate_window_seconds
+    longest, pairs = agreement(load.seen(refusals(cluster, window), window), load.refused)
+    assert longest >= SCRAPES, pairs
+    other = f'sum(rate({silent}{{{CLUSTER_LABEL}="{cluster}"}}[{window:.0f}s]))'
+    assert not any(value for _, value in load.seen(other, window))
+
+
+def test_the_scalers_whole_signal_is_what_the_client_would_have_in_flight(
+    overload: Callable[..., Load],
+) -> None:
+    """Under overload: what is in flight, and what would be had it not been refused.
+
+    The calls that wait at the gateway for a stream are the client's own, and in no term: the full
+    waiting room is taken off.
+    """
+    load = overload("fleet")
+    stack, window = load.fleet.stack, load.fleet.rate_window_seconds
+
+    def own(at: float) -> float:
+        sent = load.in_flight(at) - stack.max_pending_requests
+        return sent + stack.traffic.service_time_seconds * load.refused(at)
+
+    longest, pairs = agreement(load.seen(scaler_query(stack, window), window), own)
+    assert longest >= SCRAPES, pairs
+
+
+def test_a_refusal_takes_as_long_as_an_echo_while_admitted_calls_are_answered(
+    overload: Callable[..., Load],
+) -> None:
+    """The echo is an HTTP/2 PING on the same connection, through the same client and gateway.
+
+    Not shown: the time that a client takes for itself, which is in both.
+    """
+    load = overload("fleet")
+    report, stack = load.report, load.fleet.stack
+    answered = load.per_second(Outcome.OK, 1, LONG_SECONDS - 1)
+    assert answered >= ADMITTED_SHARE * load.fleet.replicas * stack.traffic.replica_rps
+    assert set(accounted(report)) == {Outcome.OK, Outcome.BREAKER}
+    assert report["echo_ms"]["count"] > 0
+    assert report["refusal_ms"]["p99"] <= report["echo_ms"]["p99"] + REFUSAL_OVER_ECHO_MS
+    # A client that had no time left would make echoes as late as refusals.
+    assert report["cpu_cores"] < IDLE_CLIENT_CORES
+
+
+def test_a_refusal_is_unavailable_and_says_so_in_its_trailer(held: Held) -> None:
+    """To gRPC's own client, which has 300 calls at once on one connection.
+
+    Admitted are at least those that may wait for the gateway's connections to the pods.
+    """
+    fleet = held.at(2)
+    with grpc.insecure_channel(fleet.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        infer = channel.unary_unary(INFER)
+        calls = [infer.future(request("x"), timeout=10) for _ in range(300)]
+        refused = [call for call in calls if call.code() is not grpc.StatusCode.OK]
+        assert len(calls) - len(refused) >= fleet.stack.max_pending_requests
+        assert refused
+        for call in refused:
+            assert call.code() is grpc.StatusCode.UNAVAILABLE
+            assert (OVERLOADED_HEADER, "true") in call.trailing_metadata()
+
+
+def test_a_burst_is_accounted_for_by_the_client_by_triton_and_in_a_picture(
+    held: Held, tmp_path: Path
+) -> None:
+    """The command line against real servers: the sum, calls per pod, and Prometheus's lines.
+
+    A note would say that a page or a query had no answer. Not shown: what the picture looks like.
+    """
+    fleet, picture = held.at(2), tmp_path / "burst.png"
+    with fleet.counters() as counters:
+        arguments = [*counters, "--prometheus", fleet.prometheus, "--picture", str(picture)]
+        report = Load.run(fleet, tmp_path, calls=BURST, arguments=arguments).report
+    ended = accounted(report)
+    assert report["calls"] == BURST
+    assert report["connections_killed"] == 0
+    assert report["notes"] == []
+    # Triton may finish what the client has given up.
+    late = ended.get(Outcome.DEADLINE, 0)
+    assert ended[Outcome.OK] <= sum(report["calls_per_pod"].values()) <= ended[Outcome.OK] + late
+    assert len(report["calls_per_pod"]) == fleet.replicas
+    assert picture.read_bytes().startswith(b"\x89PNG")
