@@ -63,10 +63,11 @@ def outputs(
 ) -> None:
     """Print the stack's outputs."""
     environment = StackEnvironment(stack=stack)
+    found = stacks.outputs(environment)
     if as_json:
-        print(json.dumps(stacks.outputs(environment), indent=2))
+        print(json.dumps(found, indent=2))
     else:
-        stacks.print_outputs(environment)
+        stacks.print_outputs(environment, found)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchain
+from config.base import PROJECT as PULUMI_PROJECT
 from config.base import PROJECT_FOLDER as PROJECT
 from config.base import STATE_FOLDER
 
@@ -45,6 +46,11 @@ class StackEnvironment:
         return self.state_dir / "pulumi"
 
     @property
+    def checkpoint(self) -> Path:
+        """Dev's state; there once the stack was made."""
+        return self.backend_dir / ".pulumi" / "stacks" / PULUMI_PROJECT / f"{self.stack}.json"
+
+    @property
     def pulumi_home(self) -> Path:
         """Where dev's Pulumi keeps plugins and its own files."""
         return self.state_dir / "pulumi-home"
@@ -64,6 +70,8 @@ class StackEnvironment:
         if not self.is_dev:
             return dict(self.extra)
         return {
+            # Instead of selecting it each time, which costs as long as a command of its own.
+            "PULUMI_STACK": self.stack,
             "PULUMI_BACKEND_URL": f"file://{self.backend_dir}",
             "PULUMI_CONFIG_PASSPHRASE": DEV_PASSPHRASE,
             "PULUMI_HOME": str(self.pulumi_home),
@@ -71,6 +79,8 @@ class StackEnvironment:
             # Nothing that dev needs is downloaded: it runs with no network but the registries'.
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # The language host has uv look at .venv four times a run; the lock file is not news.
+            "UV_FROZEN": "true",
             # The Kubernetes provider leaves a copy of its kubeconfig there each time.
             "TMPDIR": str(self.temporary_dir),
             # kubectl would keep what it discovers under ~/.kube, which is the user's.

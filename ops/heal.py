@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Generator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -101,32 +102,43 @@ def restore_checkpoint(env: StackEnvironment) -> bool:
     Without one the state begins anew: what is on the cluster is taken over by the next `up`, which
     applies by server-side apply.
     """
-    restored = False
-    for file in (env.backend_dir / ".pulumi" / "stacks").rglob(f"{env.stack}.json"):
-        if _is_json(file):
-            continue
-        backup = file.with_name(f"{file.name}.bak")
-        if _is_json(backup):
-            shutil.copyfile(backup, file)
-        else:
-            file.unlink()
-        restored = True
-    return restored
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
+    restored = _drop_half_attributes(env)
+    file = env.checkpoint
+    if not file.exists() or _read(file):
+        return restored
+    backup = file.with_name(f"{file.name}.bak")
+    if _read(backup):
+        shutil.copyfile(backup, file)
+    else:
+        file.unlink()
     return True
+
+
+def _drop_half_attributes(env: StackEnvironment) -> bool:
+    """Remove what a killed run left half of beside a file; True if anything.
+
+    The backend keeps a content type and a checksum beside each of its files. It does without, but
+    half of one keeps it from reading the file.
+    """
+    half = [file for file in env.backend_dir.rglob("*.attrs") if not _read(file)]
+    for file in half:
+        file.unlink()
+    return bool(half)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """JSON as Pulumi's file backend writes it; empty where it is not whole."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 def clear_pending(env: StackEnvironment) -> bool:
     """Settle operations that a killed run left open, by reading the real state; True if any."""
-    if not has_checkpoint(env):
-        return False
-    if not pulumi.deployment(env).get("pending_operations"):
+    # In the file, since asking Pulumi takes as long as a command of its own.
+    latest: dict[str, Any] = _read(env.checkpoint).get("checkpoint", {}).get("latest") or {}
+    if not latest.get("pending_operations"):
         return False
     clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
     pulumi.capture(env, "refresh", "--stack", env.stack, *clear)
@@ -135,8 +147,7 @@ def clear_pending(env: StackEnvironment) -> bool:
 
 def has_checkpoint(env: StackEnvironment) -> bool:
     """Whether dev was provisioned from this checkout, or a try was made."""
-    stacks: Path = env.backend_dir / ".pulumi" / "stacks"
-    return any(stacks.rglob(f"{env.stack}.json"))
+    return env.checkpoint.exists()
 
 
 def forget(env: StackEnvironment) -> None:

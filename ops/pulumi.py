@@ -2,10 +2,16 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from ops.environment import StackEnvironment
+
+_KIND = "4dabf18193072939515e22adb298388d"
+"""Key of a value in Pulumi's state that is of a special kind."""
+
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the same for every secret
+"""Kind of a value that is encrypted."""
 
 UNATTENDED = ("--yes", "--skip-preview")
 """Options of a change that nobody is asked about."""
@@ -49,15 +55,6 @@ def capture(env: StackEnvironment, *arguments: str) -> str:
     return result.stdout
 
 
-def capture_json(env: StackEnvironment, *arguments: str) -> Any:
-    """The JSON that `pulumi ARGUMENTS --json` prints.
-
-    Raises:
-        OpsError: the command failed.
-    """
-    return json.loads(capture(env, *arguments, "--json"))
-
-
 def change(env: StackEnvironment, command: str, *arguments: str) -> None:
     """Run a command that changes the stack; outside dev the user confirms Pulumi's own preview.
 
@@ -69,13 +66,35 @@ def change(env: StackEnvironment, command: str, *arguments: str) -> None:
 
 
 def deployment(env: StackEnvironment) -> dict[str, Any]:
-    """What the stack's state holds: `resources`, and `pending_operations` where there are any.
+    """What the stack's state holds, such as its `resources`.
 
     Raises:
         OpsError: the backend does not open.
     """
     exported = json.loads(capture(env, "stack", "export", "--stack", env.stack))
     return dict(exported["deployment"])
+
+
+def outputs(held: Mapping[str, Any]) -> dict[str, object]:
+    """The stack's outputs in what `deployment` returned, secrets masked.
+
+    Read from there, so that `up` asks Pulumi once for them and for the resources.
+    """
+    resources: list[dict[str, Any]] = held.get("resources") or []
+    roots = [one for one in resources if one["type"] == "pulumi:pulumi:Stack"]
+    found: dict[str, object] = roots[0].get("outputs", {}) if roots else {}
+    return {name: _masked(value) for name, value in found.items()}
+
+
+def _masked(value: Any) -> object:
+    if isinstance(value, list):
+        return [_masked(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        if fields.get(_KIND) == _SECRET:
+            return "[secret]"
+        return {name: _masked(item) for name, item in fields.items()}
+    return value
 
 
 def select_stack(env: StackEnvironment) -> None:

@@ -1,7 +1,7 @@
 """Provisioning, previewing and removing one stack."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
 from rich.console import Console
@@ -55,7 +55,8 @@ def prepare(env: StackEnvironment) -> Settings:
             console.print("released a lock that a dead process had left")
         if heal.restore_checkpoint(env):
             console.print("restored the state that an interrupted run had cut short")
-    pulumi.select_stack(env)
+    if not (env.is_dev and heal.has_checkpoint(env)):
+        pulumi.select_stack(env)
     if env.is_dev and heal.clear_pending(env):
         console.print("settled what an interrupted run had left open")
     return settings
@@ -90,10 +91,12 @@ def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
     settings = prepare(env)
     pulumi.change(env, "up", "--suppress-outputs", *arguments)
-    print_tree(env)
+    held = pulumi.deployment(env)
+    console.print()
+    console.print(resource_tree(held["resources"]))
     if serving.serves(env, settings):
         serving.wait_for_scaler(env, settings, console.print)
-    print_outputs(env)
+    print_outputs(env, pulumi.outputs(held))
     print_next_step(env, settings)
 
 
@@ -141,18 +144,11 @@ def outputs(env: StackEnvironment) -> dict[str, object]:
     """
     if env.is_dev and not heal.has_checkpoint(env):
         raise pulumi.OpsError("dev is not provisioned yet; run: make up")
-    return pulumi.capture_json(env, "stack", "output", "--stack", env.stack)
+    return pulumi.outputs(pulumi.deployment(env))
 
 
-def print_tree(env: StackEnvironment) -> None:
-    """Show what the stack holds, components with what they made."""
-    console.print()
-    console.print(resource_tree(pulumi.deployment(env)["resources"]))
-
-
-def print_outputs(env: StackEnvironment) -> None:
+def print_outputs(env: StackEnvironment, found: Mapping[str, object]) -> None:
     """Show the outputs, a line each, whole: they are there to be copied."""
-    found = outputs(env)
     width = max(map(len, found), default=0)
     console.print(f"\noutputs of {env.stack}")
     for name, value in sorted(found.items()):

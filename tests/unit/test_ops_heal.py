@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import heal
+from ops import heal, pulumi
 from ops.environment import StackEnvironment
 
 
@@ -124,3 +124,68 @@ def test_nothing_is_left_where_dev_is_forgotten(env: StackEnvironment) -> None:
     with heal.alone(env, lambda _: None):
         heal.forget(env)
     assert list(env.project.iterdir()) == []
+
+
+def _checkpoint(env: StackEnvironment, text: str) -> Path:
+    env.checkpoint.parent.mkdir(parents=True)
+    env.checkpoint.write_text(text)
+    return env.checkpoint
+
+
+def _state(**latest: object) -> str:
+    """A checkpoint as Pulumi's file backend writes it."""
+    return json.dumps({"version": 3, "checkpoint": {"latest": {"resources": [], **latest}}})
+
+
+def test_half_a_checkpoint_gives_way_to_the_last_whole_one(env: StackEnvironment) -> None:
+    file = _checkpoint(env, _state()[:20])
+    file.with_name("dev.json.bak").write_text(_state())
+    assert heal.restore_checkpoint(env)
+    assert file.read_text() == _state()
+    assert not heal.restore_checkpoint(env)
+
+
+def test_half_a_checkpoint_without_another_is_dropped(env: StackEnvironment) -> None:
+    file = _checkpoint(env, _state()[:20])
+    assert heal.restore_checkpoint(env)
+    assert not file.exists()
+    assert not heal.restore_checkpoint(env)
+
+
+@pytest.mark.parametrize(
+    ("latest", "settled"),
+    [({}, False), ({"pending_operations": []}, False), ({"pending_operations": [{}]}, True)],
+)
+def test_pulumi_is_asked_only_where_an_operation_was_left_open(
+    env: StackEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    latest: dict[str, object],
+    settled: bool,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(pulumi, "capture", lambda _, *arguments: asked.append(arguments))
+    _checkpoint(env, _state(**latest))
+    assert heal.clear_pending(env) is settled
+    assert [arguments[0] for arguments in asked] == ["refresh"] * settled
+
+
+def test_a_stack_that_was_never_made_has_nothing_open(env: StackEnvironment) -> None:
+    assert not heal.clear_pending(env)
+    _checkpoint(env, json.dumps({"version": 3, "checkpoint": {"latest": None}}))
+    assert not heal.clear_pending(env)
+
+
+@pytest.mark.parametrize("left", ["", '{"user.cache_con'])
+def test_half_of_what_lies_beside_a_whole_checkpoint_is_dropped(
+    env: StackEnvironment, left: str
+) -> None:
+    file = _checkpoint(env, _state())
+    half = file.with_name("dev.json.attrs")
+    half.write_text(left)
+    whole = file.with_name("dev.json.bak.attrs")
+    whole.write_text('{"user.content_type": "application/json"}')
+    assert heal.restore_checkpoint(env)
+    assert not half.exists()
+    assert whole.exists()
+    assert file.read_text() == _state()
+    assert not heal.restore_checkpoint(env)
