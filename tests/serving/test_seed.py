@@ -31,7 +31,7 @@ BREAKER = read(PROXY)["static_resources"]["clusters"][0]["circuit_breakers"]["th
     "max_requests"
 ]
 
-ANSWERED_BY_POD = "sum by (pod) (nv_inference_request_success + nv_inference_request_failure)"
+ANSWERED_BY_POD = 'sum by (pod) ({__name__=~"nv_inference_request_(success|failure)"})'
 """Calls that each Triton pod has done with, in time or not."""
 
 

@@ -79,6 +79,7 @@ def test_the_go_that_is_installed_builds_every_module():
         ("prometheus", "prometheus, version 2.42.0+ds (branch: debian/sid)\n", None),
         ("kube-score", "kube-score version: 1.20.0, commit: none, built: unknown\n", "1.20.0"),
         ("actionlint", "1.7.12\ninstalled by downloading from release page\n", "1.7.12"),
+        ("ghz", "0.93.0\n", "0.93.0"),
     ],
 )
 def test_a_probe_reads_releases_and_nothing_else(name: str, said: str, version: str | None):
