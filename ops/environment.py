@@ -79,8 +79,6 @@ class StackEnvironment:
             # Nothing that dev needs is downloaded: it runs with no network but the registries'.
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # The language host has uv look at .venv four times a run; the lock file is not news.
-            "UV_FROZEN": "true",
             # The Kubernetes provider leaves a copy of its kubeconfig there each time.
             "TMPDIR": str(self.temporary_dir),
             # kubectl would keep what it discovers under ~/.kube, which is the user's.
