@@ -98,7 +98,10 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
                 (work / name).write_bytes(_contents(files, tool, work, go, log))
             compiled = _Compiled(progress)
             arguments = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-v"]
+            # What the linker drops (-s -w) need not be made first: a tenth of the compiler's time.
+            arguments += ["-gcflags=all=-dwarf=false"]
             arguments += ["-ldflags", _ldflags(tool, tool.source), "-o", str(target)]
+            arguments += ["-tags", ",".join(tool.source.tags)] if tool.source.tags else []
             go.run([*arguments, tool.source.path], work, log, compiled)
     for name, files in tool.companions.items():
         companion = target.with_name(name)

@@ -92,6 +92,8 @@ class GoPackage:
     """`-X` settings, as `name=value`; `{version}`, `{major}` and `{minor}` are filled in."""
     embeds: Mapping[str, ModuleFiles] = field(default_factory=dict[str, ModuleFiles])
     """Files to put beside the module's own main before it is built, by file name."""
+    tags: tuple[str, ...] = ()
+    """Build tags."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Tool:
         """Names this version built from exactly these sources in this way."""
         match self.source:
             case GoPackage():
-                how = [self.source.path, *self.source.ldflags, *_described(self.source.embeds)]
+                package = self.source
+                how = [package.path, *package.ldflags, *package.tags, *_described(package.embeds)]
             case ModuleFiles():
                 how = [self.source.module, self.source.pattern]
         recipe = [self.module.digest, str(self.relative_path), *how, *_described(self.companions)]

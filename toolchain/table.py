@@ -91,6 +91,9 @@ def _prometheus(name: str) -> Tool:
         GoPackage(
             f"github.com/prometheus/prometheus/cmd/{name}",
             ("github.com/prometheus/common/version.Version={version}",),
+            # The one discovery that our configuration has; the others' cloud SDKs are most of what
+            # there is to compile (Prometheus's README, "Service discovery build tags").
+            tags=("remove_all_sd", "enable_kubernetes_sd"),
         ),
         _VERSION_FLAG,
         Accepts.SAME_MINOR,

@@ -89,6 +89,12 @@ def test_what_is_built_tells_its_version_and_go_s_caches_are_gone(module: Path, 
     assert sorted(path.name for path in module.iterdir()) == ["go.mod", "go.sum", "inner"]
 
 
+def test_build_tags_decide_what_is_built_and_where_it_is_kept(module: Path, cache: Cache):
+    plain = ensure("tiny", table=tiny_tool.table(module), cache=cache)["tiny"]
+    tagged = ensure("tiny", table=tiny_tool.table(module, tags=("tagged",)), cache=cache)["tiny"]
+    assert [said_by(plain), said_by(tagged)] == ["tiny 1.2.3", "tiny 1.2.3 tagged"]
+
+
 def test_settings_of_the_users_go_do_not_reach_the_build(
     module: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

@@ -19,6 +19,13 @@ var version = "unset"
 func main() { println("tiny", version) }
 """
 
+TAGGED = """//go:build tagged
+
+package main
+
+func init() { version += " tagged" }
+"""
+
 
 def write_module(directory: Path, main: str = MAIN) -> Path:
     """A Go module that requires another, of no dependencies, that lies beside it."""
@@ -31,17 +38,18 @@ def write_module(directory: Path, main: str = MAIN) -> Path:
     (directory / "go.sum").write_text("")
     (inner / "go.mod").write_text("module test.local/tiny\n\ngo 1.24\n")
     (inner / "main.go").write_text(main)
+    (inner / "tagged.go").write_text(TAGGED)
     return directory
 
 
-def table(module: Path, build_mib: int = 1) -> dict[str, Tool]:
+def table(module: Path, build_mib: int = 1, tags: tuple[str, ...] = ()) -> dict[str, Tool]:
     """The tool `tiny`, version 1.2.3, built from `write_module`'s directory."""
     tiny = Tool(
         "tiny",
         "test",
         GoModule(module, build_mib, installed_mib=1),
         "test.local/tiny",
-        GoPackage("test.local/tiny", ("main.version={version}",)),
+        GoPackage("test.local/tiny", ("main.version={version}",), tags=tags),
         Probe(("--version",), r"^tiny (\d+\.\d+\.\d+)$"),
         Accepts.SAME_MINOR,
     )
