@@ -31,6 +31,11 @@ def get(checkout: Checkout, *arguments: str) -> list[Object]:
     return json.loads(shown)["items"]
 
 
+def staying(objects: Iterable[Object]) -> list[Object]:
+    """Those that are not at their end, as an earlier roll-out's pods may still be."""
+    return [found for found in objects if "deletionTimestamp" not in found["metadata"]]
+
+
 def selected(labels: dict[str, str]) -> str:
     """Spell labels as kubectl's selector."""
     return ",".join(f"{name}={value}" for name, value in labels.items())

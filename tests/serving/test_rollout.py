@@ -18,7 +18,7 @@ from ops.serving import gateway_address
 from ops.stack import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, none_failed
-from tests.serving.cluster import get, selected
+from tests.serving.cluster import get, selected, staying
 
 _SLACK_SECONDS = 30
 """For kubelet and the API server, beside the grace that a pod has."""
@@ -38,7 +38,7 @@ def _stack(checkout: Checkout) -> InferenceStack:
 
 def _pods(checkout: Checkout, labels: dict[str, str]) -> set[str]:
     namespace = _stack(checkout).namespace
-    listed = get(checkout, "pods", "-n", namespace, "-l", selected(labels))
+    listed = staying(get(checkout, "pods", "-n", namespace, "-l", selected(labels)))
     return {pod["metadata"]["name"] for pod in listed}
 
 

@@ -6,7 +6,7 @@ GPUs, and that a NetworkPolicy is enforced, which no CNI plugin of the local nod
 
 from local.serving.plan import NODE_NAME
 from tests.integration.checkout import Checkout
-from tests.serving.cluster import get
+from tests.serving.cluster import get, staying
 
 NAMESPACE = "ai-namespace"
 
@@ -25,8 +25,7 @@ def test_the_one_node_is_real_and_has_the_gpus_that_the_parameters_say(served: C
 
 
 def test_every_pod_runs_containers_that_are_ready(served: Checkout) -> None:
-    # Of a roll-out before this the old pods may still be at their end.
-    pods = [p for p in get(served, "pods", "-A") if "deletionTimestamp" not in p["metadata"]]
+    pods = staying(get(served, "pods", "-A"))
     assert {pod["metadata"]["namespace"] for pod in pods} >= {NAMESPACE, "keda", "observability"}
     for pod in pods:
         statuses = pod["status"]["containerStatuses"]
