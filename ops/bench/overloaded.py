@@ -9,6 +9,7 @@ import yaml
 import toolchain
 from config.base import PROJECT
 from config.settings import Settings
+from eventflow.errors import EventFlowError
 from local.modes import SERVING
 from local.serving import machine
 from ops import pulumi, stack
@@ -55,7 +56,7 @@ def run(report: Report, repeats: int, out: Path) -> None:
         out: folder for every record and the picture; written after each run.
 
     Raises:
-        OpsError: nothing can serve on this machine, or a stack did not come up.
+        OpsError: nothing can serve on this machine, or a design did not come up.
     """
     require()
     toolchain.ensure("cli", *SERVING.tools)
@@ -68,7 +69,10 @@ def run(report: Report, repeats: int, out: Path) -> None:
         for repeat in range(1, repeats + 1):
             for name, measured in _designs(env, settings, Path(scratch)).items():
                 console.print(f"{name}: run {repeat} of {repeats}")
-                record = measured()
+                try:
+                    record = measured()
+                except (TimeoutError, EventFlowError) as error:
+                    raise OpsError(f"{name}: {error}") from error
                 console.print(record.table())
                 runs.setdefault(name, []).append(record)
                 comparison.write(out, runs, images)
