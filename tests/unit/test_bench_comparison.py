@@ -31,8 +31,8 @@ def test_what_did_not_happen_counts_as_the_worst_and_is_never_where_it_mostly_di
 
 
 def test_seconds_of_the_beginning_are_compared_however_long_a_load_went_on() -> None:
-    """100 a second for 15 s but for a first one of 7, then 900. Not shown: steps of a tenth."""
-    mean = (7 + 14 * 100 + 15 * 900) / 30
+    """100/s for 15 s but for a first one of 7, then 500, then 900. Not shown: steps of a tenth."""
+    mean = (7 + 14 * 100 + 3 * 500 + 12 * 900) / 30
     assert comparison.START.median([GROWN]) == mean
     assert comparison.DARK.median([GROWN]) == 0
 
