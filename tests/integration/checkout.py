@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +11,21 @@ from typing import Any
 
 import yaml
 
+from config.base import PROJECT as PULUMI_PROJECT
+from config.platform import LOCAL_KUBECONFIG
 from ops.environment import PROJECT, StackEnvironment
 
-CONFIG_PREFIX = "kubemind-inference:"
+CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
+
+_ENVIRONMENTS = (".venv", "toolchain/checkov/.venv")
+"""What uv has installed already, and what is no part of the project."""
+
+
+_KINDS = (
+    "deployments,daemonsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,"
+    "poddisruptionbudgets,networkpolicies,scaledobjects,namespaces,clusterroles,"
+    "clusterrolebindings,persistentvolumeclaims,pods"
+)
 
 
 @dataclass
@@ -39,10 +52,12 @@ class Checkout:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read_bytes())
                 target.chmod(source.stat().st_mode)
-        (path / ".venv").symlink_to(PROJECT / ".venv")
+        for name in _ENVIRONMENTS:
+            if (PROJECT / name).is_dir():
+                (path / name).symlink_to(PROJECT / name)
         checkout = cls(path, stack)
         checkout.git("init", "-q")
-        # The link itself is no part of the project.
+        # The links themselves: a pattern for directories does not match them.
         (path / ".git" / "info" / "exclude").write_text(".venv\n")
         checkout.git("add", "-A")
         checkout.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "checkout")
@@ -64,17 +79,29 @@ class Checkout:
         """Environment of bare `pulumi` and `kubectl` commands here."""
         return self.env.variables()
 
-    def ops(self, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
-        """Run one of make's commands."""
+    @property
+    def kubeconfig(self) -> Path:
+        """The local cluster's."""
+        return self.path / LOCAL_KUBECONFIG
+
+    def target(self, name: str, *, env: Mapping[str, str] | None = None, **variables: str) -> "Ran":
+        """Run one of make's targets, as a user does."""
+        # What a `make test` that runs this was given is not meant for it.
+        theirs = ("MAKE", "MFLAGS")
+        own = {key: value for key, value in os.environ.items() if not key.startswith(theirs)}
         return Ran.run(
-            [str(PROJECT / ".venv/bin/python"), "-m", "ops", *arguments],
+            ["make", "-s", name, *(f"{key}={value}" for key, value in variables.items())],
             self.path,
-            {**os.environ, **self.extra, **(env or {})},
+            {**own, **self.extra, **(env or {})},
         )
+
+    def ops(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
+        """Run the target of a life-cycle command, with arguments for the command behind it."""
+        return self.target(command, env=env, STACK=self.stack, ARGS=shlex.join(arguments))
 
     def up(self, *arguments: str) -> "Ran":
         """`make up`."""
-        return self.ops("up", "--stack", self.stack, *arguments)
+        return self.ops("up", *arguments)
 
     def pulumi(self, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
         """Bare `pulumi`."""
@@ -97,12 +124,16 @@ class Checkout:
             [
                 "kubectl",
                 "--kubeconfig",
-                str(self.path / ".state/local/kubeconfig"),
+                str(self.kubeconfig),
                 *arguments,
             ],
             self.path,
             self.variables,
         )
+
+    def objects(self) -> set[str]:
+        """Name of every object of the local cluster, of the kinds that the stack makes."""
+        return set(self.kubectl("get", _KINDS, "-A", "-o", "name").ok().stdout.split())
 
     def set_config(self, **sections: Any) -> None:
         """State parameters in the stack file, beside those that it states already."""

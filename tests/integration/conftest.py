@@ -1,20 +1,38 @@
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
+from lightkube import Client
+from lightkube.resources.core_v1 import Namespace
 
-from tests.integration.checkout import Checkout
+from local.cluster import Cluster
+from tests.integration.checkout import Checkout, Ran
+from tests.integration.preflights import Kubeconfig, problems
 
 
-@pytest.fixture(scope="module")
-def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout in which `make up` has run once; its cluster goes away with it."""
+@pytest.fixture(scope="package")
+def provisioning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Checkout, Ran]]:
+    """A checkout in which `make up` has run once, and what it said; its cluster goes with it."""
     checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
     try:
-        checkout.up().ok()
-        yield checkout
+        yield checkout, checkout.up().ok()
     finally:
         checkout.ops("down").ok()
+
+
+@pytest.fixture
+def provisioned(provisioning: tuple[Checkout, Ran]) -> Iterator[Checkout]:
+    """The one checkout in which `make up` has run; each test leaves its stack converged.
+
+    The parameters are put back here.
+    """
+    checkout, _ = provisioning
+    yield checkout
+    checkout.reset_config()
+    assert checkout.git("status", "--porcelain") == ""
 
 
 @pytest.fixture
@@ -25,3 +43,65 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         yield checkout
     finally:
         checkout.ops("down").ok()
+
+
+@pytest.fixture(scope="package")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout in which `make cluster` has run once."""
+    checkout = Checkout.make(tmp_path_factory.mktemp("empty"))
+    try:
+        checkout.ops("cluster").ok()
+        yield checkout
+    finally:
+        checkout.ops("down").ok()
+
+
+@pytest.fixture
+def empty(started: Checkout) -> Iterator[Checkout]:
+    """The one checkout whose cluster holds no stack; each test destroys what it made.
+
+    What the cluster itself holds, and the parameters, are put back here.
+    """
+    before = started.objects()
+    yield started
+    started.reset_config()
+    started.ops("cluster").ok()
+    assert started.objects() - before == set()
+    assert started.git("status", "--porcelain") == ""
+
+
+@pytest.fixture(scope="package")
+def bare_cluster(started: Checkout) -> Cluster:
+    """Its cluster, for tests that drive no stack and put back what they change."""
+    return Cluster(started.env.state_dir)
+
+
+@pytest.fixture
+def document(bare_cluster: Cluster) -> Kubeconfig:
+    """The way into the bare cluster."""
+    return yaml.safe_load(bare_cluster.kubeconfig.read_text())
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Callable[..., list[str]]:
+    """Problems that preflight finds with a kubeconfig, one printed message each."""
+    return partial(problems, tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+def namespace(client: Client, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own, under the strictest pod security."""
+    name = request.node.name.replace("_", "-")[:60].strip("-")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    client.create(Namespace.from_dict({"metadata": {"name": name, "labels": labels}}))
+    yield name
+    client.delete(Namespace, name)
+
+
+@pytest.fixture
+def foreign() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that is none of the cluster's."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()

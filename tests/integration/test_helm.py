@@ -57,19 +57,20 @@ def repository(tmp_path: Path) -> Iterator[str]:
 
 
 def test_keda_is_installed_from_the_stated_repository_before_the_scaler_and_removed_after_it(
-    checkout: Checkout, repository: str, tmp_path: Path
+    empty: Checkout, repository: str, tmp_path: Path
 ) -> None:
-    checkout.ops("cluster").ok()
-    checkout.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
-    assert "scaledobjects" not in checkout.kubectl("get", "crd", "-o", "name").ok().stdout
-    checkout.set_config(keda={"kind": "helm", "repository": repository})
+    empty.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
+    assert "scaledobjects" not in empty.kubectl("get", "crd", "-o", "name").ok().stdout
+    empty.set_config(keda={"kind": "helm", "repository": repository})
     home = {f"HELM_{kind}_HOME": str(tmp_path / kind) for kind in ("CACHE", "CONFIG", "DATA")}
-    checkout.env.backend_dir.mkdir(parents=True)
+    empty.env.backend_dir.mkdir(parents=True, exist_ok=True)
     # Bare pulumi: make would put KEDA's definitions back into the local cluster first.
-    checkout.pulumi("stack", "select", "dev", "--create").ok()
-    checkout.pulumi("up", "--yes", "--skip-preview", env=home).ok()
-    checkout.kubectl(*SCALED_OBJECT).ok()
-    releases = checkout.kubectl("-n", "keda", "get", "secret", "-l", "owner=helm", "-o", "name")
+    empty.pulumi("stack", "select", "dev", "--create").ok()
+    empty.pulumi("up", "--yes", "--skip-preview", env=home).ok()
+    empty.kubectl(*SCALED_OBJECT).ok()
+    releases = empty.kubectl("-n", "keda", "get", "secret", "-l", "owner=helm", "-o", "name")
     assert "sh.helm.release" in releases.ok().stdout
-    checkout.pulumi("destroy", "--yes", "--skip-preview", env=home).ok()
-    assert "not found" in checkout.kubectl("get", "namespace", "keda").failed().output
+    empty.pulumi("destroy", "--yes", "--skip-preview", env=home).ok()
+    assert "not found" in empty.kubectl("get", "namespace", "keda").failed().output
+    # A release leaves its definitions behind: they are taken away, and the cluster's own come back.
+    empty.kubectl("delete", "crd", "--all").ok()

@@ -4,36 +4,23 @@ A reboot is played: every process is gone at once and the numbers in the pid fil
 others. Not proved here: what a power cut does to data that the disk had not yet taken.
 """
 
-import gc
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from lightkube.resources.core_v1 import ConfigMap, Node, Pod
+from lightkube.resources.core_v1 import ConfigMap, Pod
 
-from config.base import PROJECT_FOLDER
 from config.settings import Settings
-from local import processes
 from local.cluster import Cluster
 from local.errors import LocalClusterError
-from local.record import Record
 from tests.envoy.harness.waiting import wait_until
-
-UP = """
-import sys
-from pathlib import Path
-from config.base import PROJECT_FOLDER
-from config.settings import Settings
-from local.cluster import Cluster
-print(Cluster(Path(sys.argv[1])).up(Settings()).cluster_id)
-"""
+from tests.integration.local_runs import runs_once, start_up
 
 
 @pytest.fixture(autouse=True)
@@ -72,15 +59,6 @@ def cluster(state: Path, told: Told) -> Cluster:
     return cluster
 
 
-@pytest.fixture
-def foreign() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is none of the cluster's."""
-    process = subprocess.Popen(["sleep", "600"])
-    yield process
-    process.kill()
-    process.wait()
-
-
 def kill(cluster: Cluster, *names: str) -> None:
     """SIGKILL components, all of them where none is named, and wait until they are gone."""
     for name, number in cluster.components().items():
@@ -90,25 +68,9 @@ def kill(cluster: Cluster, *names: str) -> None:
             process.wait(timeout=30)
 
 
-def start_up(state: Path) -> "subprocess.Popen[str]":
-    """`up` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", UP, str(state)],
-        cwd=PROJECT_FOLDER,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def holds_its_data(cluster: Cluster) -> bool:
     data = cluster.client().get(ConfigMap, "kept", namespace="default").data
     return data == {"a": "b"}
-
-
-def runs_once(cluster: Cluster) -> bool:
-    found = processes.find(cluster.paths.root)
-    return set(found) == set(cluster.components()) and all(len(p) == 1 for p in found.values())
 
 
 @pytest.mark.parametrize(
@@ -257,122 +219,3 @@ def test_processes_whose_folder_was_deleted_are_ended_by_the_next_up(cluster: Cl
     assert cluster.up(Settings()).is_new
     assert runs_once(cluster)
     assert not before & set(cluster.components().values())
-
-
-def test_two_ups_at_once_make_one_cluster(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "state")
-    ups = [start_up(cluster.paths.state_dir) for _ in range(2)]
-    try:
-        said = [up.communicate(timeout=120) for up in ups]
-        assert [up.returncode for up in ups] == [0, 0], said
-        assert said[0][0] == said[1][0] != ""
-        assert sum("waiting for another run" in errors for _, errors in said) == 1
-        assert runs_once(cluster)
-    finally:
-        cluster.down()
-
-
-def test_up_killed_at_any_point_of_the_making_is_healed_by_the_next(tmp_path: Path) -> None:
-    """One run after the other is killed, each at a later point; kwokctl itself is left behind."""
-    cluster = Cluster(tmp_path / "state")
-    paths = cluster.paths
-
-    def runs(name: str) -> Callable[[], bool]:
-        # Not any process of that name: kwokctl asks each for its version first.
-        return paths.pid_file_of(name).exists
-
-    points: dict[str, Callable[[], bool]] = {
-        "the configuration is written": paths.kwokctl_config.exists,
-        "kwokctl runs": lambda: processes.LAUNCHER in processes.find(paths.root),
-        "half the certificates are there": (paths.pki / "ca.crt").exists,
-        "etcd runs": runs("etcd"),
-        "the controller manager runs": runs("kube-controller-manager"),
-        "the kubeconfig is there": paths.kubeconfig.exists,
-        # Its nodes and resource definitions come after that, and are not waited for here.
-        "it is recorded": paths.record.exists,
-    }
-    try:
-        for point, reached in points.items():
-            up = start_up(paths.state_dir)
-            wait_until(point, lambda r=reached, up=up: r() or up.poll() is not None, 120)
-            assert up.poll() is None, up.communicate()
-            up.kill()
-            up.communicate()
-            # What was reached must be reached anew by the next run.
-            if not paths.record.exists():
-                paths.kubeconfig.unlink(missing_ok=True)
-                paths.kwokctl_config.unlink(missing_ok=True)
-                shutil.rmtree(paths.pki, ignore_errors=True)
-        cluster.up(Settings())
-        assert runs_once(cluster)
-        assert len(list(cluster.client().list(Node))) == 8
-    finally:
-        cluster.down()
-
-
-def mentions(folder: Path) -> list[str]:
-    """Commands of live processes that have to do with a folder."""
-    commands = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-    return [command for command in commands if str(folder) in command]
-
-
-def listening() -> set[int]:
-    return {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-
-
-def test_a_second_cluster_stands_beside_the_first_and_its_down_leaves_nothing(
-    cluster: Cluster,
-    tmp_path: Path,
-    foreign: "subprocess.Popen[bytes]",
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    state, scratch = tmp_path / "a second", tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setenv("TMPDIR", str(scratch))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    first = cluster.components()
-    second = Cluster(state)
-    assert second.up(Settings()).cluster_id != cluster.cluster_id()
-    assert second.record is not None
-    ports = set(second.record.ports.values())
-    assert ports <= listening()
-    assert cluster.record is not None
-    assert not ports & set(cluster.record.ports.values())
-    second.paths.pid_file_of("etcd").write_text(str(foreign.pid))
-
-    assert len(mentions(state)) == len(second.components())
-
-    assert second.down()
-    assert not state.exists()
-    assert mentions(state) == []
-    gc.collect()
-    assert list(scratch.iterdir()) == []
-    assert not ports & listening()
-    assert not second.is_running
-    assert foreign.poll() is None
-    assert cluster.is_running
-    assert cluster.components() == first
-    assert not second.down()
-    assert not state.exists()
-
-
-def test_down_ends_what_an_interrupted_up_left(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "state")
-    up = start_up(cluster.paths.state_dir)
-    wait_until("kwokctl runs", lambda: "kwokctl" in processes.find(cluster.paths.root))
-    up.kill()
-    up.communicate()
-    assert cluster.down()
-    assert processes.find(cluster.paths.root) == {}
-    assert not cluster.paths.state_dir.exists()
-
-
-def test_too_little_disk_is_one_message_and_nothing_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = Cluster(tmp_path / "state")
-    monkeypatch.setattr("local.cluster.NEEDED_MIB", 2**40)
-    with pytest.raises(LocalClusterError, match="not enough disk for the local cluster"):
-        cluster.up(Settings())
-    assert not cluster.paths.root.exists()
-    assert Record.read(cluster.paths.record) is None

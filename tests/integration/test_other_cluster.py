@@ -3,64 +3,93 @@
 Its nodes are simulated; what is shown is the way there, not what runs.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pulumi.runtime import rpc
 
-from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG
-from tests.integration.checkout import Checkout
+from config.platform import LOCAL_CONTEXT
+from tests.integration.checkout import Checkout, Ran
 
 STACK = ("--stack", "elsewhere")
 
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """The second cluster, with nothing on it."""
-    other = Checkout.make(tmp_path_factory.mktemp("other"))
-    try:
-        other.ops("cluster").ok()
-        yield other
-    finally:
-        other.ops("down").ok()
+Platform = dict[str, object]
 
 
 @pytest.fixture
-def by_reference(provisioned: Checkout, other: Checkout) -> Iterator[dict[str, object]]:
-    """A platform team's stack in the same backend, which exports the way to the second cluster."""
-    folder = ("--cwd", str(provisioned.path / "tests" / "platform"))
-    kubeconfig = str(other.path / LOCAL_KUBECONFIG)
-    provisioned.pulumi(*folder, "stack", "select", "dev", "--create").ok()
-    provisioned.pulumi(*folder, "config", "set", "kubeconfigFile", kubeconfig).ok()
-    provisioned.pulumi(*folder, "up", "--yes", "--skip-preview").ok()
+def platform_team(provisioned: Checkout) -> Callable[..., Ran]:
+    """Bare `pulumi` in the platform team's project, which has the same backend."""
+    folder = str(provisioned.path / "tests" / "platform")
+    return lambda *arguments: provisioned.pulumi("--cwd", folder, *arguments).ok()
+
+
+@pytest.fixture
+def by_reference(platform_team: Callable[..., Ran], empty: Checkout) -> Iterator[Platform]:
+    """A platform team's stack, which exports the way to the second cluster."""
+    platform_team("stack", "select", "dev", "--create")
+    platform_team("config", "set", "kubeconfigFile", str(empty.kubeconfig))
+    platform_team("up", "--yes", "--skip-preview")
     yield {"kind": "stackReference", "stack": "organization/platform/dev"}
-    provisioned.pulumi(*folder, "stack", "rm", "--yes", "--force").ok()
+    platform_team("stack", "rm", "--yes", "--force")
 
 
 @pytest.fixture
-def by_kubeconfig(other: Checkout) -> dict[str, object]:
-    path = str(other.path / LOCAL_KUBECONFIG)
-    return {"kind": "kubeconfig", "path": path, "context": LOCAL_CONTEXT}
+def by_kubeconfig(empty: Checkout) -> Platform:
+    """The way to the second cluster as a file."""
+    return {"kind": "kubeconfig", "path": str(empty.kubeconfig), "context": LOCAL_CONTEXT}
+
+
+@pytest.fixture
+def elsewhere(provisioned: Checkout) -> Iterator[Callable[[Platform], None]]:
+    """Make a second stack of the program, for a platform."""
+    stack_file = provisioned.env.stack_file
+
+    def make(platform: Platform) -> None:
+        provisioned.set_config(platform=platform)
+        stack_file.with_name("Pulumi.elsewhere.yaml").write_text(stack_file.read_text())
+        provisioned.pulumi("stack", "init", "elsewhere").ok()
+
+    yield make
+    provisioned.pulumi("stack", "rm", "elsewhere", "--yes", "--force").ok()
+    provisioned.pulumi("stack", "select", "dev").ok()
 
 
 @pytest.mark.parametrize("way", ["by_kubeconfig", "by_reference"])
 def test_another_cluster_is_provisioned(
-    provisioned: Checkout, other: Checkout, request: pytest.FixtureRequest, way: str
+    provisioned: Checkout,
+    empty: Checkout,
+    elsewhere: Callable[[Platform], None],
+    request: pytest.FixtureRequest,
+    way: str,
 ) -> None:
-    platform = request.getfixturevalue(way)
     scaler = ("-n", "ai-namespace", "get", "scaledobject", "triton-inference-scaler")
-    try:
-        provisioned.set_config(platform=platform)
-        stack_file: Path = provisioned.env.stack_file
-        stack_file.with_name("Pulumi.elsewhere.yaml").write_text(stack_file.read_text())
-        provisioned.pulumi("stack", "init", "elsewhere").ok()
-        provisioned.pulumi("up", "--yes", "--skip-preview", *STACK).ok()
-        other.kubectl(*scaler).ok()
-        provisioned.pulumi("preview", "--expect-no-changes", *STACK).ok()
-        provisioned.pulumi("destroy", "--yes", "--skip-preview", *STACK).ok()
-        assert "not found" in other.kubectl(*scaler).failed().output
-        provisioned.pulumi("stack", "rm", "elsewhere", "--yes").ok()
-    finally:
-        provisioned.reset_config()
-        (provisioned.path / "Pulumi.elsewhere.yaml").unlink(missing_ok=True)
-        provisioned.pulumi("stack", "select", "dev").ok()
+    elsewhere(request.getfixturevalue(way))
+    provisioned.pulumi("up", "--yes", "--skip-preview", *STACK).ok()
+    empty.kubectl(*scaler).ok()
+    provisioned.pulumi("preview", "--expect-no-changes", *STACK).ok()
+    provisioned.pulumi("destroy", "--yes", "--skip-preview", *STACK).ok()
+    assert "not found" in empty.kubectl(*scaler).failed().output
+
+
+def test_a_kubeconfig_that_is_not_known_yet_is_not_looked_at_and_that_is_said(
+    provisioned: Checkout,
+    platform_team: Callable[..., Ran],
+    by_reference: Platform,
+    elsewhere: Callable[[Platform], None],
+    tmp_path: Path,
+) -> None:
+    """As an update of the platform that did not come to its cluster leaves it."""
+    exported = json.loads(platform_team("stack", "export").stdout)
+    resources = exported["deployment"]["resources"]
+    (stack,) = (resource for resource in resources if resource["type"] == "pulumi:pulumi:Stack")
+    stack["outputs"]["kubeconfig"] = rpc.UNKNOWN
+    (tmp_path / "state.json").write_text(json.dumps(exported))
+    platform_team("stack", "import", "--file", str(tmp_path / "state.json"))
+    elsewhere(by_reference)
+    ran = provisioned.pulumi("preview", *STACK).ok()
+    # Before that come the lines in which Pulumi tells of its progress.
+    _, _, diagnostics = ran.output.partition("Diagnostics:")
+    said = "preflight skipped: the platform's kubeconfig is not known yet"
+    assert diagnostics.count(said) == 1, ran.output

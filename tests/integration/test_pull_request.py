@@ -3,19 +3,13 @@
 Not shown: staging and prod, whose previews need AWS; what GitHub does with the workflow.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
 import yaml
 
 from ops.pr_dev import WORKTREE
-from tests.integration.checkout import Checkout, Ran
-
-
-def make(checkout: Checkout, target: str, **variables: str) -> Ran:
-    arguments = ["make", target, *(f"{name}={value}" for name, value in variables.items())]
-    return Ran.run(arguments, checkout.path, os.environ)
+from tests.integration.checkout import Checkout
 
 
 def commit(checkout: Checkout, message: str) -> None:
@@ -39,7 +33,7 @@ def test_a_change_is_previewed_against_the_base_on_a_cluster_of_its_own(tmp_path
     status = checkout.git("status", "--porcelain")
 
     out = tmp_path / "pr"
-    ran = make(checkout, "pr-dev", BASE=base, OUT=str(out)).ok()
+    ran = checkout.target("pr-dev", BASE=base, OUT=str(out)).ok()
 
     text = (out / "dev.md").read_text()
     assert "0 unchanged" not in text, text
@@ -51,7 +45,7 @@ def test_a_change_is_previewed_against_the_base_on_a_cluster_of_its_own(tmp_path
     # Nothing of the run stays.
     assert checkout.git("status", "--porcelain") == status
     assert len(checkout.git("worktree", "list").splitlines()) == 1
-    assert [file.name for file in (checkout.path / ".state").iterdir()] == ["bootstrap.lock"]
+    assert [file.name for file in checkout.env.state_dir.iterdir()] == ["bootstrap.lock"]
     found = subprocess.run(
         ["pgrep", "-f", str(checkout.path)], capture_output=True, text=True, check=False
     )
@@ -64,17 +58,17 @@ def test_a_head_that_is_refused_gets_a_comment_with_the_reason(tmp_path: Path):
     document = yaml.safe_load(checkout.env.stack_file.read_text())
     document["config"]["kubemind-inference:inference"] = [{"autoscaler": {"maxReplicas": 1}}]
     checkout.env.stack_file.write_text(yaml.safe_dump(document))
-    failed = make(checkout, "preview-json", OUT="build/pr/dev.json").failed()
+    failed = checkout.target("preview-json", OUT="build/pr/dev.json").failed()
     assert "the preview of dev failed" in failed.output
-    make(checkout, "pr-comment", IN="build/pr/dev.json", OUT="build/pr/dev.md").ok()
+    checkout.target("pr-comment", IN="build/pr/dev.json", OUT="build/pr/dev.md").ok()
     text = (checkout.path / "build/pr/dev.md").read_text()
     assert "### `dev`: the preview failed" in text
     assert "autoscaler.maxReplicas" in text
-    assert not (checkout.path / ".state" / "local").exists()
+    assert not checkout.kubeconfig.exists()
 
 
 def test_an_unknown_base_is_one_message(tmp_path: Path):
     checkout = Checkout.make(tmp_path / "checkout")
-    failed = make(checkout, "pr-dev", BASE="no-such-ref").failed()
+    failed = checkout.target("pr-dev", BASE="no-such-ref").failed()
     assert "no-such-ref" in failed.stderr
     assert len(checkout.git("worktree", "list").splitlines()) == 1

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from config.platform import LOCAL_CONTEXT
 from ops.render import render, server_diff
 from ops.validate import object_files
 from ops.validate_schema import identity
 from tests.integration.checkout import Checkout
-
-CONTEXT = "kwok-kubemind"
 
 
 def test_a_render_holds_exactly_the_objects_of_the_stack_and_a_change_in_it_is_seen(
@@ -30,12 +29,11 @@ def test_a_render_holds_exactly_the_objects_of_the_stack_and_a_change_in_it_is_s
     ]
     assert sorted(applied) == sorted(files)
 
-    kubeconfig = provisioned.path / ".state/local/kubeconfig"
-    assert server_diff(tmp_path, kubeconfig, CONTEXT) == []
+    assert server_diff(tmp_path, provisioned.kubeconfig, LOCAL_CONTEXT) == []
     service = files["Service/ai-namespace/ai-inference-service"]
     document = yaml.safe_load(service.read_text())
     document["metadata"]["labels"]["app.kubernetes.io/part-of"] = "another"
     service.write_text(yaml.safe_dump(document))
-    changed = server_diff(tmp_path, kubeconfig, CONTEXT)
+    changed = server_diff(tmp_path, provisioned.kubeconfig, LOCAL_CONTEXT)
     assert "-    app.kubernetes.io/part-of: kubemind-inference" in changed
     assert "+    app.kubernetes.io/part-of: another" in changed

@@ -1,7 +1,7 @@
 """The dev stack on a real Pulumi engine, provider and API server.
 
 The nodes are simulated, so nothing here proves that a container runs or that a call is answered.
-Tests of one module share one provisioned stack and leave it converged.
+The tests share one provisioned stack and leave it converged.
 """
 
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.platform import LOCAL_CONTEXT
 from ops import render
 from tests.integration.checkout import Checkout
 
@@ -80,10 +81,7 @@ def test_a_parameter_change_previews_exactly_its_resources(
     provisioned: Checkout, stack: dict[str, object], changed: set[str]
 ) -> None:
     provisioned.set_config(inference=[stack])
-    try:
-        steps = provisioned.preview_steps()
-    finally:
-        provisioned.reset_config()
+    steps = provisioned.preview_steps()
     updated = {name for name, op in steps.items() if not name.startswith("pulumi:")}
     assert len(updated) == len(changed), steps
     assert all(any(name.startswith(kind) for name in updated) for kind in changed), steps
@@ -107,7 +105,7 @@ def test_replicas_scaled_by_hand_survive_up(provisioned: Checkout) -> None:
 
 def test_a_resource_deleted_by_hand_is_seen_and_repaired(provisioned: Checkout) -> None:
     provisioned.kubectl("-n", NAMESPACE, "delete", "service", "ai-inference-service").ok()
-    refreshed = provisioned.ops("refresh", "--stack", "dev").ok()
+    refreshed = provisioned.ops("refresh").ok()
     seen = "-  kubernetes:core/v1:Service inference-triton-service deleted"
     assert refreshed.output.count(seen) == 1, refreshed.output
     provisioned.up().ok()
@@ -118,8 +116,7 @@ def test_a_resource_deleted_by_hand_is_seen_and_repaired(provisioned: Checkout) 
 def test_rendered_manifests_equal_the_cluster(provisioned: Checkout, tmp_path: Path) -> None:
     folder = tmp_path / "rendered"
     render.render("dev", folder, project=provisioned.path)
-    kubeconfig = provisioned.path / ".state/local/kubeconfig"
-    difference = render.server_diff(folder, kubeconfig, "kwok-kubemind")
+    difference = render.server_diff(folder, provisioned.kubeconfig, LOCAL_CONTEXT)
     assert difference == [], "\n".join(difference)
 
 

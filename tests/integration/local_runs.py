@@ -1,0 +1,34 @@
+"""Runs of the local cluster in processes of their own, and what they leave."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from config.base import PROJECT_FOLDER
+from local import processes
+from local.cluster import Cluster
+
+UP = """
+import sys
+from pathlib import Path
+from config.base import PROJECT_FOLDER
+from config.settings import Settings
+from local.cluster import Cluster
+print(Cluster(Path(sys.argv[1])).up(Settings()).cluster_id)
+"""
+
+
+def start_up(state: Path) -> "subprocess.Popen[str]":
+    """`up` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", UP, str(state)],
+        cwd=PROJECT_FOLDER,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def runs_once(cluster: Cluster) -> bool:
+    found = processes.find(cluster.paths.root)
+    return set(found) == set(cluster.components()) and all(len(p) == 1 for p in found.values())

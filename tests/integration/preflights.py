@@ -1,0 +1,52 @@
+"""Ways into a cluster that differ in one thing, and what preflight says of them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ServiceAccount
+
+from components.preflight import preflight
+from config.settings import Settings
+from local.cluster import Cluster
+
+STACK = "dev"
+
+Kubeconfig = dict[str, Any]
+
+
+def unwrapped(problem: object) -> str:
+    """A message on one line."""
+    return " ".join(str(problem).split())
+
+
+def problems(
+    file: Path, document: Kubeconfig | str, context: str | None = None, **parameters: Any
+) -> list[str]:
+    """What preflight finds with a kubeconfig in this file, one message each."""
+    file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    at = {"kind": "kubeconfig", "path": str(file), "context": context}
+    settings = Settings.model_validate({"platform": at, **parameters})
+    return [unwrapped(problem) for problem in preflight(settings, STACK)]
+
+
+def with_user(document: Kubeconfig, **user: Any) -> Kubeconfig:
+    """The kubeconfig with other credentials."""
+    return {**document, "users": [{"name": document["users"][0]["name"], "user": user}]}
+
+
+def with_server(document: Kubeconfig, server: str) -> Kubeconfig:
+    """The kubeconfig with another address."""
+    (named,) = document["clusters"]
+    return {**document, "clusters": [{**named, "cluster": {**named["cluster"], "server": server}}]}
+
+
+def token_of(cluster: Cluster, name: str) -> str:
+    """A token of a service account, which is made where it is not there."""
+    client = cluster.client()
+    account = ServiceAccount(metadata=ObjectMeta(name=name, namespace="default"))
+    client.apply(account, field_manager="test")
+    path = f"/api/v1/namespaces/default/serviceaccounts/{name}/token"
+    http: Any = client._client._client
+    return http.post(path, json={"spec": {}}).json()["status"]["token"]

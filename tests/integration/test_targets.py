@@ -1,0 +1,133 @@
+"""Every target of the Makefile is run by a test through make, on a real checkout.
+
+Here are those that no other test needs; `make bench` is only asked for its options, since its
+figures take minutes and are no test's business.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from config.base import PROJECT_FOLDER
+from config.platform import LOCAL_CONTEXT
+from ops.render import render
+from tests.integration.checkout import Checkout
+
+NAMESPACE = "ai-namespace"
+ELSEWHERE = {
+    "up": "tests/integration/checkout.py",
+    "destroy": "tests/integration/test_failures.py",
+    "refresh": "tests/integration/test_stack.py",
+    "test": "tests/integration/test_readme.py",
+    "preview-json": "tests/integration/test_pull_request.py",
+    "pr-comment": "tests/integration/test_pull_request.py",
+    "pr-dev": "tests/integration/test_pull_request.py",
+    "pr-post": "tests/unit/test_pr_post.py",
+    "check": ".ci/run",
+}
+"""Targets that another file runs, and which one does."""
+
+
+def targets_in(text: str) -> set[str]:
+    return set(re.findall(r"^  ([a-z-]+) ", text, re.MULTILINE))
+
+
+def test_help_lists_every_target_and_a_test_runs_each(provisioned: Checkout) -> None:
+    listed = targets_in(provisioned.target("help").ok().stdout)
+    makefile = (provisioned.path / "Makefile").read_text()
+    made = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    # What `check` stands for.
+    assert listed == made - {"lint"}
+    run_here = r'(?:\.(?:target|ops)\("|make -s )([a-z-]+)'
+    here = set(re.findall(run_here, Path(__file__).read_text()))
+    # Every target depends on `setup`.
+    assert listed - here - {"setup"} == ELSEWHERE.keys()
+    for target, file in ELSEWHERE.items():
+        run = rf'(?:make(?:", "-s",)?|ops\(|target\()[ "]+{target}\b'
+        assert re.search(run, (PROJECT_FOLDER / file).read_text()), (target, file)
+
+
+def test_tools_finds_what_it_is_asked_for(provisioned: Checkout) -> None:
+    """All of them would be built, where they are not there: also those of a node that serves."""
+    provisioned.target("tools", ARGS="cluster").ok()
+    unknown = provisioned.target("tools", ARGS="no-such-tool").failed()
+    assert unknown.output.count("no tool or group is called no-such-tool") == 1
+
+
+def test_render_writes_what_is_declared_and_leaves_git_clean(
+    provisioned: Checkout, tmp_path: Path
+) -> None:
+    provisioned.target("render").ok()
+    render("dev", tmp_path, project=provisioned.path)
+    by_make = provisioned.path / "build/rendered/dev"
+
+    def contents(folder: Path) -> dict[str, str]:
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return {str(file.relative_to(folder)): file.read_text() for file in files}
+
+    assert contents(by_make) == contents(tmp_path)
+    provisioned.target("render", STACK="prod", OUT=str(tmp_path / "prod")).ok()
+    assert (tmp_path / "prod").is_dir()
+    assert "no-such" in provisioned.target("render", STACK="no-such").failed().output
+
+
+def test_validate_holds_the_stacks_that_it_is_given_against_its_linters(
+    provisioned: Checkout,
+) -> None:
+    provisioned.target("validate", STACKS="dev", ARGS="--partial").ok()
+
+
+def test_env_makes_bare_commands_see_the_same_stack(provisioned: Checkout) -> None:
+    script = (
+        'eval "$(make -s env)" && pulumi stack output endpoint --stack dev &&'
+        f" kubectl --kubeconfig {provisioned.kubeconfig} --context {LOCAL_CONTEXT}"
+        f" -n {NAMESPACE} get service envoy-gateway -o name"
+    )
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=provisioned.path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    endpoint, service = ran.stdout.split()
+    assert endpoint == json.loads(provisioned.ops("outputs", "--json").ok().stdout)["endpoint"]
+    assert service == "service/envoy-gateway"
+
+
+def test_preview_of_what_stands_changes_nothing(provisioned: Checkout) -> None:
+    ran = provisioned.ops("preview", "--expect-no-changes").ok()
+    assert "capacity of triton-inference-deployment" in ran.output
+
+
+def test_what_only_a_cluster_that_serves_can_do_is_one_message(provisioned: Checkout) -> None:
+    ran = provisioned.ops("infer").failed()
+    assert ran.output.count("error: ") == 1
+    assert "LOCAL=serving" in ran.output
+
+
+def test_status_once_tells_of_the_simulated_cluster_and_ends(provisioned: Checkout) -> None:
+    assert "nothing serves" in provisioned.ops("status", "--once").ok().output
+
+
+def test_generated_and_formatted_files_are_committed_as_they_come_out(
+    provisioned: Checkout,
+) -> None:
+    provisioned.target("generate").ok()
+    provisioned.target("format").ok()
+    assert provisioned.git("status", "--porcelain") == ""
+
+
+def test_bench_tells_its_options(provisioned: Checkout) -> None:
+    assert "--repeats" in provisioned.target("bench", ARGS="--help").ok().output
+
+
+def test_cluster_starts_it_alone_and_down_leaves_nothing_twice(checkout: Checkout) -> None:
+    assert "local cluster: made" in checkout.target("cluster").ok().output
+    checkout.kubectl("get", "nodes").ok()
+    for _ in range(2):
+        checkout.target("down").ok()
+        assert [file.name for file in checkout.env.state_dir.iterdir()] == ["bootstrap.lock"]
+    running = subprocess.run(
+        ["pgrep", "-f", str(checkout.path)], capture_output=True, text=True, check=False
+    )
+    assert running.stdout == ""
+    assert checkout.git("status", "--porcelain") == ""
