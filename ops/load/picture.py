@@ -30,7 +30,7 @@ def draw(file: Path, records: Sequence[Record]) -> None:
     figure, axes = plt.subplots(
         3,
         len(records),
-        sharex="col",
+        sharex=True,
         sharey="row",
         squeeze=False,
         figsize=(width * len(records), height),
