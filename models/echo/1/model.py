@@ -36,7 +36,8 @@ class TritonPythonModel:
             threading.Event().wait()
         for request in requests:
             try:
-                self.waiting.put_nowait((request, request.get_response_sender()))
+                arrived_at = time.monotonic()
+                self.waiting.put_nowait((request, request.get_response_sender(), arrived_at))
             except queue.Full:
                 _fail(
                     request.get_response_sender(),
@@ -45,13 +46,17 @@ class TritonPythonModel:
                 )
 
     def _work(self):
+        # A device works on the next call while its host still hands out the last answer. Its own
+        # clock decides, so that a host whose cores are busy answers late, but as many.
+        free_at = 0.0
         while True:
-            request, sender = self.waiting.get()
+            request, sender, arrived_at = self.waiting.get()
             if sender.is_cancelled():
                 # Nobody waits for it any more: its time goes to those for whom somebody does.
                 _fail(sender, "cancelled in the queue", pb_utils.TritonError.CANCELLED)
                 continue
-            time.sleep(self.service_time_seconds)
+            free_at = max(free_at, arrived_at) + self.service_time_seconds
+            time.sleep(max(0.0, free_at - time.monotonic()))
             if random.random() < self.failure_rate:  # noqa: S311 - nothing secret hangs on it
                 _fail(sender, "failed on purpose", pb_utils.TritonError.INTERNAL)
                 continue
