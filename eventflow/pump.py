@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from eventflow.call import Call
 from eventflow.engine import Engine
 from eventflow.load import Load, Rate, Unbounded, Window
-from eventflow.outcomes import Outcome, Verdict
+from eventflow.outcomes import Outcome, Verdict, own_deadline
 
 LOST_GRACE_SECONDS = 0.5
 """How long after its deadline a call may stay without an end before it counts as lost."""
@@ -132,7 +132,11 @@ class Pump:
         now, plan = time.monotonic(), self._plan
         for _ in range(min(self._due(now), self._engine.batch)):
             call = self._enter(self._start_of_next(now))
-            self._engine.submit(call)
+            if call.deadline_at > now:
+                self._engine.submit(call)
+            else:
+                # A client that cannot keep its rate is late, and nothing of the server's is lost.
+                call.settle(own_deadline(sent=False), now)
         timed_out = plan.seconds is not None and now >= self.started_at + plan.seconds
         if self._made >= self._most or (timed_out and not isinstance(plan.load, Rate)):
             self._making = False

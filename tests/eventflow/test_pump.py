@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,17 @@ def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> 
     }
     assert gaps == {0.001}
     assert all(call.deadline_at == pytest.approx(call.made_at + 0.2) for call in engine.submitted)
+
+
+def test_a_client_that_is_late_loses_nothing_and_sends_nothing_that_is_over() -> None:
+    engine = FakeEngine(answer_soon)
+    # Nothing of the client runs for longer than all deadlines and the grace after them.
+    ledger = run(engine, Rate(1000), 200, deadline=0.1, during=lambda *_: time.sleep(1.0))
+    assert ledger.counts[Outcome.DEADLINE] >= 190
+    assert ledger.counts == {
+        Outcome.DEADLINE: 200 - len(engine.submitted),
+        **({Outcome.OK: len(engine.submitted)} if engine.submitted else {}),
+    }
 
 
 def test_a_stretch_of_time_at_a_rate_makes_the_calls_that_are_due_in_it() -> None:
