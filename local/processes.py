@@ -18,23 +18,36 @@ from local.errors import LocalClusterError
 LAUNCHER = "kwokctl"
 
 _ENGINE = "pulumi"
+_LANGUAGE_HOST = "pulumi-language-"
 
 _KILL_SECONDS = 20.0
 
 
-def orphans(folder: Path) -> list[psutil.Process]:
-    """Processes whose program lies in a folder, and whose parent is no Pulumi engine."""
+def orphans(home: Path) -> list[psutil.Process]:
+    """Processes of a Pulumi home's plugins and programs that no Pulumi engine is above any more.
+
+    Args:
+        home: the folder that the engine was given as PULUMI_HOME, resolved.
+    """
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"]
-        if not command or not Path(command[0]).is_relative_to(folder):
-            continue
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error):
             # Who takes over the child of a dead one is not always process 1: a user's systemd, too.
-            parent = process.parent()
-            if parent is None or parent.name() != _ENGINE:
+            if (
+                command
+                and (Path(command[0]).is_relative_to(home) or _runs_a_program(process, home))
+                and all(parent.name() != _ENGINE for parent in process.parents())
+            ):
                 found.append(process)
     return found
+
+
+def _runs_a_program(process: psutil.Process, home: Path) -> bool:
+    """Whether it is a language host, or the program that one runs, of an engine with that home."""
+    named = any(Path(word).name.startswith(_LANGUAGE_HOST) for word in process.cmdline()[:2])
+    stated = process.environ().get("PULUMI_HOME") if named else None
+    return stated is not None and Path(stated).resolve() == home
 
 
 def find(root: Path) -> dict[str, list[psutil.Process]]:

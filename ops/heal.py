@@ -76,7 +76,7 @@ def release_dead_locks(env: StackEnvironment) -> int:
 
 
 def end_orphans(env: StackEnvironment) -> None:
-    """End providers of dev that a killed engine left running."""
+    """End providers and programs of dev that a killed engine left running."""
     for process in processes.orphans(env.pulumi_home.resolve()):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

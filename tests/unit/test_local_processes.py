@@ -136,3 +136,15 @@ def test_only_programs_in_the_folder_are_orphans(tmp_path: Path, start: Start) -
     assert processes.orphans(tmp_path / "home") == []
     ours = start(tmp_path / "home/plugins/pulumi-resource-x")
     assert [process.pid for process in processes.orphans(tmp_path / "home")] == [ours.pid]
+
+
+def test_a_language_host_is_an_orphan_of_the_home_that_its_engine_had(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("PULUMI_HOME", str(home))
+    host = start(tmp_path / "tools/pulumi-language-python")
+    start(tmp_path / "tools/kubectl")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "other"))
+    start(tmp_path / "tools/pulumi-language-go")
+    assert [process.pid for process in processes.orphans(home)] == [host.pid]
