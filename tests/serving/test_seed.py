@@ -97,7 +97,7 @@ def test_hardly_any_answer_is_in_time(seen: Seen) -> None:
     record = seen.record
     at_least = record.goodput_at_least
     assert at_least is not None
-    assert at_least <= 0.2 * record.least * record.replica_rps
+    assert at_least <= 0.5 * record.least * record.replica_rps
 
 
 def test_nothing_of_the_client_is_lost(seen: Seen) -> None:
