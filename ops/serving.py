@@ -35,19 +35,27 @@ def hpa_name(scaler_name: str) -> str:
     return f"keda-hpa-{scaler_name}"
 
 
+def require_serving(env: StackEnvironment) -> None:
+    """Refuse a stack that is not on a local cluster that serves.
+
+    Raises:
+        OpsError: says how to have one.
+    """
+    if _port(env, GATEWAY_PORT) is None:
+        raise OpsError(
+            "nothing serves here: the local cluster is not there, or simulated. "
+            "Run `make up LOCAL=serving` (Linux, as root)."
+        )
+
+
 def gateway_address(env: StackEnvironment) -> str:
     """`host:port` of the gateway, from outside the node's namespace.
 
     Raises:
         OpsError: the stack is not on a local cluster that serves.
     """
-    port = _port(env, GATEWAY_PORT)
-    if port is None:
-        raise OpsError(
-            "nothing serves here: the local cluster is not there, or simulated. "
-            "Run `make up LOCAL=serving` (Linux, as root)."
-        )
-    return f"127.0.0.1:{port}"
+    require_serving(env)
+    return f"127.0.0.1:{_port(env, GATEWAY_PORT)}"
 
 
 def prometheus_address(env: StackEnvironment) -> str | None:

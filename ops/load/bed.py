@@ -1,14 +1,19 @@
 """The stack that a checkout has provisioned on a local cluster, as something to overload."""
 
+from typing import Any
+
+from lightkube.resources.core_v1 import Service
+
 from components.specs.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
 from components.specs.queries import in_flight, refusals, scaler_query
 from config.hpa import growth_needs
 from config.inference import InferenceStack
 from config.settings import Settings
 from local.cluster import Cluster
+from local.serving.node import Node
 from ops.environment import StackEnvironment
 from ops.load.overload import Bed, Queries
-from ops.serving import gateway_address, hpa_name, prometheus_address
+from ops.serving import hpa_name, prometheus_address, require_serving
 
 
 def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> Bed:
@@ -22,14 +27,19 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> Bed:
     Raises:
         OpsError: nothing serves.
     """
+    require_serving(env)
     stack: InferenceStack = settings.inference[0]
+    cluster = Cluster(env.state_dir)
+    client: Any = cluster.client()
+    service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
     scaler, envoy = stack.autoscaler, stack.envoy_cluster
     window = settings.rate_window_seconds(stack)
     return Bed(
         name=name,
-        address=gateway_address(env),
+        address=f"{service.spec.clusterIP}:{stack.gateway.port}",
+        enter=tuple(Node(paths=cluster.paths, report=print).enter("--net")),
         prometheus=f"http://{prometheus_address(env)}",
-        client=Cluster(env.state_dir).client(),
+        client=client,
         namespace=stack.namespace,
         deployment=stack.deployment_name,
         hpa=hpa_name(stack.scaler_name),

@@ -46,6 +46,7 @@ class Client:
         calls: int | None = None,
         deadline_seconds: float = 2.0,
         arguments: Sequence[str] = (),
+        enter: Sequence[str] = (),
         niceness: int = 0,
         folder: Path,
     ) -> Self:
@@ -61,6 +62,7 @@ class Client:
             calls: Make so many.
             deadline_seconds: Deadline of each call.
             arguments: Further options of `eventflow burst`.
+            enter: Beginning of a command line that makes it run where the gateway is reached.
             niceness: What it yields to others of its session and to other sessions, 0 to 19.
             folder: An existing folder for its report and its output; one client at a time.
         """
@@ -79,7 +81,7 @@ class Client:
             command += [] if value is None else [name, str(value)]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["nice", "-n", str(niceness), *command],
+                [*enter, "nice", "-n", str(niceness), *command],
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -37,7 +37,9 @@ class Bed:
     name: str
     """What it is called in tables and pictures."""
     address: str
-    """`host:port` of the gateway."""
+    """`host:port` of the gateway, as the cluster knows it."""
+    enter: tuple[str, ...]
+    """Beginning of a command line that runs a client in the cluster's network, as callers are."""
     prometheus: str
     """URL of its Prometheus."""
     client: Any
@@ -128,6 +130,7 @@ def overload(
             bed.address,
             window=load.window,
             deadline_seconds=load.deadline_seconds,
+            enter=bed.enter,
             niceness=load.niceness,
             folder=folder,
         ) as client:

@@ -4,7 +4,7 @@ import http
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -57,17 +57,18 @@ def seed_bed(
             client.apply(codecs.from_dict(manifest), force=True)
         _wait_for_pods(client, parts, say)
         wait_for_scaler(env, parts.settings, say)
-        with _forwarded(cluster, plan.targets(parts.settings)) as addresses:
+        watch = plan.targets(parts.settings)[plan.PROMETHEUS_PORT]
+        with _forwarded(cluster, watch) as prometheus:
             stack = stack_bed(env, parts.settings, variant.title)
-            found = _described(stack, variant, addresses)
-            wait_for(lambda: _answers(found.address), f"a call to {variant.title}", say)
+            found = _described(stack, variant, f"http://{prometheus}")
+            wait_for(lambda: _answers(found), f"a call to {variant.title}", say)
             yield found
     finally:
         remove(client, say)
 
 
-def _described(bed: Bed, variant: Variant, addresses: Mapping[str, str]) -> Bed:
-    """A bed that is reached elsewhere than its stack, and counted by its own label."""
+def _described(bed: Bed, variant: Variant, prometheus: str) -> Bed:
+    """A bed that is watched elsewhere than its stack, and counted by its own label."""
 
     def labelled(query: str) -> str:
         return query.replace(f"{{{CLUSTER_LABEL}=", f"{{{variant.cluster_label}=")
@@ -75,8 +76,7 @@ def _described(bed: Bed, variant: Variant, addresses: Mapping[str, str]) -> Bed:
     asked = bed.queries
     return replace(
         bed,
-        address=addresses[plan.GATEWAY_PORT],
-        prometheus=f"http://{addresses[plan.PROMETHEUS_PORT]}",
+        prometheus=prometheus,
         # The scaler's own query stays as it is, whatever it finds.
         queries=replace(
             asked,
@@ -120,30 +120,25 @@ def _wait_for_pods(client: Any, parts: Parts, say: Say) -> None:
 
 
 @contextmanager
-def _forwarded(cluster: Cluster, targets: dict[str, str]) -> Generator[dict[str, str]]:
-    """Hand loopback ports on to the bed; `host:port` outside, by the port's role."""
-    ports = dict(zip(targets, _free_ports(len(targets)), strict=True))
-    rules = [f"{ports[role]}={target}" for role, target in targets.items()]
+def _forwarded(cluster: Cluster, target: str) -> Generator[str]:
+    """Hand a loopback port on to a `host:port` of the bed; the `host:port` outside."""
+    port = _free_port()
     node = Node(paths=cluster.paths, report=print)
     process = subprocess.Popen(
-        [sys.executable, *node.forwarding(rules)], cwd="/", stdin=subprocess.DEVNULL
+        [sys.executable, *node.forwarding([f"{port}={target}"])], cwd="/", stdin=subprocess.DEVNULL
     )
     try:
-        yield {role: f"127.0.0.1:{port}" for role, port in ports.items()}
+        yield f"127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
-    # All at once, or one might be given out twice.
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return held.getsockname()[1]
 
 
-def _answers(address: str) -> bool:
-    command = [sys.executable, "-m", "eventflow", "infer", address]
+def _answers(bed: Bed) -> bool:
+    command = [*bed.enter, sys.executable, "-m", "eventflow", "infer", bed.address]
     return not subprocess.run(command, cwd=PROJECT, capture_output=True).returncode
