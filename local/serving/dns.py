@@ -8,8 +8,8 @@ from local.serving.images import COREDNS
 _PORT = 1053
 """Below 1024 it would need a capability."""
 
-_TTL_SECONDS = 5
-"""The kubernetes plugin's own default."""
+TTL_SECONDS = 5
+"""The kubernetes plugin's own default; `dnsTtlSeconds` of dev's gateway states it."""
 
 _COREFILE = f"""\
 .:{_PORT} {{
@@ -17,7 +17,7 @@ _COREFILE = f"""\
     health :8080
     ready :8181
     kubernetes {plan.CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
-        ttl {_TTL_SECONDS}
+        ttl {TTL_SECONDS}
     }}
     loop
 }}

@@ -9,7 +9,7 @@ from config.load import parse, read_stack_file
 from config.settings import Settings
 from local import modes
 from local.errors import LocalClusterError
-from local.serving import archive, cgroups, images, machine, objects
+from local.serving import archive, cgroups, dns, images, machine, objects
 from local.serving.archive import Part
 from toolchain.bootstrap import PROJECT
 
@@ -20,6 +20,10 @@ def _dev() -> Settings:
 
 def test_dev_names_images_that_can_be_built() -> None:
     images.require_known(_dev())
+
+
+def test_dev_states_the_ttl_that_its_name_server_answers_with() -> None:
+    assert {stack.gateway.dns_ttl_seconds for stack in _dev().inference} == {dns.TTL_SECONDS}
 
 
 def test_an_image_that_cannot_be_built_is_refused_by_its_key() -> None:
