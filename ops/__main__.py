@@ -30,6 +30,8 @@ Stack = Annotated[str, typer.Option("--stack", "-s", help="Name of the stack.")]
 _TESTED = ("cli", "cluster", "checks")
 """Groups of tools that the tests need on any machine."""
 
+_SERVING_TESTS = "tests/serving"
+
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that hand further options to what they run."""
 
@@ -93,15 +95,27 @@ def env(stack: Stack = "dev") -> None:
 
 @app.command(context_settings=_PASS_ON)
 def test(ctx: typer.Context) -> None:
-    """Build what the tests need, with progress, then run them all."""
+    """Build what the tests need, with progress, then run them all, or what pytest is asked for."""
     groups: list[str] = [*_TESTED]
-    if lacking := machine.lacking():
-        print(f"left out: tests/serving, which needs {lacking}", file=sys.stderr)
+    lacking = machine.lacking()
+    if lacking:
+        print(f"left out: {_SERVING_TESTS}, which needs {lacking}", file=sys.stderr)
     else:
         groups.append("serving")
     environment = {**os.environ, "PATH": toolchain.path_with(toolchain.bin_dir(*groups))}
-    command = [sys.executable, "-m", "pytest", *ctx.args]
-    raise SystemExit(subprocess.run(command, cwd=PROJECT, env=environment).returncode)
+
+    def run(*arguments: str) -> int:
+        command = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(command, cwd=PROJECT, env=environment).returncode
+
+    if ctx.args:
+        raise SystemExit(run(*ctx.args))
+    # One process drives a cluster, which is mostly waited for; what is measured has the machine
+    # for itself.
+    failed = run("-n", "logical", "--dist", "loadgroup", f"--ignore={_SERVING_TESTS}")
+    if not lacking:
+        failed = run(_SERVING_TESTS) or failed
+    raise SystemExit(failed)
 
 
 class Benchmark(StrEnum):

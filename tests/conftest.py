@@ -15,6 +15,17 @@ os.environ[MODE_VARIABLE] = SIMULATED.name
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What goes to one process, where there are several: a module's tests share its fixtures.
+
+    Those of the local cluster share what costs most, which is a provisioned stack.
+    """
+    for item in items:
+        folder = item.path.parent
+        together = folder if folder.name == "integration" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(item.config.rootpath))))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the files in tests/golden"
