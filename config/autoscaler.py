@@ -54,6 +54,10 @@ class Autoscaler(Section):
     signal: Literal["demand", "inFlight"] = "demand"
     """`demand` adds what the gateway refused; `inFlight` is the gateway's calls in flight alone."""
 
+    refused_seconds: Seconds | None = None
+    """What each refused call a second adds to the signal: the time that it would have spent with a
+    replica. Derived where unset: with one that holds `threshold` calls."""
+
     rate_window_seconds: Seconds | None = None
     """Window of the refusal rate; three scrapes where unset."""
 

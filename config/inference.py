@@ -99,6 +99,20 @@ class InferenceStack(Section):
         budget = _PENDING_SHARE * self.calls_per_deadline * self.autoscaler.min_replicas
         return max(1, math.floor(budget / self.gateway.replicas + FLOAT_SLACK))
 
+    @property
+    def refused_seconds(self) -> float:
+        """Weight of the refusal rate in the scaler's signal: calls per refused call a second.
+
+        Little's law at the size to which the fleet should grow: its replicas hold `threshold` calls
+        each, and keep each call for as long as they take to answer so many.
+        """
+        stated = self.autoscaler.refused_seconds
+        if stated is not None:
+            return stated
+        at_threshold = self.autoscaler.threshold / self.traffic.replica_rps
+        # To where a PromQL number reads as what was stated, without the noise of the division.
+        return float(f"{max(at_threshold, self.traffic.service_time_seconds):.6g}")
+
     def active_limit(self, replicas: int) -> int:
         """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""
         limit = self.gateway.in_flight

@@ -20,20 +20,20 @@ def in_flight(envoy_cluster: str) -> str:
     return f"sum({REQUESTS_ACTIVE}{_of(envoy_cluster)})"
 
 
-def demand(envoy_cluster: str, service_time_seconds: float, rate_window_seconds: float) -> str:
+def demand(envoy_cluster: str, refused_seconds: float, rate_window_seconds: float) -> str:
     """PromQL for the calls in flight plus those that would be, had they not been refused.
 
-    Refusals per second x service time are calls in service (Little's law). The refusals have a
-    zero of their own, because their series may be missing until the first; the calls in flight
+    Refusals per second x time with a replica are calls in flight (Little's law). The refusals have
+    a zero of their own, because their series may be missing until the first; the calls in flight
     have none, so lost metrics never look like no load. One element or none, always.
 
     Args:
         envoy_cluster: name of Envoy's cluster.
-        service_time_seconds: mean time that a replica works on one call.
+        refused_seconds: time that a refused call would have spent with a replica.
         rate_window_seconds: window of the refusal rate; holds at least two scrapes.
     """
     refused = refusals(envoy_cluster, rate_window_seconds)
-    return f"{in_flight(envoy_cluster)} + {service_time_seconds!r} * ({refused})"
+    return f"{in_flight(envoy_cluster)} + {refused_seconds!r} * ({refused})"
 
 
 def refusals(envoy_cluster: str, rate_window_seconds: float) -> str:
@@ -60,8 +60,7 @@ def scaler_query(stack: InferenceStack, rate_window_seconds: float) -> str:
     """
     if stack.autoscaler.signal == "inFlight":
         return in_flight(stack.envoy_cluster)
-    service_time = stack.traffic.service_time_seconds
-    return demand(stack.envoy_cluster, service_time, rate_window_seconds)
+    return demand(stack.envoy_cluster, stack.refused_seconds, rate_window_seconds)
 
 
 def _of(envoy_cluster: str) -> str:

@@ -37,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     timing.startup_budget,
     timing.scrape_interval,
     timing.rate_window,
+    timing.refused_weight,
     timing.stream_length,
     timing.stream_idle,
     sizing.gateway_memory,

@@ -172,7 +172,7 @@ def reach_refusals(settings: Settings) -> Iterator[Finding]:
         if scaler.signal != "demand" or unseen_at(stack) is not None:
             continue
         rates = {
-            replicas: (growth_needs(scaler, replicas) - shown) / stack.traffic.service_time_seconds
+            replicas: (growth_needs(scaler, replicas) - shown) / stack.refused_seconds
             for replicas in range(scaler.min_replicas, scaler.max_replicas)
             if not grows(scaler, replicas, shown := shown_in_flight(stack, replicas))
         }

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, number, refuse
+from config.checks.problem import Finding, number, refuse, warn
 from config.settings import SCRAPES_PER_WINDOW, Settings
 
 MAX_SCRAPE_INTERVAL_SECONDS = 15
@@ -77,6 +77,24 @@ def rate_window(settings: Settings) -> Iterator[Finding]:
                 reason=(
                     f"a window of {number(stated)} s holds {math.floor(stated / interval)} scrapes "
                     f"and {SCRAPES_PER_WINDOW} are needed, or the rate of refusals has gaps"
+                ),
+                change={key: None},
+            )
+
+
+@warn
+def refused_weight(settings: Settings) -> Iterator[Finding]:
+    """A refused call counts for at least as long as a replica would have worked on it."""
+    for at in stacks(settings):
+        stated, key = at.stack.autoscaler.refused_seconds, at.key("autoscaler.refusedSeconds")
+        service_seconds = at.stack.traffic.service_time_seconds
+        if stated is not None and stated < service_seconds:
+            yield Finding(
+                keys={key: stated, at.key("traffic.serviceTimeSeconds"): service_seconds},
+                reason=(
+                    f"each refused call counts {number(stated)} s in the scaler's signal and would "
+                    f"have kept a replica busy for {number(service_seconds)} s: the fleet grows "
+                    f"by less than it lacks"
                 ),
                 change={key: None},
             )

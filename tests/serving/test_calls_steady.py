@@ -155,7 +155,7 @@ def test_the_scalers_whole_signal_is_what_the_client_would_have_in_flight(
 
     def own(at: float) -> float:
         sent = load.in_flight(at) - stack.max_pending_requests
-        return sent + stack.traffic.service_time_seconds * load.refused(at)
+        return sent + stack.refused_seconds * load.refused(at)
 
     longest, pairs = agreement(load.seen(scaler_query(stack, window), window), own)
     assert longest >= SCRAPES, pairs

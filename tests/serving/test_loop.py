@@ -100,7 +100,11 @@ def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
 
     def burst(replicas: int) -> None:
         with Client.start(
-            bed.address, calls=BURST_CALLS, rate=WORKER_CALLS_PER_SECOND, folder=folder
+            bed.address,
+            calls=BURST_CALLS,
+            rate=WORKER_CALLS_PER_SECOND,
+            enter=bed.enter,
+            folder=folder,
         ) as client:
             bursts[replicas] = client.wait(120)
 

@@ -89,6 +89,31 @@ def test_refusals_lift_the_fleet_where_calls_in_flight_do_not():
 
 
 @pytest.mark.parametrize(
+    ("per_second", "refused_seconds", "path"),
+    [
+        (2000, None, (2, 20)),
+        (500, None, (2, 12)),
+        (150, None, (2, 5)),
+        # The time that a replica works on a call, which is not the time that it is in flight.
+        (2000, 0.02, (2, 7, 17, 20)),
+        (500, 0.02, (2, 5, 11)),
+    ],
+)
+def test_an_overload_at_a_fixed_rate_asks_at_once_for_who_can_answer_it(
+    per_second: int, refused_seconds: float | None, path: tuple[int, ...]
+):
+    """Until nothing is refused: a fleet that is full holds twice what the threshold says."""
+    stack = stack_with({f"{STACK}.autoscaler.refusedSeconds": refused_seconds})
+
+    def signal(replicas: int) -> float:
+        refused = max(0.0, per_second - replicas * stack.traffic.replica_rps)
+        full = shown_in_flight(stack, replicas) if refused else 0
+        return full + stack.refused_seconds * refused
+
+    assert simulate(stack.autoscaler, signal) == path
+
+
+@pytest.mark.parametrize(
     ("up", "path"),
     [
         (ScaleUp(), (2, 20)),

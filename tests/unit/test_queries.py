@@ -71,7 +71,32 @@ def test_the_in_flight_signal_is_the_seeds_text():
 
 
 def test_the_demand_signal_begins_with_the_seeds_text():
-    assert scaler_query(InferenceStack(), 15.0).startswith(f"{SEED_QUERY} + 0.02 * (")
+    assert scaler_query(InferenceStack(), 15.0).startswith(f"{SEED_QUERY} + 0.32 * (")
+
+
+def changed_stack(**sections):
+    return InferenceStack.model_validate(sections)
+
+
+@pytest.mark.parametrize("parallelism", [1, 16])
+@pytest.mark.parametrize("replicas", [3, 20])
+def test_a_refused_load_asks_for_the_replicas_that_can_answer_it(holds, replicas, parallelism):
+    """Whatever they can do at once: signal over threshold is rate over what one replica answers."""
+    stack = changed_stack(traffic={"parallelism": parallelism})
+    per_second = replicas * stack.traffic.replica_rps
+    series = active("a", 0) | refused("pending", "a", per_second * SCRAPE_SECONDS)
+    holds(scaler_query(stack, 15.0), series, [replicas * stack.autoscaler.threshold])
+
+
+def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
+    """Where replicas are to hold fewer calls than they can work on at once."""
+    stack = changed_stack(traffic={"parallelism": 32})
+    assert stack.refused_seconds == stack.traffic.service_time_seconds
+
+
+def test_what_a_refused_call_counts_for_may_be_stated():
+    stack = changed_stack(autoscaler={"refusedSeconds": 0.02})
+    assert scaler_query(stack, 15.0).startswith(f"{SEED_QUERY} + 0.02 * (")
 
 
 def test_in_flight_adds_up_over_gateways_and_leaves_other_fleets_out(holds):
@@ -105,7 +130,7 @@ def test_without_refusals_demand_is_what_is_in_flight(holds):
     ],
     ids=["active", "pending", "both kinds", "two gateways", "another fleet's"],
 )
-def test_refusals_count_by_their_rate_times_the_service_time(holds, refusals, expected):
+def test_refusals_count_by_their_rate_times_their_weight(holds, refusals, expected):
     holds(demand(FLEET, 0.02, 15), active("a", 42) | refusals, [expected])
 
 
@@ -128,10 +153,10 @@ def test_any_window_is_a_promql_duration(holds, window_seconds):
     holds(demand(FLEET, 1.5, window_seconds), series, [1 + 1.5 * 100])
 
 
-@pytest.mark.parametrize("service_time", [1e-05, 0.000123, 0.1 + 0.2, 30.0])
-def test_any_service_time_is_a_promql_number(holds, service_time):
+@pytest.mark.parametrize("weight", [1e-05, 0.000123, 0.1 + 0.2, 30.0])
+def test_any_weight_is_a_promql_number(holds, weight):
     series = active("a", 0) | refused("active", "a", 5000)
-    holds(demand(FLEET, service_time, 15), series, [service_time * 1000])
+    holds(demand(FLEET, weight, 15), series, [weight * 1000])
 
 
 def test_every_stack_asks_for_its_own_fleet():
