@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from local.modes import MODE_VARIABLE, SIMULATED
 from tests import recording
@@ -13,17 +15,22 @@ from tests import recording
 os.environ[MODE_VARIABLE] = SIMULATED.name
 
 GOLDEN = Path(__file__).parent / "golden"
+INTEGRATION = "tests/integration/"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What goes to one process, where there are several: a module's tests share its fixtures.
+class Sharing(LoadFileScheduling):
+    """Keeps together, in one process, the tests that share fixtures: a module's.
 
     Those of the local cluster share what costs most, which is a provisioned stack.
     """
-    for item in items:
-        folder = item.path.parent
-        together = folder if folder.name == "integration" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(item.config.rootpath))))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return INTEGRATION if file.startswith(INTEGRATION) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    return Sharing(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

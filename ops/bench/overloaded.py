@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
+from lightkube.core.exceptions import ApiError
 
 import toolchain
 from config.base import PROJECT
@@ -15,22 +16,29 @@ from local.serving import machine
 from ops import pulumi, stack
 from ops.bench import comparison
 from ops.bench.checkout import checkout
-from ops.bench.measure import Report, console
+from ops.bench.measure import Report, console, timed
 from ops.environment import StackEnvironment
 from ops.load.bed import stack_bed
-from ops.load.overload import Load, overload
+from ops.load.burst import Burst, burst, wait_until_small
+from ops.load.overload import Load, Meanwhile, overload
 from ops.load.record import Record
 from ops.pulumi import OpsError
 from ops.seed.bed import seed_bed
 from ops.seed.documents import VARIANTS, Variant
-from ops.serving import wait_for_scaler
+from ops.serving import infer, wait_for_scaler
 
 OURS = "this stack"
 
-_LOAD = Load(shrink_seconds=180.0)
+SERVED_SECONDS = 120.0
+
+_NICENESS = 10
+"""Of every design's client: it takes what the fleet leaves, whose two cores it shares here."""
+
+_SHRINK_SECONDS = 180.0
+_LOAD = Load(niceness=_NICENESS, shrink_seconds=_SHRINK_SECONDS)
 """Of this stack, whose fleet is to be small again before the next run."""
 
-_SEED_LOAD = Load(grow_seconds=60.0)
+_SEED_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
 """Of the seed, which is removed after each run."""
 
 _SCALER = {"cooldownSeconds": 30, "scaleDown": {"pods": 20, "periodSeconds": 15}}
@@ -62,25 +70,31 @@ def run(report: Report, repeats: int, out: Path) -> None:
     toolchain.ensure("cli", *SERVING.tools)
     out.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Record]] = {}
+    bursts: list[Burst] = []
     with tempfile.TemporaryDirectory() as scratch, checkout(SERVING) as env:
         console.print("making a local cluster that serves, and dev on it")
-        settings = _provision(env)
+        served = report.sample(
+            "from nothing to an answered call", "s", [timed(lambda: _provision(env))]
+        )
+        settings = stack.read_settings(env)
         images = _images(settings)
         for repeat in range(1, repeats + 1):
-            for name, measured in _designs(env, settings, Path(scratch)).items():
+            for name, measured in _designs(env, settings, bursts, Path(scratch)).items():
                 console.print(f"{name}: run {repeat} of {repeats}")
                 try:
                     record = measured()
-                except (TimeoutError, EventFlowError) as error:
+                except (TimeoutError, EventFlowError, ApiError) as error:
                     raise OpsError(f"{name}: {error}") from error
                 console.print(record.table())
                 runs.setdefault(name, []).append(record)
                 comparison.write(out, runs, images)
     report.tables.append(comparison.side_by_side(runs))
+    report.at_most("from nothing to an answered call", served.median, SERVED_SECONDS, "s")
     comparison.judge(report, runs[OURS])
+    comparison.judge_bursts(report, bursts)
 
 
-def _provision(env: StackEnvironment) -> Settings:
+def _provision(env: StackEnvironment) -> None:
     document = yaml.safe_load(env.stack_file.read_text())
     for inference in document["config"][f"{PROJECT}:inference"]:
         inference["autoscaler"] = {**inference.get("autoscaler", {}), **_SCALER}
@@ -88,16 +102,30 @@ def _provision(env: StackEnvironment) -> Settings:
     settings = stack.prepare(env)
     pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
     wait_for_scaler(env, settings, console.print)
-    return settings
+    infer(env)
 
 
 def _designs(
-    env: StackEnvironment, settings: Settings, scratch: Path
+    env: StackEnvironment, settings: Settings, bursts: list[Burst], scratch: Path
 ) -> Mapping[str, Callable[[], Record]]:
-    """One overload of each design, by its name."""
+    """One overload of each design, by its name; ours with a burst at its most and at its least."""
 
     def ours() -> Record:
-        return overload(stack_bed(env, settings, OURS), _LOAD, scratch, console.print)
+        bed = stack_bed(env, settings, OURS)
+
+        def send(replicas: int) -> None:
+            found = burst(bed, settings.inference[0], replicas, scratch)
+            console.print(
+                f"{OURS}: a burst at {replicas}: {found.answered:,} answered in time of "
+                f"{found.predicted:,} predicted"
+            )
+            bursts.append(found)
+
+        meanwhile = Meanwhile(when_spent=lambda: send(bed.most))
+        record = overload(bed, _LOAD, scratch, console.print, meanwhile)
+        send(bed.least)
+        wait_until_small(bed, _SHRINK_SECONDS)
+        return record
 
     def seed(variant: Variant) -> Record:
         with seed_bed(env, settings, variant, console.print) as bed:

@@ -34,6 +34,7 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> Bed:
     service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
     scaler, envoy = stack.autoscaler, stack.envoy_cluster
     window = settings.rate_window_seconds(stack)
+    members = f'{MEMBERSHIP_HEALTHY}{{{CLUSTER_LABEL}="{envoy}"}}'
     return Bed(
         name=name,
         address=f"{service.spec.clusterIP}:{stack.gateway.port}",
@@ -51,6 +52,6 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> Bed:
             signal=scaler_query(stack, window),
             in_flight=in_flight(envoy),
             refusals=refusals(envoy, window),
-            routed=f'min({MEMBERSHIP_HEALTHY}{{{CLUSTER_LABEL}="{envoy}"}})',
+            routed=f"min({members}) == max({members})",
         ),
     )

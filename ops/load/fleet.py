@@ -14,6 +14,8 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.types import OnErrorAction, OnErrorResult
 
+from ops.pulumi import OpsError
+
 _FIRST_SECONDS = 10.0
 """Longest wait for the first look at both objects."""
 
@@ -67,7 +69,7 @@ class FleetWatch:
 
         Raises:
             TimeoutError: not in time; with the steps seen.
-            RuntimeError: the watch broke.
+            OpsError: the watch broke.
         """
         with self._changed:
             seen = max(0, len(self.steps) - 1)
@@ -78,7 +80,9 @@ class FleetWatch:
                         return step
                 seen = len(self.steps)
                 if self._failure:
-                    raise RuntimeError("the watch of the fleet broke") from self._failure
+                    raise OpsError(
+                        f"the watch of the fleet broke: {self._failure}"
+                    ) from self._failure
                 if not self._changed.wait_for(
                     lambda seen=seen: len(self.steps) > seen or self._failure,
                     deadline - time.monotonic(),

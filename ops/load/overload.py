@@ -27,7 +27,7 @@ class Queries:
     refusals: str
     """Calls refused per second."""
     routed: str
-    """Replicas that the gateway sends calls to."""
+    """Replicas that calls are sent to; nothing while gateways differ."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,103 @@
+"""The burst that a capacity summary makes a promise of, and what the fleet makes of it."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
+from config.inference import InferenceStack
+from eventflow.fetch import query_range
+from eventflow.outcomes import Outcome
+from ops.load.client import Client
+from ops.load.fleet import FleetWatch
+from ops.load.overload import Bed
+from ops.pulumi import OpsError
+
+_BURST_SECONDS = 120.0
+"""Longest time for all calls of a burst to be made and to end, and for the account."""
+
+_ROUTED_SECONDS = 120.0
+"""Longest time for the gateways to know a fleet: DNS, their health checks, and a scrape."""
+
+_NOTICED_SECONDS = 60.0
+"""Longest time until the HPA has seen a burst: a scrape, a rate window, and two syncs."""
+
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One burst that met a fleet of one size."""
+
+    replicas: int
+    predicted: int
+    """Calls that `config.capacity` says are answered of one that takes as long to be issued."""
+    report: dict[str, Any]
+    """The client's own account."""
+
+    @property
+    def answered(self) -> int:
+        """Calls answered in time."""
+        return self.report["outcomes"][Outcome.OK]
+
+    @property
+    def share(self) -> float:
+        """Answered to predicted."""
+        return self.answered / self.predicted
+
+
+def burst(bed: Bed, stack: InferenceStack, replicas: int, folder: Path) -> Burst:
+    """Send it on one connection once all gateways know the fleet; then wait for its end.
+
+    Args:
+        bed: the fleet.
+        stack: what the prediction is made from.
+        replicas: how many are ready.
+        folder: an existing folder for the client's files.
+
+    Raises:
+        OpsError: the gateways do not know the fleet in time, or the client failed.
+        EventFlowError: Prometheus cannot be asked.
+    """
+    wait_until_routed(bed, replicas)
+    rate = WORKER_CALLS_PER_SECOND
+    with Client.start(
+        bed.address, calls=BURST_CALLS, rate=rate, enter=bed.enter, folder=folder
+    ) as client:
+        report = client.wait(_BURST_SECONDS)
+    predicted = burst_ok(stack, replicas, issue_seconds=report["issue_seconds"])
+    return Burst(replicas, predicted, report)
+
+
+def wait_until_routed(bed: Bed, replicas: int) -> None:
+    """Wait until every gateway sends calls to so many replicas, by Prometheus.
+
+    Raises:
+        OpsError: not in time.
+        EventFlowError: Prometheus cannot be asked.
+    """
+    deadline = time.monotonic() + _ROUTED_SECONDS
+    while True:
+        now = time.time()
+        seen = query_range(bed.prometheus, bed.queries.routed, now, now, 1).values
+        if seen == (replicas,):
+            return
+        if time.monotonic() > deadline:
+            raise OpsError(f"{bed.name}: not {replicas} replicas behind each gateway, but {seen}")
+        time.sleep(_LOOK_SECONDS)
+
+
+def wait_until_small(bed: Bed, shrink_seconds: float) -> None:
+    """A burst at the least has the scaler grow the fleet; let that pass.
+
+    Raises:
+        TimeoutError: the fleet is not back at its least in time.
+    """
+    with FleetWatch(bed.client, bed.namespace, bed.deployment, bed.hpa) as watch:
+        with suppress(TimeoutError):
+            watch.until(lambda step: step.wanted > bed.least, _NOTICED_SECONDS)
+        watch.until(
+            lambda step: step.wanted == step.replicas == step.ready == bed.least, shrink_seconds
+        )
