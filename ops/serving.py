@@ -15,7 +15,7 @@ from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds
 from local.serving.plan import GATEWAY_PORT, PROMETHEUS_PORT
-from ops.environment import StackEnvironment
+from ops.environment import PROJECT, StackEnvironment
 from ops.pulumi import OpsError
 
 READY_SECONDS = 120.0
@@ -83,7 +83,7 @@ def infer(env: StackEnvironment, *arguments: str) -> None:
     """
     address = gateway_address(env)
     command = [sys.executable, "-m", "eventflow", "infer", address, *arguments]
-    if subprocess.run(command, cwd=env.project).returncode:
+    if subprocess.run(command, cwd=PROJECT).returncode:
         raise OpsError(f"the call to {address} was not answered; look with: make status")
 
 
