@@ -45,7 +45,8 @@ if settings.gpu_nodes.provision == "eks":
     gpus.append(GpuNodeGroup("gpu", nodes, protected))
 if settings.device_plugin_enabled:
     plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes)
-    gpus.append(DevicePlugin("device-plugin", plugin, after(namespaces, *gpus)))
+    # Nothing waits for it: a pod that wants a GPU waits by itself until one is made known.
+    DevicePlugin("device-plugin", plugin, after(namespaces, *gpus))
 
 # What watches.
 if isinstance(settings.prometheus, ManagedPrometheus):

@@ -10,14 +10,11 @@ from pathlib import Path
 from rich.table import Table
 
 from ops.bench.measure import Report
-from ops.load.burst import Burst
 from ops.load.picture import draw
 from ops.load.record import Record
 
 READY_SECONDS = 30.0
 CAPACITY_SHARE = 0.95
-AGREEMENT = 0.1
-"""Share by which a burst may differ from what the capacity summary says of it."""
 
 _START_SECONDS = 30
 """Beginning of the load that all designs are compared over, however long it goes on."""
@@ -142,18 +139,3 @@ def judge(report: Report, records: Sequence[Record]) -> None:
     )
     report.at_most("connections killed, all runs", sum(KILLED.values(records)), 0, "")
     report.at_most("calls lost, all runs", sum(LOST.values(records)), 0, "")
-
-
-def judge_bursts(report: Report, bursts: Sequence[Burst]) -> None:
-    """Hold the capacity summary to what bursts came to.
-
-    Args:
-        report: where samples and goals go.
-        bursts: at any sizes of the fleet.
-    """
-    for replicas in sorted({found.replicas for found in bursts}):
-        shares = [found.share for found in bursts if found.replicas == replicas]
-        words = f"burst at {replicas}, answered over predicted"
-        middle = report.sample(words, "x", shares).median
-        report.at_least(words, middle, 1 - AGREEMENT, "x")
-        report.at_most(words, middle, 1 + AGREEMENT, "x")

@@ -14,13 +14,12 @@ from eventflow.errors import EventFlowError
 from local.modes import SERVING
 from local.serving import machine
 from ops import pulumi, stack
-from ops.bench import comparison
+from ops.bench import comparison, provisioning
 from ops.bench.checkout import checkout
 from ops.bench.measure import Report, console, timed
 from ops.environment import StackEnvironment
 from ops.load.bed import stack_bed
-from ops.load.burst import Burst, burst, wait_until_small
-from ops.load.overload import Load, Meanwhile, overload
+from ops.load.overload import Load, overload
 from ops.load.record import Record
 from ops.pulumi import OpsError
 from ops.seed.bed import seed_bed
@@ -34,8 +33,7 @@ SERVED_SECONDS = 120.0
 _NICENESS = 10
 """Of every design's client: it takes what the fleet leaves, whose two cores it shares here."""
 
-_SHRINK_SECONDS = 180.0
-_LOAD = Load(niceness=_NICENESS, shrink_seconds=_SHRINK_SECONDS)
+_LOAD = Load(niceness=_NICENESS, shrink_seconds=180.0)
 """Of this stack, whose fleet is to be small again before the next run."""
 
 _SEED_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
@@ -70,7 +68,6 @@ def run(report: Report, repeats: int, out: Path) -> None:
     toolchain.ensure("cli", *SERVING.tools)
     out.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Record]] = {}
-    bursts: list[Burst] = []
     with tempfile.TemporaryDirectory() as scratch, checkout(SERVING) as env:
         console.print("making a local cluster that serves, and dev on it")
         served = report.sample(
@@ -79,7 +76,7 @@ def run(report: Report, repeats: int, out: Path) -> None:
         settings = stack.read_settings(env)
         images = _images(settings)
         for repeat in range(1, repeats + 1):
-            for name, measured in _designs(env, settings, bursts, Path(scratch)).items():
+            for name, measured in _designs(env, settings, Path(scratch)).items():
                 console.print(f"{name}: run {repeat} of {repeats}")
                 try:
                     record = measured()
@@ -88,10 +85,12 @@ def run(report: Report, repeats: int, out: Path) -> None:
                 console.print(record.table())
                 runs.setdefault(name, []).append(record)
                 comparison.write(out, runs, images)
+        provisioning.destroy(env)
+        over_kubectl = provisioning.up_against_kubectl(report, env, repeats, "pods real")
     report.tables.append(comparison.side_by_side(runs))
     report.at_most("from nothing to an answered call", served.median, SERVED_SECONDS, "s")
     comparison.judge(report, runs[OURS])
-    comparison.judge_bursts(report, bursts)
+    report.at_most("up over kubectl", over_kubectl, provisioning.UP_OVER_KUBECTL, "x")
 
 
 def _provision(env: StackEnvironment) -> None:
@@ -106,26 +105,12 @@ def _provision(env: StackEnvironment) -> None:
 
 
 def _designs(
-    env: StackEnvironment, settings: Settings, bursts: list[Burst], scratch: Path
+    env: StackEnvironment, settings: Settings, scratch: Path
 ) -> Mapping[str, Callable[[], Record]]:
-    """One overload of each design, by its name; ours with a burst at its most and at its least."""
+    """One overload of each design, by its name."""
 
     def ours() -> Record:
-        bed = stack_bed(env, settings, OURS)
-
-        def send(replicas: int) -> None:
-            found = burst(bed, settings.inference[0], replicas, scratch)
-            console.print(
-                f"{OURS}: a burst at {replicas}: {found.answered:,} answered in time of "
-                f"{found.predicted:,} predicted"
-            )
-            bursts.append(found)
-
-        meanwhile = Meanwhile(when_spent=lambda: send(bed.most))
-        record = overload(bed, _LOAD, scratch, console.print, meanwhile)
-        send(bed.least)
-        wait_until_small(bed, _SHRINK_SECONDS)
-        return record
+        return overload(stack_bed(env, settings, OURS), _LOAD, scratch, console.print)
 
     def seed(variant: Variant) -> Record:
         with seed_bed(env, settings, variant, console.print) as bed:

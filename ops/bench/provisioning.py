@@ -26,7 +26,7 @@ TWENTY_OVER_ONE = 25.0
 PROGRAM_MIB = 200e6 / 2**20
 """200 MB."""
 _MANY = 20
-_UP_SECONDS = 180.0
+_UP_SECONDS = 360.0
 _PREVIEW_SECONDS = 90.0
 _MANY_SECONDS = 540.0
 """Longest that a part repeats; with all that is beside them, all parts end in 15 minutes."""
@@ -36,7 +36,8 @@ def _up(env: StackEnvironment) -> None:
     pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
 
 
-def _destroy(env: StackEnvironment) -> None:
+def destroy(env: StackEnvironment) -> None:
+    """Remove what `up` made; nobody is asked."""
     pulumi.capture(env, "destroy", "--stack", env.stack, "--yes", "--skip-preview")
 
 
@@ -51,19 +52,33 @@ def _kubectl(env: StackEnvironment, *arguments: str) -> str:
     ).stdout
 
 
-def _up_against_kubectl(report: Report, env: StackEnvironment, repeats: int) -> None:
+def up_against_kubectl(report: Report, env: StackEnvironment, repeats: int, where: str) -> float:
+    """Provision dev from nothing in both ways, in turn; the ratio of the medians.
+
+    Args:
+        report: where the samples go.
+        env: dev, with a cluster that holds nothing of it.
+        repeats: runs of each.
+        where: what the cluster is, for the reader.
+    """
     folder = env.project / "rendered"
     render.render("dev", folder, project=env.project)
     ours: list[float] = []
     kubectl: list[float] = []
-    for _ in rounds("kubectl apply and pulumi up, from nothing", repeats, _UP_SECONDS):
+    for _ in rounds(f"kubectl apply and pulumi up, {where}", repeats, _UP_SECONDS):
         kubectl.append(timed(lambda: _apply_and_wait(env, folder)))
         _kubectl(env, "delete", "--wait", "-k", str(folder))
         ours.append(timed(lambda: _up(env)))
-        _destroy(env)
-    a = report.sample("pulumi up of dev from nothing", "s", ours)
-    b = report.sample("kubectl apply of the same, and waiting", "s", kubectl)
-    report.at_most("up over kubectl", a.median / b.median, UP_OVER_KUBECTL, "x")
+        destroy(env)
+    a = report.sample(f"pulumi up of dev from nothing, {where}", "s", ours)
+    b = report.sample(f"kubectl apply of the same, and waiting, {where}", "s", kubectl)
+    return a.median / b.median
+
+
+def _up_simulated(report: Report, env: StackEnvironment, repeats: int) -> None:
+    # Held to nothing: where pods are ready at once it is Pulumi's own start, which a preview has
+    # too. What a user waits for is measured where they run (`ops.bench.overloaded`).
+    up_against_kubectl(report, env, repeats, "pods simulated")
 
 
 def _apply_and_wait(env: StackEnvironment, folder: Path) -> None:
@@ -88,7 +103,7 @@ def _preview_without_changes(report: Report, env: StackEnvironment, repeats: int
     b = report.sample("memory of the dev program, peak", "MiB", peaks)
     report.at_most("preview without changes", a.median, PREVIEW_SECONDS, "s")
     report.at_most("memory of the dev program", b.median, PROGRAM_MIB, "MiB")
-    _destroy(env)
+    destroy(env)
 
 
 @contextmanager
@@ -126,7 +141,7 @@ def _many_stacks(report: Report, env: StackEnvironment, repeats: int) -> None:
                 env.stack_file.write_text(_with_stacks(original, count))
                 stack.start_cluster(env)
                 seconds.append(timed(lambda: _up(env)))
-                _destroy(env)
+                destroy(env)
     finally:
         env.stack_file.write_text(original)
     one = report.sample("up of one inference stack", "s", cost[1])
@@ -153,7 +168,7 @@ def _with_stacks(text: str, count: int) -> str:
 
 
 PARTS: Mapping[str, Callable[[Report, StackEnvironment, int], None]] = {
-    "up": _up_against_kubectl,
+    "up": _up_simulated,
     "preview": _preview_without_changes,
     "stacks": _many_stacks,
 }

@@ -17,12 +17,12 @@ from components.specs.triton import start_seconds
 from config.capacity import Fleet, capacity, summary
 from config.settings import Settings
 from ops.load.bed import stack_bed
-from ops.load.burst import Burst, burst, wait_until_small
 from ops.load.overload import Bed, Load, Meanwhile, overload
 from ops.load.record import Record
 from ops.stack import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
+from tests.serving.bursts import Burst, burst, wait_until_small
 from tests.serving.cluster import get
 
 AGREEMENT = 0.1
@@ -144,14 +144,15 @@ def test_the_whole_fleet_answers_what_the_summary_says(loop: Loop) -> None:
 def test_a_burst_is_answered_as_far_as_the_summary_says(loop: Loop) -> None:
     """Of 50,000 calls on one connection, as fast as a gateway takes them.
 
-    Not shown: a client that other work keeps from its pace, for which the summary says nothing.
+    A gateway that shares its core takes longer than the summary's two seconds, in which the fleet
+    answers more: the summary is held to the time that they took, and what it prints is the least.
     """
     sizes = [found.replicas for found in loop.bursts]
     assert sizes == [loop.record.most, loop.record.least]
     for found in loop.bursts:
-        predicted = loop.predicted[found.replicas].burst_ok
-        assert found.predicted == pytest.approx(predicted, rel=AGREEMENT), found.report
         assert found.share == pytest.approx(1, rel=AGREEMENT), found.report
+        printed = loop.predicted[found.replicas].burst_ok
+        assert found.answered >= (1 - AGREEMENT) * printed, found.report
 
 
 def test_preview_prints_the_summary_that_is_held_to_the_measured(loop: Loop) -> None:

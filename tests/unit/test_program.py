@@ -229,7 +229,6 @@ def depends(program, later, earlier):
         ("inference-autoscaler-scaled-object", "namespaces-ai-namespace"),
         ("keda-release", "namespaces-keda"),
         ("inference-triton-deployment", "gpu-nodes"),
-        ("inference-triton-deployment", "device-plugin-daemon-set"),
         ("inference-triton-deployment", "inference-network-triton"),
         ("inference-gateway-deployment", "inference-network-gateway"),
         ("device-plugin-daemon-set", "gpu-nodes"),
