@@ -19,8 +19,22 @@ from config.versions import MIN_KUBERNETES
 SCALED_OBJECTS = "scaledobjects.keda.sh"
 """The resource of KEDA's that the scaler is."""
 
-VERBS = ("get", "create", "patch", "delete")
-"""What the stack does with everything that it makes, in its life."""
+VERBS = ("get", "list", "watch", "create", "patch", "delete")
+"""What the stack does with everything that it makes, in its life; Pulumi watches it begin and end,
+and without the right to watch waits until its time is over."""
+
+WATCH_VERBS = ("list", "watch")
+"""What Pulumi does with what others make of a workload."""
+
+_WATCHED = {
+    ("apps", "deployments"): (
+        ("apps", "replicasets"),
+        ("", "pods"),
+        ("", "persistentvolumeclaims"),
+    ),
+    ("apps", "daemonsets"): (("", "pods"),),
+}
+"""What tells Pulumi that a workload is ready, by its kind."""
 
 _WORKLOAD = (
     ("", "configmaps"),
@@ -35,7 +49,7 @@ _RBAC = "rbac.authorization.k8s.io"
 def preflight(settings: Settings, stack: str, contents: str | None = None) -> list[Problem]:
     """Ask the API server for all that the stack needs of it.
 
-    Some dozen short requests; a hundred for a user that may not do everything.
+    Some dozen short requests; a hundred and more for a user that may not do everything.
 
     Args:
         settings: the stack's parameters.
@@ -167,14 +181,15 @@ def _pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
 
 
 def _rights(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
-    # Most callers may do everything: one question in place of four per namespace and kind.
+    # Most callers may do everything: one question in place of six per namespace and kind.
     if api.may("*", "*", "*"):
         return
     missing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for group, resource, namespace in made(settings):
-        verbs = tuple(v for v in VERBS if not api.may(v, group, resource, namespace))
-        where = f" in {namespace}" if namespace else ""
-        missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
+    for needed, things in ((VERBS, made(settings)), (WATCH_VERBS, watched(settings))):
+        for group, resource, namespace in things:
+            verbs = tuple(v for v in needed if not api.may(v, group, resource, namespace))
+            where = f" in {namespace}" if namespace else ""
+            missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
     missing.pop((), None)
     if missing:
         rights = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
@@ -212,3 +227,14 @@ def made(settings: Settings) -> list[tuple[str, str, str]]:
         elif prometheus.pod_monitors:
             make(namespace, ("monitoring.coreos.com", "podmonitors"))
     return found
+
+
+def watched(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return, as `made` does, what Pulumi watches beside it until the workloads are ready."""
+    ours = made(settings)
+    seen = {
+        (*kind, namespace)
+        for group, resource, namespace in ours
+        for kind in _WATCHED.get((group, resource), ())
+    }
+    return sorted(seen.difference(ours))

@@ -13,6 +13,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 
 from components.cluster_api import ClusterApi
 from components.labels import PART_OF_LABEL, namespace_labels
+from components.preflight import VERBS, WATCH_VERBS
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.envoy.harness.waiting import wait_until
@@ -126,7 +127,7 @@ class TestNamespacesThatAreThere:
 def test_missing_rights_are_listed(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     (message,) = found(limited)
-    assert "may not get, create, patch, delete namespaces, " in message
+    assert f"may not {', '.join(VERBS)} namespaces, " in message
     for right in (
         "deployments.apps in ai-namespace",
         "scaledobjects.keda.sh in ai-namespace",
@@ -137,44 +138,82 @@ def test_missing_rights_are_listed(bare_cluster, document, found):
         "networkpolicies.networking.k8s.io in nvidia-device-plugin",
     ):
         assert right in message
-    assert "persistentvolumeclaims" not in message
 
 
 def test_rights_of_what_is_made_on_demand_are_asked_for(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
     (message,) = found(limited, prometheus=volume, devicePlugin={"timeSlices": 2})
-    assert "persistentvolumeclaims in observability" in message
-    assert "configmaps in nvidia-device-plugin" in message
+    written, _, watched = message.partition("; nor list, watch ")
+    assert "persistentvolumeclaims in observability" in written
+    assert "persistentvolumeclaims in observability" not in watched
+    assert "configmaps in nvidia-device-plugin" in written
     (*_, message) = found(limited, **MONITORED)
     assert "podmonitors.monitoring.coreos.com in ai-namespace" in message
 
 
-def test_rights_that_a_user_has_are_not_complained_about(bare_cluster, document, found):
-    token = token_of(bare_cluster, "almost")
-    client = bare_cluster.client()
-    everything = [
-        PolicyRule(verbs=["get", "create", "patch"], apiGroups=["*"], resources=["*"]),
-        PolicyRule(verbs=["delete"], apiGroups=["apps", "networking.k8s.io"], resources=["*"]),
-    ]
-    role = ClusterRole(metadata=ObjectMeta(name="almost"), rules=everything)
-    client.apply(role, field_manager="test")
-    binding = ClusterRoleBinding(
-        metadata=ObjectMeta(name="almost"),
-        roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name="almost"),
-        subjects=[Subject(kind="ServiceAccount", name="almost", namespace="default")],
-    )
-    client.apply(binding, field_manager="test")
-    target = KubeConfig.from_dict(with_user(document, token=token)).get()
-    with ClusterApi(target) as api:
-        # The authoriser learns of a binding by its own watch.
-        wait_until(
-            "the binding counts",
-            lambda: api.may("delete", "apps", "deployments", "ai-namespace"),
-            60,
+@pytest.fixture
+def allowed(bare_cluster, document):
+    """Make a user that may do so much everywhere; the way in as that user."""
+
+    def make(name, *rules):
+        user = with_user(document, token=token_of(bare_cluster, name))
+        client = bare_cluster.client()
+        granted = [
+            PolicyRule(verbs=verbs, apiGroups=groups, resources=kinds)
+            for verbs, groups, kinds in rules
+        ]
+        role = ClusterRole(metadata=ObjectMeta(name=name), rules=granted)
+        client.apply(role, field_manager="test")
+        binding = ClusterRoleBinding(
+            metadata=ObjectMeta(name=name),
+            roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name=name),
+            subjects=[Subject(kind="ServiceAccount", name=name, namespace="default")],
         )
-    (message,) = found(with_user(document, token=token))
+        client.apply(binding, field_manager="test")
+        with ClusterApi(KubeConfig.from_dict(user).get()) as api:
+            # The authoriser learns of a binding by its own watch.
+            wait_until(
+                "the binding counts", lambda: api.may("patch", "", "services", "ai-namespace"), 60
+            )
+        return user
+
+    return make
+
+
+def test_rights_that_a_user_has_are_not_complained_about(allowed, found):
+    most = [verb for verb in VERBS if verb != "delete"]
+    user = allowed(
+        "almost",
+        (most, ["*"], ["*"]),
+        (["delete"], ["apps", "networking.k8s.io"], ["*"]),
+    )
+    (message,) = found(user)
     assert "may not delete namespaces, " in message
     assert "services in ai-namespace" in message
     assert "deployments" not in message
     assert "networkpolicies" not in message
+
+
+def test_a_user_that_could_not_wait_for_what_it_makes_is_refused(allowed, found):
+    (message,) = found(allowed("blind", (["get", "create", "patch", "delete"], ["*"], ["*"])))
+    assert "may not list, watch namespaces, " in message
+    for seen in (
+        "deployments.apps in ai-namespace",
+        "replicasets.apps in ai-namespace",
+        "pods in ai-namespace",
+        "persistentvolumeclaims in observability",
+        "pods in nvidia-device-plugin",
+    ):
+        assert seen in message
+    assert "replicasets.apps in nvidia-device-plugin" not in message
+
+
+def test_what_is_only_watched_need_not_be_written(allowed, found):
+    theirs = ["pods", "replicasets", "persistentvolumeclaims"]
+    ours = (
+        "namespaces configmaps serviceaccounts services deployments daemonsets networkpolicies "
+        "poddisruptionbudgets scaledobjects roles rolebindings"
+    )
+    user = allowed("exact", ([*VERBS], ["*"], ours.split()), ([*WATCH_VERBS], ["*"], theirs))
+    assert found(user) == []

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from components import cluster_api
-from components.preflight import preflight
+from components.preflight import VERBS, preflight
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.integration.preflights import STACK, token_of, unwrapped, with_server, with_user
@@ -35,7 +35,7 @@ def test_credentials_by_command_are_used(bare_cluster, document, found, tmp_path
     status = {"status": {"token": token_of(bare_cluster, "by-command")}}
     user = credential_command(tmp_path, f"print({json.dumps(json.dumps(status))})")
     (message,) = found(with_user(document, **user))
-    assert "may not get, create, patch, delete namespaces" in message
+    assert f"may not {', '.join(VERBS)} namespaces" in message
 
 
 def test_a_client_certificate_by_command_is_used(document, found, tmp_path):
