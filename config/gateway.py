@@ -7,6 +7,9 @@ from pydantic import Field
 from config.base import Cidr, Cores, Count, DnsLabel, Image, Port, Seconds, Section, Share
 from config.versions import ENVOY_IMAGE
 
+STORAGE_MIB = 64
+"""Disk of the node that a gateway asks for, MiB: it writes nothing but its log."""
+
 HEAP_SHARE = 0.75
 """Share of a gateway's memory that its heap may take before it sheds load."""
 

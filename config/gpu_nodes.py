@@ -18,6 +18,12 @@ _SYSTEM_MEMORY_SHARE = 0.06
 """Held back per node for kubelet, the operating system and daemon sets; an estimate on the safe
 side of the EKS AMI's kube-reserved formula (255 MiB + 11 MiB a pod, then 100 MiB for eviction)."""
 
+_SYSTEM_DISK_SHARE = 0.11
+_SYSTEM_DISK_GIB = 1
+"""Held back of a node's disk: a tenth, below which kubelet evicts (`nodefs.available`) and 1 GiB of
+kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images lie on the same
+disk, and the scheduler counts nothing for them."""
+
 
 class Taint(Section):
     """Keeps everything but GPU pods off the expensive nodes; tolerations derive from it."""
@@ -67,7 +73,8 @@ class GpuNodes(Section):
     """Most nodes; must hold the largest fleet and one roll-out's surge."""
 
     disk_gib: int = Field(default=200, ge=20)
-    """Encrypted gp3 root volume of each node, GiB; model images are large."""
+    """Disk of each node, GiB, on EKS an encrypted gp3 volume; holds images and what replicas write,
+    and counts in every capacity check."""
 
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, json_schema_extra={"additionalProperties": False}
@@ -117,6 +124,11 @@ class GpuNodes(Section):
         return InstanceType(
             node.gpus, node.cpu - _SYSTEM_CPU, node.memory_gib * (1 - _SYSTEM_MEMORY_SHARE)
         )
+
+    @property
+    def allocatable_disk_gib(self) -> float:
+        """Disk that pods can ask for of one node, GiB, after the system's share."""
+        return self.disk_gib * (1 - _SYSTEM_DISK_SHARE) - _SYSTEM_DISK_GIB
 
     @property
     def node_labels(self) -> dict[str, str]:

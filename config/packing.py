@@ -22,10 +22,38 @@ class PerNode(NamedTuple):
     memory: int
     """By memory; /dev/shm is inside the limit."""
 
+    disk: int
+    """By disk; images aside."""
+
     @property
     def replicas(self) -> int:
         """By the scarcest."""
         return min(self)
+
+
+class Room(NamedTuple):
+    """What a pod asks for, or what a node has for pods."""
+
+    cpu: float
+    """vCPUs."""
+
+    memory_mib: float
+    """Memory, MiB."""
+
+    disk_mib: float
+    """Disk, MiB."""
+
+    def holds(self, pod: "Room") -> int:
+        """How many such pods fit in it."""
+        return min(_fitting(free, each) for free, each in zip(self, pod, strict=True))
+
+    def share_of(self, node: "Room") -> float:
+        """The largest share of a node that it takes of anything."""
+        return max(each / whole for each, whole in zip(self, node, strict=True))
+
+    def without(self, count: int, pod: "Room") -> "Room":
+        """What is left of it beside so many such pods."""
+        return Room(*(free - count * each for free, each in zip(self, pod, strict=True)))
 
 
 class Pods(NamedTuple):
@@ -34,39 +62,29 @@ class Pods(NamedTuple):
     replicas: int
     """How many of them."""
 
-    cpu: float
-    """vCPUs of each."""
-
-    memory_mib: float
-    """Memory of each, MiB."""
-
-    def per_node(self, cpu: float, memory_mib: float) -> int:
-        """How many of them fit in so much room."""
-        return min(_fitting(cpu, self.cpu), _fitting(memory_mib, self.memory_mib))
+    each: Room
+    """What each of them asks for."""
 
 
-def cpu_nodes_needed(pods: Iterable[Pods], cpu: float, memory_mib: float) -> int:
+def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
     """Return how many equal nodes hold all these pods, the largest placed first.
 
     Args:
         pods: Pods by shape; each must fit on an empty node.
-        cpu: vCPUs of one node.
-        memory_mib: Memory of one node, MiB.
+        node: What one node has.
     """
     # Nodes that are equally full together, so that the count of pods costs no time.
-    nodes: list[tuple[int, float, float]] = []
-    for shape in sorted(pods, key=lambda p: max(p.cpu / cpu, p.memory_mib / memory_mib))[::-1]:
-        left = shape.replicas
-        filled: list[tuple[int, float, float]] = []
-        for many, free_cpu, free_mib in [*nodes, (left, cpu, memory_mib)]:
-            each = shape.per_node(free_cpu, free_mib)
+    nodes: list[tuple[int, Room]] = []
+    for left, pod in sorted(pods, key=lambda shape: shape.each.share_of(node))[::-1]:
+        filled: list[tuple[int, Room]] = []
+        for many, free in [*nodes, (left, node)]:
+            each = free.holds(pod)
             full = min(many, left // each) if each else 0
             last = left - full * each if each and full < many else 0
             left -= full * each + last
             for count, held in ((full, each), (min(1, last), last)):
-                room = free_cpu - held * shape.cpu, free_mib - held * shape.memory_mib
-                filled.append((count, *room))
-            filled.append((many - full - min(1, last), free_cpu, free_mib))
+                filled.append((count, free.without(held, pod)))
+            filled.append((many - full - min(1, last), free))
         # The last group is of nodes that nothing was placed on.
         nodes = [group for group in filled[:-1] if group[0]]
     return sum(group[0] for group in nodes)
@@ -87,11 +105,13 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
         gpus=settings.gpus_per_node // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
         memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
+        disk=_fitting(settings.gpu_nodes.allocatable_disk_gib * MIB_PER_GIB, triton.storage_mib),
     )
 
 
 def _shape(stack: InferenceStack) -> tuple[float, ...]:
-    return stack.triton.gpus, stack.triton.cpu, stack.triton.memory_mib
+    triton = stack.triton
+    return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib
 
 
 def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:

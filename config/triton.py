@@ -5,7 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from config.base import Cores, Count, DnsLabel, Image, Port, Seconds, Section
+from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
+
+SCRATCH_MIB = 1024
+"""Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
 
 
 class S3Repository(Section):
@@ -113,3 +117,10 @@ class Triton(Section):
 
     termination_grace_seconds: Seconds | None = None
     """Derived where unset: preStop, the longest call, and Triton's own exit."""
+
+    @property
+    def storage_mib(self) -> int:
+        """Disk of the node that one replica asks for, MiB: its copy of the models counts."""
+        repository = self.model_repository
+        copied_gib = repository.cache_gib if isinstance(repository, S3Repository) else 0
+        return 2 * SCRATCH_MIB + copied_gib * MIB_PER_GIB

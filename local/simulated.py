@@ -45,11 +45,11 @@ def nodes(settings: Settings) -> list[dict[str, Any]]:
     There is no autoscaler of nodes in the cluster, so `gpuNodes.maxSize` of them are there.
     """
     gpu = settings.gpu_nodes
-    gpu_extra = {GPU_RESOURCE: str(settings.gpus_per_node), **_disk(gpu.disk_gib)}
+    gpus = {GPU_RESOURCE: str(settings.gpus_per_node)}
     platform = settings.platform
     plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()
     size = InstanceType(0, plain.cpu_node_cpu, plain.cpu_node_memory_gib)
-    cpu = _resources(size) | _disk(plain.cpu_node_disk_gib)
+    cpu = _resources(size, plain.cpu_node_disk_gib)
     return [
         *(
             _node(
@@ -57,8 +57,8 @@ def nodes(settings: Settings) -> list[dict[str, Any]]:
                 i,
                 labels=gpu.node_labels,
                 taints=[gpu.taint.model_dump()],
-                capacity=_resources(gpu.node) | gpu_extra,
-                allocatable=_resources(gpu.allocatable) | gpu_extra,
+                capacity=_resources(gpu.node, gpu.disk_gib) | gpus,
+                allocatable=_resources(gpu.allocatable, gpu.allocatable_disk_gib) | gpus,
             )
             for i in range(gpu.max_size)
         ),
@@ -66,18 +66,20 @@ def nodes(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _disk(gib: int) -> dict[str, str]:
-    return {"ephemeral-storage": f"{gib}Gi"}
-
-
-def _resources(size: InstanceType) -> dict[str, str]:
+def _resources(size: InstanceType, disk_gib: float) -> dict[str, str]:
     # The API server writes quantities in one form; written so, a second apply changes nothing.
-    cpu, memory = round(size.cpu * 1000), round(size.memory_gib * MIB_PER_GIB)
+    cpu = round(size.cpu * 1000)
     return {
         "cpu": f"{cpu // 1000}" if cpu % 1000 == 0 else f"{cpu}m",
-        "memory": f"{memory // MIB_PER_GIB}Gi" if memory % MIB_PER_GIB == 0 else f"{memory}Mi",
+        "memory": _bytes(size.memory_gib),
+        "ephemeral-storage": _bytes(disk_gib),
         "pods": str(_PODS),
     }
+
+
+def _bytes(gib: float) -> str:
+    mib = round(gib * MIB_PER_GIB)
+    return f"{mib // MIB_PER_GIB}Gi" if mib % MIB_PER_GIB == 0 else f"{mib}Mi"
 
 
 def _node(

@@ -16,7 +16,7 @@ from components.specs.pods import (
     spread,
 )
 from components.specs.scrape import GATEWAY_OPS_PORT_NAME, scrape_annotations
-from config.gateway import InternalLoadBalancer
+from config.gateway import STORAGE_MIB, InternalLoadBalancer
 from config.inference import InferenceStack
 
 BOOTSTRAP_FILE = "envoy.yaml"
@@ -25,7 +25,6 @@ DRAIN_FILE = "drain.sh"
 _FOLDER = "/etc/envoy"
 _UID = 10101
 """Any user without rights; above 10000, so that it is nobody's on the node."""
-_SCRATCH_MIB = 64
 _GRPC_PORT_NAME = "grpc"
 
 
@@ -88,7 +87,7 @@ def _pod(stack: InferenceStack) -> Manifest:
                 ],
                 "securityContext": container_security(),
                 "resources": resources(
-                    cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=_SCRATCH_MIB
+                    cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=STORAGE_MIB
                 ),
                 "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
                 "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},

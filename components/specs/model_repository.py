@@ -32,8 +32,6 @@ class Repository:
     mounts: list[Manifest]
     """Of the Triton container; all read-only."""
     init_containers: list[Manifest] = field(default_factory=list[Manifest])
-    storage_mib: int = 0
-    """Disk of the node that the models take, MiB."""
 
 
 def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
@@ -74,7 +72,6 @@ def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
         volumes=[{"name": _VOLUME, "emptyDir": size}],
         mounts=[_mount()],
         init_containers=[sync],
-        storage_mib=repository.cache_gib * MIB_PER_GIB,
     )
 
 

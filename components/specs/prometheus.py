@@ -18,9 +18,6 @@ CONFIG_FILE = "prometheus.yml"
 
 _CONFIG_PATH = "/etc/prometheus"
 _DATA_PATH = "/prometheus"
-_DATA_GIB = 4
-"""Room for the samples without a volume: about 4,000 series every 5 s are 0.1 GiB a day."""
-
 _FULL_SHARE = 0.8
 """Share of the room that samples may take before the oldest go; the rest is for the log that is
 written ahead and for compaction."""
@@ -37,11 +34,10 @@ def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manife
         config_digest: changes with the mounted configuration, and so rolls the pod.
     """
     volume = prometheus.persistent_volume
-    size_gib = volume.size_gib if volume else _DATA_GIB
     data = (
         {"persistentVolumeClaim": {"claimName": prometheus.name}}
         if volume
-        else {"emptyDir": {"sizeLimit": f"{size_gib}Gi"}}
+        else {"emptyDir": {"sizeLimit": f"{prometheus.data_gib}Gi"}}
     )
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     return {
@@ -60,7 +56,7 @@ def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manife
                 "automountServiceAccountToken": True,
                 "enableServiceLinks": False,
                 "securityContext": pod_security(UID),
-                "containers": [_container(prometheus, size_gib, scratch=volume is None)],
+                "containers": [_container(prometheus)],
                 "volumes": [
                     {"name": "config", "configMap": {"name": prometheus.name}},
                     {"name": "data", **data},
@@ -70,8 +66,9 @@ def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manife
     }
 
 
-def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -> Manifest:
+def _container(prometheus: ManagedPrometheus) -> Manifest:
     probe = {"port": "http"}
+    size_mib = int(_FULL_SHARE * prometheus.data_gib * MIB_PER_GIB)
     return {
         "name": "prometheus",
         "image": prometheus.image,
@@ -80,7 +77,7 @@ def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -
             f"--config.file={_CONFIG_PATH}/{CONFIG_FILE}",
             f"--storage.tsdb.path={_DATA_PATH}",
             f"--storage.tsdb.retention.time={prometheus.retention_hours}h",
-            f"--storage.tsdb.retention.size={int(_FULL_SHARE * size_gib * MIB_PER_GIB)}MB",
+            f"--storage.tsdb.retention.size={size_mib}MB",
             f"--web.listen-address=:{prometheus.port}",
         ],
         "ports": [{"name": "http", "containerPort": prometheus.port}],
@@ -95,7 +92,7 @@ def _container(prometheus: ManagedPrometheus, size_gib: int, *, scratch: bool) -
         "resources": resources(
             cpu=prometheus.cpu,
             memory_mib=prometheus.memory_mib,
-            storage_mib=(size_gib * MIB_PER_GIB if scratch else 0) + 256,
+            storage_mib=prometheus.storage_mib,
         ),
         "securityContext": container_security(),
         "volumeMounts": [

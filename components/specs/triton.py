@@ -21,6 +21,7 @@ from components.specs.scrape import (
 )
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
+from config.triton import SCRATCH_MIB
 
 UID = 1000
 """User `triton-server` of the official images."""
@@ -35,7 +36,6 @@ _RESPONSE_POOL_SINCE = (2, 58)
 
 _ADMIN_APIS = "shared-memory,model-config,model-repository,statistics,trace,logging"
 _MIN_PING_SECONDS = 10
-_SCRATCH_MIB = 1024
 _PULL_SECONDS = 600
 """Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
 with overlayfs."""
@@ -128,7 +128,7 @@ def deployment_spec(stack: InferenceStack, nodes: GpuNodes, repository: Reposito
         "topologySpreadConstraints": spread(triton_selector(stack)),
         "containers": [_container(stack, repository)],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": f"{_SCRATCH_MIB}Mi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{SCRATCH_MIB}Mi"}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}},
             *repository.volumes,
         ],
@@ -190,7 +190,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
         "resources": resources(
             cpu=triton.cpu,
             memory_mib=triton.memory_mib,
-            storage_mib=2 * _SCRATCH_MIB + repository.storage_mib,
+            storage_mib=triton.storage_mib,
             gpus=triton.gpus,
         ),
         "securityContext": container_security(),

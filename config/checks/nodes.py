@@ -7,6 +7,7 @@ from config.checks.problem import Finding, derived, number, refuse, warn
 from config.instances import INSTANCE_TYPES
 from config.packing import nodes_needed, replicas_per_node, stranded_nodes
 from config.settings import Settings
+from config.triton import S3Repository
 from config.units import MIB_PER_GIB
 
 
@@ -24,18 +25,22 @@ def _fits(settings: Settings, at: At) -> bool:
 
 def _node_keys(settings: Settings) -> dict[str, object]:
     nodes = settings.gpu_nodes
+    disk: dict[str, object] = {"gpuNodes.diskGib": nodes.disk_gib}
     if nodes.capacity:
-        return {"gpuNodes.capacity": nodes.capacity.model_dump(by_alias=True)}
-    return {"gpuNodes.instanceTypes": list(nodes.instance_types)}
+        return {"gpuNodes.capacity": nodes.capacity.model_dump(by_alias=True), **disk}
+    return {"gpuNodes.instanceTypes": list(nodes.instance_types), **disk}
 
 
 def _replica_keys(at: At) -> dict[str, object]:
     triton = at.stack.triton
-    return {
+    keys: dict[str, object] = {
         at.key("triton.gpus"): triton.gpus,
         at.key("triton.cpu"): triton.cpu,
         at.key("triton.memoryMib"): triton.memory_mib,
     }
+    if isinstance(triton.model_repository, S3Repository):
+        keys[at.key("triton.modelRepository.cacheGib")] = triton.model_repository.cache_gib
+    return keys
 
 
 @refuse
@@ -86,25 +91,23 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
         fit = replicas_per_node(settings, at.stack)
         if fit.replicas:
             continue
-        free = settings.gpu_nodes.allocatable
+        free, triton = settings.gpu_nodes.allocatable, at.stack.triton
+        memory_mib = free.memory_gib * MIB_PER_GIB
+        disk_mib = settings.gpu_nodes.allocatable_disk_gib * MIB_PER_GIB
         short = [
             f"{name} ({needed} of {number(there)})"
             for name, count, needed, there in (
-                ("GPUs", fit.gpus, at.stack.triton.gpus, settings.gpus_per_node),
-                ("CPU", fit.cpu, number(at.stack.triton.cpu), free.cpu),
-                (
-                    "memory MiB",
-                    fit.memory,
-                    at.stack.triton.memory_mib,
-                    free.memory_gib * MIB_PER_GIB,
-                ),
+                ("GPUs", fit.gpus, triton.gpus, settings.gpus_per_node),
+                ("CPU", fit.cpu, number(triton.cpu), free.cpu),
+                ("memory MiB", fit.memory, triton.memory_mib, memory_mib),
+                ("disk MiB", fit.disk, triton.storage_mib, disk_mib),
             )
             if not count
         ]
         yield Finding(
             keys={**_node_keys(settings), **_replica_keys(at)},
             reason=f"a replica does not fit on the smallest node: {', '.join(short)}",
-            fix="larger instance types, or a smaller replica",
+            fix="larger instance types or disks, or a smaller replica",
         )
 
 
@@ -133,7 +136,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
         }
         parts.append(
             f"{at.stack.surge_replicas} of {at.stack.deployment_name} ({fit.replicas} a node: "
-            f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory)"
+            f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory, {fit.disk} by disk)"
         )
     yield Finding(
         keys=keys,

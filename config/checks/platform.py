@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from config.checks.places import stacks
 from config.checks.problem import Finding, number, refuse
-from config.gateway import InternalLoadBalancer
-from config.packing import Pods, cpu_nodes_needed
+from config.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.packing import Pods, Room, cpu_nodes_needed
 from config.platform import KubeconfigPlatform, LocalPlatform
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
@@ -73,21 +73,23 @@ class _Workload(NamedTuple):
 
     @property
     def keys(self) -> dict[str, object]:
-        return {f"{self.key}.cpu": self.pods.cpu, f"{self.key}.memoryMib": self.pods.memory_mib}
+        pod = self.pods.each
+        return {f"{self.key}.cpu": pod.cpu, f"{self.key}.memoryMib": pod.memory_mib}
 
 
 def _on_cpu_nodes(settings: Settings) -> Iterator[_Workload]:
     for at in stacks(settings):
         gateway, triton = at.stack.gateway, at.stack.triton
-        pods = Pods(gateway.replicas + 1, gateway.cpu, gateway.memory_mib)
-        yield _Workload("a gateway", at.key("gateway"), pods)
+        pod = Room(gateway.cpu, gateway.memory_mib, STORAGE_MIB)
+        yield _Workload("a gateway", at.key("gateway"), Pods(gateway.replicas + 1, pod))
         if not triton.gpus:
-            pods = Pods(at.stack.surge_replicas, triton.cpu, triton.memory_mib)
+            pod = Room(triton.cpu, triton.memory_mib, triton.storage_mib)
+            pods = Pods(at.stack.surge_replicas, pod)
             yield _Workload("a replica without GPUs", at.key("triton"), pods)
     prometheus = settings.prometheus
     if isinstance(prometheus, ManagedPrometheus):
-        pods = Pods(1, prometheus.cpu, prometheus.memory_mib)
-        yield _Workload("Prometheus", "prometheus", pods)
+        pod = Room(prometheus.cpu, prometheus.memory_mib, prometheus.storage_mib)
+        yield _Workload("Prometheus", "prometheus", Pods(1, pod))
 
 
 @refuse
@@ -96,29 +98,36 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
     platform = settings.platform
     if not isinstance(platform, LocalPlatform):
         return
-    node = platform.cpu_node_cpu, platform.cpu_node_memory_gib * MIB_PER_GIB
+    node = Room(
+        platform.cpu_node_cpu,
+        platform.cpu_node_memory_gib * MIB_PER_GIB,
+        platform.cpu_node_disk_gib * MIB_PER_GIB,
+    )
     size: dict[str, object] = {
         "platform.cpuNodeCpu": platform.cpu_node_cpu,
         "platform.cpuNodeMemoryGib": platform.cpu_node_memory_gib,
+        "platform.cpuNodeDiskGib": platform.cpu_node_disk_gib,
     }
     workloads = list(_on_cpu_nodes(settings))
-    large = [workload for workload in workloads if not workload.pods.per_node(*node)]
+    large = [workload for workload in workloads if not node.holds(workload.pods.each)]
     for workload in large:
-        pods = workload.pods
         yield Finding(
             keys={**workload.keys, **size},
             reason=(
                 f"{workload.name} does not fit on a CPU node: it asks for "
-                f"{_room(pods.cpu, pods.memory_mib)} of {_room(*node)}"
+                f"{_spelled(workload.pods.each)} of {_spelled(node)}"
             ),
             fix="larger CPU nodes, or a smaller request",
         )
     if large:
         return
-    needed = cpu_nodes_needed((workload.pods for workload in workloads), *node)
+    needed = cpu_nodes_needed((workload.pods for workload in workloads), node)
     if needed > platform.cpu_nodes:
-        cpu = sum(pods.replicas * pods.cpu for _, _, pods in workloads)
-        memory_mib = sum(pods.replicas * pods.memory_mib for _, _, pods in workloads)
+        total = Room(
+            cpu=sum(pods.replicas * pods.each.cpu for _, _, pods in workloads),
+            memory_mib=sum(pods.replicas * pods.each.memory_mib for _, _, pods in workloads),
+            disk_mib=sum(pods.replicas * pods.each.disk_mib for _, _, pods in workloads),
+        )
         asked: dict[str, object] = {}
         for workload in workloads:
             asked |= workload.keys
@@ -126,11 +135,12 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
             keys={"platform.cpuNodes": platform.cpu_nodes, **size, **asked},
             reason=(
                 f"gateways (and one more each, in a roll-out), Prometheus and replicas without "
-                f"GPUs need {_room(cpu, memory_mib)}, no pod on two nodes: {needed} CPU nodes"
+                f"GPUs need {_spelled(total)}, no pod on two nodes: {needed} CPU nodes"
             ),
             change={"platform.cpuNodes": needed},
         )
 
 
-def _room(cpu: float, memory_mib: float) -> str:
-    return f"{number(cpu)} vCPUs and {number(memory_mib / MIB_PER_GIB)} GiB"
+def _spelled(room: Room) -> str:
+    memory, disk = (number(mib / MIB_PER_GIB) for mib in (room.memory_mib, room.disk_mib))
+    return f"{number(room.cpu)} vCPUs, {memory} GiB and {disk} GiB of disk"

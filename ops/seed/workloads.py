@@ -21,6 +21,7 @@ from components.specs import model_repository, prometheus, triton
 from components.specs.envoy.ops import READY_PATH
 from components.specs.pods import Manifest, config_hash, resources
 from components.specs.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
+from config.gateway import STORAGE_MIB
 from config.inference import InferenceStack
 from config.model_files import read_model_files
 from config.prometheus import ManagedPrometheus
@@ -44,7 +45,6 @@ _UNBOUNDED = 0
 """Queue of the sample model: the seed states no bound, and Triton's own default is none."""
 
 _CONFIG_FOLDER = "/etc/envoy"
-_SCRATCH_MIB = 64
 _GRACE_SECONDS = 2.0
 """The seed states no drain, and its pods are removed when nothing calls them any more."""
 
@@ -172,7 +172,7 @@ def _gateway(stack: InferenceStack, configuration: Document) -> list[Manifest]:
             "timeoutSeconds": 3,
         },
         "resources": resources(
-            cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=_SCRATCH_MIB
+            cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=STORAGE_MIB
         ),
         "volumeMounts": [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}],
     }

@@ -59,6 +59,10 @@ TWO_SHAPES = {
 }
 ON_CPU = {"inference[0].triton.gpus": 0, "platform.cpuNodes": 8}
 S3 = {"kind": "s3", "uri": "s3://bucket-of-models/prefix"}
+FROM_S3 = {
+    "platform": {**CLUSTER, "clusterName": "inference"},
+    "inference[0].triton.modelRepository": S3,
+}
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,11 @@ CASES = [
     Case("nodeFit", "inference[0].triton.gpus", 8, "GPUs (8 of 4)"),
     Case("nodeFit", "inference[0].triton.memoryMib", 204800, "memory MiB (204800 of 184812)"),
     Case("nodeFit", "inference[0].triton.cpu", 48, "CPU (48 of 47.5)"),
+    Case("nodeFit", "gpuNodes.diskGib", 20, "disk MiB (22528 of 17203.2)", FROM_S3),
     Case("nodes", "gpuNodes.maxSize", 5, "need 6 nodes and 5 are allowed"),
     Case("nodes", "inference[0].triton.cpu", 16, "2 a node: 4 by GPUs, 2 by CPU"),
     Case("nodes", "inference[0].triton.memoryMib", 90000, "2 by memory"),
+    Case("nodes", "inference[0].triton.modelRepository.cacheGib", 60, "2 by disk", FROM_S3),
     Case("nodes", "inference[1].autoscaler.maxReplicas", 30, "need 13 nodes", TWO_STACKS),
     Case("coldStart", "gpuNodes.minSize", 0, "180 s for the node and 60 s for the models = 240 s"),
     Case("strandedGpus", "gpuNodes.maxSize", 6, "free on each of 8 nodes", TWO_SHAPES),
@@ -132,10 +138,11 @@ CASES = [
          {"inference[0].gateway.endpointLagSeconds": 60}),
     Case("localNodes", "platform.cpuNodeCpu", 1, "3.5 vCPUs"),
     Case("localNodes", "platform.cpuNodeMemoryGib", 1, "2.5 GiB"),
+    Case("localNodes", "platform.cpuNodeDiskGib", 4, "4.25 GiB of disk of 8 vCPUs, 32 GiB and 4"),
     Case("localNodes", "inference[0].gateway.cpu", 9,
-         "9 vCPUs and 0.5 GiB of 8 vCPUs and 32 GiB"),
+         "9 vCPUs, 0.5 GiB and 0.0625 GiB of disk of 8 vCPUs, 32 GiB and 100 GiB"),
     Case("localNodes", "inference[0].gateway.cpu", 5,
-         "15.5 vCPUs and 2.5 GiB, no pod on two nodes: 3"),
+         "15.5 vCPUs, 2.5 GiB and 4.4375 GiB of disk, no pod on two nodes: 3"),
     Case("localNodes", "prometheus.memoryMib", 32769, "Prometheus does not fit"),
     Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
     Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
@@ -146,12 +153,8 @@ CASES = [
          {"devicePlugin.enabled": False}),
     Case("modelFolder", "inference[0].triton.modelRepository.folder", "nowhere", "no such folder"),
     Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
-         "trusts the cluster's OIDC provider",
-         {"platform": {**CLUSTER, "clusterName": "inference"},
-          "inference[0].triton.modelRepository": S3}),
-    Case("modelIdentity", "platform.clusterName", None, "by name",
-         {"platform": {**CLUSTER, "clusterName": "inference"},
-          "inference[0].triton.modelRepository": S3}),
+         "trusts the cluster's OIDC provider", FROM_S3),
+    Case("modelIdentity", "platform.clusterName", None, "by name", FROM_S3),
     Case("modelIdentity", "inference[0].triton.modelRepository.kind", "s3",
          "nothing of the embedded cluster"),
     Case("imageTags", "inference[0].gateway.image", "docker.io/envoyproxy/envoy:latest",

@@ -45,6 +45,9 @@ def test_a_gpu_node_offers_pods_what_the_capacity_checks_count_with() -> None:
     assert status["capacity"]["memory"] == "192Gi"
     assert status["allocatable"]["cpu"] == f"{allocatable.cpu * 1000:.0f}m"
     assert status["allocatable"]["memory"] == f"{allocatable.memory_gib * 1024:.0f}Mi"
+    assert status["capacity"]["ephemeral-storage"] == "200Gi"
+    assert status["allocatable"]["ephemeral-storage"] == "177Gi"
+    assert settings.gpu_nodes.allocatable_disk_gib == 177
     assert status["allocatable"][GPU_RESOURCE] == str(settings.gpus_per_node)
 
 
