@@ -9,13 +9,15 @@ from components.labels import gateway_labels
 from components.specs import gateway
 from config.gateway import InternalLoadBalancer
 from config.inference import InferenceStack
+from config.prometheus import Prometheus
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvoyGatewayArgs:
-    """The stack's parameters; nothing else flows in."""
+    """The stack's parameters, and what scrapes it."""
 
     config: InferenceStack
+    prometheus: Prometheus
 
 
 class EnvoyGateway(pulumi.ComponentResource):
@@ -58,7 +60,7 @@ class EnvoyGateway(pulumi.ComponentResource):
         kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata(),
-            spec=gateway.deployment_spec(stack, files),
+            spec=gateway.deployment_spec(stack, files, args.prometheus),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map]),
         )
         service = kubernetes.core.v1.Service(

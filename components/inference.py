@@ -56,13 +56,18 @@ class Inference(pulumi.ComponentResource):
             TritonArgs(
                 config=stack,
                 nodes=args.nodes,
+                prometheus=args.prometheus,
                 cluster_name=args.cluster.name,
                 oidc_provider_arn=args.cluster.oidc_provider_arn,
                 oidc_provider_url=args.cluster.oidc_provider_url,
             ),
             opts=connected,
         )
-        gateway = EnvoyGateway(f"{name}-gateway", EnvoyGatewayArgs(config=stack), opts=connected)
+        gateway = EnvoyGateway(
+            f"{name}-gateway",
+            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus),
+            opts=connected,
+        )
         Autoscaler(
             f"{name}-autoscaler",
             AutoscalerArgs(

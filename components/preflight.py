@@ -175,7 +175,7 @@ def _pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
             severity="refuse",
             keys={"prometheus.podMonitors": True},
             reason="the cluster does not serve monitoring.coreos.com/v1 PodMonitors",
-            fix="set prometheus.podMonitors to false (pods carry scrape annotations in any case), "
+            fix="set prometheus.podMonitors to false (pods then carry scrape annotations), "
             "or have the Prometheus operator installed first",
         )
 

@@ -11,15 +11,17 @@ from components.specs.model_repository import Repository
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
 from config.model_files import read_model_files
+from config.prometheus import Prometheus
 from config.triton import ConfigMapRepository, PvcRepository, S3Repository
 
 
 @dataclass(frozen=True, kw_only=True)
 class TritonArgs:
-    """What is served, on which nodes; the Inputs are needed for models in S3 alone."""
+    """What is served, on which nodes, scraped by what; the Inputs are for models in S3 alone."""
 
     config: InferenceStack
     nodes: GpuNodes
+    prometheus: Prometheus
     cluster_name: pulumi.Input[str | None] = None
     """EKS cluster, for Pod Identity."""
     oidc_provider_arn: pulumi.Input[str | None] = None
@@ -68,7 +70,7 @@ class Triton(pulumi.ComponentResource):
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata,
-            spec=triton.deployment_spec(stack, args.nodes, repository),
+            spec=triton.deployment_spec(stack, args.nodes, repository, args.prometheus),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, *needs, *config_maps],

@@ -86,7 +86,8 @@ class ExistingPrometheus(Section):
     """Namespace from which it scrapes; the NetworkPolicies let it in."""
 
     pod_monitors: bool = False
-    """Whether to make the operator's PodMonitors; pods carry scrape annotations in any case."""
+    """Whether to make the operator's PodMonitors; without them pods carry scrape annotations, and
+    never both: a Prometheus that follows both would count every call twice."""
 
     scrape_interval_seconds: float = Field(default=15.0, ge=1)
     """Its scrape interval, as configured (or as the PodMonitors ask)."""

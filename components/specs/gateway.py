@@ -18,6 +18,7 @@ from components.specs.pods import (
 from components.specs.scrape import GATEWAY_OPS_PORT_NAME, scrape_annotations
 from config.gateway import STORAGE_MIB, InternalLoadBalancer
 from config.inference import InferenceStack
+from config.prometheus import Prometheus
 
 BOOTSTRAP_FILE = "envoy.yaml"
 DRAIN_FILE = "drain.sh"
@@ -38,8 +39,16 @@ def config_files(stack: InferenceStack) -> dict[str, str]:
     return {BOOTSTRAP_FILE: text, DRAIN_FILE: drain_script(stack)}
 
 
-def deployment_spec(stack: InferenceStack, files: dict[str, str]) -> Manifest:
-    """`spec` of the gateway's Deployment, which mounts `files` from the ConfigMap of its name."""
+def deployment_spec(
+    stack: InferenceStack, files: dict[str, str], prometheus: Prometheus
+) -> Manifest:
+    """`spec` of the gateway's Deployment.
+
+    Args:
+        stack: the inference stack.
+        files: what is mounted from the ConfigMap of its name.
+        prometheus: what scrapes it.
+    """
     return {
         "replicas": stack.gateway.replicas,
         "selector": {"matchLabels": gateway_selector(stack)},
@@ -53,7 +62,7 @@ def deployment_spec(stack: InferenceStack, files: dict[str, str]) -> Manifest:
                 "labels": gateway_labels(stack),
                 "annotations": {
                     HASH_ANNOTATION: config_hash(files),
-                    **scrape_annotations(stack.gateway.ops_port, METRICS_PATH),
+                    **scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
                 },
             },
             "spec": _pod(stack),

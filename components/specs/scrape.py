@@ -14,7 +14,7 @@ from components.labels import (
 )
 from components.specs.envoy.ops import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.inference import InferenceStack
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from config.prometheus import ExistingPrometheus, ManagedPrometheus, Prometheus
 
 Json = dict[str, Any]
 
@@ -33,8 +33,13 @@ RULES_FILE = "rules.yml"
 _POD = "__meta_kubernetes_pod_"
 
 
-def scrape_annotations(port: int, path: str) -> dict[str, str]:
-    """Pod annotations by which a Prometheus that is configured for them finds the metrics."""
+def scrape_annotations(prometheus: Prometheus, port: int, path: str) -> dict[str, str]:
+    """Pod annotations by which a Prometheus that is configured for them finds the metrics.
+
+    None beside PodMonitors: what came by both ways would be counted twice by the scaler's sum.
+    """
+    if isinstance(prometheus, ExistingPrometheus) and prometheus.pod_monitors:
+        return {}
     return {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(port),

@@ -21,6 +21,7 @@ from components.specs.scrape import (
 )
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
+from config.prometheus import Prometheus
 from config.triton import SCRATCH_MIB
 
 UID = 1000
@@ -107,7 +108,9 @@ def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
     return start_seconds(stack, nodes) + (rounds - 1) * each
 
 
-def deployment_spec(stack: InferenceStack, nodes: GpuNodes, repository: Repository) -> Manifest:
+def deployment_spec(
+    stack: InferenceStack, nodes: GpuNodes, repository: Repository, prometheus: Prometheus
+) -> Manifest:
     """Spec of Triton's Deployment.
 
     It says nothing of replicas: their number is the autoscaler's, and a spec that names one
@@ -117,6 +120,7 @@ def deployment_spec(stack: InferenceStack, nodes: GpuNodes, repository: Reposito
         stack: the inference stack.
         nodes: the GPU nodes, whose label and taint decide where the pods may go.
         repository: where the models come from.
+        prometheus: what scrapes them.
     """
     triton = stack.triton
     pod: Manifest = {
@@ -147,7 +151,9 @@ def deployment_spec(stack: InferenceStack, nodes: GpuNodes, repository: Reposito
         "template": {
             "metadata": {
                 "labels": triton_labels(stack),
-                "annotations": scrape_annotations(triton.metrics_port, TRITON_METRICS_PATH),
+                "annotations": scrape_annotations(
+                    prometheus, triton.metrics_port, TRITON_METRICS_PATH
+                ),
             },
             "spec": pod,
         },

@@ -139,7 +139,10 @@ def _triton(settings: Settings, *, headless: bool) -> list[Manifest]:
     models = model_repository.config_map_name(name, files)
     text, binary = model_repository.config_map_data(files)
     pods = triton.deployment_spec(
-        stack, settings.gpu_nodes, model_repository.config_map(models, files)
+        stack,
+        settings.gpu_nodes,
+        model_repository.config_map(models, files),
+        settings.prometheus,
     )
     service = triton.service_spec(stack)
     if not headless:

@@ -51,8 +51,11 @@ def program() -> None:
         PrometheusArgs(config=PROMETHEUS, stacks=SETTINGS.inference, keda_namespace="keda"),
     )
     for index, stack in enumerate(SETTINGS.inference):
-        Triton(f"triton-{index}", TritonArgs(config=stack, nodes=SETTINGS.gpu_nodes))
-        EnvoyGateway(f"gateway-{index}", EnvoyGatewayArgs(config=stack))
+        Triton(
+            f"triton-{index}",
+            TritonArgs(config=stack, nodes=SETTINGS.gpu_nodes, prometheus=PROMETHEUS),
+        )
+        EnvoyGateway(f"gateway-{index}", EnvoyGatewayArgs(config=stack, prometheus=PROMETHEUS))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,12 @@ S3 = {"kind": "s3", "uri": "s3://models/prod", "roleArn": "arn:aws:iam::1:role/r
 def made(stack: dict[str, Any] | None = None, **raw: Any) -> tuple[dict[str, Any], Declared]:
     """Declare Triton of raw settings: its Deployment's spec, and all that is made."""
     settings = Settings.model_validate({"inference": [stack or {}], **raw})
-    args = TritonArgs(config=settings.inference[0], nodes=settings.gpu_nodes, cluster_name="eks")
+    args = TritonArgs(
+        config=settings.inference[0],
+        nodes=settings.gpu_nodes,
+        prometheus=settings.prometheus,
+        cluster_name="eks",
+    )
     declared = declare(lambda: Triton("triton", args))
     return declared.one("apps/v1:Deployment")["spec"], declared
 

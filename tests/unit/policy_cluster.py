@@ -68,9 +68,14 @@ def cluster(prometheus: dict[str, Any] | None = None, **stack: Any) -> Cluster:
         Namespaces("namespaces", NamespacesArgs(config=settings))
         Triton(
             "triton",
-            TritonArgs(config=config, nodes=settings.gpu_nodes, cluster_name="eks"),
+            TritonArgs(
+                config=config,
+                nodes=settings.gpu_nodes,
+                prometheus=settings.prometheus,
+                cluster_name="eks",
+            ),
         )
-        EnvoyGateway("gateway", EnvoyGatewayArgs(config=config))
+        EnvoyGateway("gateway", EnvoyGatewayArgs(config=config, prometheus=settings.prometheus))
         NetworkPolicies(
             "network", NetworkPoliciesArgs(config=config, prometheus=settings.prometheus)
         )

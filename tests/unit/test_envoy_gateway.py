@@ -14,6 +14,7 @@ from components.specs.envoy.listener import GOAWAY_SECONDS
 from components.specs.envoy.wire import MAX_INT32, seconds
 from components.specs.pods import HASH_ANNOTATION
 from config.inference import InferenceStack
+from config.prometheus import ManagedPrometheus
 from tests.envoy.harness import parts
 
 STATIC = {"inFlight": {"kind": "static"}}
@@ -35,7 +36,7 @@ def made(declare):
     """Declare the gateway of a stack; all that is made."""
 
     def of(**raw: Any):
-        args = EnvoyGatewayArgs(config=stack_of(**raw))
+        args = EnvoyGatewayArgs(config=stack_of(**raw), prometheus=ManagedPrometheus())
         return declare(lambda: EnvoyGateway("gateway", args))
 
     return of
@@ -316,7 +317,7 @@ def test_pods_spread_over_zones_and_nodes(made):
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
 
-def test_any_prometheus_finds_the_ops_port_by_annotation(made):
+def test_a_prometheus_without_pod_monitors_finds_the_ops_port_by_annotation(made):
     annotations = deployment(made(gateway={"opsPort": 9999}))["template"]["metadata"]["annotations"]
     assert annotations["prometheus.io/port"] == "9999"
     assert annotations["prometheus.io/path"] == "/stats/prometheus"

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from components.contract import InferenceOutputs, SharedOutputs
+from components.labels import ENVOY, NAME_LABEL, TRITON
 from components.preflight import made
 from config.base import PROJECT_FOLDER
 from config.platform import PLATFORM_OUTPUTS
@@ -104,6 +105,21 @@ def test_preflight_asks_for_exactly_the_rights_that_making_it_all_takes(raw):
         namespace = resource.inputs["metadata"].get("namespace") or ""
         declared.add((group, plural, namespace))
     assert set(made(Settings.model_validate(raw))) == declared
+
+
+@pytest.mark.parametrize("raw", VARIANTS, ids=range(len(VARIANTS)))
+def test_annotations_or_pod_monitors_lead_to_a_pod_and_never_both(raw):
+    """A Prometheus that follows both would count each call twice."""
+    program = run(raw)
+    monitors = program.all("kubernetes:monitoring.coreos.com/v1:PodMonitor")
+    selectors = [monitor.inputs["spec"]["selector"]["matchLabels"] for monitor in monitors]
+    for resource in pods(program):
+        metadata = resource.inputs["spec"]["template"]["metadata"]
+        labels = metadata["labels"]
+        followed = any(selector.items() <= labels.items() for selector in selectors)
+        annotated = "prometheus.io/scrape" in (metadata.get("annotations") or {})
+        serves = labels[NAME_LABEL] in (ENVOY, TRITON)
+        assert followed + annotated == serves, resource.name
 
 
 def test_names_are_explicit_and_no_two_objects_share_one(program):

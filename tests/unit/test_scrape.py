@@ -76,7 +76,7 @@ def test_no_target_label_takes_the_place_of_the_querys():
 
 
 def test_annotations_say_what_the_jobs_say():
-    assert scrape_annotations(9902, "/stats/prometheus") == {
+    assert scrape_annotations(ManagedPrometheus(), 9902, "/stats/prometheus") == {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": "9902",
         "prometheus.io/path": "/stats/prometheus",
