@@ -146,8 +146,8 @@ class PodMonitorsArgs:
 class PodMonitors(pulumi.ComponentResource):
     """PodMonitors, where an existing Prometheus is an operator's; nothing where it is not.
 
-    Which PodMonitors it follows, and in which namespaces, is its owner's to say: by default those
-    of `kube-prometheus-stack` need its release's label.
+    Which PodMonitors it follows, and in which namespaces, is its owner's to say; the labels that it
+    selects them by are parameters.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Cores, Count, DnsLabel, Image, Port, Section
+from config.base import Cores, Count, DnsLabel, Image, LabelKey, LabelValue, Port, Section
 from config.units import MIB_PER_GIB
 from config.versions import PROMETHEUS_IMAGE
 
@@ -88,6 +88,12 @@ class ExistingPrometheus(Section):
     pod_monitors: bool = False
     """Whether to make the operator's PodMonitors; without them pods carry scrape annotations, and
     never both: a Prometheus that follows both would count every call twice."""
+
+    pod_monitor_labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, json_schema_extra={"additionalProperties": False}
+    )
+    """Further labels of the PodMonitors, by which its operator selects them: kube-prometheus-stack
+    wants `release` with its Helm release's name."""
 
     scrape_interval_seconds: float = Field(default=15.0, ge=1)
     """Its scrape interval, as configured (or as the PodMonitors ask)."""

@@ -110,6 +110,7 @@ def pod_monitors(
 ) -> list[tuple[str, dict[str, str], Json]]:
     """Name, labels and spec of the Prometheus operator's PodMonitors of one stack."""
     interval = _duration(prometheus.scrape_interval_seconds)
+    wanted = prometheus.pod_monitor_labels
 
     def spec(selector: dict[str, str], port: str, path: str) -> Json:
         return {
@@ -120,8 +121,8 @@ def pod_monitors(
     gateway = spec(gateway_selector(stack), GATEWAY_OPS_PORT_NAME, GATEWAY_METRICS_PATH)
     triton = spec(triton_selector(stack), TRITON_METRICS_PORT_NAME, TRITON_METRICS_PATH)
     return [
-        (stack.gateway_name, gateway_labels(stack), gateway),
-        (stack.deployment_name, triton_labels(stack), triton),
+        (stack.gateway_name, {**wanted, **gateway_labels(stack)}, gateway),
+        (stack.deployment_name, {**wanted, **triton_labels(stack)}, triton),
     ]
 
 

@@ -162,3 +162,20 @@ def test_an_existing_prometheus_gets_pod_monitors_where_it_wants_them(declare, w
     for monitor in monitors:
         selected = monitor["spec"]["selector"]["matchLabels"]
         assert selected.items() <= monitor["metadata"]["labels"].items()
+
+
+def test_pod_monitors_carry_the_labels_by_which_an_operator_selects_them(declare):
+    def labels(**wanted: str) -> list[dict[str, str]]:
+        config = ExistingPrometheus(
+            kind="existing",
+            address="http://p:9090",
+            namespace="monitoring",
+            pod_monitors=True,
+            pod_monitor_labels=wanted,
+        )
+        args = PodMonitorsArgs(config=config, stacks=STACKS)
+        declared = declare(lambda: PodMonitors("monitors", args))
+        return [r.inputs["metadata"]["labels"] for r in declared.resources if r.custom]
+
+    release = {"release": "kube-prometheus-stack"}
+    assert labels(**release) == [{**release, **ours} for ours in labels()]
