@@ -80,7 +80,8 @@ class ExistingPrometheus(Section):
     """Prometheus that is there."""
 
     address: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
-    """URL that KEDA asks."""
+    """URL that KEDA asks. Every inference stack that it watches, of this program or another, needs
+    a `namePrefix` of its own, or each scaler counts the calls of all that share one."""
 
     namespace: DnsLabel
     """Namespace from which it scrapes; the NetworkPolicies let it in."""
