@@ -72,6 +72,16 @@ class ClusterApi:
         known = self._ask("GET", f"/apis/{group_version}").get("resources", [])
         return any(item.get("name") == resource for item in known)
 
+    def schema(self, group_version: str, kind: str) -> dict[str, Any]:
+        """OpenAPI schema by which the server takes a kind; empty where it may not be read."""
+        document = self._ask("GET", f"/openapi/v3/apis/{group_version}")
+        schemas: dict[str, dict[str, Any]] = document.get("components", {}).get("schemas", {})
+        for schema in schemas.values():
+            kinds = schema.get("x-kubernetes-group-version-kind", ())
+            if kind in [described.get("kind") for described in kinds]:
+                return schema
+        return {}
+
     def helm_release(self, crd: str) -> tuple[str, str] | None:
         """(namespace, name) of the Helm release that made a CRD, empty where none did.
 

@@ -14,10 +14,12 @@ from config.keda import RELEASE_NAME, ExistingKeda
 from config.platform import LocalPlatform, Platform
 from config.prometheus import ExistingPrometheus, ManagedPrometheus
 from config.settings import Settings
-from config.versions import MIN_KUBERNETES
+from config.versions import MIN_KEDA, MIN_KUBERNETES
 
 SCALED_OBJECTS = "scaledobjects.keda.sh"
 """The resource of KEDA's that the scaler is."""
+
+_KEDA_API = "keda.sh/v1alpha1"
 
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
 """What the stack does with everything that it makes, in its life; Pulumi watches it begin and end,
@@ -138,7 +140,7 @@ def _namespaces(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Pro
 
 def _keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
     keda = settings.keda
-    served = api.serves("keda.sh/v1alpha1", "scaledobjects")
+    served = api.serves(_KEDA_API, "scaledobjects")
     if isinstance(keda, ExistingKeda):
         if not served:
             yield Problem(
@@ -147,6 +149,19 @@ def _keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
                 keys={"keda.kind": "existing"},
                 reason=f"the cluster has no KEDA: it does not serve {SCALED_OBJECTS}",
                 fix="set keda.kind to helm, or have KEDA installed first",
+            )
+        elif not _keeps_fallback(api):
+            wanted = ".".join(map(str, MIN_KEDA))
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys={"keda.kind": "existing", "keda.namespace": keda.namespace},
+                reason=(
+                    f"the cluster's KEDA is older than {wanted}: its ScaledObjects drop "
+                    "`fallback.behavior`, so that a fleet under load would shrink to its fewest "
+                    "replicas whenever Prometheus does not answer"
+                ),
+                fix=f"have KEDA and its resource definitions upgraded to {wanted} or newer",
             )
         return
     owner = api.helm_release(SCALED_OBJECTS) if served else None
@@ -158,6 +173,13 @@ def _keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
             reason=f"the cluster has a KEDA that is not ours ({_owner(owner)}), and can hold one",
             fix="set keda.kind to existing, and keda.namespace to where it runs",
         )
+
+
+def _keeps_fallback(api: ClusterApi) -> bool:
+    fields = api.schema(_KEDA_API, "ScaledObject").get("properties", {})
+    spec = fields.get("spec", {}).get("properties", {})
+    # Without a schema nothing can be said.
+    return not spec or "behavior" in spec.get("fallback", {}).get("properties", {})
 
 
 def _owner(owner: tuple[str, str]) -> str:

@@ -9,5 +9,9 @@ MODEL_SYNC_IMAGE = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
 KEDA_CHART_VERSION = "2.20.2"
 KEDA_CHART_REPOSITORY = "https://kedacore.github.io/charts"
 
+MIN_KEDA = (2, 17)
+"""Oldest KEDA that the scaler is written for: its ScaledObjects are the first with
+`fallback.behavior` (keda.sh/docs/2.17, ScaledObject specification); older ones drop it silently."""
+
 MIN_KUBERNETES = (1, 30)
 """Oldest API server that the stack is written for: native `preStop.sleep` is on by default."""

@@ -10,12 +10,14 @@ from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
+from lightkube.types import PatchType
 
 from components.cluster_api import ClusterApi
 from components.labels import PART_OF_LABEL, namespace_labels
 from components.preflight import VERBS, WATCH_VERBS
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
+from config.versions import MIN_KEDA
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import STACK, token_of, with_user
 
@@ -70,6 +72,47 @@ class TestWithoutKeda:
 
     def test_a_chart_that_brings_keda_needs_none(self, document, found):
         assert found(document, keda={"kind": "helm"}) == []
+
+
+class TestWithAnOldKeda:
+    """Its definition as it was before 2.17; KEDA itself does not run here."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _old(cls, bare_cluster):
+        fallback = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/fallback"
+        # The label, too: by it the cluster knows a definition that needs no second look.
+        removed = (f"{fallback}/properties/behavior", "/metadata/labels/kubemind.io~1content")
+        patch = [{"op": "remove", "path": path} for path in removed]
+        kind, json_patch = CustomResourceDefinition, PatchType.JSON
+        bare_cluster.client().patch(kind, SCALED_OBJECTS, patch, patch_type=json_patch)
+        with ClusterApi(KubeConfig.from_file(bare_cluster.kubeconfig).get()) as api:
+            # The API server takes a moment to tell of a changed schema.
+            wait_until("it tells of the old one", lambda: cls.knows_behavior(api) is False, 60)
+            yield
+            bare_cluster.up(Settings())
+            wait_until("it tells of the new one", lambda: cls.knows_behavior(api) is True, 60)
+
+    @staticmethod
+    def knows_behavior(api):
+        schema = str(api.schema("keda.sh/v1alpha1", "ScaledObject"))
+        return "currentReplicasIfHigher" in schema if "fallback" in schema else None
+
+    def test_a_fallback_that_would_be_dropped_is_refused_with_the_version_to_have(
+        self, document, found
+    ):
+        (message,) = found(document)
+        assert f"KEDA is older than {'.'.join(map(str, MIN_KEDA))}: " in message
+        assert "shrink to its fewest replicas" in message
+        assert "now: keda.kind = existing" in message
+
+    def test_a_chart_that_brings_another_is_not_held_to_it(self, document, found):
+        (message,) = found(document, keda={"kind": "helm"})
+        assert "older than" not in message
+
+    def test_where_the_schema_may_not_be_read_nothing_is_said(self, document, found, monkeypatch):
+        monkeypatch.setattr(ClusterApi, "schema", lambda *_: {})
+        assert found(document) == []
 
 
 class TestNamespacesThatAreThere:
