@@ -118,9 +118,13 @@ Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
+def image_tag(image: str) -> str:
+    """Tag of an image reference; empty where it has none."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
 def image_pin(image: str) -> str:
     """Say how an image reference is pinned: `digest`, `tag`, or `none` (no tag, or `latest`)."""
     if "@sha256:" in image:
         return "digest"
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return "tag" if tag and tag != "latest" else "none"
+    return "none" if image_tag(image) in ("", "latest") else "tag"

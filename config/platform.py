@@ -12,6 +12,10 @@ LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
 LOCAL_CONTEXT = "kwok-kubemind"
 """The embedded cluster's context."""
 
+LOCAL_REGISTRY = "kubemind.local"
+"""Begins the names of the images that the embedded cluster's node is given. It looks like a
+registry's host and resolves to none, so nothing is ever pulled in their place."""
+
 
 class LocalPlatform(Section):
     """The embedded local Kubernetes that `make up` starts."""

@@ -19,6 +19,7 @@ from components.specs.scrape import (
     TRITON_METRICS_PORT_NAME,
     scrape_annotations,
 )
+from config.base import image_tag
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
 from config.prometheus import Prometheus
@@ -48,7 +49,7 @@ def triton_version(image: str) -> tuple[int, int]:
     Official tags name the release's month: 24.10 is 2.51, then one minor a month; 25.07 was 2.59.1,
     so one less since. Other tags may name the core version themselves (`2.51.0-cpu`).
     """
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    tag = image_tag(image)
     if core := _CORE_VERSION.match(tag):
         return int(core[1]), int(core[2])
     if release := _RELEASE.match(tag):

@@ -2,6 +2,7 @@
 
 from config.checks import (
     drain,
+    images,
     models,
     names,
     nodes,
@@ -57,6 +58,7 @@ CHECKS: tuple[Check, ...] = (
     plugin.time_slices,
     models.model_folder,
     models.model_identity,
+    images.local_images,
     production.image_tags,
     production.image_digests,
     production.gateways,

@@ -3,29 +3,12 @@
 from collections.abc import Iterator
 
 from config.base import image_pin
+from config.checks.images import images
 from config.checks.places import stacks
 from config.checks.problem import Finding, refuse, warn
-from config.prometheus import ManagedPrometheus
 from config.settings import Settings
-from config.triton import S3Repository
 
 _MIN_GATEWAYS = 2
-
-
-def images(settings: Settings) -> dict[str, str]:
-    """Every image that the stack runs, by its key."""
-    found: dict[str, str] = {}
-    if settings.device_plugin_enabled:
-        found["devicePlugin.image"] = settings.device_plugin.image
-    if isinstance(settings.prometheus, ManagedPrometheus):
-        found["prometheus.image"] = settings.prometheus.image
-    for at in stacks(settings):
-        found[at.key("triton.image")] = at.stack.triton.image
-        found[at.key("gateway.image")] = at.stack.gateway.image
-        repository = at.stack.triton.model_repository
-        if isinstance(repository, S3Repository):
-            found[at.key("triton.modelRepository.syncImage")] = repository.sync_image
-    return found
 
 
 def _of_pin(settings: Settings, pin: str) -> dict[str, object]:

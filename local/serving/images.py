@@ -13,15 +13,13 @@ from pathlib import Path
 
 import toolchain
 from components.specs.envoy.validate import envoy_path
+from config.platform import LOCAL_REGISTRY
 from config.settings import Settings
 from local.errors import LocalClusterError
 from local.serving import archive, debian, triton
 from local.serving.archive import Part
 from toolchain.bootstrap import cache_root
 from toolchain.cache import Cache
-
-REGISTRY = "kubemind.local"
-"""Looks like a registry's host and resolves to none, so nothing is ever pulled in its place."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOBODY = "65532"
@@ -46,7 +44,7 @@ class Recipe:
     @property
     def name(self) -> str:
         """The image's reference."""
-        return f"{REGISTRY}/{self.repository}:{self.version}"
+        return f"{LOCAL_REGISTRY}/{self.repository}:{self.version}"
 
     def parts(self, tools: Tools, report: Callable[[str], None]) -> list[Part]:
         """What goes into it, made ready."""

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from config.base import PROJECT as PULUMI_PROJECT
-from config.platform import LOCAL_KUBECONFIG
+from config.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
 from ops.environment import PROJECT, StackEnvironment
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
@@ -144,6 +144,12 @@ class Checkout:
             config[CONFIG_PREFIX + name] = _merged(config.get(CONFIG_PREFIX + name), value)
         file.write_text(yaml.safe_dump(document, sort_keys=False))
 
+    def set_platform(self, **platform: Any) -> None:
+        """State another cluster, which cannot have the images that the local one is given."""
+        self.set_config(platform=platform)
+        file = self.env.stack_file
+        file.write_text(yaml.safe_dump(_for_any(yaml.safe_load(file.read_text())), sort_keys=False))
+
     def reset_config(self) -> None:
         """Take the stack file back to what is committed."""
         self.git("checkout", "-q", "--", self.env.stack_file.name)
@@ -190,6 +196,13 @@ def _merged(old: Any, new: Any) -> Any:
         rest = old[len(new) :]
         return [*(_merged(*pair) for pair in zip(old, new, strict=False)), *new[len(old) :], *rest]
     return new
+
+
+def _for_any(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if not str(v).startswith(f"{LOCAL_REGISTRY}/")}
+        return {key: _for_any(below) for key, below in kept.items()}
+    return [_for_any(item) for item in value] if isinstance(value, list) else value
 
 
 def _identity(urn: str) -> str:

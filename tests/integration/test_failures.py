@@ -156,7 +156,7 @@ def test_an_unreachable_cluster_is_one_message(provisioned: Checkout, tmp_path: 
             for line in kubeconfig.splitlines()
         ]
         (tmp_path / "kubeconfig").write_text("\n".join(lines))
-        provisioned.set_config(platform=_platform(tmp_path / "kubeconfig"))
+        provisioned.set_platform(**_platform(tmp_path / "kubeconfig"))
         for command in ("preview", "up"):
             ran = provisioned.ops(command).failed()
             assert ran.output.count("platform.path") == 1
@@ -178,7 +178,7 @@ def test_a_bad_kubeconfig_is_one_message(
     file = tmp_path / "kubeconfig"
     if content is not None:
         file.write_text(content)
-    provisioned.set_config(platform=_platform(file, context))
+    provisioned.set_platform(**_platform(file, context))
     ran = provisioned.ops("preview").failed()
     for once in (said, "preflight: the kubeconfig ", f"platform.path = {file}"):
         assert " ".join(ran.output.split()).count(once) == 1, ran.output

@@ -47,7 +47,7 @@ def elsewhere(provisioned: Checkout) -> Iterator[Callable[[Platform], None]]:
     stack_file = provisioned.env.stack_file
 
     def make(platform: Platform) -> None:
-        provisioned.set_config(platform=platform)
+        provisioned.set_platform(**platform)
         stack_file.with_name("Pulumi.elsewhere.yaml").write_text(stack_file.read_text())
         provisioned.pulumi("stack", "init", "elsewhere").ok()
 
