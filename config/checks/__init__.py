@@ -59,6 +59,7 @@ CHECKS: tuple[Check, ...] = (
     models.model_folder,
     models.model_identity,
     images.local_images,
+    images.envoy_version,
     production.image_tags,
     production.image_digests,
     production.gateways,

