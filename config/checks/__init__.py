@@ -50,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     names.own_namespaces,
     names.ports,
     platform.eks_platform,
+    platform.keda_version,
     platform.local_tier,
     platform.load_balancer,
     drain.balancer_lag,

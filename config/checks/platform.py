@@ -6,11 +6,13 @@ from typing import NamedTuple
 from config.checks.places import stacks
 from config.checks.problem import Finding, number, refuse
 from config.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.keda import HelmKeda
 from config.packing import Pods, Room, cpu_nodes_needed
 from config.platform import KubeconfigPlatform, LocalPlatform
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
 from config.units import MIB_PER_GIB
+from config.versions import KEDA_CHART_VERSION, MIN_KEDA
 
 
 @refuse
@@ -37,6 +39,24 @@ def eks_platform(settings: Settings) -> Iterator[Finding]:
             },
             reason="a node group joins a cluster by name, in subnets, and a kubeconfig names none",
             fix="state both, or take them from the platform team's stack (kind: stackReference)",
+        )
+
+
+@refuse
+def keda_version(settings: Settings) -> Iterator[Finding]:
+    """The chart brings a KEDA that knows all that the scaler states; its version is KEDA's own."""
+    keda = settings.keda
+    if not isinstance(keda, HelmKeda):
+        return
+    major, minor = keda.chart_version.removeprefix("v").split(".")[:2]
+    if (int(major), int(minor)) < MIN_KEDA:
+        yield Finding(
+            keys={"keda.kind": "helm", "keda.chartVersion": keda.chart_version},
+            reason=(
+                f"KEDA before {'.'.join(map(str, MIN_KEDA))} drops `fallback.behavior`: a fleet "
+                "under load would shrink to its fewest replicas whenever Prometheus does not answer"
+            ),
+            change={"keda.chartVersion": KEDA_CHART_VERSION},
         )
 
 

@@ -132,6 +132,8 @@ CASES = [
     Case("eksPlatform", "gpuNodes.provision", "eks", "not on EKS"),
     Case("eksPlatform", "platform.subnetIds", [], "in subnets", EKS),
     Case("eksPlatform", "platform.clusterName", None, "by name", EKS),
+    Case("kedaVersion", "keda.chartVersion", "v2.16.1", "KEDA before 2.17 drops",
+         {"keda": {"kind": "helm"}}),
     Case("localTier", "tier", "prod", "is for development", DIGESTS),
     Case("loadBalancer", "inference[0].gateway.exposure.kind", "internalLoadBalancer",
          "makes no load balancers",
