@@ -39,7 +39,7 @@ outputs: setup ## Print the stack's outputs
 refresh: setup ## Read the stack's real state back into Pulumi's
 	@$(PY) -m ops refresh --stack $(STACK) $(ARGS)
 
-destroy: setup ## Remove what `make up` made (asks, outside dev)
+destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
 	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
 
 cluster: setup ## Start the local cluster alone

@@ -13,7 +13,13 @@ from components.kubeconfig import path_of, read
 from components.preflight import preflight
 from config.checks.problem import Problem
 from config.load import Refused
-from config.platform import LOCAL_CONTEXT, PLATFORM_OUTPUTS, LocalPlatform, ReferencePlatform
+from config.platform import (
+    LOCAL_CONTEXT,
+    LOCAL_IDENTIFIER,
+    PLATFORM_OUTPUTS,
+    LocalPlatform,
+    ReferencePlatform,
+)
 from config.settings import Settings
 from config.triton import S3Repository
 
@@ -49,8 +55,7 @@ def connect(settings: Settings) -> Cluster:
     _look(settings)
     file = path_of(platform)
     if isinstance(platform, LocalPlatform):
-        # One and the same, whatever port it listens on.
-        return Cluster(provider=_provider(file, LOCAL_CONTEXT, "local"))
+        return Cluster(provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER))
     target = read(platform) if _is_applied() else None
     return Cluster(
         provider=_provider(

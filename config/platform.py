@@ -16,6 +16,10 @@ LOCAL_REGISTRY = "kubemind.local"
 """Begins the names of the images that the embedded cluster's node is given. It looks like a
 registry's host and resolves to none, so nothing is ever pulled in their place."""
 
+LOCAL_IDENTIFIER = "local"
+"""The embedded cluster's identity in Pulumi's state: one and the same, whatever port it listens on.
+Of any other cluster it is the API server's address."""
+
 
 class LocalPlatform(Section):
     """The embedded local Kubernetes that `make up` starts."""

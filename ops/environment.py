@@ -9,6 +9,8 @@ import toolchain
 from config.base import PROJECT as PULUMI_PROJECT
 from config.base import PROJECT_FOLDER as PROJECT
 from config.base import STATE_FOLDER
+from config.platform import LocalPlatform
+from config.settings import Settings
 
 DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105 - see below
 """Dev's state holds no secret and never leaves the machine, so its passphrase is no secret."""
@@ -34,6 +36,10 @@ class StackEnvironment:
     def is_dev(self) -> bool:
         """Whether state lies in the project's state folder, not in the user's own backend."""
         return self.stack == DEV_STACK
+
+    def is_local(self, settings: Settings) -> bool:
+        """Whether the stack goes to this checkout's own cluster."""
+        return self.is_dev and isinstance(settings.platform, LocalPlatform)
 
     @property
     def state_dir(self) -> Path:

@@ -8,12 +8,14 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from config.platform import LOCAL_IDENTIFIER
 from local import processes
 from local.lock import locked
 from local.record import write_atomically
@@ -40,13 +42,70 @@ def _lock(env: StackEnvironment) -> Path:
     return env.state_dir / "dev.lock"
 
 
+def require_local(env: StackEnvironment) -> None:
+    """Refuse a state in dev's backend that holds anything that is not on the local cluster.
+
+    Pulumi would move it there, and a dropped state would leave it behind unknown.
+
+    Raises:
+        pulumi.OpsError: says what the state holds, and how to remove it.
+    """
+    latest = _latest(env.checkpoint)
+    held: list[dict[str, Any]] = latest.get("resources") or []
+    unfinished: list[dict[str, Any]] = latest.get("pending_operations") or []
+    held = [*held, *(operation["resource"] for operation in unfinished)]
+    clusters = {
+        f"{one['urn']}::{one.get('id')}": str(one.get("inputs", {}).get("clusterIdentifier", ""))
+        for one in held
+        if one["type"] == "pulumi:providers:kubernetes"
+    }
+    local = {provider for provider, cluster in clusters.items() if cluster == LOCAL_IDENTIFIER}
+    # What is Pulumi's own (providers, references to stacks) is in the state alone.
+    elsewhere = {
+        one["urn"]
+        for one in held
+        if one.get("custom")
+        and not one["type"].startswith("pulumi:")
+        and one.get("provider") not in local
+    }
+    if elsewhere:
+        named = ", ".join(sorted({*clusters.values()} - {LOCAL_IDENTIFIER, ""}))
+        command = "make destroy" if env.is_dev else f"pulumi destroy --stack {env.stack}"
+        raise pulumi.OpsError(
+            f"the state of {env.stack} holds {len(elsewhere)} resources on another cluster than "
+            f"the local one{f' ({named})' if named else ''}, so it stays as it is. Remove them "
+            f"first: run `{command}` with `platform` in {env.stack_file.name} as it was. If that "
+            f"cluster is gone for good, delete {env.checkpoint.relative_to(env.project)}."
+        )
+
+
+def require_droppable(env: StackEnvironment) -> None:
+    """Refuse to drop dev's backend while any stack in it is on another cluster; see above.
+
+    Raises:
+        pulumi.OpsError: one is.
+    """
+    # Bare `pulumi` in dev's environment may have made others.
+    for file in sorted(env.checkpoint.parent.glob("*.json")):
+        require_local(replace(env, stack=file.stem))
+
+
 def drop_state(env: StackEnvironment) -> None:
-    """Forget dev's Pulumi state; for when the cluster that it describes is gone."""
+    """Forget dev's Pulumi state; for when the cluster that it describes is gone.
+
+    Raises:
+        pulumi.OpsError: it describes another cluster than the local one.
+    """
+    require_droppable(env)
     shutil.rmtree(env.backend_dir, ignore_errors=True)
 
 
 def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
-    """Drop dev's state if it belongs to another cluster than `cluster_id`; True if it did."""
+    """Drop dev's state if it belongs to another local cluster than `cluster_id`; True if it did.
+
+    Raises:
+        pulumi.OpsError: as `drop_state`.
+    """
     marker = env.state_dir / "pulumi-cluster"
     known = marker.read_text() if marker.exists() else ""
     stale = env.backend_dir.exists() and known != cluster_id
@@ -106,7 +165,7 @@ def restore_checkpoint(env: StackEnvironment) -> bool:
     file = env.checkpoint
     if not file.exists() or _read(file):
         return restored
-    backup = file.with_name(f"{file.name}.bak")
+    backup = _backup(file)
     if _read(backup):
         shutil.copyfile(backup, file)
     else:
@@ -134,11 +193,21 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
 
 
+def _backup(file: Path) -> Path:
+    """Where the backend keeps the checkpoint before the one in a file."""
+    return file.with_name(f"{file.name}.bak")
+
+
+def _latest(file: Path) -> dict[str, Any]:
+    """What the last whole checkpoint says; empty where there is none, or a removed stack's."""
+    whole = (_read(file) or _read(_backup(file))) if file.exists() else {}
+    return whole.get("checkpoint", {}).get("latest") or {}
+
+
 def clear_pending(env: StackEnvironment) -> bool:
     """Settle operations that a killed run left open, by reading the real state; True if any."""
     # In the file, since asking Pulumi takes as long as a command of its own.
-    latest: dict[str, Any] = _read(env.checkpoint).get("checkpoint", {}).get("latest") or {}
-    if not latest.get("pending_operations"):
+    if not _latest(env.checkpoint).get("pending_operations"):
         return False
     clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
     pulumi.capture(env, "refresh", "--stack", env.stack, *clear)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from config.settings import Settings
 from ops.environment import StackEnvironment
 
 _KIND = "4dabf18193072939515e22adb298388d"
@@ -55,13 +56,15 @@ def capture(env: StackEnvironment, *arguments: str) -> str:
     return result.stdout
 
 
-def change(env: StackEnvironment, command: str, *arguments: str) -> None:
-    """Run a command that changes the stack; outside dev the user confirms Pulumi's own preview.
+def change(env: StackEnvironment, settings: Settings, command: str, *arguments: str) -> None:
+    """Run a command that changes the stack.
+
+    Only on the local cluster nobody is asked: elsewhere the user confirms Pulumi's own preview.
 
     Raises:
         SystemExit: the command failed; with its own exit code.
     """
-    unattended = UNATTENDED if env.is_dev else ()
+    unattended = UNATTENDED if env.is_local(settings) else ()
     run(env, command, "--stack", env.stack, *unattended, *arguments)
 
 

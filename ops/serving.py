@@ -10,7 +10,6 @@ from lightkube import generic_resource
 from lightkube.core.exceptions import ApiError
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
-from config.platform import LocalPlatform
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds
@@ -66,8 +65,7 @@ def prometheus_address(env: StackEnvironment) -> str | None:
 
 def serves(env: StackEnvironment, settings: Settings) -> bool:
     """Whether the stack's pods really run, on this machine."""
-    local = env.is_dev and isinstance(settings.platform, LocalPlatform)
-    return local and _port(env, GATEWAY_PORT) is not None
+    return env.is_local(settings) and _port(env, GATEWAY_PORT) is not None
 
 
 def _port(env: StackEnvironment, role: str) -> int | None:

@@ -42,11 +42,14 @@ def prepare(env: StackEnvironment) -> Settings:
 
     Raises:
         config.load.Refused: the parameters cannot work; nothing was touched.
-        pulumi.OpsError: there is no such stack, or its backend does not open.
+        pulumi.OpsError: there is no such stack, its backend does not open, or its state holds what
+            is on another cluster than the local one that it is to go to.
     """
     settings = read_settings(env)
+    local = env.is_local(settings)
     if env.is_dev:
-        if isinstance(settings.platform, LocalPlatform):
+        if local:
+            heal.require_local(env)
             cluster_id = _local_cluster(env).up(settings).cluster_id
             if heal.match_cluster(env, cluster_id):
                 console.print("dropped the state of a cluster that is gone")
@@ -57,7 +60,7 @@ def prepare(env: StackEnvironment) -> Settings:
             console.print("restored the state that an interrupted run had cut short")
     if not (env.is_dev and heal.has_checkpoint(env)):
         pulumi.select_stack(env)
-    if env.is_dev and heal.clear_pending(env):
+    if local and heal.clear_pending(env):
         console.print("settled what an interrupted run had left open")
     return settings
 
@@ -90,7 +93,7 @@ def start_cluster(env: StackEnvironment) -> None:
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
     settings = prepare(env)
-    pulumi.change(env, "up", "--suppress-outputs", *arguments)
+    pulumi.change(env, settings, "up", "--suppress-outputs", *arguments)
     held = pulumi.deployment(env)
     console.print()
     console.print(resource_tree(held["resources"]))
@@ -110,15 +113,13 @@ def preview(env: StackEnvironment, *arguments: str) -> None:
 @alone
 def refresh(env: StackEnvironment, *arguments: str) -> None:
     """Read the stack's real state back into Pulumi's."""
-    prepare(env)
-    pulumi.change(env, "refresh", *arguments)
+    pulumi.change(env, prepare(env), "refresh", *arguments)
 
 
 @alone
 def destroy(env: StackEnvironment, *arguments: str) -> None:
-    """Remove what `up` made; Pulumi asks, outside dev."""
-    prepare(env)
-    pulumi.change(env, "destroy", *arguments)
+    """Remove what `up` made; Pulumi asks, except on the local cluster."""
+    pulumi.change(env, prepare(env), "destroy", *arguments)
 
 
 @alone
@@ -126,10 +127,12 @@ def down(env: StackEnvironment) -> None:
     """Stop the local cluster and drop dev's state.
 
     Raises:
-        pulumi.OpsError: the stack is not dev, so nothing of it is local.
+        pulumi.OpsError: the stack is not dev, so nothing of it is local; or dev's state holds what
+            is on another cluster.
     """
     if not env.is_dev:
         raise pulumi.OpsError("make down stops the local cluster of dev; use make destroy")
+    heal.require_droppable(env)
     heal.end_orphans(env)
     Cluster(env.state_dir).down()
     heal.forget(env)

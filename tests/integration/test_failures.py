@@ -157,8 +157,9 @@ def test_an_unreachable_cluster_is_one_message(provisioned: Checkout, tmp_path: 
         ]
         (tmp_path / "kubeconfig").write_text("\n".join(lines))
         provisioned.set_platform(**_platform(tmp_path / "kubeconfig"))
-        for command in ("preview", "up"):
-            ran = provisioned.ops(command).failed()
+        # Pulumi refuses to ask where there is no terminal.
+        for command in (("preview",), ("up", "--yes")):
+            ran = provisioned.ops(*command).failed()
             assert ran.output.count("platform.path") == 1
             assert f"127.0.0.1:{port}" in ran.output
 

@@ -73,6 +73,27 @@ def test_another_cluster_is_provisioned(
     assert "not found" in empty.kubectl(*scaler).failed().output
 
 
+def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_local_one(
+    checkout: Checkout, by_kubeconfig: Platform
+) -> None:
+    """What is asked is Pulumi's own; here that it would ask, where it has no terminal."""
+    checkout.set_config(platform=by_kubeconfig)
+    assert "--yes" in checkout.up().failed().output
+    checkout.up("--yes").ok()
+    state = checkout.env.checkpoint.read_text()
+    checkout.reset_config()
+    for command in ("up", "down"):
+        said = checkout.ops(command).failed().output
+        assert said.count("`make destroy` with `platform` in Pulumi.dev.yaml as it was") == 1, said
+    assert checkout.env.checkpoint.read_text() == state
+    assert not checkout.kubeconfig.exists()
+    checkout.set_config(platform=by_kubeconfig)
+    assert "--yes" in checkout.ops("destroy").failed().output
+    checkout.ops("destroy", "--yes").ok()
+    checkout.reset_config()
+    checkout.ops("down").ok()
+
+
 def test_a_kubeconfig_that_is_not_known_yet_is_not_looked_at_and_that_is_said(
     provisioned: Checkout,
     platform_team: Callable[..., Ran],

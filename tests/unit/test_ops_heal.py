@@ -32,6 +32,114 @@ def test_state_stays_with_its_cluster_and_goes_with_another(env: StackEnvironmen
     assert not env.backend_dir.exists()
 
 
+_PROVIDER = "urn:pulumi:dev::p::pulumi:providers:kubernetes::cluster"
+
+
+def _provider(cluster: str, number: int = 1) -> dict[str, object]:
+    """The program's provider in the state; of another cluster than the local one by its address."""
+    return {
+        "urn": _PROVIDER,
+        "id": str(number),
+        "custom": True,
+        "type": "pulumi:providers:kubernetes",
+        "inputs": {"clusterIdentifier": cluster},
+    }
+
+
+def _made(kind: str, provider: str = f"{_PROVIDER}::1") -> dict[str, object]:
+    """A resource as the state holds it."""
+    urn = f"urn:pulumi:dev::p::{kind}::one"
+    return {"urn": urn, "custom": True, "type": kind, "provider": provider}
+
+
+_COMPONENT = {"urn": "urn:pulumi:dev::p::t:i:C::c", "custom": False, "type": "t:i:C"}
+_REFERENCE = _made("pulumi:pulumi:StackReference", "")
+_NAMESPACE = "kubernetes:core/v1:Namespace"
+_THEIRS = _provider("https://one.example.com")
+ELSEWHERE: dict[str, dict[str, object]] = {
+    "another cluster": {"resources": [_THEIRS, _COMPONENT, _made(_NAMESPACE)]},
+    "half moved here": {
+        "resources": [
+            _provider("local", 2),
+            _THEIRS,
+            _made("kubernetes:core/v1:Service", f"{_PROVIDER}::2"),
+            _made(_NAMESPACE),
+        ]
+    },
+    "being made there": {
+        "resources": [_THEIRS],
+        "pending_operations": [{"type": "creating", "resource": _made(_NAMESPACE)}],
+    },
+    "no cluster yet, but a role": {"resources": [_made("aws:iam/role:Role", "aws::1")]},
+}
+"""States that describe what is not on the local cluster: one resource each."""
+
+
+@pytest.mark.parametrize("latest", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_state_of_another_cluster_is_never_dropped(
+    env: StackEnvironment, latest: dict[str, object]
+) -> None:
+    held = _state(**latest)
+    file = _checkpoint(env, held)
+    said: set[str] = set()
+    for drop in (
+        heal.require_local,
+        heal.require_droppable,
+        heal.drop_state,
+        heal.forget,
+        lambda env: heal.match_cluster(env, "first"),
+    ):
+        with pytest.raises(pulumi.OpsError) as refused:
+            drop(env)
+        said.add(str(refused.value))
+    [text] = said
+    assert "the state of dev holds 1 resources on another cluster than the local one" in text
+    assert ("(https://one.example.com)" in text) == (_THEIRS in latest["resources"])
+    assert "`make destroy` with `platform` in Pulumi.dev.yaml as it was" in text
+    assert "delete .state/pulumi/.pulumi/stacks/kubemind-inference/dev.json" in text
+    assert file.read_text() == held
+    # Of half a checkpoint the whole one beside it counts.
+    file.with_name("dev.json.bak").write_text(held)
+    file.write_text(held[:20])
+    with pytest.raises(pulumi.OpsError):
+        heal.match_cluster(env, "first")
+    assert file.exists()
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [],
+        None,
+        [_THEIRS, _COMPONENT, _REFERENCE],
+        [_provider("local"), _COMPONENT, _made(_NAMESPACE)],
+    ],
+    ids=["empty", "none", "only-pulumi's-own", "local"],
+)
+def test_state_that_leaves_nothing_behind_elsewhere_is_dropped(
+    env: StackEnvironment, resources: list[object] | None
+) -> None:
+    file = _checkpoint(env, _state(resources=resources))
+    heal.require_local(env)
+    assert heal.match_cluster(env, "first")
+    assert not file.exists()
+
+
+def test_a_second_stack_in_devs_backend_is_not_dropped_but_hinders_no_dev(
+    env: StackEnvironment,
+) -> None:
+    file = _checkpoint(env, _state()).with_name("second.json")
+    file.write_text(_state(resources=[_THEIRS, _made(_NAMESPACE)]))
+    heal.require_local(env)
+    with pytest.raises(pulumi.OpsError, match=r"of second .*`pulumi destroy --stack second`"):
+        heal.drop_state(env)
+    assert file.exists()
+    # What Pulumi leaves of a stack that was removed describes nothing.
+    file.rename(file.with_name("second.json.bak"))
+    heal.drop_state(env)
+    assert not env.backend_dir.exists()
+
+
 def test_a_marker_that_is_right_is_not_written(env: StackEnvironment) -> None:
     heal.match_cluster(env, "first")
     marker = env.state_dir / "pulumi-cluster"

@@ -1,12 +1,15 @@
 """What the commands ask of Pulumi. Pulumi itself is a spy here; the real one: integration."""
 
 import fcntl
+import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from config.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
+from config.settings import Settings
+from local.cluster import Cluster
 from ops import heal, pulumi, stack
 from ops.environment import StackEnvironment
 
@@ -48,10 +51,27 @@ def test_outputs_of_a_fresh_clone_say_what_to_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+_ELSEWHERE = KubeconfigPlatform(kind="kubeconfig", path="theirs")
+
+
 @pytest.mark.parametrize("name", ["up", "refresh", "destroy"])
-@pytest.mark.parametrize("stack_name", ["dev", "staging", "prod"])
-def test_only_dev_is_changed_without_being_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, stack_name: str
+@pytest.mark.parametrize(
+    ("stack_name", "platform", "is_asked"),
+    [
+        ("dev", LocalPlatform(), False),
+        ("dev", _ELSEWHERE, True),
+        ("dev", ReferencePlatform(kind="stackReference", stack="o/p/s"), True),
+        ("prod", _ELSEWHERE, True),
+        ("prod", LocalPlatform(), True),
+    ],
+)
+def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    stack_name: str,
+    platform: Platform,
+    is_asked: bool,
 ) -> None:
     asked: list[tuple[str, ...]] = []
 
@@ -59,14 +79,49 @@ def test_only_dev_is_changed_without_being_asked(
         asked.append(arguments)
         raise _ReachedError
 
-    monkeypatch.setattr(stack, "prepare", lambda _: None)
+    monkeypatch.setattr(stack, "prepare", lambda _: Settings(platform=platform))
     monkeypatch.setattr(pulumi, "run", run)
     with pytest.raises(_ReachedError):
         COMMANDS[name](StackEnvironment(stack=stack_name, project=tmp_path))
     [arguments] = asked
     assert arguments[:3] == (name, "--stack", stack_name)
     unattended = {"--yes", "-y", "--skip-preview", "-f", "--non-interactive"} & set(arguments)
-    assert unattended == ({"--yes", "--skip-preview"} if stack_name == "dev" else set())
+    assert unattended == (set() if is_asked else {"--yes", "--skip-preview"})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_dev_on_another_cluster_is_not_touched_once_its_platform_is_local_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Which states that is: test_ops_heal."""
+    env = StackEnvironment(stack="dev", project=tmp_path)
+    env.stack_file.write_text("config: {}\n")
+    role = {"urn": "r", "custom": True, "type": "aws:iam/role:Role", "provider": "aws"}
+    env.checkpoint.parent.mkdir(parents=True)
+    env.checkpoint.write_text(json.dumps({"checkpoint": {"latest": {"resources": [role]}}}))
+
+    def touch(*_: object, **__: object) -> None:
+        raise _ReachedError
+
+    for act in ("up", "down"):
+        monkeypatch.setattr(Cluster, act, touch)
+    monkeypatch.setattr(pulumi, "run", touch)
+    with pytest.raises(pulumi.OpsError, match="the state of dev holds 1 resources on another"):
+        COMMANDS[name](env)
+    assert env.checkpoint.exists()
+
+
+def test_what_a_killed_run_left_open_is_settled_on_the_local_cluster_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = StackEnvironment(stack="dev", project=tmp_path)
+    env.checkpoint.parent.mkdir(parents=True)
+    env.checkpoint.write_text('{"checkpoint": {"latest": {}}}')
+    settled: list[StackEnvironment] = []
+    monkeypatch.setattr(heal, "clear_pending", settled.append)
+    monkeypatch.setattr(stack, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
+    stack.prepare(env)
+    assert settled == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +140,7 @@ def test_only_a_dev_that_is_there_needs_no_selecting(
         env.checkpoint.parent.mkdir(parents=True)
         env.checkpoint.write_text('{"version": 3, "checkpoint": {"latest": {}}}')
     asked: list[StackEnvironment] = []
-    monkeypatch.setattr(stack, "read_settings", lambda _: SimpleNamespace(platform=None))
+    monkeypatch.setattr(stack, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
     monkeypatch.setattr(pulumi, "select_stack", asked.append)
     stack.prepare(env)
     assert asked == [env] * selected
