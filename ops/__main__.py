@@ -88,9 +88,11 @@ def status(
 def env(stack: Stack = "dev") -> None:
     """Print shell commands that set the stack's environment."""
     environment = StackEnvironment(stack=stack)
-    for name, value in environment.own_variables().items():
-        print(f"export {name}={shlex.quote(value)}")
-    print(f"export PATH={shlex.quote(environment.variables()['PATH'])}")
+    variables = environment.variables()
+    for name in sorted(os.environ.keys() - variables.keys()):
+        print(f"unset {name}")
+    for name in (*environment.own_variables(), "PATH"):
+        print(f"export {name}={shlex.quote(variables[name])}")
 
 
 @app.command(context_settings=_PASS_ON)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import toolchain
@@ -97,7 +97,17 @@ class StackEnvironment:
         if self.is_dev:
             self.temporary_dir.mkdir(parents=True, exist_ok=True)
         path = toolchain.path_with(self._tools)
-        return {**os.environ, **self.own_variables(), "PATH": path}
+        return {**self._inherited(), **self.own_variables(), "PATH": path}
+
+    def _inherited(self) -> dict[str, str]:
+        """The user's variables; for another stack than dev without those that `make env` set.
+
+        In dev's shell, prod would else be made in dev's backend, under dev's public passphrase.
+        """
+        if self.is_dev:
+            return dict(os.environ)
+        devs = replace(self, stack=DEV_STACK, extra={}).own_variables()
+        return {name: value for name, value in os.environ.items() if devs.get(name) != value}
 
     @functools.cached_property
     def _tools(self) -> Path:

@@ -58,3 +58,22 @@ def test_another_stack_has_the_users_own_pulumi(
     assert resolved == [("cli", "kubectl")]
     assert variables["PULUMI_HOME"] == "/users-own"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_stack_takes_nothing_of_devs_from_a_shell_with_devs_environment(
+    tmp_path: Path, resolved: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devs = StackEnvironment(stack="dev", project=tmp_path).own_variables()
+    for name, value in devs.items():
+        monkeypatch.setenv(name, value)
+    # What the user set after it is the user's own.
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://theirs")
+    monkeypatch.setenv("AWS_PROFILE", "theirs")
+    prod = StackEnvironment(stack="prod", project=tmp_path, extra={"PULUMI_STACK": "prod"})
+    variables = prod.variables()
+    assert variables.keys() & devs.keys() == {"PULUMI_BACKEND_URL", "PULUMI_STACK"}
+    assert variables["PULUMI_BACKEND_URL"] == "s3://theirs"
+    assert variables["PULUMI_STACK"] == "prod"
+    assert variables["AWS_PROFILE"] == "theirs"
+    assert StackEnvironment(stack="dev", project=tmp_path).variables().items() >= devs.items()
+    assert resolved[0] == ("cli", "kubectl")
