@@ -104,10 +104,21 @@ def select_stack(env: StackEnvironment) -> None:
     """Make the stack the checkout's current one; dev's is created where it is missing.
 
     Raises:
-        OpsError: the stack is not there, or its backend does not open.
+        OpsError: the stack is not there, or its backend does not open; how another than dev is made
+            is said too.
     """
     create: Sequence[str] = ()
     if env.is_dev:
         env.backend_dir.mkdir(parents=True, exist_ok=True)
         create = ("--create",)
-    capture(env, "stack", "select", env.stack, *create)
+    try:
+        capture(env, "stack", "select", env.stack, *create)
+    except OpsError as error:
+        if env.is_dev:
+            raise
+        raise OpsError(
+            f"{error}\nBefore its first use a stack is made once, in a backend of your choice:"
+            f'\n  eval "$(make -s env STACK={env.stack})"'
+            "\n  pulumi login s3://your-state-bucket"
+            f"\n  pulumi stack init {env.stack}"
+        ) from None

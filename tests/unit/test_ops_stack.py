@@ -124,6 +124,31 @@ def test_what_a_killed_run_left_open_is_settled_on_the_local_cluster_alone(
     assert settled == []
 
 
+@pytest.mark.parametrize("stack_name", ["dev", "prod"])
+def test_a_stack_that_was_never_made_says_how_to_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack_name: str
+) -> None:
+    """That the way works: tests/integration/test_first_use."""
+
+    def capture(*_: object) -> str:
+        raise pulumi.OpsError("pulumi stack failed: no stack")
+
+    monkeypatch.setattr(pulumi, "capture", capture)
+    with pytest.raises(pulumi.OpsError, match=r"^pulumi stack failed: no stack") as refused:
+        pulumi.select_stack(StackEnvironment(stack=stack_name, project=tmp_path))
+    _, *way = str(refused.value).splitlines()
+    # Dev is made by itself; what stops it is something else.
+    assert [line.strip() for line in way[1:]] == (
+        []
+        if stack_name == "dev"
+        else [
+            'eval "$(make -s env STACK=prod)"',
+            "pulumi login s3://your-state-bucket",
+            "pulumi stack init prod",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("stack_name", "is_made", "selected"),
     [("dev", False, True), ("dev", True, False), ("prod", False, True), ("prod", True, True)],
