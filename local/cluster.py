@@ -113,31 +113,40 @@ class Cluster:
         """Identity of the running cluster, new whenever the cluster is made anew."""
         return objects.cluster_id(self.client(), self._report)
 
-    def up(self, settings: Settings) -> Up:
+    def up(self, settings: Settings, *, reshape: bool = True) -> Up:
         """Start the cluster, or heal it, and bring its nodes in line with the parameters.
 
         Data is kept where that is possible; else the cluster is made anew, and that is said.
+
+        Args:
+            settings: the stack's parameters.
+            reshape: whether a cluster that is there may become another: its kind, what its
+                processes are started with, its nodes. If not, it runs on as it was made.
 
         Raises:
             LocalClusterError: it is not up; the text says why.
             toolchain.ToolchainError: a tool is not to be had.
         """
         mode = self._choose_mode(self._asked_mode)
+        if not reshape:
+            self._require_same(mode)
         self._require_mode(mode, settings)
         tools = toolchain.ensure(*mode.tools)
         with self._alone("started"):
             self._require_space()
             before = self.record
             plane = self._plane(mode, settings)
-            record = self._run(plane, tools, before)
+            record = self._run(plane, tools, before, reshape)
+            is_new = before is None or before.cluster_id != record.cluster_id
+            shaping = settings if reshape or is_new else None
+            nodes = mode.nodes(shaping) if shaping else None
             try:
-                objects.fill(self.client(), mode.nodes(settings), tools["keda-crds"], self._report)
+                objects.fill(self.client(), nodes, tools["keda-crds"], self._report)
             except LocalClusterError as error:
                 logs = self.paths.log_of("*")
                 raise LocalClusterError(f"{error}; what its processes said: {logs}") from error
             if plane.node:
-                plane.node.furnish(self.client(), tools, settings)
-        is_new = before is None or before.cluster_id != record.cluster_id
+                plane.node.furnish(self.client(), tools, shaping)
         self._report(
             f"{'made' if is_new else 'up'}; its API is at {ports.api_address(record.ports)}"
         )
@@ -169,6 +178,15 @@ class Cluster:
             node = Node(paths=self.paths, report=self._report, targets=targets)
         return ControlPlane(paths=self.paths, mode=mode, report=self._report, node=node)
 
+    def _require_same(self, mode: Mode) -> None:
+        record = self.record
+        if record and record.mode != mode.name:
+            raise LocalClusterError(
+                f"the local cluster was made as {record.mode}, and {MODE_VARIABLE}={mode.name} "
+                "asks for another kind. Only `make up` and `make cluster` make it anew, and with "
+                f"that all that is in it goes. Unset it, or set {MODE_VARIABLE}={record.mode}."
+            )
+
     def _require_mode(self, mode: Mode, settings: Settings) -> None:
         if mode.node_processes:
             machine.require()
@@ -193,7 +211,9 @@ class Cluster:
                 f"free and it needs {NEEDED_MIB} MiB. Free some space and run it again."
             )
 
-    def _run(self, plane: ControlPlane, tools: Mapping[str, Path], before: Record | None) -> Record:
+    def _run(
+        self, plane: ControlPlane, tools: Mapping[str, Path], before: Record | None, reshape: bool
+    ) -> Record:
         """Have the control plane run; the record of it."""
         if before and before.mode != plane.mode.name:
             self._report(
@@ -202,7 +222,7 @@ class Cluster:
             )
         elif before:
             unchanged = before.launch == plane.launch_of(before.ports, tools)
-            if unchanged and plane.becomes_whole(before.ports):
+            if (unchanged or not reshape) and plane.becomes_whole(before.ports):
                 kubeconfig.write(self.paths, before.ports)
                 return before
             self._report("restarting it with the data that is there")

@@ -53,21 +53,27 @@ def release_nodes(client: Client) -> None:
 
 
 def fill(
-    client: Client, nodes: Sequence[Mapping[str, Any]], definitions: Path, report: Report
+    client: Client, nodes: Sequence[Mapping[str, Any]] | None, definitions: Path, report: Report
 ) -> None:
     """Bring nodes and definitions in line with what is wanted, and wait for the nodes.
+
+    Args:
+        client: of the cluster.
+        nodes: those that are wanted; None leaves what there is alone.
+        definitions: file of KEDA's resource definitions.
+        report: told what changed.
 
     Raises:
         LocalClusterError: something did not become ready in time.
     """
-    made, removed = apply_nodes(client, nodes)
+    made, removed = ([], []) if nodes is None else apply_nodes(client, nodes)
     if made:
         report(f"made the nodes {', '.join(made)}")
     if removed:
         report(f"removed the nodes {', '.join(removed)}")
     if applied := apply_definitions(client, definitions, report):
         report(f"applied {len(applied)} of KEDA's resource definitions")
-    wait_for_nodes(client, nodes, report)
+    wait_for_nodes(client, nodes or [], report)
 
 
 def apply_nodes(client: Client, wanted: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:

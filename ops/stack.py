@@ -37,8 +37,13 @@ def alone(
     return wrapped
 
 
-def prepare(env: StackEnvironment) -> Settings:
+def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     """Check the parameters, start the local cluster where the stack needs it, heal, select.
+
+    Args:
+        env: the stack.
+        reshape: whether a local cluster that is there may change with the parameters and `LOCAL`;
+            see `Cluster.up`.
 
     Raises:
         config.load.Refused: the parameters cannot work; nothing was touched.
@@ -50,7 +55,7 @@ def prepare(env: StackEnvironment) -> Settings:
     if env.is_dev:
         if local:
             heal.require_local(env)
-            cluster_id = _local_cluster(env).up(settings).cluster_id
+            cluster_id = _local_cluster(env).up(settings, reshape=reshape).cluster_id
             if heal.match_cluster(env, cluster_id):
                 console.print("dropped the state of a cluster that is gone")
         heal.end_orphans(env)
@@ -92,7 +97,7 @@ def start_cluster(env: StackEnvironment) -> None:
 @alone
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
-    settings = prepare(env)
+    settings = prepare(env, reshape=True)
     pulumi.change(env, settings, "up", "--suppress-outputs", *arguments)
     held = pulumi.deployment(env)
     console.print()

@@ -91,15 +91,20 @@ class Node:
         self.outside.kubelet_config.write_text(files.kubelet(cgroup, self.paths.pki / "ca.crt"))
         self.outside.join.touch()
 
-    def furnish(self, client: Client, tools: Mapping[str, Path], settings: Settings) -> None:
+    def furnish(self, client: Client, tools: Mapping[str, Path], settings: Settings | None) -> None:
         """Give the node images and GPUs, and the cluster DNS and KEDA; wait until they are ready.
+
+        Args:
+            client: of the cluster.
+            tools: path of each tool.
+            settings: what the GPUs follow; None is as many as the node was given before.
 
         Raises:
             LocalClusterError: something is not to be had, or did not become ready in time.
         """
         objects.apply(client, tools["keda-manifests"], self.report)
         self._import_images(images.ensure(tools, self.report))
-        gpus = settings.gpu_nodes.max_size * settings.gpus_per_node
+        gpus = settings.gpu_nodes.max_size * settings.gpus_per_node if settings else None
         objects.furnish_node(client, gpus, self.report)
         objects.wait_for_workloads(client, self.report)
 

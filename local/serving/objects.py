@@ -37,6 +37,9 @@ _DEPLOYMENTS = {
 }
 _METRICS_API = "v1beta1.external.metrics.k8s.io"
 
+_GPUS = "kubemind.io/gpus"
+"""Annotation of the node with the number of its GPUs, which a kubelet that starts again forgets."""
+
 
 def apply(client: Client, keda_manifests: Path, report: Report) -> None:
     """Apply CoreDNS and KEDA; what is there and the same stays as it is."""
@@ -72,8 +75,8 @@ def keda(manifests: str) -> list[dict[str, Any]]:
     return found
 
 
-def furnish_node(client: Client, gpus: int, report: Report) -> None:
-    """Wait for the node, and have it say that it has GPUs.
+def furnish_node(client: Client, gpus: int | None, report: Report) -> None:
+    """Wait for the node, and have it say that it has GPUs; None is as many as it was given before.
 
     Raises:
         LocalClusterError: it did not become ready in time.
@@ -84,9 +87,16 @@ def furnish_node(client: Client, gpus: int, report: Report) -> None:
         "the node",
         report,
     )
-    amount = {GPU_RESOURCE: str(gpus)}
-    status = {"capacity": amount, "allocatable": amount}
-    client.patch(NodeStatus, plan.NODE_NAME, {"status": status})
+    if gpus is None:
+        annotations: dict[str, str] = client.get(Node, plan.NODE_NAME).metadata.annotations or {}
+        given = annotations.get(_GPUS)
+    else:
+        given = str(gpus)
+        client.patch(Node, plan.NODE_NAME, {"metadata": {"annotations": {_GPUS: given}}})
+    if given:
+        amount = {GPU_RESOURCE: given}
+        status = {"capacity": amount, "allocatable": amount}
+        client.patch(NodeStatus, plan.NODE_NAME, {"status": status})
     wait_for_nodes(client, [node], report)
 
 

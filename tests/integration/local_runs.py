@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from config.base import PROJECT_FOLDER
 from local import processes
 from local.cluster import Cluster
@@ -27,6 +29,15 @@ def start_up(state: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def kill(cluster: Cluster, *names: str) -> None:
+    """SIGKILL components, all of them where none is named, and wait until they are gone."""
+    for name, number in cluster.components().items():
+        if number and (not names or name in names):
+            process = psutil.Process(number)
+            process.kill()
+            process.wait(timeout=30)
 
 
 def runs_once(cluster: Cluster) -> bool:

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from lightkube.resources.core_v1 import ConfigMap, Pod
 
@@ -20,7 +19,7 @@ from config.settings import Settings
 from local.cluster import Cluster
 from local.errors import LocalClusterError
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.local_runs import runs_once, start_up
+from tests.integration.local_runs import kill, runs_once, start_up
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +56,6 @@ def cluster(state: Path, told: Told) -> Cluster:
     cluster.client().apply(data, namespace="default", force=True)
     told.clear()
     return cluster
-
-
-def kill(cluster: Cluster, *names: str) -> None:
-    """SIGKILL components, all of them where none is named, and wait until they are gone."""
-    for name, number in cluster.components().items():
-        if number and (not names or name in names):
-            process = psutil.Process(number)
-            process.kill()
-            process.wait(timeout=30)
 
 
 def holds_its_data(cluster: Cluster) -> bool:

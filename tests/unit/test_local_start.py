@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+import toolchain
+from config.settings import Settings
 from local import modes, ports
+from local.cluster import Cluster
 from local.control_plane import ControlPlane
 from local.errors import LocalClusterError
 from local.lock import locked
@@ -96,6 +99,27 @@ def test_a_mode_that_is_not_to_be_had_is_one_message_with_the_fix(
     with pytest.raises(LocalClusterError, match=says) as refused:
         modes.choose(asked, made_as)
     assert "LOCAL=simulated" in str(refused.value)
+
+
+def test_a_cluster_that_may_not_change_is_not_touched_where_another_kind_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ensure(*names: str) -> None:
+        raise AssertionError(f"{names} were looked for")
+
+    monkeypatch.setattr(toolchain, "ensure", ensure)
+    cluster = Cluster(tmp_path, "simulated")
+    cluster.paths.root.mkdir()
+    Record(mode="serving", cluster_id="x", ports={}, launch="y").write(cluster.paths.record)
+    before = cluster.paths.record.read_text()
+    with pytest.raises(LocalClusterError) as refused:
+        cluster.up(Settings(), reshape=False)
+    said = str(refused.value)
+    assert said.startswith("the local cluster was made as serving, and LOCAL=simulated asks for")
+    assert "`make up` and `make cluster`" in said
+    assert said.endswith("Unset it, or set LOCAL=serving.")
+    assert cluster.paths.record.read_text() == before
+    assert list(tmp_path.iterdir()) == [cluster.paths.root]
 
 
 @pytest.fixture

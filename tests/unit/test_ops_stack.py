@@ -32,7 +32,7 @@ def test_a_command_is_alone_on_dev_from_its_first_act(
 ) -> None:
     env = StackEnvironment(stack="dev", project=tmp_path)
 
-    def look(_: StackEnvironment) -> None:
+    def look(_: StackEnvironment, **__: object) -> None:
         with (env.state_dir / "dev.lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         raise _ReachedError
@@ -41,6 +41,24 @@ def test_a_command_is_alone_on_dev_from_its_first_act(
     monkeypatch.setattr(heal, "end_orphans", look)
     with pytest.raises(_ReachedError):
         COMMANDS[name](env)
+
+
+@pytest.mark.parametrize("name", ["up", "preview", "refresh", "destroy"])
+def test_only_up_may_change_a_local_cluster_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """And `make cluster`; what may change: tests/integration/test_local_cluster_shape."""
+    asked: list[bool] = []
+
+    def up(_: Cluster, __: Settings, *, reshape: bool = True) -> None:
+        asked.append(reshape)
+        raise _ReachedError
+
+    monkeypatch.setattr(Cluster, "up", up)
+    monkeypatch.setattr(stack, "read_settings", lambda _: Settings())
+    with pytest.raises(_ReachedError):
+        COMMANDS[name](StackEnvironment(stack="dev", project=tmp_path))
+    assert asked == [name == "up"]
 
 
 def test_outputs_of_a_fresh_clone_say_what_to_run(tmp_path: Path) -> None:
@@ -79,7 +97,7 @@ def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
         asked.append(arguments)
         raise _ReachedError
 
-    monkeypatch.setattr(stack, "prepare", lambda _: Settings(platform=platform))
+    monkeypatch.setattr(stack, "prepare", lambda _, **__: Settings(platform=platform))
     monkeypatch.setattr(pulumi, "run", run)
     with pytest.raises(_ReachedError):
         COMMANDS[name](StackEnvironment(stack=stack_name, project=tmp_path))
