@@ -23,6 +23,7 @@ from local.paths import STATE_DIR, Paths
 from local.record import Record
 from local.serving import images, machine, plan
 from local.serving.node import Node
+from toolchain.cache import Cache
 
 NEEDED_MIB = 500
 """Free disk asked for: etcd lays out 120 MiB at once, then data and logs grow."""
@@ -133,9 +134,9 @@ class Cluster:
         self._require_mode(mode, settings)
         tools = toolchain.ensure(*mode.tools)
         with self._alone("started"):
-            self._require_space()
             before = self.record
             plane = self._plane(mode, settings)
+            self._require_space(plane, tools)
             record = self._run(plane, tools, before, reshape)
             is_new = before is None or before.cluster_id != record.cluster_id
             shaping = settings if reshape or is_new else None
@@ -203,12 +204,19 @@ class Cluster:
         except (OSError, httpx2.HTTPError) as error:
             raise LocalClusterError(f"the local cluster could not be {verb}: {error}") from error
 
-    def _require_space(self) -> None:
+    def _require_space(self, plane: ControlPlane, tools: Mapping[str, Path]) -> None:
+        need_mib = NEEDED_MIB
+        if plane.node:
+            build_mib, import_mib = plane.node.needed_mib(tools)
+            cache = Cache()
+            cache.require_space(build_mib, "the images of LOCAL=serving")
+            on_one_disk = cache.place.stat().st_dev == self.paths.state_dir.stat().st_dev
+            need_mib += import_mib + (build_mib if on_one_disk else 0)
         have_mib = shutil.disk_usage(self.paths.state_dir).free // 2**20
-        if have_mib < NEEDED_MIB:
+        if have_mib < need_mib:
             raise LocalClusterError(
                 f"not enough disk for the local cluster: {self.paths.state_dir} has {have_mib} MiB "
-                f"free and it needs {NEEDED_MIB} MiB. Free some space and run it again."
+                f"free and it needs {need_mib} MiB. Free some space and run it again."
             )
 
     def _run(

@@ -67,13 +67,21 @@ class Cache:
         return Path(tempfile.mkdtemp(prefix="run-", dir=build))
 
     @property
+    def place(self) -> Path:
+        """Its directory, or the nearest above it that is there."""
+        return next(path for path in (self.root, *self.root.parents) if path.exists())
+
+    @property
     def free_mib(self) -> int:
         """Free space of its file system, MiB."""
-        existing = next(path for path in (self.root, *self.root.parents) if path.exists())
-        return shutil.disk_usage(existing).free // 2**20
+        return shutil.disk_usage(self.place).free // 2**20
 
-    def require_space(self, need_mib: int) -> None:
+    def require_space(self, need_mib: int, what: str = "the missing tools") -> None:
         """Refuse to start what cannot end.
+
+        Args:
+            need_mib: disk that it takes at its peak.
+            what: is built.
 
         Raises:
             ToolchainError: the file system holds less free space than needed.
@@ -81,10 +89,9 @@ class Cache:
         have_mib = self.free_mib
         if have_mib < need_mib:
             raise ToolchainError(
-                f"not enough disk to build the missing tools: {self.root} has "
-                f"{have_mib / 1024:.1f} GiB free and the build needs {need_mib / 1024:.1f} GiB, "
-                "most of it only while it runs. Free some space, or set XDG_CACHE_HOME to a "
-                "directory on a larger disk."
+                f"not enough disk to build {what}: {self.root} has {have_mib / 1024:.1f} GiB free "
+                f"and the build needs {need_mib / 1024:.1f} GiB at its peak. Free some space, or "
+                "set XDG_CACHE_HOME to a directory on a larger disk."
             )
 
     @contextmanager

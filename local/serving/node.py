@@ -108,12 +108,27 @@ class Node:
         objects.furnish_node(client, gpus, self.report)
         objects.wait_for_workloads(client, self.report)
 
+    def needed_mib(self, tools: Mapping[str, Path]) -> tuple[int, int]:
+        """Disk that images yet take, MiB: of the cache to be built, of its folder to be imported.
+
+        Each takes its size twice: in the cache with what it is packed of, Debian's packages and
+        the wheel included; here as it came and unpacked.
+        """
+        build = run = 0
+        for recipe in images.RECIPES:
+            archive = images.archive_of(recipe, tools)
+            build += 0 if archive.exists() else 2 * recipe.mib
+            run += 0 if self._mark(archive).exists() else 2 * recipe.mib
+        return build, run
+
+    def _mark(self, archive: Path) -> Path:
+        # The archive's folder names its content; the image's own name may stay the same.
+        return self.outside.imported / archive.parent.name
+
     def _import_images(self, archives: Mapping[str, Path]) -> None:
-        marks = self.outside.imported
-        marks.mkdir(exist_ok=True)
+        self.outside.imported.mkdir(exist_ok=True)
         for name, archive in archives.items():
-            # The archive's folder names its content; the image's own name may stay the same.
-            mark = marks / archive.parent.name
+            mark = self._mark(archive)
             if not mark.exists():
                 self.report(f"importing the image {name}")
                 self._ctr("images", "import", str(archive))
