@@ -15,7 +15,9 @@ import sys
 from typing import cast
 
 _CLONE_NEWNET = 0x40000000
+_DNS_PORT = 53
 _LOOKUP_SECONDS = 2.0
+_ACCEPT_AGAIN_SECONDS = 0.5
 _HIGH_WATER_BYTES = 1 << 20
 _RESET_AT_CLOSE = struct.pack("ii", True, 0)
 
@@ -41,16 +43,28 @@ def _skip_name(message: bytes, at: int) -> int:
     return at + 1
 
 
+def _first_address(message: bytes) -> str | None:
+    at = _skip_name(message, 12) + 4
+    for _ in range(struct.unpack(">H", message[6:8])[0]):
+        at = _skip_name(message, at)
+        kind, _, _, length = struct.unpack(">HHIH", message[at : at + 10])
+        at += 10
+        if kind == 1:
+            return str(ipaddress.IPv4Address(message[at : at + length]))
+        at += length
+    return None
+
+
 async def look_up(name: str, server: str) -> str:
     """First IPv4 address of a name (RFC 1035).
 
     Raises:
-        OSError: there is none, or the server does not answer.
+        OSError: there is none, or the server does not answer, or not in DNS.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Lookup(answer), remote_addr=(server, 53)
+        lambda: _Lookup(answer), remote_addr=(server, _DNS_PORT)
     )
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     question = labels + b"\0" + struct.pack(">HH", 1, 1)
@@ -62,15 +76,13 @@ async def look_up(name: str, server: str) -> str:
         raise OSError(f"no answer for {name}") from error
     finally:
         transport.close()
-    at = _skip_name(message, 12) + 4
-    for _ in range(struct.unpack(">H", message[6:8])[0]):
-        at = _skip_name(message, at)
-        kind, _, _, length = struct.unpack(">HHIH", message[at : at + 10])
-        at += 10
-        if kind == 1:
-            return str(ipaddress.IPv4Address(message[at : at + length]))
-        at += length
-    raise OSError(f"{name} has no address")
+    try:
+        address = _first_address(message)
+    except (struct.error, IndexError, ipaddress.AddressValueError) as error:
+        raise OSError(f"malformed answer for {name}: {error}") from error
+    if address is None:
+        raise OSError(f"{name} has no address")
+    return address
 
 
 class _End(asyncio.Protocol):
@@ -131,6 +143,7 @@ async def serve(listener: socket.socket, host: str, port: int, name_server: str)
 
     async def hand_on(connection: socket.socket) -> None:
         try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             is_name = not host.replace(".", "").isdigit()
             address = await look_up(host, name_server) if is_name else host
             inner, outer = _End(paused=True), _End()
@@ -146,8 +159,13 @@ async def serve(listener: socket.socket, host: str, port: int, name_server: str)
 
     running: set[asyncio.Task[None]] = set()
     while True:
-        connection, _ = await loop.sock_accept(listener)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection, _ = await loop.sock_accept(listener)
+        except OSError as error:
+            # As many files are open as may be, most likely: it passes when other connections end.
+            print(f"{host}:{port}: {error}", file=sys.stderr, flush=True)
+            await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+            continue
         task = asyncio.create_task(hand_on(connection))
         running.add(task)
         task.add_done_callback(running.discard)
