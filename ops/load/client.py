@@ -88,11 +88,16 @@ class Client:
                 stderr=output,
                 start_new_session=True,
             )
-        # Linux groups processes by session before it looks at their own niceness (sched(7)).
-        with suppress(OSError):
-            Path(f"/proc/{process.pid}/autogroup").write_text(str(niceness))
         client = cls(process, report_file, log)
-        client._until_it_accounts()
+        try:
+            # Linux groups processes by session before it looks at their own niceness (sched(7)).
+            with suppress(OSError):
+                Path(f"/proc/{process.pid}/autogroup").write_text(str(niceness))
+            client._until_it_accounts()
+        except BaseException:
+            # Nobody else knows of it, and in a session of its own it would go on to its end.
+            client.kill()
+            raise
         return client
 
     def stop(self) -> dict[str, Any]:
@@ -118,7 +123,6 @@ class Client:
         deadline = time.monotonic() + _START_SECONDS
         while self.process.poll() is None and not _catches(self.process.pid, signal.SIGTERM):
             if time.monotonic() > deadline:
-                self.kill()
                 raise OpsError(f"the client made no call within {_START_SECONDS:g} s")
             time.sleep(_LOOK_SECONDS)
 

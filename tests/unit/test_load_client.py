@@ -5,9 +5,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ops.environment import PROJECT
+from ops.load import client as clients
 from ops.load.client import Client
 from ops.pulumi import OpsError
 
@@ -56,3 +58,29 @@ def test_leaving_the_block_ends_the_client(refuser: str, tmp_path: Path) -> None
     with Client.start(refuser, window=1, folder=tmp_path) as client:
         assert client.process.poll() is None
     assert client.process.poll() is not None
+
+
+def test_an_interruption_before_the_first_call_leaves_no_client_behind(
+    refuser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupt(pid: int, _: object) -> bool:
+        assert psutil.pid_exists(pid)
+        started.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clients, "_catches", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Client.start(refuser, window=1, folder=tmp_path)
+    [pid] = started
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_client_runs_where_it_is_told_to_enter(refuser: str, tmp_path: Path) -> None:
+    """Signals still reach it. Not shown: the namespace of a cluster, which takes root."""
+    enter = ("env", "ENTERED=yes")
+    with Client.start(refuser, window=1, enter=enter, folder=tmp_path) as client:
+        assert psutil.Process(client.process.pid).environ()["ENTERED"] == "yes"
+        report = client.stop()
+    assert report["interrupted"]
