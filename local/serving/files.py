@@ -45,6 +45,10 @@ state = "{plan.CONTAINERD_SOCKET.parent}"
 [grpc]
 address = "{plan.CONTAINERD_SOCKET}"
 
+# By default a folder that it makes in the machine's /opt.
+[plugins."io.containerd.internal.v1.opt"]
+path = "{_INSIDE.containerd}/opt"
+
 [{cri}]
 sandbox_image = "{PAUSE.name}"
 # Its profile would be loaded into the machine's kernel.

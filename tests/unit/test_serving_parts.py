@@ -1,5 +1,6 @@
 """What the serving cluster is put together from; that it serves is shown by `tests/serving`."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from config.load import parse, read_stack_file
 from config.settings import Settings
 from local import modes
 from local.errors import LocalClusterError
-from local.serving import archive, cgroups, dns, images, machine, objects
+from local.serving import archive, cgroups, dns, files, images, machine, objects, plan
 from local.serving.archive import Part
 from toolchain.bootstrap import PROJECT
 
@@ -98,3 +99,12 @@ def test_a_machine_that_cannot_is_told_what_it_lacks(monkeypatch: pytest.MonkeyP
 
 def test_clusters_in_different_folders_have_cgroups_of_their_own() -> None:
     assert cgroups.name_of(Path("/one")) != cgroups.name_of(Path("/two"))
+
+
+def test_the_nodes_containerd_keeps_to_the_nodes_own_folders() -> None:
+    """Not shown: what else it writes to; `tests/serving` compares the machine."""
+    stated = tomllib.loads(files.containerd(Path("/runc"), Path("/plugins")))
+    opt = stated["plugins"]["io.containerd.internal.v1.opt"]["path"]
+    for folder in (stated["root"], opt):
+        assert Path(folder).is_relative_to(plan.HOME)
+    assert Path(stated["state"]).is_relative_to("/run")
