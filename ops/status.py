@@ -13,8 +13,17 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from components.specs.envoy.stats import ACTIVE_OVERFLOW, CLUSTER_LABEL, PENDING_OVERFLOW
-from components.specs.queries import in_flight, scaler_query
+from components.specs.envoy.listener import STAT_PREFIX
+from components.specs.envoy.stats import (
+    ACTIVE_OVERFLOW,
+    CLUSTER_LABEL,
+    DURATION_REACHED,
+    LISTENER_LABEL,
+    NONE_HEALTHY,
+    PENDING_OVERFLOW,
+)
+from components.specs.queries import in_flight, per_second, scaler_query
+from components.specs.scrape import WORKLOAD_LABEL
 from config.inference import InferenceStack
 from config.settings import Settings
 from local.cluster import Cluster
@@ -25,14 +34,6 @@ from ops.serving import ScaledObject, hpa_name
 
 _EVERY_SECONDS = 1.0
 _PROMETHEUS_SECONDS = 3.0
-
-_REFUSALS = {
-    "waiting room full": PENDING_OVERFLOW,
-    "streams of a replica": ACTIVE_OVERFLOW,
-    "no healthy replica": "envoy_cluster_upstream_cx_none_healthy",
-    "deadline passed": "envoy_cluster_upstream_rq_timeout",
-}
-"""Envoy's counters of calls that got no answer of a replica's, by what happened."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,22 @@ def _pods(client: Any, stack: InferenceStack) -> Table:
 def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float) -> Table:
     table = _table("\ncalls", ("what", "now"))
     table.add_row("in flight", prometheus.value(in_flight(stack.envoy_cluster)))
-    selector = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}[{window_seconds:.0f}s]'
-    for words, counter in _REFUSALS.items():
-        rate = prometheus.value(f"sum(rate({counter}{selector}))")
-        table.add_row(f"refused, {words}", f"{rate} /s")
+    for words, series in _unanswered(stack).items():
+        rate = prometheus.value(per_second(series, window_seconds))
+        table.add_row(words, f"{rate} /s")
     return table
+
+
+def _unanswered(stack: InferenceStack) -> dict[str, str]:
+    """Envoy's counters of calls that no replica answered whole, by what happened to them."""
+    cluster = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}'
+    listener = f'{{{LISTENER_LABEL}="{STAT_PREFIX}",{WORKLOAD_LABEL}="{stack.gateway_name}"}}'
+    return {
+        "refused, replicas and waiting room full": PENDING_OVERFLOW + cluster,
+        "refused, gateway's limit in flight": ACTIVE_OVERFLOW + cluster,
+        "refused, no healthy replica": NONE_HEALTHY + cluster,
+        "ended, deadline passed (streams: longest life)": DURATION_REACHED + listener,
+    }
 
 
 def _scaler(

@@ -43,12 +43,21 @@ def refusals(envoy_cluster: str, rate_window_seconds: float) -> str:
         envoy_cluster: name of Envoy's cluster.
         rate_window_seconds: window of the rate; holds at least two scrapes.
     """
-    selector = f"{_of(envoy_cluster)}[{_duration(rate_window_seconds)}]"
     # Two sums: rate() drops the metric's name, so one over both names has series that collide.
     return " + ".join(
-        f"(sum(rate({counter}{selector})) or vector(0))"
+        f"({per_second(counter + _of(envoy_cluster), rate_window_seconds)} or vector(0))"
         for counter in (ACTIVE_OVERFLOW, PENDING_OVERFLOW)
     )
+
+
+def per_second(series: str, rate_window_seconds: float) -> str:
+    """PromQL for what counters count a second, all together; nothing while none is there.
+
+    Args:
+        series: selector of the counters, all of one name.
+        rate_window_seconds: window of the rate; holds at least two scrapes.
+    """
+    return f"sum(rate({series}[{_duration(rate_window_seconds)}]))"
 
 
 def scaler_query(stack: InferenceStack, rate_window_seconds: float) -> str:

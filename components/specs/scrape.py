@@ -27,6 +27,9 @@ TRITON_METRICS_PORT_NAME = "metrics"
 TRITON_METRICS_PATH = "/metrics"
 """Path of Triton's metrics."""
 
+WORKLOAD_LABEL = "workload"
+"""Label of every scraped series: the name of the Deployment whose pod it is of."""
+
 RULES_FILE = "rules.yml"
 """Name of the alert rules' file, beside `prometheus.yml`."""
 
@@ -100,7 +103,7 @@ def _job(
             # No label that Envoy sets itself, or the scraped one would be renamed.
             {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
             {"source_labels": [f"{_POD}name"], "target_label": "pod"},
-            {"source_labels": [f"{label}instance"], "target_label": "workload"},
+            {"source_labels": [f"{label}instance"], "target_label": WORKLOAD_LABEL},
         ],
     }
 

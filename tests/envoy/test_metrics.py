@@ -5,9 +5,13 @@ import socket
 
 import pytest
 
+from components.specs.envoy.listener import STAT_PREFIX
 from components.specs.envoy.stats import (
     ACTIVE_OVERFLOW,
     CLUSTER_LABEL,
+    DURATION_REACHED,
+    LISTENER_LABEL,
+    NONE_HEALTHY,
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
 )
@@ -32,12 +36,22 @@ def without_tag(config):
 
 
 @pytest.mark.parametrize(("edit", "series"), [(unchanged, 1), (without_tag, 0)])
-@pytest.mark.parametrize("name", [REQUESTS_ACTIVE, PENDING_OVERFLOW, ACTIVE_OVERFLOW])
+@pytest.mark.parametrize("name", [REQUESTS_ACTIVE, PENDING_OVERFLOW, ACTIVE_OVERFLOW, NONE_HEALTHY])
 def test_the_scalers_query_matches_exactly_one_series_a_gateway(bed, name, edit, series):
     with bed(replicas=1, edit=edit) as it:
         status, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         assert status == 200
         assert len(matching(text, name, CLUSTER_LABEL, it.stack.envoy_cluster)) == series
+
+
+def test_calls_that_ended_at_their_deadline_show_in_one_series_of_the_listeners(bed):
+    """It says nothing of the stack: whose gateway it is, a label of the scrape's says."""
+    with bed(traffic={"deadlineSeconds": 0.3}) as it, Client(it.gateway.port) as client:
+        it.fleet.hang()
+        assert len(client.calls(3, timeout_seconds=None)) == 3
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        (series,) = matching(text, DURATION_REACHED, LISTENER_LABEL, STAT_PREFIX)
+        assert f"{series}3\n" in text
 
 
 def test_stacks_in_one_program_have_series_of_their_own(bed):

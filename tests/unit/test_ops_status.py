@@ -1,0 +1,105 @@
+"""What `make status` shows, of a Prometheus and an API server that are stand-ins here.
+
+That Envoy has these series is shown by `tests/envoy`, that the real ones answer by `tests/serving`.
+"""
+
+import http.server
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from local.serving.plan import PROMETHEUS_PORT
+from ops.status import show
+from tests.printed import rows
+
+FLEET = '{cluster_name="ai_inference_cluster"}'
+LISTENER = '{envoy_http_conn_manager_prefix="grpc_router",workload="envoy-gateway"}'
+IN_FLIGHT = f"sum(envoy_cluster_upstream_rq_active{FLEET})"
+REFUSED = {
+    reason: f"sum(rate(envoy_cluster_upstream_rq_{reason}_overflow{FLEET}[15s]))"
+    for reason in ("active", "pending")
+}
+SIGNAL = f"{IN_FLIGHT} + 0.32 * (" + " + ".join(f"({x} or vector(0))" for x in REFUSED.values())
+
+ANSWERS = {
+    IN_FLIGHT: "7",
+    REFUSED["pending"]: "1.5",
+    REFUSED["active"]: "2.5",
+    f"sum(rate(envoy_cluster_upstream_cx_none_healthy{FLEET}[15s]))": "3.5",
+    f"sum(rate(envoy_http_downstream_rq_max_duration_reached{LISTENER}[15s]))": "4.5",
+    f"{SIGNAL})": "39",
+}
+
+
+@pytest.fixture
+def prometheus() -> Iterator[int]:
+    """Port of a server that knows the answers to these queries alone."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
+            found = [{"value": [0, ANSWERS[asked]]}] if asked in ANSWERS else []
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"data": {"result": found}}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def _deployment(ready: int | None, wanted: int, updated: int | None) -> SimpleNamespace:
+    status = SimpleNamespace(readyReplicas=ready, updatedReplicas=updated)
+    return SimpleNamespace(status=status, spec=SimpleNamespace(replicas=wanted))
+
+
+_SEEN = SimpleNamespace(external=SimpleNamespace(current=SimpleNamespace(averageValue="13")))
+_SCALING = SimpleNamespace(type="ScalingActive", status="True")
+
+OBJECTS = {
+    "triton-inference-deployment": _deployment(3, 4, None),
+    "envoy-gateway": _deployment(2, 2, 2),
+    "triton-inference-scaler": SimpleNamespace(
+        status={"conditions": [{"type": "Ready", "status": "True"}]}
+    ),
+    "keda-hpa-triton-inference-scaler": SimpleNamespace(
+        status=SimpleNamespace(currentMetrics=[_SEEN], desiredReplicas=5, conditions=[_SCALING])
+    ),
+}
+
+
+def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFixture[str]) -> None:
+    client = SimpleNamespace(get=lambda _, name, namespace: OBJECTS[name])  # noqa: ARG005
+    cluster: Any = SimpleNamespace(
+        record=SimpleNamespace(ports={PROMETHEUS_PORT: prometheus}),
+        is_running=True,
+        client=lambda: client,
+    )
+    show(cluster, Settings(), once=True)
+    shown = rows(capsys.readouterr().out)
+    for title in ("deployment", "what"):
+        del shown[title]
+    assert shown == {
+        "triton-inference-deployment": ["3", "4", "0"],
+        "envoy-gateway": ["2", "2", "2"],
+        "in flight": ["7.0"],
+        "refused, replicas and waiting room full": ["1.5 /s"],
+        "refused, gateway's limit in flight": ["2.5 /s"],
+        "refused, no healthy replica": ["3.5 /s"],
+        "ended, deadline passed (streams: longest life)": ["4.5 /s"],
+        "signal": ["39.0"],
+        "threshold per replica": ["16"],
+        "ScaledObject ready": ["True"],
+        "seen per replica": ["13"],
+        "replicas wanted": ["5"],
+        "may scale": ["True"],
+    }
