@@ -1,4 +1,4 @@
-"""The sample model's pace, on a clock of the test's own.
+"""The sample model's pace, bounds and switches, on a clock of the test's own.
 
 Triton itself is not here: that it loads the model and answers is shown on the cluster that serves.
 """
@@ -7,6 +7,9 @@ import importlib.util
 import json
 import queue
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,6 +20,8 @@ from config.base import PROJECT_FOLDER
 SERVICE_SECONDS = 0.02
 OVERHEAD_SECONDS = 0.005
 """What the host takes beside each sleep."""
+
+PATIENCE_SECONDS = 30
 
 
 class Clock:
@@ -32,26 +37,98 @@ class Clock:
         self.now += seconds + OVERHEAD_SECONDS
 
 
+class StoppedClock(Clock):
+    """Whoever sleeps does so until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = threading.Semaphore(0)
+        self.awake = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        del seconds
+        self.asleep.release()
+        assert self.awake.wait(PATIENCE_SECONDS)
+
+    def wait_for_sleeper(self) -> None:
+        assert self.asleep.acquire(timeout=PATIENCE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one call ended."""
+
+    at: float
+    call: int
+    error: Any
+
+
+class HungError(Exception):
+    """Somebody waits for ever."""
+
+
+class Forever:
+    """Stands for an event that never comes."""
+
+    def wait(self) -> None:
+        raise HungError
+
+
 class Sender:
     """Takes the answer of one call."""
 
-    def __init__(self, clock: Clock, answered: "queue.Queue[float]", cancelled: bool) -> None:
-        self.clock, self.answered, self.cancelled = clock, answered, cancelled
+    def __init__(self, model: "Model", call: int, cancelled: bool) -> None:
+        self.model, self.call, self.cancelled = model, call, cancelled
 
     def is_cancelled(self) -> bool:
         return self.cancelled
 
-    def send(self, *_: object, **__: object) -> None:
-        self.answered.put(self.clock.now)
+    def send(self, response: Any, flags: int) -> None:
+        assert flags == 1
+        self.model.answered.put(Answer(self.model.clock.now - 100.0, self.call, response.error))
+
+
+class Model:
+    """The model, loaded with some parameters."""
+
+    def __init__(self, module: Any, clock: Clock, **stated: str) -> None:
+        self.clock, self.answered = clock, queue.Queue[Answer]()
+        self._calls = 0
+        module.time = clock
+        every = {
+            "service_time_seconds": str(SERVICE_SECONDS),
+            "failure_rate": "0",
+            "hang": "false",
+            "queue_size": "10",
+            "parallelism": "1",
+            **stated,
+        }
+        parameters = {name: {"string_value": value} for name, value in every.items()}
+        self._model = module.TritonPythonModel()
+        self._model.initialize({"model_config": json.dumps({"parameters": parameters})})
+
+    def call(self, *cancelled: bool) -> None:
+        """Make calls at once, given up or not."""
+        senders = [Sender(self, self._calls + i, gone) for i, gone in enumerate(cancelled)]
+        self._calls += len(senders)
+        self._model.execute([SimpleNamespace(get_response_sender=lambda s=s: s) for s in senders])
+
+    def answers(self, count: int) -> list[Answer]:
+        """The next ones."""
+        return [self.answered.get(timeout=PATIENCE_SECONDS) for _ in range(count)]
 
 
 @pytest.fixture
-def served_at(monkeypatch: pytest.MonkeyPatch):
-    """Asks the model for some calls at once; says when each was answered, from their arrival."""
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Model]]:
+    """Loads the model, with a clock and with parameters that differ from an idle sample's."""
     backend: Any = ModuleType("triton_python_backend_utils")
     backend.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
-    backend.TritonError = type("TritonError", (), {"CANCELLED": 1, "__init__": lambda *_: None})
-    backend.InferenceResponse = backend.Tensor = lambda *_, **__: None
+    backend.TritonError = lambda text, code: (code, text)
+    backend.TritonError.CANCELLED = "CANCELLED"
+    backend.TritonError.INTERNAL = "INTERNAL"
+    backend.TritonError.UNAVAILABLE = "UNAVAILABLE"
+    backend.InferenceResponse = lambda *_, error=None, **__: SimpleNamespace(error=error)
+    backend.Tensor = lambda *_: None
     backend.get_input_tensor_by_name = lambda *_: SimpleNamespace(as_numpy=lambda: None)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", backend)
     spec = importlib.util.spec_from_file_location(
@@ -61,34 +138,86 @@ def served_at(monkeypatch: pytest.MonkeyPatch):
     assert spec.loader
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.threading = SimpleNamespace(Thread=threading.Thread, Event=Forever)
+    clocks: list[Clock] = []
 
-    def ask(cancelled: list[bool]) -> list[float]:
-        clock, answered = Clock(), queue.Queue[float]()
-        module.time = clock
-        stated = {
-            "service_time_seconds": str(SERVICE_SECONDS),
-            "failure_rate": "0",
-            "hang": "false",
-            "queue_size": str(len(cancelled)),
-            "parallelism": "1",
-        }
-        parameters = {name: {"string_value": value} for name, value in stated.items()}
-        model = module.TritonPythonModel()
-        model.initialize({"model_config": json.dumps({"parameters": parameters})})
-        senders = [Sender(clock, answered, gone) for gone in cancelled]
-        model.execute([SimpleNamespace(get_response_sender=lambda s=s: s) for s in senders])
-        return [answered.get(timeout=30) - 100.0 for _ in senders]
+    def load(clock: Clock | None = None, **stated: str) -> Model:
+        clocks.append(clock or Clock())
+        return Model(module, clocks[-1], **stated)
 
-    return ask
+    yield load
+    for clock in clocks:
+        if isinstance(clock, StoppedClock):
+            clock.awake.set()
 
 
-def test_a_backlog_is_worked_off_at_the_stated_rate_whatever_the_host_takes(served_at: Any) -> None:
+Load = Callable[..., Model]
+
+
+def test_a_backlog_is_worked_off_at_the_stated_rate_whatever_the_host_takes(load: Load) -> None:
     """Late by the host's overhead, but not by one more for each call before it."""
-    times = served_at([False] * 10)
+    model = load()
+    model.call(*[False] * 10)
     expected = [SERVICE_SECONDS * number + OVERHEAD_SECONDS for number in range(1, 11)]
-    assert times == pytest.approx(expected)
+    assert [answer.at for answer in model.answers(10)] == pytest.approx(expected)
 
 
-def test_a_call_that_was_given_up_takes_none_of_the_devices_time(served_at: Any) -> None:
-    times = served_at([False, True, True, False])
-    assert times[-1] == pytest.approx(2 * SERVICE_SECONDS + OVERHEAD_SECONDS)
+def test_a_call_that_was_given_up_takes_none_of_the_devices_time(load: Load) -> None:
+    model = load()
+    model.call(False, True, True, False)
+    last = model.answers(4)[-1]
+    assert last.at == pytest.approx(2 * SERVICE_SECONDS + OVERHEAD_SECONDS)
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_as_many_calls_are_worked_on_at_once_as_is_stated(load: Load, parallelism: int) -> None:
+    """One more waits; it is the next that is worked on."""
+    clock = StoppedClock()
+    model = load(clock, parallelism=str(parallelism), queue_size="9")
+    model.call(*[False] * (parallelism + 1))
+    for _ in range(parallelism):
+        clock.wait_for_sleeper()
+    assert model.answered.empty()
+    assert not clock.asleep.acquire(timeout=0.1)
+    clock.awake.set()
+    clock.wait_for_sleeper()
+    assert {answer.error for answer in model.answers(parallelism + 1)} == {None}
+
+
+def test_one_call_more_than_may_wait_is_refused_at_once(load: Load) -> None:
+    clock = StoppedClock()
+    model = load(clock, queue_size="2")
+    model.call(False)
+    clock.wait_for_sleeper()
+    model.call(False, False, False)
+    [refused] = model.answers(1)
+    assert (refused.call, refused.error) == (3, ("UNAVAILABLE", "Exceeds maximum queue size"))
+    clock.awake.set()
+    assert {(a.call, a.error) for a in model.answers(3)} == {(0, None), (1, None), (2, None)}
+
+
+@pytest.mark.parametrize(("drawn", "fails"), [(0.25, True), (0.75, False)])
+def test_the_stated_share_of_calls_fails_after_its_time_with_the_device(
+    load: Load, monkeypatch: pytest.MonkeyPatch, drawn: float, fails: bool
+) -> None:
+    """By what chance draws from 0 to 1. Not shown: that it draws evenly."""
+    monkeypatch.setattr("random.random", lambda: drawn)
+    model = load(failure_rate="0.5")
+    model.call(False)
+    [answer] = model.answers(1)
+    assert answer.error == (("INTERNAL", "failed on purpose") if fails else None)
+    assert answer.at == pytest.approx(SERVICE_SECONDS + OVERHEAD_SECONDS)
+
+
+def test_a_model_that_is_to_hang_answers_nothing(load: Load) -> None:
+    """Not shown: that Triton's health and readiness stay good meanwhile."""
+    model = load(hang="true")
+    with pytest.raises(HungError):
+        model.call(False)
+    assert model.answered.empty()
+
+
+@pytest.mark.parametrize("name", ["failure_rate", "parallelism", "queue_size"])
+def test_a_malformed_parameter_fails_the_load(load: Load, name: str) -> None:
+    with pytest.raises(ValueError, match="many"):
+        load(**{name: "many"})
