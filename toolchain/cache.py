@@ -2,6 +2,7 @@
 
 tools/<name>/<version>-<hash>/   one tool; appears by a rename, complete or not at all
 bin/<hash>/                      links to one resolved set of tools, to put on PATH
+images/<name>-<hash>/            an image of the local node; debian/ and wheels/: what it is made of
 go/<version>/, uv/<version>/     Go and uv, where the machine has none
 build/<run>/                     what one run builds in; gone when the run ends
 logs/<tool>.log                  what the last build of a tool said

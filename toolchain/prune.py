@@ -16,11 +16,14 @@ from toolchain.model import Tool
 UNUSED_DAYS = 30
 """A checkout that rests for longer builds its tools again."""
 
+_PLACES = ("tools/*/*", "bin/*", "images/*-*", "debian/*-*", "wheels/*-*")
+"""Directories whose use is noted. A build's own, beside them, have no hash in their names."""
+
 _DAY_SECONDS = 24 * 60 * 60
 
 
 def prune(cache: Cache, tools: Iterable[Tool]) -> list[Path]:
-    """Delete versions of tools, and directories of links, that no checkout used for a while.
+    """Delete what no checkout used for a while: tools, directories of links, parts of a local node.
 
     Args:
         cache: where they are kept.
@@ -34,11 +37,11 @@ def prune(cache: Cache, tools: Iterable[Tool]) -> list[Path]:
     """
     oldest = time.time() - UNUSED_DAYS * _DAY_SECONDS
     kept = {cache.directory_of(tool) for tool in tools}
-    entries = {*cache.root.glob("tools/*/*"), *cache.root.glob("bin/*")} - kept
+    entries = {entry for place in _PLACES for entry in cache.root.glob(place)} - kept
     try:
         unused = sorted(entry for entry in entries if entry.stat().st_mtime < oldest)
         for entry in unused:
             shutil.rmtree(entry)
     except OSError as error:
-        raise ToolchainError(f"old tools could not be removed: {error}") from error
+        raise ToolchainError(f"what is old could not be removed: {error}") from error
     return unused

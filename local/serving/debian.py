@@ -1,5 +1,8 @@
 """Debian packages, unpacked into the cache and never installed.
 
+They are pinned to a release, not to versions: what comes is what it has on the day. apt checks its
+signatures; versions and digests are recorded beside the files.
+
 apt works here on lists and a status of its own, so that nothing of the machine's is read but its
 keyring and its proxy settings, and nothing of it changes. No maintainer script runs; of what
 those do, Python's modules are compiled.
@@ -40,7 +43,8 @@ Report = Callable[[str], None]
 def unpack(name: str, packages: Sequence[str], report: Report, *, closure: bool) -> Path:
     """A folder of the cache that holds packages' files, made if it is missing.
 
-    Which versions those are, and their digests, is in the folder's `packages.txt`.
+    Which versions those are, and their digests, is in the folder's `packages.txt`; it stays at them
+    until it is deleted.
 
     Args:
         name: what the folder is for.
@@ -53,9 +57,10 @@ def unpack(name: str, packages: Sequence[str], report: Report, *, closure: bool)
     """
     key = hashlib.sha256(repr((SUITE, closure, packages, _COMPILE)).encode()).hexdigest()[:12]
     folder = cache_root() / "debian" / f"{name}-{key}"
-    if folder.is_dir():
-        return folder
     cache = Cache(folder.parent)
+    if folder.is_dir():
+        cache.note_use(folder)
+        return folder
     with cache.locked(lambda holder: report(f"waiting for process {holder} to download them")):
         if folder.is_dir():
             return folder

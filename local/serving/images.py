@@ -1,7 +1,8 @@
 """The images that the local node can run: what each is made of, under a name of its own.
 
-Built once into the cache, from packages that are pinned elsewhere: Go modules, the locked Python
-environment, PyPI and Debian. None is what a registry serves, so none carries such a name.
+Built once into the cache, from what is pinned elsewhere: Go modules, the locked Python environment
+and one wheel of PyPI's. Of Debian only the release is pinned; see `local.serving.debian`. None is
+what a registry serves, so none carries such a name.
 """
 
 import hashlib
@@ -49,6 +50,11 @@ class Recipe:
         """The image's reference."""
         return f"{LOCAL_REGISTRY}/{self.repository}:{self.version}"
 
+    @property
+    def tools(self) -> list[str]:
+        """What it needs of the table of tools."""
+        return [name for name in self.programs if name != "envoy"]
+
     def parts(self, tools: Tools, report: Callable[[str], None]) -> list[Part]:
         """What goes into it, made ready."""
         parts: list[Part] = []
@@ -64,7 +70,7 @@ class Recipe:
     def key(self, tools: Tools) -> str:
         """Changes with what it is made of."""
         made_of = [self, debian.SUITE, triton.WHEEL if self.has_triton else "", platform.machine()]
-        made_of += [tools[name].resolve() for name in self.programs if name != "envoy"]
+        made_of += [tools[name].resolve() for name in self.tools]
         # Part of the key, since what packs it decides what comes out.
         names = (part.__name__.rpartition(".")[2] for part in (archive, debian, triton))
         packing = [Path(__file__).with_name(f"{name}.py").read_text() for name in names]
@@ -169,6 +175,7 @@ def ensure(
         archives[recipe.name] = archive_of(recipe, tools)
         folder = archives[recipe.name].parent
         if folder.is_dir():
+            cache.note_use(folder)
             continue
         with cache.locked(lambda holder: report(f"waiting for process {holder} to build images")):
             if folder.is_dir():

@@ -71,6 +71,7 @@ def _unpacked(report: Callable[[str], None]) -> Path:
     cache = Cache(cache_root() / "wheels")
     folder = cache.root / f"{WHEEL.replace('==', '-')}-{digest[:12]}"
     if folder.is_dir():
+        cache.note_use(folder)
         return folder
     with cache.locked(lambda holder: report(f"waiting for process {holder} to download Triton")):
         if not folder.is_dir():

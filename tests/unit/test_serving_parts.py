@@ -1,6 +1,9 @@
 """What the serving cluster is put together from; that it serves is shown by `tests/serving`."""
 
+import os
+import platform
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,22 @@ from config.load import parse, read_stack_file
 from config.settings import Settings
 from local import modes
 from local.errors import LocalClusterError
-from local.serving import archive, cgroups, dns, files, images, machine, objects, plan
+from local.serving import (
+    archive,
+    cgroups,
+    debian,
+    dns,
+    files,
+    images,
+    machine,
+    objects,
+    plan,
+    triton,
+)
 from local.serving.archive import Part
 from toolchain.bootstrap import PROJECT
+from toolchain.cache import Cache
+from toolchain.prune import prune
 
 
 def _dev() -> Settings:
@@ -108,3 +124,35 @@ def test_the_nodes_containerd_keeps_to_the_nodes_own_folders() -> None:
     for folder in (stated["root"], opt):
         assert Path(folder).is_relative_to(plan.HOME)
     assert Path(stated["state"]).is_relative_to("/run")
+
+
+def _image() -> Path:
+    (file,) = images.ensure({}, print, [images.Recipe("empty", "1", {})]).values()
+    return file.parent
+
+
+def _packages() -> Path:
+    return debian.unpack("none", (), print, closure=False)
+
+
+def _wheel() -> Path:
+    return triton.parts(print)[-1].source.parent
+
+
+@pytest.mark.parametrize("asked_for", [_image, _packages, _wheel])
+def test_what_a_node_is_made_of_is_dropped_only_where_nobody_asks_for_it_any_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked_for: Callable[[], Path]
+) -> None:
+    """Nothing is downloaded here: each is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(debian, "run", lambda *_: None)
+    monkeypatch.setattr(debian, "_ways_out", lambda: "")
+    monkeypatch.setattr(triton, "_DIGESTS", {platform.machine(): "0" * 64})
+    monkeypatch.setattr(triton, "_download", lambda _, __, folder: folder.mkdir())
+    folder = asked_for()
+    os.utime(folder, (0, 0))
+    assert asked_for() == folder
+    assert prune(Cache(), []) == []
+    os.utime(folder, (0, 0))
+    assert prune(Cache(), []) == [folder]
+    assert not folder.exists()

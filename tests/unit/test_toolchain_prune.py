@@ -62,7 +62,9 @@ def test_this_checkouts_own_tools_stay_however_long_they_rest(cache: Cache, tabl
 
 
 def test_other_parts_of_the_cache_are_left(cache: Cache, table: dict[str, Tool]):
-    others = [entry(cache, name) for name in ("go/1.26.6", "uv/0.13.9", "images/sha", "build/run")]
+    names = ("go/1.26.6", "uv/0.13.9", "build/run-x", "images/build/run-x")
+    others = [entry(cache, name) for name in names]
+    rest(cache.root / "images" / "build")
     assert prune(cache, table.values()) == []
     assert all(directory.is_dir() for directory in others)
 
