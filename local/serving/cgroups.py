@@ -16,7 +16,8 @@ def name_of(root: Path) -> str:
     return f"kubemind-{hashlib.sha256(str(root).encode()).hexdigest()[:10]}"
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
+    """Folders of the machine's hierarchies: under version 1 one a controller."""
     if (_MOUNT / "cgroup.controllers").exists():
         return [_MOUNT]
     return [path for path in sorted(_MOUNT.iterdir()) if (path / "cgroup.procs").exists()]
@@ -29,7 +30,7 @@ def make(name: str) -> list[Path]:
         The files by which a process enters the latter.
     """
     entries: list[Path] = []
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         ours = hierarchy / name
         ours.mkdir(exist_ok=True)
         # Version 2: children have only the controllers that their parent hands on.
@@ -55,7 +56,7 @@ def remove(name: str) -> None:
         OSError: something still does.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
-    for hierarchy in _hierarchies() if _MOUNT.is_dir() else []:
+    for hierarchy in hierarchies() if _MOUNT.is_dir() else []:
         for folder, _, _ in os.walk(hierarchy / name, topdown=False):
             while True:
                 try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from components.labels import triton_selector
 from components.specs.triton import start_seconds
 from config.capacity import Fleet, capacity, summary
 from config.settings import Settings
@@ -23,7 +24,7 @@ from ops.stack import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
 from tests.serving.bursts import Burst, burst, wait_until_small
-from tests.serving.cluster import get
+from tests.serving.cluster import get, selected, staying
 
 AGREEMENT = 0.1
 """Share by which what is measured may differ from what was predicted."""
@@ -52,6 +53,8 @@ class Loop:
     record: Record
     up: tuple[float, float]
     """When `up` began and ended, with all replicas ready and loaded, `time.time` seconds."""
+    pods: tuple[set[str], set[str]]
+    """UIDs of the fleet's pods before and after that `up`."""
     bursts: tuple[Burst, ...]
     """One that met the whole fleet, and one that met its least."""
 
@@ -78,25 +81,34 @@ def loop(served: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
     settings = read_settings(served.env)
     preview = served.ops("preview").ok().output
+    (stack,) = settings.inference
     up: list[float] = []
+    pods: list[set[str]] = []
     bursts: list[Burst] = []
+
+    def fleet() -> set[str]:
+        labels = selected(triton_selector(stack))
+        found = staying(get(served, "pods", "-n", stack.namespace, "-l", labels))
+        return {pod["metadata"]["uid"] for pod in found}
 
     def change_the_deployment() -> None:
         # One field of Triton's Deployment, and nothing of its pods.
         seconds = settings.gpu_nodes.node_start_seconds + 1
         served.set_config(gpuNodes={"nodeStartSeconds": seconds})
+        pods.append(fleet())
         up.append(time.time())
         served.up().ok()
         up.append(time.time())
+        pods.append(fleet())
 
     def send(replicas: int) -> None:
-        bursts.append(burst(bed, settings.inference[0], replicas, folder))
+        bursts.append(burst(bed, stack, replicas, folder))
 
     meanwhile = Meanwhile(while_full=change_the_deployment, when_spent=lambda: send(bed.most))
     record = overload(bed, LOAD, folder, meanwhile=meanwhile)
     Console().print(record.table())
     send(bed.least)
-    return Loop(settings, preview, record, (up[0], up[1]), tuple(bursts))
+    return Loop(settings, preview, record, (up[0], up[1]), (pods[0], pods[1]), tuple(bursts))
 
 
 def test_a_sustained_overload_takes_the_fleet_to_its_most_and_its_end_back(loop: Loop) -> None:
@@ -162,7 +174,7 @@ def test_preview_prints_the_summary_that_is_held_to_the_measured(loop: Loop) -> 
 
 
 def test_up_leaves_the_scaled_fleet_alone(loop: Loop, served: Checkout) -> None:
-    """It changed the Deployment, whose replicas stayed the scaler's all the while.
+    """It changed the Deployment, whose replicas stayed the scaler's and whose pods stayed at all.
 
     Not shown: a change of the pods, which rolls the fleet at the size that it has.
     """
@@ -170,6 +182,9 @@ def test_up_leaves_the_scaled_fleet_alone(loop: Loop, served: Checkout) -> None:
     before = [step for step in loop.record.steps if step.at < began]
     during = [step for step in loop.record.steps if began <= step.at <= ended]
     assert {step.replicas for step in (before[-1], *during)} == {loop.record.most}
+    pods_before, pods_after = loop.pods
+    assert len(pods_before) == loop.record.most
+    assert pods_after == pods_before
     deployments = get(served, "deployments", "-n", loop.settings.inference[0].namespace)
     stated = {found["metadata"]["name"]: found["spec"] for found in deployments}
     now = read_settings(served.env)

@@ -12,14 +12,16 @@ import psutil
 
 from config.prometheus import ManagedPrometheus
 from eventflow.outcomes import Outcome
-from local import processes
+from local import modes, processes
+from local.serving import plan
 from ops.load.client import Client
 from ops.serving import gateway_address
 from ops.stack import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, accounted
-from tests.serving.cluster import Deletions, cluster, ours
-from tests.serving.machine import Machine, look
+from tests.serving.cluster import Deletions, cluster, get, ours
+from tests.serving.containerd import Containerd
+from tests.serving.machine import Machine, lasting_changes, look, namespaces
 
 
 def test_a_node_that_was_killed_comes_back_with_what_was_in_it(served: Checkout) -> None:
@@ -72,14 +74,46 @@ def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
     assert "echo 1 answered in" in served.ops("infer").ok().stdout
 
 
-def test_down_leaves_the_machine_as_it_was(machine_before: Machine, served: Checkout) -> None:
+def _namespaces_of(node: Checkout) -> frozenset[str]:
+    """Those that the node's processes are in, and none of the machine's other processes."""
+    (first,) = processes.find(cluster(node).paths.root)["node-init"]
+    found = namespaces([first, *first.children(recursive=True)]) - namespaces([psutil.Process()])
+    assert {name.partition(":")[0] for name in found} == {"mnt", "net", "pid"}
+    return found
+
+
+def test_down_leaves_the_machine_and_what_else_runs_on_it_as_they_were(
+    machine_before: Machine, users_containerd: Containerd, served: Checkout
+) -> None:
+    """Not shown: a container of the user's, and a machine that lacks what earlier nodes left."""
     root = cluster(served).paths.root
-    during = look()
-    assert during.sysctls == machine_before.sysctls
-    assert during.mounts == machine_before.mounts
-    assert during.interfaces == machine_before.interfaces
-    assert during.cgroups > machine_before.cgroups
+    during = look().changes(machine_before)
+    assert "cgroups" in during
+    assert not during.keys() & {"sysctls", "mounts", "interfaces"}, during
+    inside = _namespaces_of(served)
     served.ops("down").ok()
-    assert look() == machine_before
+    assert lasting_changes(machine_before) == {}
+    assert not inside & namespaces(psutil.process_iter())
     assert not root.exists()
     assert not processes.find(root)
+    assert users_containerd.answers()
+
+
+def test_another_kind_of_cluster_replaces_this_one_with_a_warning_and_leaves_nothing_of_its_node(
+    machine_before: Machine, served: Checkout
+) -> None:
+    """Not shown: the way back, which is how any cluster is made."""
+    served.ops("cluster").ok()
+    inside = _namespaces_of(served)
+    switched = served.ops("cluster", env={modes.MODE_VARIABLE: modes.SIMULATED.name}).ok()
+    warning = "it was made as serving; making it anew as simulated, so all that was in it is gone"
+    assert switched.output.count(warning) == 1
+    record, root = cluster(served).record, cluster(served).paths.root
+    assert record
+    assert record.mode == modes.SIMULATED.name
+    assert processes.find(root).keys() >= set(modes.SIMULATED.components)
+    assert not processes.find(root).keys() & set(plan.PROCESSES)
+    assert not (root / "node").exists()
+    assert plan.NODE_NAME not in {node["metadata"]["name"] for node in get(served, "nodes")}
+    assert lasting_changes(machine_before) == {}
+    assert not inside & namespaces(psutil.process_iter())
