@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup tools cluster up preview render destroy down outputs refresh env infer \
-	status test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
+	status image models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ infer: setup ## Send one call through the gateway of a local cluster that serves
 
 status: setup ## Show pods, calls and the scaler of the local cluster, live
 	@$(PY) -m ops status --stack $(STACK) $(ARGS)
+
+image: setup ## Build the local image NAME if it is missing; print its archive, for docker load
+	@$(PY) -m ops image $(NAME)
+
+models: setup ## Write the models of the stack as files into the folder OUT
+	@$(PY) -m ops models --stack $(STACK) $(if $(OUT),--out $(OUT))
 
 env: setup ## Print the environment for bare pulumi and kubectl: eval "$$(make -s env)"
 	@$(PY) -m ops env --stack $(STACK)

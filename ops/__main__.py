@@ -85,6 +85,25 @@ def status(
 
 
 @app.command()
+def image(name: Annotated[str, typer.Argument(help="Name of the image.")]) -> None:
+    """Build one of the local node's images if it is missing; print the path of its archive."""
+    from ops.image import archive
+
+    print(archive(name))
+
+
+@app.command()
+def models(
+    stack: Stack = "dev",
+    out: Annotated[Path | None, typer.Option(help="Folder; build/models if unset.")] = None,
+) -> None:
+    """Write the stack's model repository as files; print the folder."""
+    from ops.image import write_models
+
+    print(write_models(StackEnvironment(stack=stack), out))
+
+
+@app.command()
 def env(stack: Stack = "dev") -> None:
     """Print shell commands that set the stack's environment."""
     environment = StackEnvironment(stack=stack)

@@ -108,6 +108,14 @@ def test_status_once_tells_of_the_simulated_cluster_and_ends(provisioned: Checko
     assert "nothing serves" in provisioned.ops("status", "--once").ok().output
 
 
+def test_models_and_images_are_to_be_had_without_a_cluster(provisioned: Checkout) -> None:
+    """Not shown: an image, which takes minutes; any but one that there is ends at once."""
+    folder = provisioned.path / "build/models"
+    assert provisioned.target("models").ok().stdout == f"{folder}\n"
+    assert (folder / "echo/config.pbtxt").exists()
+    assert "no image 'no-such'" in provisioned.target("image", NAME="no-such").failed().output
+
+
 def test_generated_and_formatted_files_are_committed_as_they_come_out(
     provisioned: Checkout,
 ) -> None:
