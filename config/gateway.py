@@ -86,7 +86,7 @@ class HealthChecks(Section):
     """When a check without an answer has failed."""
 
     unhealthy_threshold: Count = 2
-    """Failed checks until a replica gets no more calls."""
+    """Checks without an answer until a replica gets no more calls; "not serving" counts at once."""
 
     healthy_threshold: Count = 1
     """Good checks until it gets calls again."""

@@ -86,11 +86,17 @@ SHOWN: dict[str, Callable[..., None]] = {
     "retry_budget.min_retry_concurrency": (
         test_retries.test_the_budget_for_retries_is_as_large_as_stated
     ),
-    "health.interval": test_health.test_envoy_refuses_a_health_check_without_it,
-    "health.timeout": test_health.test_envoy_refuses_a_health_check_without_it,
-    "health.unhealthy_threshold": test_health.test_envoy_refuses_a_health_check_without_it,
-    "health.healthy_threshold": test_health.test_envoy_refuses_a_health_check_without_it,
-    "health.grpc_health_check": test_health.test_envoy_refuses_a_health_check_without_it,
+    "health.interval": test_health.test_checks_follow_one_another_as_stated,
+    "health.timeout": test_health.test_a_check_that_is_answered_later_than_stated_has_failed,
+    "health.unhealthy_threshold": (
+        test_health.test_a_replica_is_out_after_as_many_failed_checks_as_stated
+    ),
+    "health.healthy_threshold": (
+        test_health.test_a_replica_is_back_after_as_many_good_checks_as_stated
+    ),
+    "health.grpc_health_check": (
+        test_replicas.test_a_replica_that_fails_its_health_check_gets_no_calls
+    ),
     "health.no_traffic_interval": test_health.test_replicas_are_checked_before_the_first_call,
     "balance.ignore_new_hosts_until_first_hc": (
         test_replicas.test_a_growing_fleet_does_not_look_half_dead

@@ -1,6 +1,10 @@
-"""Health checks: how soon the gateway acts on them, and what it does without a call to serve."""
+"""Health checks: how soon the gateway acts on them, and what it does without a call to serve.
+
+What is to show how long something takes is counted beside the gateway's own look-ups of its name.
+"""
 
 import copy
+from functools import partial
 
 import pytest
 
@@ -8,9 +12,18 @@ from components.specs.envoy import validate
 from components.specs.envoy.bootstrap import bootstrap
 from config.inference import InferenceStack
 from tests.envoy.harness import parts
-from tests.envoy.harness.bed import unchanged
+from tests.envoy.harness.bed import Bed, unchanged
+from tests.envoy.harness.checks import by_hand
 from tests.envoy.harness.client import Client
+from tests.envoy.harness.raw import health_answer, refusal
 from tests.envoy.harness.waiting import wait_until
+
+not_serving = partial(health_answer, serving=False)
+
+
+def wait_for_lookups(bed: Bed, count: int) -> None:
+    asked = bed.dns.asked.total()
+    wait_until("time passes", lambda: bed.dns.asked.total() > asked + count)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +38,65 @@ def test_envoy_refuses_a_health_check_without_it(setting):
         validate.validate(config)
 
 
+@pytest.mark.parametrize(("seconds", "least", "most"), [(0.1, 5, 50), (3600, 0, 0)])
+def test_checks_follow_one_another_as_stated(bed, seconds, least, most):
+    """Once there was a call; before, the pace is another setting's."""
+    with (
+        bed(replicas=1, gateway={"healthChecks": {"intervalSeconds": seconds}}) as it,
+        Client(it.gateway.port) as client,
+    ):
+        client.call()
+        before = it.fleet.replicas[0].checks
+        wait_for_lookups(it, 5)
+        assert least <= it.fleet.replicas[0].checks - before <= most
+
+
+def checked_by_hand(bed, **settings):
+    """A bed of one replica that is still to join."""
+    checks = {"intervalSeconds": 0.05, "timeoutSeconds": 60, **settings}
+    return bed(replicas=1, listed=0, gateway={"healthChecks": checks})
+
+
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_replica_is_out_after_as_many_failed_checks_as_stated(bed, stated):
+    with checked_by_hand(bed, unhealthyThreshold=stated) as it, by_hand(it) as checks:
+        checks.answer(health_answer)
+        for failed in range(1, stated + 1):
+            checks.answer(refusal)
+            assert (it.gateway.healthy_hosts() == 0) is (failed == stated)
+
+
+def test_a_replica_that_says_that_it_does_not_serve_is_out_at_once(bed):
+    with checked_by_hand(bed, unhealthyThreshold=3) as it, by_hand(it) as checks:
+        checks.answer(health_answer)
+        checks.answer(not_serving)
+        assert it.gateway.healthy_hosts() == 0
+
+
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_replica_is_back_after_as_many_good_checks_as_stated(bed, stated):
+    """Not its very first one: that one is enough, whatever is stated."""
+    with checked_by_hand(bed, healthyThreshold=stated) as it, by_hand(it) as checks:
+        checks.answer(health_answer)
+        assert it.gateway.healthy_hosts() == 1
+        checks.answer(not_serving)
+        for good in range(1, stated + 1):
+            checks.answer(health_answer)
+            assert (it.gateway.healthy_hosts() == 1) is (good == stated)
+
+
+@pytest.mark.parametrize(("stated", "fails"), [(0.5, True), (60, False)])
+def test_a_check_that_is_answered_later_than_stated_has_failed(bed, stated, fails):
+    settings = {"timeoutSeconds": stated, "unhealthyThreshold": 1}
+    with checked_by_hand(bed, **settings) as it, by_hand(it) as checks:
+        checks.answer(health_answer)
+        wait_for_lookups(it, 4)
+        assert (it.gateway.healthy_hosts() == 0) is fails
+        if not fails:
+            checks.answer(health_answer)
+            assert it.gateway.healthy_hosts() == 1
+
+
 def without_no_traffic_interval(config):
     del parts.health_check(config)["no_traffic_interval"]
 
@@ -36,11 +108,10 @@ def test_replicas_are_checked_before_the_first_call(bed, edit, noticed):
     """Envoy's own pace before it has served a call is one check a minute."""
     with bed(gateway={"healthChecks": {"intervalSeconds": 0.1}}, edit=edit) as it:
         it.fleet.replicas[0].serving = False
-        asked = it.dns.asked.total()
         if noticed:
             wait_until("it is out", lambda: it.gateway.healthy_hosts() == 1)
         else:
-            wait_until("time passes", lambda: it.dns.asked.total() > asked + 5)
+            wait_for_lookups(it, 5)
             assert it.gateway.healthy_hosts() == 2
 
 

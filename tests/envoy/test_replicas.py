@@ -15,7 +15,20 @@ def without_health_checks(config):
     del parts.cluster(config)["health_checks"]
 
 
-@pytest.mark.parametrize(("edit", "out"), [(unchanged, True), (without_health_checks, False)])
+def with_checks_of_the_port_alone(config):
+    check = parts.health_check(config)
+    del check["grpc_health_check"]
+    check["tcp_health_check"] = {}
+
+
+@pytest.mark.parametrize(
+    ("edit", "out"),
+    [
+        (unchanged, True),
+        (without_health_checks, False),
+        (with_checks_of_the_port_alone, False),
+    ],
+)
 @pytest.mark.parametrize("fault", ["hung", "not serving"])
 def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, out):
     checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 0.3}}

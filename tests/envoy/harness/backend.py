@@ -34,6 +34,7 @@ class Replica(grpc.GenericRpcHandler):
         self.serving = True
         self.failure: grpc.StatusCode | None = None
         self.calls = 0
+        self.checks = 0
         self.deadlines = 0
         self.active = 0
         self.peak = 0
@@ -53,6 +54,7 @@ class Replica(grpc.GenericRpcHandler):
 
     async def _health(self, request: bytes, context: Any) -> bytes:
         del request, context
+        self.checks += 1
         await self._going.wait()
         return _SERVING if self.serving else _NOT_SERVING
 

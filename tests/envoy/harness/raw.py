@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 1, 3, 4, 7
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
 _NAMES = {_RST_STREAM: "RST_STREAM", _GOAWAY: "GOAWAY", _HEADERS: "HEADERS"}
-_END = 0x1 | 0x4  # END_STREAM, END_HEADERS
+_END_HEADERS = 0x4
+_END = 0x1 | _END_HEADERS  # with END_STREAM
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -116,6 +117,16 @@ def refusal(stream: int) -> bytes:
 def malformed_answer(stream: int) -> bytes:
     """An answer without its mandatory `:status`."""
     return _frame(_HEADERS, _END, stream, _header(b"server", b"odd"))
+
+
+def health_answer(stream: int, *, serving: bool = True) -> bytes:
+    """What `grpc.health.v1` answers to a check."""
+    message = b"\x08\x01" if serving else b"\x08\x02"
+    return (
+        _frame(_HEADERS, _END_HEADERS, stream, b"\x88" + _indexed(31, b"application/grpc"))
+        + _frame(_DATA, 0, stream, struct.pack(">BI", 0, len(message)) + message)
+        + _frame(_HEADERS, _END, stream, _header(b"grpc-status", b"0"))
+    )
 
 
 @contextmanager
