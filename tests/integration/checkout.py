@@ -111,9 +111,9 @@ class Checkout:
             {**self.variables, **(env or {})},
         )
 
-    def preview_steps(self) -> dict[str, str]:
+    def preview_steps(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """What a preview would do: operation by `type::name`, unchanged resources left out."""
-        digest = json.loads(self.pulumi("preview", "--json").ok().stdout)
+        digest = json.loads(self.pulumi("preview", "--json", env=env).ok().stdout)
         return {
             _identity(step["urn"]): step["op"] for step in digest["steps"] if step["op"] != "same"
         }

@@ -19,6 +19,8 @@ import toolchain
 from config.versions import KEDA_CHART_VERSION
 from tests.integration.checkout import Checkout
 
+RELEASE = "kubernetes:helm.sh/v3:Release::keda-release"
+SCALER = "kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-object"
 SCALED_OBJECT = ("-n", "ai-namespace", "get", "scaledobject", "triton-inference-scaler")
 
 
@@ -56,7 +58,7 @@ def repository(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
-def test_keda_is_installed_from_the_stated_repository_before_the_scaler_and_removed_after_it(
+def test_keda_is_previewed_installed_from_the_stated_repository_and_removed_after_the_scaler(
     empty: Checkout, repository: str, tmp_path: Path
 ) -> None:
     empty.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
@@ -66,6 +68,10 @@ def test_keda_is_installed_from_the_stated_repository_before_the_scaler_and_remo
     empty.env.backend_dir.mkdir(parents=True, exist_ok=True)
     # Bare pulumi: make would put KEDA's definitions back into the local cluster first.
     empty.pulumi("stack", "select", "dev", "--create").ok()
+    # As before every `up` outside dev, where the scaler's kind is still to come with the release.
+    steps = empty.preview_steps(env=home)
+    assert steps.keys() >= {RELEASE, SCALER}
+    assert set(steps.values()) == {"create"}
     empty.pulumi("up", "--yes", "--skip-preview", env=home).ok()
     empty.kubectl(*SCALED_OBJECT).ok()
     releases = empty.kubectl("-n", "keda", "get", "secret", "-l", "owner=helm", "-o", "name")
