@@ -17,12 +17,12 @@ from config.settings import Settings
 from local import kubeconfig, objects, ports, processes
 from local.control_plane import ControlPlane
 from local.errors import LocalClusterError, StartError
-from local.lock import locked
 from local.modes import MODE_VARIABLE, SIMULATED, Mode, choose
 from local.paths import STATE_DIR, Paths
 from local.record import Record
 from local.serving import images, machine, plan
 from local.serving.node import Node
+from toolchain.bootstrap import locked
 from toolchain.cache import Cache
 
 NEEDED_MIB = 500

@@ -17,10 +17,10 @@ import psutil
 
 from config.platform import LOCAL_IDENTIFIER
 from local import processes
-from local.lock import locked
 from local.record import write_atomically
 from ops import pulumi
 from ops.environment import StackEnvironment
+from toolchain.bootstrap import drop_lock, locked
 
 
 @contextlib.contextmanager
@@ -228,6 +228,7 @@ def forget(env: StackEnvironment) -> None:
     (env.state_dir / "pulumi-cluster").unlink(missing_ok=True)
     # By whoever holds it; a command that waits for it makes it anew.
     _lock(env).unlink(missing_ok=True)
+    drop_lock(env.project)
     with contextlib.suppress(OSError):
         # Others may keep things in it.
         env.state_dir.rmdir()

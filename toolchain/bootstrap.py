@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 UV_VERSION = "0.13.9"
@@ -85,7 +85,7 @@ def _install_uv() -> Path:
     """Download uv with pip into a venv of its own, and move its one binary into the cache."""
     parent = cache_root() / "uv"
     parent.mkdir(parents=True, exist_ok=True)
-    with _locked(parent / "lock"):
+    with locked(parent / "lock", _waiting):
         if uv := _uv_in_cache():
             return uv
         for leftover in parent.glob("new-*"):
@@ -118,7 +118,7 @@ def sync_environment(uv: Path, project: Path = PROJECT) -> None:
         RuntimeError: uv failed; its own output came before.
     """
     venv = project / ".venv"
-    with _locked(project / STATE_FOLDER / "bootstrap.lock"):
+    with locked(_lock(project), _waiting):
         wanted = _fingerprint(project)
         stamp = venv / "synced-from"
         whole = stamp.is_file() and _runs(venv / "bin" / "python")
@@ -142,6 +142,16 @@ def sync_environment(uv: Path, project: Path = PROJECT) -> None:
         new = venv / "synced-from.new"
         new.write_text(wanted)
         new.replace(stamp)
+
+
+def drop_lock(project: Path) -> None:
+    """Remove the lock file of `sync_environment`, after whoever holds it."""
+    with locked(_lock(project), _waiting):
+        _lock(project).unlink()
+
+
+def _lock(project: Path) -> Path:
+    return project / STATE_FOLDER / "bootstrap.lock"
 
 
 def _require_space(directory: Path) -> None:
@@ -186,15 +196,42 @@ def _run(command: list[str | Path], temporary: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(file: Path) -> Generator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for another run that is setting things up", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def locked(file: Path, waiting: Callable[[str], None]) -> Generator[None]:
+    """Hold a lock file; wait for another holder to end. The holder may delete the file.
+
+    Args:
+        file: the lock file, made where it is missing.
+        waiting: told the holder's process id, once, if there is a wait.
+    """
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Not inherited by children, so the lock ends with this process whatever it started.
+        with file.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                waiting(lock.read().strip())
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_still(file, lock.fileno()):
+                continue
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
+            return
+
+
+def _is_still(file: Path, descriptor: int) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _waiting(holder: str) -> None:
+    print(f"waiting for another run that is setting things up (process {holder})", file=sys.stderr)
 
 
 def main() -> int:

@@ -1,13 +1,14 @@
 """uv is found or installed, and `.venv` brought up to date, whatever an earlier run left.
 
-uv is a script here that records how it was called: that the real one is installed from PyPI and
-syncs is shown by every fresh clone in which a target of the Makefile runs.
+uv is a script here that records how it was called: that the real one syncs is shown by every fresh
+clone in which a target of the Makefile runs.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,59 @@ def test_the_script_makes_the_environment_of_its_own_checkout_and_prints_where_u
         assert ran.stdout == f"{uv}\n"
     assert calls(uv) == 1
     assert (project / ".venv" / "bin" / "python").exists()
+
+
+def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    told: list[str] = []
+    waits, done = threading.Event(), threading.Event()
+
+    def waiting(holder: str) -> None:
+        told.append(holder)
+        waits.set()
+
+    def second() -> None:
+        with bootstrap.locked(file, waiting):
+            done.set()
+
+    thread = threading.Thread(target=second)
+    with bootstrap.locked(file, lambda _: None):
+        thread.start()
+        assert waits.wait(30)
+        assert not done.is_set()
+    thread.join(30)
+    assert done.is_set()
+    assert told[0].isdigit()
+
+
+def test_a_lock_that_its_holder_deleted_is_not_held_by_who_waited(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    waits = threading.Event()
+    there: list[bool] = []
+
+    def second() -> None:
+        with bootstrap.locked(file, lambda _: waits.set()):
+            there.append(file.exists())
+
+    thread = threading.Thread(target=second)
+    with bootstrap.locked(file, lambda _: None):
+        thread.start()
+        assert waits.wait(30)
+        file.unlink()
+    thread.join(30)
+    assert there == [True]
+
+
+def test_the_lock_of_a_sync_is_not_removed_under_who_holds_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project / bootstrap.STATE_FOLDER / "bootstrap.lock"
+    waits = threading.Event()
+    monkeypatch.setattr(bootstrap, "_waiting", lambda _: waits.set())
+    remover = threading.Thread(target=bootstrap.drop_lock, args=(project,))
+    with bootstrap.locked(file, lambda _: None):
+        remover.start()
+        assert waits.wait(30)
+        assert file.exists()
+    remover.join(30)
+    assert not file.exists()

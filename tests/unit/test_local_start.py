@@ -1,7 +1,6 @@
-"""What a cluster is started with: lock, ports, mode, kwokctl's file."""
+"""What a cluster is started with: ports, mode, kwokctl's file."""
 
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,50 +12,8 @@ from local import modes, ports
 from local.cluster import Cluster
 from local.control_plane import ControlPlane
 from local.errors import LocalClusterError
-from local.lock import locked
 from local.paths import Paths
 from local.record import Record
-
-
-def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Path) -> None:
-    file = tmp_path / "lock"
-    told: list[str] = []
-    waits, done = threading.Event(), threading.Event()
-
-    def waiting(holder: str) -> None:
-        told.append(holder)
-        waits.set()
-
-    def second() -> None:
-        with locked(file, waiting):
-            done.set()
-
-    thread = threading.Thread(target=second)
-    with locked(file, lambda _: None):
-        thread.start()
-        assert waits.wait(30)
-        assert not done.is_set()
-    thread.join(30)
-    assert done.is_set()
-    assert told[0].isdigit()
-
-
-def test_a_lock_that_its_holder_deleted_is_not_held_by_who_waited(tmp_path: Path) -> None:
-    file = tmp_path / "lock"
-    waits = threading.Event()
-    there: list[bool] = []
-
-    def second() -> None:
-        with locked(file, lambda _: waits.set()):
-            there.append(file.exists())
-
-    thread = threading.Thread(target=second)
-    with locked(file, lambda _: None):
-        thread.start()
-        assert waits.wait(30)
-        file.unlink()
-    thread.join(30)
-    assert there == [True]
 
 
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
