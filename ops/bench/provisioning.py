@@ -138,7 +138,7 @@ def _many_stacks(report: Report, env: StackEnvironment, repeats: int) -> None:
     try:
         for _ in rounds(f"up of 1 and of {_MANY} stacks, from nothing", repeats, _MANY_SECONDS):
             for count, seconds in cost.items():
-                env.stack_file.write_text(_with_stacks(original, count))
+                env.stack_file.write_text(with_stacks(original, count))
                 stack.start_cluster(env)
                 seconds.append(timed(lambda: _up(env)))
                 destroy(env)
@@ -149,7 +149,7 @@ def _many_stacks(report: Report, env: StackEnvironment, repeats: int) -> None:
     report.at_most(f"{_MANY} stacks over one", many.median / one.median, TWENTY_OVER_ONE, "x")
 
 
-def _with_stacks(text: str, count: int) -> str:
+def with_stacks(text: str, count: int) -> str:
     """The stack file with `count` small inference stacks, and nodes that hold them."""
     document = yaml.safe_load(text)
     document["config"]["kubemind-inference:inference"] = [
