@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv ready to use, from nothing but Python >= 3.11 with venv. Prints the path of uv.
+# Makes .venv ready to use, from nothing but Python 3.11 to 3.13 with venv. Prints the path of uv.
 # Safe to run at any time and again after any interruption; does next to nothing when all is ready.
 set -eu
 directory=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
