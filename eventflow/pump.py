@@ -145,7 +145,7 @@ class Pump:
             self._wake()
         elif isinstance(plan.load, Rate):
             self._pumping = self._loop.call_at(self._start_of_next(now), self._pump)
-        elif isinstance(plan.load, Unbounded):
+        elif isinstance(plan.load, Unbounded) and self._patience is None:
             self._patience = self._loop.call_later(plan.deadline_seconds, self._lose_patience)
 
     def _due(self, now: float) -> int:

@@ -54,6 +54,12 @@ def answer_soon(_: FakeEngine, call: Call) -> None:
     loop.call_soon(lambda: call.settle(OK, loop.time()))
 
 
+def make_room(engine: FakeEngine) -> None:
+    engine.writable = True
+    for listener in engine.room_listeners:
+        listener()
+
+
 def swallow(_: FakeEngine, call: Call) -> None:
     pass
 
@@ -137,15 +143,32 @@ def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
         answer_soon(engine, call)
         if len(engine.submitted) == 100:
             engine.writable = False
-            asyncio.get_running_loop().call_later(0.1, make_room, engine)
+            asyncio.get_running_loop().call_later(0.1, let_go, engine)
 
-    def make_room(engine: FakeEngine) -> None:
+    def let_go(engine: FakeEngine) -> None:
         assert len(engine.submitted) < 1000
-        engine.writable = True
-        for listener in engine.room_listeners:
-            listener()
+        make_room(engine)
 
     assert run(FakeEngine(fill_up), Unbounded(), 1000).counts == {Outcome.OK: 1000}
+
+
+def test_calls_that_end_while_the_socket_is_full_do_not_shorten_the_wait_for_it() -> None:
+    made_into_a_full_socket: list[int] = []
+
+    def fill_up(engine: FakeEngine, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        if not engine.writable:
+            made_into_a_full_socket.append(call.index)
+        if call.index in (9, 10):  # each time for less than a deadline
+            engine.writable = False
+            loop.call_later(0.4, make_room, engine)
+        # So that most of them end while the socket is full for the first time.
+        loop.call_later(0.02 * call.index, lambda: call.settle(OK, loop.time()))
+
+    engine = FakeEngine(fill_up)
+    engine.batch = 1
+    assert run(engine, Unbounded(), 12, deadline=0.5).counts == {Outcome.OK: 12}
+    assert made_into_a_full_socket == []
 
 
 @pytest.mark.parametrize("load", [Unbounded(), Window(4), Rate(1000)], ids=str)
