@@ -15,6 +15,7 @@ from types import FrameType
 from eventflow.errors import EndpointError, EventFlowError
 from eventflow.load import Load, Rate, Window
 from eventflow.outcomes import Outcome
+from eventflow.pump import Plan
 from eventflow.run import Burst, Progress, Run, run_burst
 
 _CONNECT_GRACE_SECONDS = 60.0
@@ -85,7 +86,7 @@ def run_processes(
         for worker in workers:
             worker.join(timeout=5)
             worker.terminate()
-    return _join(runs)
+    return join(runs, burst.plan)
 
 
 def _gather(pipes: list[Connection], watch: Callable[[Progress], None] | None) -> list[Run]:
@@ -128,7 +129,13 @@ def _sum(parts: Iterable[Progress]) -> Progress:
     return Progress(made, in_flight, counts, connections)
 
 
-def _join(runs: list[Run]) -> Run:
+def join(runs: list[Run], plan: Plan) -> Run:
+    """Make one run of those of several processes.
+
+    Raises:
+        AccountingError: Together they do not hold the calls that were planned.
+    """
+    calls = plan.calls_of(sum(run.ledger.made for run in runs))
     whole = runs[0]
     for run in runs[1:]:
         whole.ledger.join(run.ledger)
@@ -139,6 +146,7 @@ def _join(runs: list[Run]) -> Run:
         whole.reissued += run.reissued
         whole.echoes += run.echoes
         whole.interrupted |= run.interrupted
+    whole.ledger.check(calls)
     return whole
 
 

@@ -33,6 +33,10 @@ class Plan:
     deadline_seconds: float = 2.0
     """How long each call may take."""
 
+    def calls_of(self, made: int) -> int:
+        """Calls that an account must hold: as many as planned, or as fitted into the time."""
+        return made if self.calls is None or self.seconds is not None else self.calls
+
 
 class Pump:
     """Makes calls on an engine until its plan is done, or it is stopped."""
@@ -99,9 +103,8 @@ class Pump:
 
     @property
     def calls(self) -> int:
-        """Calls that the account must hold: as many as planned, or as fitted into the time."""
-        plan = self._plan
-        return self._made if plan.calls is None or plan.seconds is not None else plan.calls
+        """Calls that the account must hold."""
+        return self._plan.calls_of(self._made)
 
     @property
     def in_flight(self) -> int:

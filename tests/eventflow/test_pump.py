@@ -14,9 +14,9 @@ from eventflow.engine import ConnectionRecord
 from eventflow.ledger import AccountingError, Ledger
 from eventflow.load import Load, Rate, Unbounded, Window
 from eventflow.outcomes import Outcome, Verdict
-from eventflow.processes import share
+from eventflow.processes import join, share
 from eventflow.pump import Plan, Pump
-from eventflow.run import Burst
+from eventflow.run import Burst, Run
 from eventflow.target import Target
 
 OK = Verdict(Outcome.OK, "")
@@ -254,3 +254,19 @@ def test_joined_accounts_hold_the_calls_of_each(parts: list[list[Outcome]]) -> N
     expected = [outcome for outcomes in parts for outcome in outcomes]
     whole.check(len(expected))
     assert [whole.outcome(index) for index in range(len(expected))] == expected
+
+
+def test_processes_that_lose_a_call_between_them_have_no_account() -> None:
+    def parts(*sizes: int) -> list[Run]:
+        return [
+            Run(run(FakeEngine(answer_soon), Window(3), size), [], 0.0, 1.0, 0.0) for size in sizes
+        ]
+
+    plan = Plan(load=Window(6), calls=7)
+    assert join(parts(3, 4), plan).ledger.counts == {Outcome.OK: 7}
+    with pytest.raises(AccountingError, match="7 calls, but 6 entered"):
+        join(parts(3, 3), plan)
+    cut_short = parts(3, 4)
+    cut_short[1].ledger.done_at.pop()
+    with pytest.raises(AccountingError):
+        join(cut_short, plan)
