@@ -199,10 +199,10 @@ class Channel:
 
     def _reconnect(self) -> None:
         if self._queue and self._connecting is None and not self._closing:
-            if self._link is not None:  # out of stream ids
+            if self._link is not None and not self._link.leaving:
                 self._links[self._link].why = "out of stream ids"
                 self._link.leaving = True
-                self._link = None
+            self._link = None
             self._connecting = self._loop.create_task(self._keep_connecting())
 
     async def _keep_connecting(self) -> None:

@@ -233,6 +233,19 @@ def test_a_connection_that_runs_out_of_stream_ids_is_replaced() -> None:
     assert result.channel.records[0].why == "out of stream ids"
 
 
+def test_a_connection_that_fails_tells_its_own_reason_whatever_waits_to_be_sent_again() -> None:
+    async def fail(peer: Peer) -> None:
+        first, _ = await gather(peer, 2)
+        again = h2.rst_stream(first, h2.ErrorCode.REFUSED_STREAM)
+        peer.send(again + h2.window_update(0, 0))
+
+    result = account(first_connection_then_good(fail), 2)
+
+    why = "protocol error: a WINDOW_UPDATE of nothing"
+    assert result.details == {(Outcome.OK, ""): 1, (Outcome.CONNECTION_LOST, why): 1}
+    assert result.channel.records[0].why == why
+
+
 @pytest.mark.parametrize("load", [Window(5), Rate(500)])
 def test_a_run_goes_on_over_connections_that_keep_dying(load) -> None:
     async def die(peer: Peer) -> None:
