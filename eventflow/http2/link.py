@@ -115,15 +115,18 @@ class Link(asyncio.Protocol):
 
     def write(self) -> None:
         """Hand the connection's output to the kernel."""
-        connection = self.connection
-        if self._transport is None or self.closed or not connection.output:
+        connection, transport = self.connection, self._transport
+        if transport is None or not connection.output:
+            return
+        # A transport that is closing drops what it is given, which then was never sent.
+        if self._ended_by_peer or transport.is_closing():
             return
         output = b"".join(connection.output)
         connection.output.clear()
         self._unstamped += connection.ended
         connection.ended.clear()
-        self._transport.write(output)
-        if not self.paused:
+        transport.write(output)
+        if not self.paused and not transport.is_closing():  # it closes where the kernel refuses
             self._stamp()
 
     def close(self, why: str) -> None:

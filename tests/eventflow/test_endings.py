@@ -52,6 +52,20 @@ def test_calls_in_flight_are_lost_with_a_connection_that_is_cut() -> None:
     assert (record.killed, record.calls_lost, record.why) == (True, 6, "reset by the peer")
 
 
+def test_calls_on_a_connection_that_is_being_cut_end_once_and_were_never_sent() -> None:
+    def cut_before_the_first_is_sent(channel: Channel) -> None:
+        [link] = channel._links
+        channel._flush_soon()  # before the link hears that it is closed
+        link._transport.abort()
+
+    result = account(
+        serving(lambda peer, s: peer.reply(s, ok(s))), 10, prepare=cut_before_the_first_is_sent
+    )
+
+    assert result.counts == {Outcome.CONNECTION_LOST: 10}
+    assert all(call.sent_at != call.sent_at for call in result.calls)
+
+
 def test_a_frame_cut_in_half_by_the_end_of_the_connection_is_no_answer() -> None:
     async def cut(peer: Peer) -> None:
         streams = await gather(peer, 2)
