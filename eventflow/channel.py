@@ -111,6 +111,8 @@ class Channel:
     def flush(self) -> None:
         """Send what waits, as far as the limits of the connection and the kernel allow."""
         self._flushing = False
+        if not self._calls_wait():
+            return
         link, queue = self._link, self._queue
         if link is None or link.leaving or link.connection.exhausted:
             self._reconnect()
@@ -187,6 +189,12 @@ class Channel:
             call.settle(connection_lost(record.why), now)
         self._flush_soon()
 
+    def _calls_wait(self) -> bool:
+        """Whether any call is to be sent; those that ended while they waited are dropped."""
+        while self._queue and self._queue[0].verdict is not None:
+            self._queue.popleft()
+        return bool(self._queue)
+
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
@@ -207,7 +215,7 @@ class Channel:
 
     async def _keep_connecting(self) -> None:
         wait, longest = _BACKOFF_SECONDS
-        while self._queue:
+        while self._calls_wait():
             try:
                 self._link = await self._open()
                 break

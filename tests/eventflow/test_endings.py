@@ -1,14 +1,17 @@
 """Connections that end under their calls, and calls whose deadline ends them."""
 
 import asyncio
+import time
 
 import pytest
 
+from eventflow.call import Call
 from eventflow.channel import Channel
 from eventflow.http2 import frames as h2
 from eventflow.load import Rate, Window
-from eventflow.outcomes import Outcome
-from tests.eventflow.account import Account, account, run
+from eventflow.outcomes import Outcome, Verdict
+from eventflow.target import Target
+from tests.eventflow.account import MESSAGE, Account, account, run
 from tests.eventflow.hostile import Peer, breaker, hang, hostile, ok, serving
 
 GRACEFUL = h2.goaway(h2.MAX_STREAM_ID, h2.ErrorCode.NO_ERROR)
@@ -205,6 +208,30 @@ def test_calls_without_a_connection_until_their_deadline_are_lost_unsent() -> No
     }
     assert [call.attempts for call in result.calls] == [1, 0, 0, 0, 0]
     assert [call.end.unprocessed for call in result.calls] == [False, True, True, True, True]
+
+
+def test_nobody_connects_for_calls_that_have_ended() -> None:
+    async def main() -> None:
+        async with hostile(serving(hang)) as server:
+            channel = Channel(Target(host="127.0.0.1", port=server.port))
+            await channel.connect()
+        async with asyncio.timeout(10):
+            while channel.records[0].ended_at is None:
+                await asyncio.sleep(0.01)
+            now = time.monotonic()
+            given_up, *others = (Call(i, MESSAGE, now, now + 0.1, lambda _: None) for i in range(9))
+            for call in (given_up, *others):
+                channel.submit(call)
+            channel.give_up(given_up, Verdict(Outcome.CANCELLED, ""))
+            while not all(call.verdict for call in others):
+                await asyncio.sleep(0.01)
+            while channel._connecting is not None:
+                await asyncio.sleep(0.01)
+        assert {call.end.detail for call in others} == {"no connection"}
+        assert not channel._queue
+        await channel.close()
+
+    asyncio.run(main())
 
 
 def test_a_server_that_hangs_costs_each_call_its_deadline_and_the_connection_lives() -> None:
