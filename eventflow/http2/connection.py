@@ -173,7 +173,7 @@ class Connection(Sender):
         else:
             verdict = trailers.verdict
         if verdict.outcome is not _OK or _is_one_message(call.body):
-            self.forget(call)
+            self.finish(call)
             self._events.on_verdict(call, verdict)
         else:
             self._break(call, "status OK without one whole uncompressed message")
@@ -199,7 +199,7 @@ class Connection(Sender):
                     call.body = bytearray(call.body)
                 call.body += payload
             if flags & h2.END_STREAM:
-                self.forget(call)
+                self.finish(call)
                 self._events.on_verdict(call, call.head.without_status())
 
     def _on_reset(self, stream_id: int, code: int) -> None:

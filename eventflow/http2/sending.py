@@ -66,15 +66,19 @@ class Sender:
     def reset(self, call: Call) -> None:
         """Give up a call's stream."""
         self.output.append(h2.rst_stream(call.stream_id, ErrorCode.CANCEL))
-        del self.streams[call.stream_id]
-        self._starved.pop(call.stream_id, None)
+        self.forget(call)
+
+    def finish(self, call: Call) -> None:
+        """Drop a stream that the peer has ended; ours is ended too if the request is not out."""
+        if call.stream_id in self._starved:
+            self.reset(call)
+        else:
+            self.forget(call)
 
     def forget(self, call: Call) -> None:
-        """Drop a stream that the peer has ended; ours is ended too if the request is not out."""
-        if self._starved.pop(call.stream_id, None) is None:
-            del self.streams[call.stream_id]
-        else:
-            self.reset(call)
+        """Drop a stream that is over: a reset must not be answered by one (RFC 9113, 5.4.2)."""
+        del self.streams[call.stream_id]
+        self._starved.pop(call.stream_id, None)
 
     def add_credit(self, stream_id: int, increment: int) -> None:
         """Take a WINDOW_UPDATE.

@@ -14,6 +14,7 @@ from eventflow.target import Target
 from tests.eventflow.account import account
 from tests.eventflow.hostile import (
     ANSWER,
+    WIDE,
     Peer,
     begin,
     block,
@@ -157,6 +158,24 @@ def test_pings_are_answered_and_cost_nothing() -> None:
     acks = [f for f in result.server.peers[0].frames_seen if (f.kind, f.flags) == (h2.PING, 1)]
     assert len(acks) >= 45  # those of the last call may cross the goodbye
     assert {f.payload for f in acks} == {bytes([number] * 8) for number in range(5)}
+
+
+def test_a_stream_that_the_server_resets_or_disowns_half_sent_is_not_reset_in_turn() -> None:
+    async def behave(peer: Peer) -> None:
+        if peer.number > 0:
+            await serving(lambda peer, s: peer.reply(s, ok(s)))(peer)
+            return
+        await peer.greet(WIDE | {h2.INITIAL_WINDOW_SIZE: 10})
+        while len(peer.open_now) < 2:
+            await peer.frame()
+        reset = h2.rst_stream(1, h2.ErrorCode.INTERNAL_ERROR)
+        peer.send(reset + h2.goaway(1, h2.ErrorCode.NO_ERROR))
+        await peer.heard()
+
+    result = account(behave, 2)
+
+    assert result.details == {(Outcome.OTHER, "INTERNAL"): 1, (Outcome.OK, ""): 1}
+    assert result.server.peers[0].resets() == set()
 
 
 @settings(max_examples=80, deadline=None)
