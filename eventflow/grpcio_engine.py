@@ -23,13 +23,13 @@ from eventflow.outcomes import (
 )
 from eventflow.target import Target
 
+_NO_CONNECTION_WORDS = ("failed to connect", "connection refused")
 _TRANSPORT_WORDS = (
+    *_NO_CONNECTION_WORDS,
     "goaway",
     "socket closed",
     "connection reset",
     "broken pipe",
-    "failed to connect",
-    "connection refused",
     "transport closed",
     "too_many_pings",
 )
@@ -59,7 +59,11 @@ class GrpcioEngine:
         self.room_listeners: list[Callable[[], None]] = []
         """See `Engine`."""
         self.records: list[ConnectionRecord] = []
-        """See `Engine`; ends are seen as the channel's state changes."""
+        """See `Engine`; ends are seen as the channel's state changes.
+
+        The channel becomes idle whether its connection was drained or cut, so that one that was cut
+        with no call under way does not count as killed.
+        """
         self.reissued = 0
         """See `Engine`; unknown here."""
         self.echoes: list[float] = []
@@ -140,7 +144,10 @@ class GrpcioEngine:
             call.body = grpc_message(await rpc)
             self._end(call, classify(0, "", {}))
         except grpc.aio.AioRpcError as error:
-            self._end(call, _judge(error, time.monotonic() >= call.deadline_at))
+            verdict = _judge(error, time.monotonic() >= call.deadline_at)
+            if verdict.outcome is Outcome.CONNECTION_LOST:
+                self._count_lost(verdict.detail)
+            self._end(call, verdict)
         except asyncio.CancelledError:
             rpc.cancel()
             self._end(call, Verdict(Outcome.CANCELLED, "by the client"))
@@ -149,6 +156,12 @@ class GrpcioEngine:
     def _end(self, call: Call, verdict: Verdict) -> None:
         self._tasks.pop(call, None)
         call.settle(verdict, time.monotonic())
+
+    def _count_lost(self, why: str) -> None:
+        """Blame the loss of a call on the connection, if there was one."""
+        if self.records and why not in _NO_CONNECTION_WORDS:
+            self.records[-1].calls_lost += 1
+            self.records[-1].killed = True
 
     async def _watch_state(self) -> None:
         ready = grpc.ChannelConnectivity.READY
@@ -164,7 +177,7 @@ class GrpcioEngine:
                     record = self.records[-1]
                     record.ended_at = time.monotonic()
                     record.why = f"the channel became {now_state.name}"
-                    record.killed = now_state is not grpc.ChannelConnectivity.SHUTDOWN
+                    record.killed |= now_state is grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
 
 def _judge(error: grpc.aio.AioRpcError, late: bool) -> Verdict:

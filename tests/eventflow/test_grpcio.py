@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 
+from eventflow.http2 import frames as h2
 from eventflow.kserve import grpc_message
 from eventflow.load import Load, Rate, Unbounded, Window
 from eventflow.outcomes import Outcome
@@ -107,13 +108,17 @@ def test_a_grpc_server_that_is_slow_costs_calls_their_deadline(engine: EngineNam
 
 
 def in_grpcio_account(
-    answer: Callable[[Peer, int], None], calls: int, deadline: float = 20.0
+    behave: Callable[[Peer], Awaitable[None]],
+    calls: int,
+    *,
+    load: Load = Rate(500),  # noqa: B008
+    deadline: float = 20.0,
 ) -> Run:
     async def main() -> Run:
-        async with hostile(serving(answer)) as server:
+        async with hostile(behave) as server:
             work = Burst(
                 target=Target(host="127.0.0.1", port=server.port),
-                plan=Plan(load=Rate(500), calls=calls, deadline_seconds=deadline),
+                plan=Plan(load=load, calls=calls, deadline_seconds=deadline),
                 message=grpc_message(b""),
                 engine="grpcio",
             )
@@ -135,12 +140,13 @@ def in_grpcio_account(
     ],
 )
 def test_both_engines_count_the_same_answers_alike(answer, outcome: Outcome) -> None:
-    run = in_grpcio_account(lambda peer, s: peer.reply(s, answer(s)), 20)
+    run = in_grpcio_account(serving(lambda peer, s: peer.reply(s, answer(s))), 20)
     assert run.ledger.counts == {outcome: 20}
 
 
 def test_grpcios_own_deadlines_and_lost_connections_are_accounted_for() -> None:
-    assert in_grpcio_account(hang, 20, deadline=0.2).ledger.counts == {Outcome.DEADLINE: 20}
+    run = in_grpcio_account(serving(hang), 20, deadline=0.2)
+    assert run.ledger.counts == {Outcome.DEADLINE: 20}
 
     def cut_at_the_tenth(peer: Peer, stream: int) -> None:
         if peer.number == 0 and len(peer.open_now) == 10:
@@ -148,6 +154,22 @@ def test_grpcios_own_deadlines_and_lost_connections_are_accounted_for() -> None:
         elif peer.number > 0:
             peer.reply(stream, ok(stream))
 
-    run = in_grpcio_account(cut_at_the_tenth, 30)
+    run = in_grpcio_account(serving(cut_at_the_tenth), 30)
     assert set(run.ledger.counts) == {Outcome.OK, Outcome.CONNECTION_LOST}
     assert run.records[0].killed
+    assert run.records[0].calls_lost == run.ledger.counts[Outcome.CONNECTION_LOST]
+
+
+def test_a_connection_that_a_server_drains_is_no_kill_to_grpcio() -> None:
+    async def drain_at_the_fifth(peer: Peer) -> None:
+        await peer.greet()
+        async for stream in peer.requests():
+            if peer.number == 0 and stream == 9:
+                peer.send(h2.goaway(stream, h2.ErrorCode.NO_ERROR))
+                await peer.heard()
+            peer.reply(stream, ok(stream))
+
+    run = in_grpcio_account(drain_at_the_fifth, 10, load=Window(1))
+    assert run.ledger.counts == {Outcome.OK: 10}
+    assert len(run.records) == 2
+    assert [record.killed for record in run.records] == [False, False]
