@@ -47,7 +47,7 @@ class GrpcioEngine:
         self._target = target
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[Call, asyncio.Task[None]] = {}
-        self._waiting = 0
+        self._not_begun: set[Call] = set()
         self._watch: asyncio.Task[None] | None = None
         self._channel = self._make_channel()
         self._infer: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
@@ -72,7 +72,7 @@ class GrpcioEngine:
     @property
     def writable(self) -> bool:
         """See `Engine`; a call is taken when its task has begun, not when it is made."""
-        return not self._waiting
+        return not self._not_begun
 
     def ping(self) -> None:
         """See `Engine`; it cannot."""
@@ -91,23 +91,25 @@ class GrpcioEngine:
 
     def submit(self, call: Call) -> None:
         """See `Engine`."""
-        self._waiting += 1
+        self._not_begun.add(call)
         self._tasks[call] = self._loop.create_task(self._run(call))
 
     def give_up(self, call: Call, verdict: Verdict) -> None:
         """See `Engine`."""
         call.settle(verdict, time.monotonic())
-        task = self._tasks.get(call)
+        task = self._tasks.pop(call, None)
         if task is not None:
             task.cancel()
+            self._begin(call)  # a task that is cancelled before its first step never takes one
 
     async def close(self) -> None:
         """See `Engine`."""
-        for call in list(self._tasks):
+        tasks = self._tasks.copy()
+        for call in tasks:
             self.give_up(call, Verdict(Outcome.CANCELLED, "by the client"))
         if self._watch is not None:
             self._watch.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
         await self._channel.close()
 
     def _make_channel(self) -> grpc.aio.Channel:
@@ -127,11 +129,15 @@ class GrpcioEngine:
         credentials = grpc.ssl_channel_credentials(ca, key, chain)
         return grpc.aio.secure_channel(target.authority, credentials, options)
 
+    def _begin(self, call: Call) -> None:
+        if call in self._not_begun:
+            self._not_begun.remove(call)
+            if self.writable:
+                for listener in self.room_listeners:
+                    listener()
+
     async def _run(self, call: Call) -> None:
-        self._waiting -= 1
-        if not self._waiting:
-            for listener in self.room_listeners:
-                listener()
+        self._begin(call)
         left = call.deadline_at - time.monotonic()
         if left <= 0:
             self._end(call, own_deadline(sent=False))

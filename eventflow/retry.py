@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from eventflow.call import Call
 from eventflow.engine import ConnectionRecord, Engine
-from eventflow.outcomes import Verdict
+from eventflow.outcomes import Outcome, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Retrier:
         self._engine = engine
         self._policy = policy
         self._tokens = policy.budget_start
+        self._resting: set[Call] = set()
         self.retries = 0
         """Further tries made."""
 
@@ -84,7 +85,9 @@ class Retrier:
         await self._engine.connect()
 
     async def close(self) -> None:
-        """See `Engine`."""
+        """See `Engine`; a call that waits for its next try ends, too."""
+        for call in list(self._resting):
+            self.give_up(call, Verdict(Outcome.CANCELLED, "by the client"))
         await self._engine.close()
 
     def give_up(self, call: Call, verdict: Verdict) -> None:
@@ -109,10 +112,16 @@ class Retrier:
             call.verdict = None
             call.done_at = math.nan
             call.rewind()
-            asyncio.get_running_loop().call_later(wait, self._engine.submit, call)
+            self._resting.add(call)
+            asyncio.get_running_loop().call_later(wait, self._try_again, call)
 
         call.notify = ended
         self._engine.submit(call)
+
+    def _try_again(self, call: Call) -> None:
+        self._resting.remove(call)
+        if call.verdict is None:
+            self._engine.submit(call)
 
     def _may_retry(self, call: Call, tried: int, wait: float) -> bool:
         return (

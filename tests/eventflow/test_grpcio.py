@@ -9,10 +9,12 @@ from typing import Any
 import grpc
 import pytest
 
+from eventflow.call import Call
+from eventflow.grpcio_engine import GrpcioEngine
 from eventflow.http2 import frames as h2
 from eventflow.kserve import grpc_message
 from eventflow.load import Load, Rate, Unbounded, Window
-from eventflow.outcomes import Outcome
+from eventflow.outcomes import Outcome, Verdict
 from eventflow.pump import Plan
 from eventflow.run import Burst, EngineName, Run, run_burst
 from eventflow.target import MODEL_INFER, Target
@@ -173,3 +175,24 @@ def test_a_connection_that_a_server_drains_is_no_kill_to_grpcio() -> None:
     assert run.ledger.counts == {Outcome.OK: 10}
     assert len(run.records) == 2
     assert [record.killed for record in run.records] == [False, False]
+
+
+def test_a_call_that_is_given_up_before_grpcio_took_it_makes_room_for_others() -> None:
+    async def main() -> None:
+        async with hostile(serving(hang)) as server:
+            engine = GrpcioEngine(Target(host="127.0.0.1", port=server.port))
+            await engine.connect()
+            room: list[bool] = []
+            engine.room_listeners.append(lambda: room.append(engine.writable))
+            now = time.monotonic()
+            call = Call(0, grpc_message(b""), now, now + 20.0, lambda _: None)
+
+            engine.submit(call)
+            assert not engine.writable
+            engine.give_up(call, Verdict(Outcome.CANCELLED, ""))
+            assert room == [True]
+
+            await engine.close()
+            assert call.attempts == 0
+
+    asyncio.run(main())

@@ -1,0 +1,54 @@
+"""A call that waits for its next try ends as all others do. What is tried again: `test_client`."""
+
+import asyncio
+import time
+
+from eventflow.call import Call
+from eventflow.outcomes import Outcome, Verdict
+from eventflow.retry import Retrier, Retry
+from tests.eventflow.test_pump import FakeEngine
+
+CANCELLED = Verdict(Outcome.CANCELLED, "by the client")
+
+
+def refuse(_: FakeEngine, call: Call) -> None:
+    call.settle(Verdict(Outcome.BREAKER, "", unprocessed=True), time.monotonic())
+
+
+def a_call(ended: list[Call]) -> Call:
+    now = time.monotonic()
+    return Call(0, b"", now, now + 60.0, ended.append)
+
+
+def test_a_call_that_is_given_up_between_two_tries_is_not_tried_again() -> None:
+    async def main() -> None:
+        engine, ended = FakeEngine(refuse), list[Call]()
+        retrier = Retrier(engine, Retry(attempts=3, first_backoff_seconds=0.0))
+        given_up, other = a_call(ended), a_call(ended)
+
+        retrier.submit(given_up)
+        retrier.give_up(given_up, CANCELLED)
+        retrier.submit(other)  # each of its tries is due after the one that must not be
+        while other.verdict is None:
+            await asyncio.sleep(0)
+
+        assert engine.submitted == [given_up, *[other] * 4]
+        assert ended == [given_up, other]
+        assert given_up.end == CANCELLED
+
+    asyncio.run(main())
+
+
+def test_closing_ends_a_call_between_two_tries() -> None:
+    async def main() -> None:
+        engine, ended = FakeEngine(refuse), list[Call]()
+        slow = Retry(first_backoff_seconds=30.0, longest_backoff_seconds=30.0)
+        retrier, call = Retrier(engine, slow), a_call(ended)
+
+        retrier.submit(call)
+        await retrier.close()
+
+        assert ended == [call]
+        assert call.end == CANCELLED
+
+    asyncio.run(main())
