@@ -6,12 +6,16 @@ from functools import cached_property
 from pathlib import Path
 
 from eventflow.errors import EventFlowError
+from eventflow.http2.frames import DEFAULT_FRAME_BYTES
 from eventflow.http2.headers import encode_stateless, timeout_value
 
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 """The KServe v2 method."""
 
 USER_AGENT = "kubemind-eventflow/0.1"
+
+_LONGEST_TIMEOUT = 10**8 - 1
+"""Milliseconds that take the most bytes to spell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +57,30 @@ class Target:
     method: str = MODEL_INFER
     tls: Tls | None = None
     metadata: tuple[tuple[str, str], ...] = ()
-    """Metadata that every call carries."""
+    """Metadata that every call carries; with a request's other headers it must fit one frame."""
     max_response_bytes: int = 4 * 1024 * 1024
     """Largest response; gRPC's own default."""
     connect_seconds: float = 5.0
     """How long a connection may take until it is ready for calls."""
-    _blocks: dict[int, bytes] = field(default_factory=dict[int, bytes], compare=False, repr=False)
+    _blocks: dict[int, bytes] = field(
+        default_factory=dict[int, bytes], init=False, compare=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what no request can carry.
+
+        Raises:
+            EventFlowError: A request's headers are not ASCII, or more than every peer takes.
+        """
+        try:
+            size = len(self.block(_LONGEST_TIMEOUT))
+        except UnicodeEncodeError as error:
+            raise EventFlowError(f"{error.object!r}: a header must be ASCII") from error
+        if size > DEFAULT_FRAME_BYTES:
+            raise EventFlowError(
+                f"a request's headers take {size:,} bytes, {DEFAULT_FRAME_BYTES:,} at most: "
+                "give less metadata"
+            )
 
     @classmethod
     def parse(cls, endpoint: str) -> tuple[str, int]:

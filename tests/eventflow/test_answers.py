@@ -3,16 +3,20 @@
 The server is made of raw frames; what a real Envoy answers is looked at in `test_envoy.py`.
 """
 
+import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventflow.errors import EventFlowError
 from eventflow.http2 import frames as h2
 from eventflow.outcomes import Outcome
-from tests.eventflow.account import account
-from tests.eventflow.hostile import ANSWER, begin, breaker, end, finish, ok, serving
+from eventflow.target import Target
+from tests.eventflow.account import account, run
+from tests.eventflow.hostile import ANSWER, begin, breaker, end, finish, hostile, ok, serving
 
 NO_UPSTREAM = "no healthy upstream"
 ANSWERS = {
@@ -224,3 +228,25 @@ def test_a_request_carries_what_grpc_asks_for() -> None:
         "user-agent": "kubemind-eventflow/0.1",
         "x-tenant": "a",
     }
+
+
+def test_metadata_that_fills_a_frame_is_sent_and_a_byte_more_is_refused_where_it_is_stated() -> (
+    None
+):
+    async def main() -> None:
+        async with hostile(serving(lambda peer, s: peer.reply(s, ok(s)))) as server:
+            almost = Target(host="127.0.0.1", port=server.port, metadata=(("x", "y" * 15_000),))
+            most = 15_000 + h2.DEFAULT_FRAME_BYTES - len(almost.block(10**8 - 1))
+
+            result = await run(server, 1, metadata=(("x", "y" * most),), deadline=99_999.0)
+            assert result.counts == {Outcome.OK: 1}
+
+            with pytest.raises(EventFlowError, match="take 16,385 bytes, 16,384 at most"):
+                replace(almost, metadata=(("x", "y" * (most + 1)),))
+
+    asyncio.run(main())
+
+
+def test_a_header_that_is_not_ascii_is_refused_where_it_is_stated() -> None:
+    with pytest.raises(EventFlowError, match="'ä': a header must be ASCII"):
+        Target(host="127.0.0.1", port=1, metadata=(("x", "ä"),))
