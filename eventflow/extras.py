@@ -1,5 +1,6 @@
 """What a run can add from elsewhere: calls per replica, and Prometheus's view, for the picture."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Extras:
     prometheus: str | None = None
     in_flight_query: str = ""
     replicas_query: str = ""
-    _before: dict[str, float] = field(default_factory=dict[str, float])
+    _before: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def before(self) -> None:
         """Look at the counters.
@@ -41,7 +42,10 @@ class Extras:
         if not self.counters:
             return None, "", []
         try:
-            return difference(self._before, self._read()), ", ".join(self.counters), []
+            calls = Counter[str]()  # the pages of two gateways name the same replicas
+            for url, counts in self._read().items():
+                calls.update(difference(self._before[url], counts))
+            return dict(calls), ", ".join(self.counters), []
         except EventFlowError as error:
             return {}, ", ".join(self.counters), [str(error)]
 
@@ -70,8 +74,5 @@ class Extras:
             notes.append(str(error))
         return notes
 
-    def _read(self) -> dict[str, float]:
-        pods: dict[str, float] = {}
-        for url in self.counters:
-            pods |= read_counters(url)
-        return pods
+    def _read(self) -> dict[str, dict[str, float]]:
+        return {url: read_counters(url) for url in self.counters}

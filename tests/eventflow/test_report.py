@@ -187,6 +187,16 @@ def test_only_what_came_in_between_is_counted_also_of_a_new_or_restarted_replica
     assert difference(before, after) == {"a": 4, "b": 3, "c": 2}
 
 
+def test_calls_that_several_gateways_hand_to_a_replica_add_up() -> None:
+    pages = {"/one": ENVOY, "/other": ENVOY}
+    with web(pages) as url:
+        extras = Extras(counters=(f"{url}/one", f"{url}/other"))
+        extras.before()
+        pages["/one"] = ENVOY.replace("} 5", "} 15")
+        pages["/other"] = ENVOY.replace("} 5", "} 8").replace("} 7", "} 8")
+        assert extras.after()[0] == {"10.0.0.1:80": 13, "10.0.0.2:80": 1}
+
+
 def prometheus(*series: list[tuple[float, str]]) -> str:
     result = [{"metric": {}, "values": points} for points in series]
     return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
