@@ -26,6 +26,7 @@ from rich.table import Table
 from eventflow.bench_servers import envoy_path, refusing_envoy, refusing_server
 from eventflow.errors import EventFlowError
 from eventflow.kserve import Tensor, infer_request
+from eventflow.outcomes import Outcome
 
 CALLS = 50_000
 """Calls of one run: the orchestrator's burst."""
@@ -35,6 +36,8 @@ OURS, GHZ = "eventflow fast", "ghz"
 
 REFUSER, ENVOY = "refuser", "Envoy"
 """Servers, likewise."""
+
+_NO_ANSWER = {Outcome.DEADLINE, Outcome.CONNECTION_LOST, Outcome.CANCELLED, Outcome.LOST}
 
 _TENSOR_BYTES = 64
 _GHZ_TRIES = 10
@@ -58,7 +61,7 @@ class Sample:
     issued_per_second: float | None
     """Calls whose END_STREAM was written; None where the client does not tell."""
     ended_per_second: float
-    """Calls that had an answer, from start to the last one."""
+    """Calls that had an answer, for each second from the start to the last end."""
     cores: float
     """CPU time per second of the run (ghz: its start included)."""
     ended: int
@@ -80,14 +83,13 @@ def run_eventflow(port: int, calls: int, engine: str) -> Sample:
     burst = [sys.executable, "-m", "eventflow", "burst", f"127.0.0.1:{port}", "-n", str(calls)]
     options = ["--bytes", str(_TENSOR_BYTES), "--engine", engine, "--json", "-"]
     report: dict[str, Any] = json.loads(_timed([*burst, *options])[0])
+    ended = sum(calls for outcome, calls in report["outcomes"].items() if outcome not in _NO_ANSWER)
     return Sample(
         # grpc.aio does not tell when it has written a call.
         issued_per_second=report["issue_per_second"] if engine == "fast" else None,
-        ended_per_second=report["calls"] / report["seconds"],
+        ended_per_second=ended / report["seconds"],
         cores=report["cpu_cores"],
-        ended=sum(report["outcomes"].values())
-        - report["outcomes"]["deadline"]
-        - report["outcomes"]["lost"],
+        ended=ended,
     )
 
 
@@ -122,7 +124,7 @@ def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sa
     report: dict[str, Any] = json.loads(output)
     seconds = report["total"] / 1e9
     answered = report["statusCodeDistribution"].get("Unavailable", 0)
-    return Sample(None, report["count"] / seconds, cpu / seconds, answered)
+    return Sample(None, answered / seconds, cpu / seconds, answered)
 
 
 def machine() -> dict[str, Any]:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from eventflow.bench import run_eventflow, run_ghz
 from eventflow.bench_servers import envoy_path, refusing_server
 from eventflow.load import Window
 from eventflow.outcomes import Outcome
+from tests.eventflow.hostile import Peer, breaker, hostile_thread, serving
 from tests.eventflow.test_envoy import burst, happened
 
 
@@ -32,3 +36,29 @@ def test_the_benchmark_tells_each_clients_rates_and_the_machine(tmp_path: Path) 
         assert all(sample["ended_per_second"] > 0 for sample in samples)
     assert document["machine"]["versions"]["hpack"]
     assert document["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
+def test_this_client_gets_no_rate_from_calls_that_had_no_answer(hang_up: bool) -> None:
+    def answer_every_other(peer: Peer, stream: int) -> None:
+        if stream % 4 == 1:
+            peer.reply(stream, breaker(stream))
+        if stream == 199 and hang_up:
+            peer.writer.close()
+
+    with hostile_thread(serving(answer_every_other)) as server:
+        ours = run_eventflow(server.port, 100, "fast")
+    assert ours.ended == 50
+    # Where nobody hangs up the others burn their deadline of 2 s.
+    assert hang_up or ours.ended_per_second < 50 / 2.0
+
+
+def test_ghz_gets_no_rate_from_calls_that_had_no_answer(tmp_path: Path) -> None:
+    """Not shown: that ghz itself reports so."""
+    ghz = tmp_path / "ghz"
+    answers = {"Unavailable": 50, "DeadlineExceeded": 50}
+    told = {"count": 100, "total": 2e9, "statusCodeDistribution": answers}
+    ghz.write_text(f"#!/bin/sh\necho '{json.dumps(told)}'\n")
+    ghz.chmod(0o755)
+    rival = run_ghz(ghz, 1, 100, 10, tmp_path)
+    assert (rival.ended, rival.ended_per_second) == (50, 25.0)
