@@ -79,10 +79,17 @@ class Run:
 
 
 def make_engine(burst: Burst) -> Engine:
-    """Make the engine that a burst asks for; not connected yet."""
+    """Make the engine that a burst asks for; not connected yet.
+
+    Raises:
+        EventFlowError: grpcio is missing, or was asked for several connections.
+    """
     engine: Engine
     if burst.engine == "grpcio":
-        from eventflow.grpcio_engine import GrpcioEngine
+        try:
+            from eventflow.grpcio_engine import GrpcioEngine
+        except ImportError as error:
+            raise EventFlowError("--engine grpcio needs grpcio: pip install grpcio") from error
 
         if burst.connections > 1:
             raise EventFlowError("--engine grpcio has one connection a process")

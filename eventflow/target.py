@@ -12,7 +12,10 @@ from eventflow.http2.headers import encode_stateless, timeout_value
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 """The KServe v2 method."""
 
-USER_AGENT = "kubemind-eventflow/0.1"
+VERSION = "0.1.0"
+"""This package's own."""
+
+USER_AGENT = f"kubemind-eventflow/{VERSION}"
 
 _LONGEST_TIMEOUT = 10**8 - 1
 """Milliseconds that take the most bytes to spell."""

@@ -225,7 +225,7 @@ def test_a_request_carries_what_grpc_asks_for() -> None:
         ":authority": f"127.0.0.1:{result.server.port}",
         "te": "trailers",
         "content-type": "application/grpc",
-        "user-agent": "kubemind-eventflow/0.1",
+        "user-agent": "kubemind-eventflow/0.1.0",
         "x-tenant": "a",
     }
 

@@ -1,0 +1,73 @@
+"""The package on its own: installed where nothing of this project is, it does what it does here."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from eventflow.target import VERSION
+from toolchain.bootstrap import ensure_uv
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that holds the package and what it says that it needs."""
+    folder, uv = tmp_path_factory.mktemp("alone"), ensure_uv()
+    python = folder / "venv" / "bin" / "python"
+
+    def install(*command: object) -> None:
+        subprocess.run([uv, *command, "--quiet"], check=True)
+
+    here = ("--python", sys.executable)
+    install("build", "--wheel", "--out-dir", folder, PROJECT / "eventflow", *here)
+    install("venv", folder / "venv", *here)
+    [wheel] = folder.glob("*.whl")
+    install("pip", "install", "--python", python, wheel)
+    return python.parent
+
+
+def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+
+
+def test_installed_alone_it_makes_a_burst_and_accounts_for_it(
+    installed: Path, tmp_path: Path
+) -> None:
+    where = "import eventflow, importlib.metadata as m; print(eventflow.__file__)"
+    version = "print(m.version('kubemind-eventflow'))"
+    said = run(installed / "python", "-c", f"{where}; {version}", cwd=tmp_path).stdout.split()
+    assert Path(said[0]).is_relative_to(installed.parent)
+    assert said[1] == VERSION
+    assert "burst" in run(installed / "eventflow", "--help", cwd=tmp_path).stdout
+
+    refuser = [installed / "python", "-m", "eventflow.refuser"]
+    with subprocess.Popen(refuser, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        endpoint = f"127.0.0.1:{int(server.stdout.readline())}"
+        burst = (installed / "eventflow", "burst", endpoint, "-n", "1000", "--deadline", "20")
+        done = run(*burst, "--json", "-", cwd=tmp_path)
+        without = run(*burst, "--engine", "grpcio", cwd=tmp_path)
+        server.kill()
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcomes"]["breaker"] == 1000
+    assert without.returncode == 2
+    assert without.stderr == "error: --engine grpcio needs grpcio: pip install grpcio\n"
+
+
+def test_it_needs_the_same_alone_as_within_the_project() -> None:
+    whole, alone = (
+        tomllib.loads((folder / "pyproject.toml").read_text())
+        for folder in (PROJECT, PROJECT / "eventflow")
+    )
+    assert alone["project"]["requires-python"] == whole["project"]["requires-python"]
+    assert set(alone["project"]["dependencies"]) <= set(whole["project"]["dependencies"])
+    for extra in alone["project"]["optional-dependencies"].values():
+        assert set(extra) <= set(whole["dependency-groups"]["dev"])
