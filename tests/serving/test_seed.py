@@ -89,15 +89,16 @@ def test_one_pod_takes_nearly_all_calls(seen: Seen) -> None:
     assert max(seen.answered_by_pod) >= 0.95 * sum(seen.answered_by_pod)
 
 
-def test_hardly_any_answer_is_in_time(seen: Seen) -> None:
-    """Two replicas could answer 100 a second; a queue as long as the deadline makes all too late.
+def test_no_more_is_answered_in_time_than_one_replica_can(seen: Seen) -> None:
+    """Two could answer twice that; and the breaker's 100 calls take one of them the whole deadline.
 
-    Not shown: how many of those that the breaker refused at once a client would have tried again.
+    How many come too late for it is a matter of milliseconds: from a few to half were in time in
+    runs of this. Not shown: a model that works on calls which were given up, which answers none.
     """
     record = seen.record
     at_least = record.goodput_at_least
     assert at_least is not None
-    assert at_least <= 0.5 * record.least * record.replica_rps
+    assert at_least <= 1.1 * record.replica_rps
 
 
 def test_nothing_of_the_client_is_lost(seen: Seen) -> None:
