@@ -77,7 +77,7 @@ def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_lo
     checkout: Checkout, by_kubeconfig: Platform
 ) -> None:
     """What is asked is Pulumi's own; here that it would ask, where it has no terminal."""
-    checkout.set_config(platform=by_kubeconfig)
+    checkout.set_platform(**by_kubeconfig)
     assert "--yes" in checkout.up().failed().output
     checkout.up("--yes").ok()
     state = checkout.env.checkpoint.read_text()
@@ -87,7 +87,7 @@ def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_lo
         assert said.count("`make destroy` with `platform` in Pulumi.dev.yaml as it was") == 1, said
     assert checkout.env.checkpoint.read_text() == state
     assert not checkout.kubeconfig.exists()
-    checkout.set_config(platform=by_kubeconfig)
+    checkout.set_platform(**by_kubeconfig)
     assert "--yes" in checkout.ops("destroy").failed().output
     checkout.ops("destroy", "--yes").ok()
     checkout.reset_config()

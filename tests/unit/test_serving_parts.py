@@ -127,7 +127,7 @@ def test_the_nodes_containerd_keeps_to_the_nodes_own_folders() -> None:
 
 
 def _image() -> Path:
-    (file,) = images.ensure({}, print, [images.Recipe("empty", "1", {})]).values()
+    (file,) = images.ensure({}, print, [images.Recipe("empty", "1", {}, mib=1)]).values()
     return file.parent
 
 
