@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightkube import generic_resource
@@ -80,9 +80,23 @@ def infer(env: StackEnvironment, *arguments: str) -> None:
         OpsError: nothing serves, or the call was not answered.
     """
     address = gateway_address(env)
-    command = [sys.executable, "-m", "eventflow", "infer", address, *arguments]
-    if subprocess.run(command, cwd=PROJECT).returncode:
+    if subprocess.run(_call(address, *arguments), cwd=PROJECT).returncode:
         raise OpsError(f"the call to {address} was not answered; look with: make status")
+
+
+def answers(address: str, enter: Sequence[str] = ()) -> bool:
+    """Whether a call to a gateway is answered.
+
+    Args:
+        address: `host:port` of the gateway.
+        enter: beginning of a command line that runs a client where it is reached.
+    """
+    command = [*enter, *_call(address)]
+    return not subprocess.run(command, cwd=PROJECT, capture_output=True).returncode
+
+
+def _call(address: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "eventflow", "infer", address, *arguments]
 
 
 def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
 from local.cluster import Cluster
 from local.modes import best_here
+from local.objects import wait_for
 from ops import heal, pulumi, serving
 from ops.environment import StackEnvironment
 from ops.tree import resource_tree
@@ -104,6 +105,9 @@ def up(env: StackEnvironment, *arguments: str) -> None:
     console.print(resource_tree(held["resources"]))
     if serving.serves(env, settings):
         serving.wait_for_scaler(env, settings, console.print)
+        # After a node has started again Kubernetes takes its pods for ready that are not yet.
+        address = serving.gateway_address(env)
+        wait_for(lambda: serving.answers(address), "the gateway", console.print)
     print_outputs(env, pulumi.outputs(held))
     print_next_step(env, settings)
 

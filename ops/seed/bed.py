@@ -20,12 +20,12 @@ from local.cluster import Cluster
 from local.objects import wait_for
 from local.serving import plan
 from local.serving.node import Node
-from ops.environment import PROJECT, StackEnvironment
+from ops.environment import StackEnvironment
 from ops.load.bed import stack_bed
 from ops.load.overload import Bed
 from ops.seed.documents import Variant
 from ops.seed.workloads import NAMESPACE, Parts
-from ops.serving import wait_for_scaler
+from ops.serving import answers, wait_for_scaler
 
 Say = Callable[[str], None]
 
@@ -61,7 +61,7 @@ def seed_bed(
         with _forwarded(cluster, watch) as prometheus:
             stack = stack_bed(env, parts.settings, variant.title)
             found = _described(stack, variant, f"http://{prometheus}")
-            wait_for(lambda: _answers(found), f"a call to {variant.title}", say)
+            wait_for(lambda: answers(found.address, found.enter), variant.title, say)
             yield found
     finally:
         remove(client, say)
@@ -137,8 +137,3 @@ def _forwarded(cluster: Cluster, target: str) -> Generator[str]:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         return held.getsockname()[1]
-
-
-def _answers(bed: Bed) -> bool:
-    command = [*bed.enter, sys.executable, "-m", "eventflow", "infer", bed.address]
-    return not subprocess.run(command, cwd=PROJECT, capture_output=True).returncode
