@@ -17,6 +17,7 @@ from local.serving import plan
 from ops.load.client import Client
 from ops.serving import gateway_address
 from ops.stack import read_settings
+from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, accounted
 from tests.serving.cluster import Deletions, cluster, get, ours
@@ -82,6 +83,14 @@ def _namespaces_of(node: Checkout) -> frozenset[str]:
     return found
 
 
+def _wait_until_empty(inside: frozenset[str]) -> None:
+    """What was killed may still be about to end."""
+    wait_until(
+        "nobody is left in the node's namespaces",
+        lambda: not inside & namespaces(psutil.process_iter()),
+    )
+
+
 def test_down_leaves_the_machine_and_what_else_runs_on_it_as_they_were(
     machine_before: Machine, users_containerd: Containerd, served: Checkout
 ) -> None:
@@ -93,7 +102,7 @@ def test_down_leaves_the_machine_and_what_else_runs_on_it_as_they_were(
     inside = _namespaces_of(served)
     served.ops("down").ok()
     assert lasting_changes(machine_before) == {}
-    assert not inside & namespaces(psutil.process_iter())
+    _wait_until_empty(inside)
     assert not root.exists()
     assert not processes.find(root)
     assert users_containerd.answers()
@@ -116,4 +125,4 @@ def test_another_kind_of_cluster_replaces_this_one_with_a_warning_and_leaves_not
     assert not (root / "node").exists()
     assert plan.NODE_NAME not in {node["metadata"]["name"] for node in get(served, "nodes")}
     assert lasting_changes(machine_before) == {}
-    assert not inside & namespaces(psutil.process_iter())
+    _wait_until_empty(inside)
