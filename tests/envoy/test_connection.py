@@ -164,8 +164,12 @@ def without_reset_rate(config):
 
 @pytest.mark.parametrize(("edit", "survives"), [(unchanged, True), (without_reset_rate, False)])
 def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, edit, survives):
-    """Six times every stream, half a second apart: more than the bucket holds at once."""
+    """Six times every stream, half a second apart: more than the bucket holds at once.
+
+    Without the rate a slow machine's pace lets Envoy's own 33/s fill in for a few times more.
+    """
     streams = 400
+    times = 6 if survives else 30
     with (
         bed(
             replicas=1,
@@ -178,12 +182,9 @@ def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, e
     ):
         client.call()
         it.fleet.hang()
-        for _ in range(6):
+        for _ in range(times):
             batch = client.start(streams)
-            wait_until(
-                "all are held, or have lost their connection",
-                lambda batch=batch: it.fleet.active + len(batch.outcomes) == streams,
-            )
+            wait_until("all are held", lambda: it.fleet.active == streams or killed(it))
             batch.cancel()
             batch.wait()
             wait_until(

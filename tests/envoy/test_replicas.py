@@ -35,7 +35,7 @@ def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, o
     with bed(gateway=checks, edit=edit) as it, Client(it.gateway.port) as client:
         sick = it.fleet.replicas[0]
         if fault == "hung":
-            it.fleet.hang(sick)
+            it.fleet.freeze(sick)
         else:
             sick.serving = False
         if out:
@@ -67,7 +67,7 @@ def test_a_growing_fleet_does_not_look_half_dead(bed, edit, all_ok):
         ) as it,
         Client(it.gateway.port) as client,
     ):
-        it.fleet.hang(*it.fleet.replicas[1:])
+        it.fleet.freeze(*it.fleet.replicas[1:])
         it.dns.hosts = it.fleet.hosts
         wait_until("they are known", lambda: it.gateway.cluster_stat("membership_total") == 3)
         outcomes = client.calls(30, timeout_seconds=2, window=5)

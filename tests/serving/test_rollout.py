@@ -58,12 +58,15 @@ def _rolled_out(
         grace_seconds: what these have for their end.
         folder: for the client's files.
     """
+    namespace = _stack(checkout).namespace
+    timeout = f"--timeout={grace_seconds + _SLACK_SECONDS}s"
+    # An `up` is over once the new pods are ready, which an earlier one's last old pod may outlive.
+    of_these = ("-n", namespace, "-l", selected(labels), timeout)
+    checkout.kubectl("rollout", "status", "deployment", *of_these).ok()
     old = _pods(checkout, labels)
     checkout.set_config(inference=[change])
     with Client.start(gateway_address(checkout.env), window=WINDOW, folder=folder) as client:
         checkout.up().ok()
-        namespace = _stack(checkout).namespace
-        timeout = f"--timeout={grace_seconds + _SLACK_SECONDS}s"
         gone = [f"pod/{name}" for name in sorted(old)]
         checkout.kubectl("wait", "--for=delete", "-n", namespace, timeout, *gone).ok()
         report = client.stop()

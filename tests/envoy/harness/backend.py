@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc
@@ -38,8 +38,10 @@ class Replica(grpc.GenericRpcHandler):
         self.deadlines = 0
         self.active = 0
         self.peak = 0
-        self._going = asyncio.Event()
-        self._going.set()
+        self._working = asyncio.Event()
+        self._working.set()
+        self._checked = asyncio.Event()
+        self._checked.set()
         self._slots = asyncio.Semaphore(parallelism)
         self._server: grpc.aio.Server | None = None
 
@@ -55,7 +57,7 @@ class Replica(grpc.GenericRpcHandler):
     async def _health(self, request: bytes, context: Any) -> bytes:
         del request, context
         self.checks += 1
-        await self._going.wait()
+        await self._checked.wait()
         return _SERVING if self.serving else _NOT_SERVING
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
@@ -64,7 +66,7 @@ class Replica(grpc.GenericRpcHandler):
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:
-            await self._going.wait()
+            await self._working.wait()
             if self.failure is not None:
                 await context.abort(self.failure, "as told")
             async with self._slots:
@@ -80,11 +82,16 @@ class Replica(grpc.GenericRpcHandler):
             await asyncio.sleep(self.service_seconds)
             yield request
 
-    def set_hanging(self, hanging: bool) -> None:
-        if hanging:
-            self._going.clear()
-        else:
-            self._going.set()
+    def hang(self) -> None:
+        self._working.clear()
+
+    def freeze(self) -> None:
+        self._working.clear()
+        self._checked.clear()
+
+    def resume(self) -> None:
+        self._working.set()
+        self._checked.set()
 
     async def listen(self, port: int) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
@@ -123,16 +130,23 @@ class Fleet:
         self._run(replica.close())
 
     def hang(self, *replicas: Replica) -> None:
-        """Let replicas (all where none is given) answer nothing, health checks included."""
-        self._set_hanging(replicas, True)
+        """Let replicas (all where none is given) hold their calls, and pass their health checks.
+
+        So however long a test takes on a slow machine, they stay in the balance.
+        """
+        self._do(Replica.hang, replicas)
+
+    def freeze(self, *replicas: Replica) -> None:
+        """Let them answer nothing at all, health checks included."""
+        self._do(Replica.freeze, replicas)
 
     def resume(self, *replicas: Replica) -> None:
         """Let them go on; calls that they still hold are answered."""
-        self._set_hanging(replicas, False)
+        self._do(Replica.resume, replicas)
 
-    def _set_hanging(self, replicas: tuple[Replica, ...], hanging: bool) -> None:
+    def _do(self, act: Callable[[Replica], None], replicas: tuple[Replica, ...]) -> None:
         for replica in replicas or self.replicas:
-            self._loop.call_soon_threadsafe(replica.set_hanging, hanging)
+            self._loop.call_soon_threadsafe(act, replica)
 
     @property
     def hosts(self) -> list[str]:
