@@ -1,8 +1,14 @@
-"""Every image and chart that the stack runs, pinned once; stack files may override an image."""
+"""Every image and chart that the stack runs, pinned once; stack files may override an image.
+
+A digest stands where it is known: that of the list of all architectures, as in the registry.
+"""
 
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
 ENVOY_IMAGE = "docker.io/envoyproxy/envoy:v1.40.0"
-PROMETHEUS_IMAGE = "quay.io/prometheus/prometheus:v3.13.0"
+PROMETHEUS_IMAGE = (
+    "quay.io/prometheus/prometheus:v3.13.0"
+    "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7"
+)
 DEVICE_PLUGIN_IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 MODEL_SYNC_IMAGE = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
 

@@ -178,7 +178,7 @@ def test_calls_that_an_engine_loses_are_counted_as_lost(load: Load) -> None:
             answer_soon(engine, call)
 
     engine = FakeEngine(lose_some)
-    ledger = run(engine, load, 12, deadline=0.01)
+    ledger = run(engine, load, 12, deadline=0.5)
 
     assert ledger.counts == {Outcome.OK: 8, Outcome.LOST: 4}
     assert [i for i in range(12) if ledger.outcome(i) is Outcome.LOST] == [0, 3, 6, 9]
