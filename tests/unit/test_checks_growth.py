@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -188,7 +188,8 @@ def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[
         assert growth(stack)[-1] == scaler.max_replicas
 
 
-@settings(max_examples=200, deadline=None)
+# Four of ten pass both checks; hypothesis gives up where the first sixty happen to be worse.
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(change=CHANGES)
 def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
     """Slots of a replica work off an even share of all that is admitted, one call after another."""
