@@ -8,6 +8,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.labels import PART_OF, PART_OF_LABEL, namespace_labels
 from components.specs.network_policies import DEFAULT_DENY
+from config.claims import model_claims
 from config.keda import HelmKeda
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
@@ -26,7 +27,8 @@ class Namespaces(pulumi.ComponentResource):
     """Each namespace once, with its pod security level; all but KEDA's deny all traffic.
 
     KEDA's belongs to its chart, which knows what its parts need of the network and of one another;
-    namespaces of an existing KEDA or Prometheus are not touched.
+    namespaces of an existing KEDA or Prometheus are not touched. One that holds the user's own
+    claim, for a stack's models, outlives the stack.
     """
 
     names: pulumi.Output[list[str]]
@@ -39,13 +41,14 @@ class Namespaces(pulumi.ComponentResource):
         closed, open_ = _wanted(args.config)
         levels: dict[str, Level] = {**open_, **closed}
         ours = namespace_labels(pulumi.get_stack())
+        kept = {claim.namespace for claim in model_claims(args.config)}
         for namespace, level in sorted(levels.items()):
             made = kubernetes.core.v1.Namespace(
                 f"{name}-{namespace}",
                 metadata=kubernetes.meta.v1.ObjectMetaArgs(
                     name=namespace, labels={**ours, **_pod_security(level)}
                 ),
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=namespace in kept),
             )
             if namespace in closed:
                 kubernetes.networking.v1.NetworkPolicy(

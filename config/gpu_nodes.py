@@ -85,7 +85,7 @@ class GpuNodes(Section):
     """The GPU taint."""
 
     node_start_seconds: Seconds = 180.0
-    """From a node's request to Ready with its GPU advertised; the cost of a cold start."""
+    """From a node's request to Ready with its GPU advertised; a part of what a cold start costs."""
 
     max_unavailable: Count = 1
     """Nodes that a node-group update may take away at once."""

@@ -11,6 +11,13 @@ from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
 SCRATCH_MIB = 1024
 """Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
 
+PULL_SECONDS = 600
+"""Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
+with overlayfs."""
+
+_COPY_MIB_PER_SECOND = 100
+"""Pace that the models' copy from S3 is given; a GPU instance's network is mostly faster."""
+
 
 class S3Repository(Section):
     """Models copied from S3 by an init container; credentials come from the pod's identity."""
@@ -38,13 +45,13 @@ class S3Repository(Section):
 
 
 class PvcRepository(Section):
-    """Models on a volume that exists in the namespace; mounted read-only."""
+    """Models on a volume that is there before the stack, and outlives it; mounted read-only."""
 
     kind: Literal["pvc"]
     """Models on a PersistentVolumeClaim."""
 
     claim: DnsLabel
-    """Name of the claim."""
+    """Name of the claim, in the stack's namespace."""
 
     path: str = ""
     """Folder in the volume; its root where empty."""
@@ -121,6 +128,19 @@ class Triton(Section):
     @property
     def storage_mib(self) -> int:
         """Disk of the node that one replica asks for, MiB: its copy of the models counts."""
+        return 2 * SCRATCH_MIB + self._copied_mib
+
+    @property
+    def ready_seconds(self) -> float:
+        """From a replica's start on a node that has its image to ready: models copied and loaded."""
+        return self.copy_seconds + self.load_seconds
+
+    @property
+    def copy_seconds(self) -> float:
+        """How long the models' copy may take before Triton starts; 0 where they are not copied."""
+        return self._copied_mib / _COPY_MIB_PER_SECOND
+
+    @property
+    def _copied_mib(self) -> int:
         repository = self.model_repository
-        copied_gib = repository.cache_gib if isinstance(repository, S3Repository) else 0
-        return 2 * SCRATCH_MIB + copied_gib * MIB_PER_GIB
+        return repository.cache_gib * MIB_PER_GIB if isinstance(repository, S3Repository) else 0

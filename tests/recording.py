@@ -59,6 +59,7 @@ class Resource:
     depends_on: frozenset[str]
     """Names of the resources that it waits for, by `depends_on` or by its inputs."""
     protect: bool
+    retain_on_delete: bool
     ignore_changes: tuple[str, ...]
     delete_before_replace: bool
     create_timeout: str
@@ -176,6 +177,7 @@ class _Monitor(mocks.MockMonitor):
             provider=_name(request.provider.rpartition("::")[0]),
             depends_on=frozenset(_name(urn) for urn in request.dependencies),
             protect=request.protect,
+            retain_on_delete=request.retainOnDelete,
             ignore_changes=tuple(request.ignoreChanges),
             delete_before_replace=request.deleteBeforeReplace,
             create_timeout=request.customTimeouts.create,
@@ -213,6 +215,7 @@ class _Monitor(mocks.MockMonitor):
                     provider="",
                     depends_on=frozenset(),
                     protect=False,
+                    retain_on_delete=False,
                     ignore_changes=(),
                     delete_before_replace=False,
                     create_timeout="",

@@ -163,6 +163,8 @@ def service_annotations(stack: InferenceStack) -> dict[str, str]:
             f"{prefix}-healthcheck-port": str(stack.gateway.ops_port),
             f"{prefix}-healthcheck-path": READY_PATH,
             f"{prefix}-healthcheck-interval": "5",
+            # The controller's default of 10 s is longer than the interval, which AWS refuses.
+            f"{prefix}-healthcheck-timeout": "3",
             f"{prefix}-healthcheck-healthy-threshold": "2",
             f"{prefix}-healthcheck-unhealthy-threshold": "2",
         }

@@ -23,7 +23,7 @@ from config.base import image_tag
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
 from config.prometheus import Prometheus
-from config.triton import SCRATCH_MIB
+from config.triton import PULL_SECONDS, SCRATCH_MIB
 
 UID = 1000
 """User `triton-server` of the official images."""
@@ -38,9 +38,6 @@ _RESPONSE_POOL_SINCE = (2, 58)
 
 _ADMIN_APIS = "shared-memory,model-config,model-repository,statistics,trace,logging"
 _MIN_PING_SECONDS = 10
-_PULL_SECONDS = 600
-"""Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
-with overlayfs."""
 
 
 def triton_version(image: str) -> tuple[int, int]:
@@ -95,17 +92,18 @@ def flags(stack: InferenceStack) -> list[str]:
 
 def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
     """Longest time in which one replica must get ready, on a node that is yet to be made."""
-    return math.ceil(nodes.node_start_seconds + _PULL_SECONDS + stack.startup_budget_seconds)
+    fetched = PULL_SECONDS + stack.triton.copy_seconds
+    return math.ceil(nodes.node_start_seconds + fetched + stack.startup_budget_seconds)
 
 
 def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
     """Longest time in which a roll-out must have replaced the largest fleet.
 
-    Surge by surge: a new replica loads, and the GPUs of the one that it replaces are free for the
+    Surge by surge: a new replica gets ready, and the GPUs of the one that it replaces are free for the
     next only when that one's grace has passed.
     """
     rounds = math.ceil(stack.autoscaler.max_replicas / stack.triton.max_surge)
-    each = math.ceil(stack.triton.load_seconds + stack.triton_grace_seconds)
+    each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)
     return start_seconds(stack, nodes) + (rounds - 1) * each
 
 

@@ -7,7 +7,7 @@ from config.checks.problem import Finding, derived, number, refuse, warn
 from config.instances import INSTANCE_TYPES
 from config.packing import nodes_needed, replicas_per_node, stranded_nodes
 from config.settings import Settings
-from config.triton import S3Repository
+from config.triton import PULL_SECONDS, S3Repository
 from config.units import MIB_PER_GIB
 
 
@@ -185,17 +185,18 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     needed = nodes_needed(settings, lambda stack: stack.autoscaler.min_replicas)
     if needed <= gpu_nodes.min_size or needed > gpu_nodes.max_size:
         return
-    load = max(at.stack.triton.load_seconds for at in fleets)
+    node = gpu_nodes.node_start_seconds
+    ready = max(at.stack.triton.ready_seconds for at in fleets)
     yield Finding(
         keys={
             "gpuNodes.minSize": gpu_nodes.min_size,
             **{at.key("autoscaler.minReplicas"): at.stack.autoscaler.min_replicas for at in fleets},
-            "gpuNodes.nodeStartSeconds": gpu_nodes.node_start_seconds,
+            "gpuNodes.nodeStartSeconds": node,
         },
         reason=(
             f"min replicas need {needed} node(s) and {gpu_nodes.min_size} are kept: the rest "
-            f"start cold, after {number(gpu_nodes.node_start_seconds)} s for the node and "
-            f"{number(load)} s for the models = {number(gpu_nodes.node_start_seconds + load)} s"
+            f"start cold, after {number(node)} s for the node, up to {PULL_SECONDS} s for Triton's "
+            f"image and {number(ready)} s for the models = {number(node + PULL_SECONDS + ready)} s"
         ),
         change={"gpuNodes.minSize": needed},
     )

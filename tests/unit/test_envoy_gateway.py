@@ -345,6 +345,10 @@ def test_a_load_balancer_is_internal_and_for_stated_sources_only(made):
     assert annotations[f"{prefix}-nlb-target-type"] == "ip"
     assert annotations[f"{prefix}-healthcheck-path"] == "/ready"
     assert annotations[f"{prefix}-healthcheck-port"] == "9999"
+    check = {
+        name: int(annotations[f"{prefix}-healthcheck-{name}"]) for name in ("timeout", "interval")
+    }
+    assert check["timeout"] < check["interval"], "AWS makes no target group otherwise"
     assert "preserve_client_ip.enabled=true" in annotations[f"{prefix}-target-group-attributes"]
     assert "pulumi.com/skipAwait" not in annotations, "its address is an output"
 

@@ -159,6 +159,14 @@ def test_nothing_gives_up_before_the_start_up_budget_is_used():
     assert waited == f"{spec['progressDeadlineSeconds']}s"
 
 
+def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
+    def waited(**repository):
+        return made({"triton": repository})[0]["progressDeadlineSeconds"]
+
+    s3 = {"kind": "s3", "uri": "s3://models/all", "cacheGib": 50}
+    assert waited(modelRepository=s3) == waited() + 512  # at 100 MiB/s
+
+
 def test_pulumi_waits_for_a_whole_roll_out_of_the_largest_fleet():
     settings = Settings.model_validate({"inference": [{"triton": {"maxSurge": 5}}]})
     (stack,) = settings.inference
