@@ -20,7 +20,7 @@ class Claim:
 
 
 def model_claims(settings: Settings) -> Iterator[Claim]:
-    """Yield the claims that the stacks' models lie on, one for each stack with such a repository."""
+    """Yield the claims that the stacks' models lie on: one for each with such a repository."""
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
         if isinstance(repository, PvcRepository):

@@ -5,20 +5,20 @@ Whatever the way in, the same things are refused, all at once and before anythin
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pulumi
 import yaml
-from pulumi.runtime.config import CONFIG, get_config_env
+from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import ValidationError
 
 from config.base import PROJECT
 from config.capacity import summary
 from config.checks import run
 from config.checks.problem import Problem
-from config.schema_errors import schema_problems
+from config.schema_errors import no_secret, schema_problems
 from config.settings import Settings
 from config.shape import fields, shape
 
@@ -79,7 +79,9 @@ def load(config: pulumi.Config | None = None) -> Settings:
         Refused: something is misspelt, mistyped or cannot work.
     """
     config = config or pulumi.Config()
-    settings, found = _checked(_pulumi_values(config.name), f"stack {pulumi.get_stack()}")
+    values = _pulumi_values(config.name)
+    encrypted = [key for key in values if is_config_secret(f"{config.name}:{key}")]
+    settings, found = _checked(values, f"stack {pulumi.get_stack()}", encrypted)
     for problem in found:
         pulumi.log.warn(str(problem))
     for stack in settings.inference:
@@ -166,20 +168,23 @@ def _ours(values: Mapping[str, object], project: str) -> dict[str, object]:
     return ours
 
 
-def _checked(raw: Mapping[str, object], source: str) -> tuple[Settings, list[Problem]]:
+def _checked(
+    raw: Mapping[str, object], source: str, encrypted: Iterable[str] = ()
+) -> tuple[Settings, list[Problem]]:
     stated = {
         key: value
         for key, value in raw.items()
         if not (key in fields(Settings) and (value is None or value == _UNSTATED.get(key)))
     }
     source = f"{source} (tier {stated.get('tier', Settings.model_fields['tier'].default)})"
+    secrets = [no_secret(key) for key in encrypted]
     try:
         settings = Settings.model_validate_json(
             json.dumps(stated, default=str), strict=True, by_alias=True, by_name=False
         )
     except ValidationError as error:
-        raise Refused(source, schema_problems(error)) from None
-    found = run(settings)
+        raise Refused(source, [*secrets, *schema_problems(error)]) from None
+    found = [*secrets, *run(settings)]
     refused = [problem for problem in found if problem.severity == "refuse"]
     if refused:
         raise Refused(source, refused)

@@ -17,6 +17,9 @@ _UNSET = object()
 _KEY = "[key]"
 """What pydantic puts after a mapping's key that is itself wrong."""
 
+_ENCRYPTED = "secure"
+"""The one key of what Pulumi puts into a stack file in place of a secret's value."""
+
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("above", "gt"),
@@ -36,6 +39,17 @@ def schema_problems(error: ValidationError) -> list[Problem]:
     """Translate every error of `Settings`' validation."""
     details = error.errors(include_url=False)
     return [_problem(detail) for detail in details if not _follows(detail, details)]
+
+
+def no_secret(path: str) -> Problem:
+    """Refuse an encrypted value: `make` reads the file alone, and would refuse it anyway."""
+    return Problem(
+        check="secrets",
+        severity="refuse",
+        keys={path: "a secret"},
+        reason="no parameter is secret: what it says stands readable in the objects made of it",
+        fix="state it plain (pulumi config set without --secret)",
+    )
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
@@ -58,7 +72,11 @@ def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
 def _problem(detail: ErrorDetails) -> Problem:
     kind, value = detail["type"], detail["input"]
     loc = detail["loc"]
+    if loc[-1] == _ENCRYPTED:
+        return no_secret(locate(loc[:-1], tagged=True).path)
     place = locate(loc[:-1] if loc[-1] == _KEY else loc, tagged=True)
+    if _is_encrypted(value):
+        return no_secret(place.path)
     if kind == "extra_forbidden":
         return _unknown_key(detail, value)
     if kind.startswith("union_tag"):
@@ -73,6 +91,10 @@ def _problem(detail: ErrorDetails) -> Problem:
         )
     reason, fix = _expected(detail, value)
     return _say(place.path, value, reason, fix)
+
+
+def _is_encrypted(value: object) -> bool:
+    return isinstance(value, Mapping) and [*cast("Mapping[str, object]", value)] == [_ENCRYPTED]
 
 
 def _say(path: str, value: object, reason: str, fix: str) -> Problem:

@@ -132,7 +132,7 @@ class Triton(Section):
 
     @property
     def ready_seconds(self) -> float:
-        """From a replica's start on a node that has its image to ready: models copied and loaded."""
+        """From a replica's start to ready on a node that has its image: a copy and a load."""
         return self.copy_seconds + self.load_seconds
 
     @property

@@ -99,8 +99,8 @@ def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
 def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
     """Longest time in which a roll-out must have replaced the largest fleet.
 
-    Surge by surge: a new replica gets ready, and the GPUs of the one that it replaces are free for the
-    next only when that one's grace has passed.
+    Surge by surge: a new replica gets ready, and the GPUs of the one that it replaces are free for
+    the next only when that one's grace has passed.
     """
     rounds = math.ceil(stack.autoscaler.max_replicas / stack.triton.max_surge)
     each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)

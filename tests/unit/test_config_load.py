@@ -7,6 +7,7 @@ shown by the integration tests.
 import asyncio
 import contextvars
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,16 @@ class Heard(pulumi.runtime.Mocks):
 def under_mocks(monkeypatch: pytest.MonkeyPatch):
     """Load with some configuration; hands back the settings and what was logged."""
 
-    def run_load(values: dict[str, Any]) -> tuple[Settings, dict[str, list[str]]]:
+    def run_load(
+        values: dict[str, Any], secret: Iterable[str] = ()
+    ) -> tuple[Settings, dict[str, list[str]]]:
         said: dict[str, list[str]] = {"warn": [], "info": []}
         monkeypatch.setattr(pulumi.log, "warn", said["warn"].append)
         monkeypatch.setattr(pulumi.log, "info", said["info"].append)
 
         async def inside() -> Settings:
             pulumi.runtime.set_mocks(Heard(), project=PROJECT, stack="test")
-            pulumi.runtime.set_all_config(values)
+            pulumi.runtime.set_all_config(values, list(secret))
             return load()
 
         # The mocks take the running loop, whatever other tests left as the thread's.
@@ -160,6 +163,28 @@ def test_warnings_are_printed_and_do_not_stop_the_run(under_mocks: Any):
 def test_an_unknown_top_level_key_in_pulumis_configuration_is_refused(under_mocks: Any):
     with pytest.raises(Refused, match=r"stack test \(tier dev\): 1 problem(.|\n)*gpuNode = "):
         under_mocks({f"{PROJECT}:gpuNode": "{}"})
+
+
+def test_a_secret_is_refused_by_pulumi_and_by_make_alike(under_mocks: Any):
+    prometheus = {"kind": "existing", "address": "http://p:9090", "namespace": "p"}
+    key = f"{PROJECT}:prometheus"
+    with pytest.raises(Refused, match=r"1 problem(.|\n)*secrets: (.|\n)*prometheus = a secret"):
+        under_mocks({key: json.dumps(prometheus)}, secret=[key])
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ({"tier": {"secure": "v1:x"}}, "tier"),
+        ({"gpuNodes": {"secure": "v1:x"}}, "gpuNodes"),
+        ({"prometheus": {"secure": "v1:x"}}, "prometheus"),
+        ({"inference": [{"gateway": {"port": {"secure": "v1:x"}}}]}, "inference[0].gateway.port"),
+    ],
+)
+def test_an_encrypted_value_of_a_stack_file_is_called_a_secret(raw: dict[str, Any], path: str):
+    with pytest.raises(Refused) as refused:
+        parse(raw)
+    assert [(p.check, *p.keys) for p in refused.value.problems] == [("secrets", path)]
 
 
 def test_text_where_a_structure_belongs_is_refused(under_mocks: Any):
