@@ -60,7 +60,8 @@ def test_a_machine_that_cannot_serve_is_told_what_is_left_out(
     monkeypatch.setattr(machine, "lacking", lambda: LACKING)
     assert bench(tmp_path).exit_code == 0
     assert ran == ["provisioning x3", "eventflow x3"]
-    assert json.loads((tmp_path / "results.json").read_text())["left_out"] == {"serving": LACKING}
+    left_out = json.loads((tmp_path / "results.json").read_text())["left_out"]
+    assert left_out == {"serving, and the goal of up against kubectl": LACKING}
 
 
 def test_a_machine_that_cannot_serve_refuses_what_only_that_needs_before_anything_runs(
