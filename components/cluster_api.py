@@ -99,6 +99,11 @@ class ClusterApi:
         answer = self._ask("GET", f"/api/v1/namespaces/{name}")
         return dict(answer["metadata"].get("labels") or {}) if "metadata" in answer else None
 
+    def has_claim(self, namespace: str, name: str) -> bool:
+        """Whether a PersistentVolumeClaim is there, and may be read."""
+        path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+        return "metadata" in self._ask("GET", path)
+
     def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
         """Whether the user may do a thing, as the server's own authorisers decide it."""
         wanted = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}

@@ -8,7 +8,7 @@ from lightkube import KubeConfig
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
-from config.checks.problem import Problem
+from config.checks.problem import Problem, Severity
 from config.platform import (
     LOCAL_CONTEXT,
     LOCAL_KUBECONFIG,
@@ -80,11 +80,11 @@ def read(platform: Platform, contents: str | None = None) -> SingleConfig:
         ) from None
 
 
-def problem(platform: Platform, reason: str, fix: str) -> Problem:
+def problem(platform: Platform, reason: str, fix: str, severity: Severity = "refuse") -> Problem:
     """Word a problem of the cluster, with the keys that lead to it."""
     return Problem(
         check="preflight",
-        severity="refuse",
+        severity=severity,
         keys=_keys(platform),
         reason=reason,
         fix=fix,

@@ -134,9 +134,13 @@ def _look(settings: Settings, contents: str | None = None) -> None:
     if not _is_applied():
         pulumi.log.info("preflight skipped: nothing is applied, so no cluster is looked at")
         return
-    problems = preflight(settings, pulumi.get_stack(), contents)
-    if problems:
-        raise Refused(f"stack {pulumi.get_stack()}", problems)
+    stack = pulumi.get_stack()
+    problems = preflight(settings, stack, contents, preview=pulumi.runtime.is_dry_run())
+    refused = [problem for problem in problems if problem.severity == "refuse"]
+    if refused:
+        raise Refused(f"stack {stack}", refused)
+    for problem in problems:
+        pulumi.log.warn(str(problem))
 
 
 def _say_if_unknown(contents: pulumi.Output[Any]) -> None:

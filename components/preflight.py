@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from components import kubeconfig
 from components.cluster_api import ApiRefusedError, ApiUnreachableError, ClusterApi
 from components.labels import PART_OF, PART_OF_LABEL, STACK_LABEL, namespace_labels
-from components.specs.device_plugin import sharing
+from components.rights import required
 from config.checks.names import made_namespaces
 from config.checks.problem import Problem
-from config.keda import RELEASE_NAME, ExistingKeda
+from config.claims import model_claims
+from config.keda import RELEASE_NAME, ExistingKeda, HelmKeda
 from config.platform import LocalPlatform, Platform
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from config.prometheus import ExistingPrometheus
 from config.settings import Settings
 from config.versions import MIN_KEDA, MIN_KUBERNETES
 
@@ -21,34 +22,10 @@ SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 _KEDA_API = "keda.sh/v1alpha1"
 
-VERBS = ("get", "list", "watch", "create", "patch", "delete")
-"""What the stack does with everything that it makes, in its life; Pulumi watches it begin and end,
-and without the right to watch waits until its time is over."""
 
-WATCH_VERBS = ("list", "watch")
-"""What Pulumi does with what others make of a workload."""
-
-_WATCHED = {
-    ("apps", "deployments"): (
-        ("apps", "replicasets"),
-        ("", "pods"),
-        ("", "persistentvolumeclaims"),
-    ),
-    ("apps", "daemonsets"): (("", "pods"),),
-}
-"""What tells Pulumi that a workload is ready, by its kind."""
-
-_WORKLOAD = (
-    ("", "configmaps"),
-    ("", "serviceaccounts"),
-    ("", "services"),
-    ("apps", "deployments"),
-)
-_NETWORK_POLICIES = ("networking.k8s.io", "networkpolicies")
-_RBAC = "rbac.authorization.k8s.io"
-
-
-def preflight(settings: Settings, stack: str, contents: str | None = None) -> list[Problem]:
+def preflight(
+    settings: Settings, stack: str, contents: str | None = None, *, preview: bool = False
+) -> list[Problem]:
     """Ask the API server for all that the stack needs of it.
 
     Some dozen short requests; a hundred and more for a user that may not do everything.
@@ -57,9 +34,11 @@ def preflight(settings: Settings, stack: str, contents: str | None = None) -> li
         settings: the stack's parameters.
         stack: name of the Pulumi stack.
         contents: the kubeconfig itself, for a platform that has it from another stack.
+        preview: whether nothing is to be applied: rights that are missing are warned of then, so
+            that who may only read can preview.
 
     Returns:
-        Everything that stands in the way; nothing, where the stack can be applied.
+        Everything that stands in the way, and what is to be warned of.
     """
     platform = settings.platform
     try:
@@ -74,7 +53,8 @@ def preflight(settings: Settings, stack: str, contents: str | None = None) -> li
                 *_namespaces(settings, stack, api),
                 *_keda(settings, api),
                 *_pod_monitors(settings, api),
-                *_rights(settings, api),
+                *_claims(settings, stack, api),
+                *_rights(settings, api, preview),
             ]
     except ApiUnreachableError as error:
         reason = f"the API server {server} (context {target.context_name}) does not answer: {error}"
@@ -124,7 +104,6 @@ def _namespaces(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Pro
         if part_of == PART_OF and owner in (None, ours[STACK_LABEL]):
             continue
         whose = f"of the Pulumi stack {owner}" if part_of == PART_OF else "not made by this stack"
-        marks = " ".join(f"{label}={value}" for label, value in ours.items())
         yield Problem(
             check="preflight",
             severity="refuse",
@@ -134,8 +113,13 @@ def _namespaces(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Pro
                 "security and network policies, and `destroy` delete it with all that it holds"
             ),
             fix=f"name another namespace; or hand this one over for good: kubectl label "
-            f"--overwrite namespace {namespace} {marks}",
+            f"--overwrite namespace {namespace} {_marks(stack)}",
         )
+
+
+def _marks(stack: str) -> str:
+    """Labels that hand a namespace over, as `kubectl label` takes them."""
+    return " ".join(f"{label}={value}" for label, value in namespace_labels(stack).items())
 
 
 def _keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
@@ -202,61 +186,51 @@ def _pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
         )
 
 
-def _rights(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
+def _claims(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Problem]:
+    for claim in model_claims(settings):
+        if not api.may("get", "", "persistentvolumeclaims", claim.namespace):
+            continue
+        if not api.has_claim(claim.namespace, claim.name):
+            first = f"kubectl create namespace {claim.namespace}, kubectl label namespace "
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys={claim.key: claim.name},
+                reason=(
+                    f"there is no PersistentVolumeClaim {claim.name} in {claim.namespace}, and "
+                    "Triton's pods would wait for it"
+                ),
+                fix=f"make it first, and where its namespace is not there yet: {first}"
+                f"{claim.namespace} {_marks(stack)}",
+            )
+
+
+def _rights(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Problem]:
     # Most callers may do everything: one question in place of six per namespace and kind.
     if api.may("*", "*", "*"):
         return
+    # Without them the provider compares what is stated alone, which is a preview all the same.
+    severity = "warn" if preview else "refuse"
     missing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for needed, things in ((VERBS, made(settings)), (WATCH_VERBS, watched(settings))):
-        for group, resource, namespace in things:
-            verbs = tuple(v for v in needed if not api.may(v, group, resource, namespace))
-            where = f" in {namespace}" if namespace else ""
-            missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
+    for (group, resource, namespace), needed in required(settings).items():
+        verbs = tuple(v for v in needed if not api.may(v, group, resource, namespace))
+        where = f" in {namespace}" if namespace else ""
+        missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
     missing.pop((), None)
     if missing:
         rights = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
         yield kubeconfig.problem(
             settings.platform,
-            f"the user of the kubeconfig may not {rights}",
+            f"the user of the kubeconfig may not {rights}"
+            f"{', without which `up` is refused' if preview else ''}",
             "grant it these rights, or choose a platform.context whose user has them",
+            severity,
         )
-
-
-def made(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return (API group, resource, namespace) of all that the stack makes, a chart's parts aside.
-
-    The namespace is empty for what has none.
-    """
-    found = [("", "namespaces", "")]
-
-    def make(namespace: str, *kinds: tuple[str, str]) -> None:
-        found.extend((group, resource, namespace) for group, resource in kinds)
-
-    prometheus, plugin = settings.prometheus, settings.device_plugin
-    if isinstance(prometheus, ManagedPrometheus):
-        make(prometheus.namespace, *_WORKLOAD, _NETWORK_POLICIES)
-        if prometheus.persistent_volume:
-            make(prometheus.namespace, ("", "persistentvolumeclaims"))
-    if settings.device_plugin_enabled:
-        make(plugin.namespace, ("", "serviceaccounts"), ("apps", "daemonsets"), _NETWORK_POLICIES)
-        if sharing(plugin):
-            make(plugin.namespace, ("", "configmaps"))
-    for namespace in sorted({stack.namespace for stack in settings.inference}):
-        make(namespace, *_WORKLOAD, _NETWORK_POLICIES)
-        make(namespace, ("policy", "poddisruptionbudgets"), ("keda.sh", "scaledobjects"))
-        if isinstance(prometheus, ManagedPrometheus):
-            make(namespace, (_RBAC, "roles"), (_RBAC, "rolebindings"))
-        elif prometheus.pod_monitors:
-            make(namespace, ("monitoring.coreos.com", "podmonitors"))
-    return found
-
-
-def watched(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return, as `made` does, what Pulumi watches beside it until the workloads are ready."""
-    ours = made(settings)
-    seen = {
-        (*kind, namespace)
-        for group, resource, namespace in ours
-        for kind in _WATCHED.get((group, resource), ())
-    }
-    return sorted(seen.difference(ours))
+    if isinstance(settings.keda, HelmKeda):
+        yield kubeconfig.problem(
+            settings.platform,
+            "the user of the kubeconfig may not do everything, and what KEDA's chart makes (roles "
+            "of the whole cluster, resource definitions, Secrets) is not looked at",
+            "let somebody who may install it, and set keda.kind to existing, or go on",
+            "warn",
+        )

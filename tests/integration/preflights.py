@@ -22,13 +22,19 @@ def unwrapped(problem: object) -> str:
 
 
 def problems(
-    file: Path, document: Kubeconfig | str, context: str | None = None, **parameters: Any
+    file: Path,
+    document: Kubeconfig | str,
+    context: str | None = None,
+    severity: str = "refuse",
+    preview: bool = False,
+    **parameters: Any,
 ) -> list[str]:
     """What preflight finds with a kubeconfig in this file, one message each."""
     file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
     at = {"kind": "kubeconfig", "path": str(file), "context": context}
     settings = Settings.model_validate({"platform": at, **parameters})
-    return [unwrapped(problem) for problem in preflight(settings, STACK)]
+    found = preflight(settings, STACK, preview=preview)
+    return [unwrapped(problem) for problem in found if problem.severity == severity]
 
 
 def with_user(document: Kubeconfig, **user: Any) -> Kubeconfig:

@@ -4,17 +4,18 @@ Not that every right is asked for: a right that is missing from the list shows u
 """
 
 import pytest
-from lightkube import KubeConfig
+from lightkube import ApiError, Client, KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
-from lightkube.resources.core_v1 import Namespace
-from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
+from lightkube.resources.core_v1 import Namespace, PersistentVolumeClaim
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role
 from lightkube.types import PatchType
 
 from components.cluster_api import ClusterApi
 from components.labels import PART_OF_LABEL, namespace_labels
-from components.preflight import VERBS, WATCH_VERBS
+from components.rights import VERBS, WATCH_VERBS
+from components.specs.prometheus import RULES
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
@@ -72,6 +73,15 @@ class TestWithoutKeda:
 
     def test_a_chart_that_brings_keda_needs_none(self, document, found):
         assert found(document, keda={"kind": "helm"}) == []
+        assert found(document, keda={"kind": "helm"}, severity="warn") == []
+
+    def test_who_may_not_do_everything_is_told_that_a_charts_rights_are_not_looked_at(
+        self, bare_cluster, document, found
+    ):
+        limited = with_user(document, token=token_of(bare_cluster, "limited"))
+        (message,) = found(limited, keda={"kind": "helm"}, severity="warn")
+        assert "what KEDA's chart makes" in message
+        assert "is not looked at" in message
 
 
 class TestWithAnOldKeda:
@@ -217,7 +227,7 @@ def allowed(bare_cluster, document):
         with ClusterApi(KubeConfig.from_dict(user).get()) as api:
             # The authoriser learns of a binding by its own watch.
             wait_until(
-                "the binding counts", lambda: api.may("patch", "", "services", "ai-namespace"), 60
+                "the binding counts", lambda: api.may("get", "", "services", "ai-namespace"), 60
             )
         return user
 
@@ -258,5 +268,64 @@ def test_what_is_only_watched_need_not_be_written(allowed, found):
         "namespaces configmaps serviceaccounts services deployments daemonsets networkpolicies "
         "poddisruptionbudgets scaledobjects roles rolebindings"
     )
-    user = allowed("exact", ([*VERBS], ["*"], ours.split()), ([*WATCH_VERBS], ["*"], theirs))
+    rules = ([*VERBS], ["*"], ours.split()), ([*WATCH_VERBS], ["*"], theirs)
+    user = allowed("almost-exact", *rules)
+    (message,) = found(user)
+    assert "the user of the kubeconfig may not get pods in ai-namespace now:" in message
+    assert makes_a_role(user, RULES) == 403
+    user = allowed("exact", *rules, (["get"], [""], ["pods"]))
     assert found(user) == []
+    assert makes_a_role(user, RULES) == 201
+
+
+def makes_a_role(user, rules):
+    """The API server's answer: RBAC lets nobody grant what they may not do themselves."""
+    client = Client(KubeConfig.from_dict(user).get())
+    role = Role(
+        metadata=ObjectMeta(name="pods", namespace="default"),
+        rules=[PolicyRule.from_dict(rule) for rule in rules],
+    )
+    try:
+        client.create(role)
+    except ApiError as error:
+        return error.status.code
+    client.delete(Role, "pods", namespace="default")
+    return 201
+
+
+def test_who_may_only_read_is_warned_in_a_preview_and_refused_by_an_update(allowed, found):
+    user = allowed("reader", (["get", "list", "watch"], ["*"], ["*"]))
+    assert found(user, preview=True) == []
+    (message,) = found(user, preview=True, severity="warn")
+    assert "may not create, patch, delete namespaces, " in message
+    assert "without which `up` is refused" in message
+    (message,) = found(user)
+    assert "may not create, patch, delete namespaces, " in message
+    assert "without which" not in message
+
+
+@pytest.fixture
+def volumes(bare_cluster):
+    """A namespace that was handed to the stack, and a claim in it."""
+    client = bare_cluster.client()
+    labels = namespace_labels(STACK)
+    client.create(Namespace(metadata=ObjectMeta(name="volumes", labels=labels)))
+
+    def make(name):
+        asked = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
+        metadata = {"name": name, "namespace": "volumes"}
+        client.create(PersistentVolumeClaim.from_dict({"metadata": metadata, "spec": asked}))
+
+    yield make
+    client.delete(Namespace, "volumes")
+
+
+def test_a_claim_that_models_lie_on_must_be_there(volumes, document, found):
+    on_a_volume = {"modelRepository": {"kind": "pvc", "claim": "models"}}
+    stacks = [{"namespace": "volumes", "triton": on_a_volume}]
+    (message,) = found(document, inference=stacks)
+    assert "there is no PersistentVolumeClaim models in volumes, and Triton's pods" in message
+    assert "now: inference[0].triton.modelRepository.claim = models" in message
+    assert "kubectl label namespace volumes app.kubernetes.io/part-of=" in message
+    volumes("models")
+    assert found(document, inference=stacks) == []

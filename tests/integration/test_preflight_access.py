@@ -12,7 +12,8 @@ import sys
 import pytest
 
 from components import cluster_api
-from components.preflight import VERBS, preflight
+from components.preflight import preflight
+from components.rights import VERBS
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.integration.preflights import STACK, token_of, unwrapped, with_server, with_user

@@ -3,6 +3,8 @@
 That a real API server is asked, and what it answers, is tests/integration/test_preflight.py's.
 """
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
@@ -67,7 +69,7 @@ def applied(monkeypatch):
     asked, problems = [], []
     monkeypatch.setattr(platform, "_is_applied", lambda: True)
 
-    def preflight(_settings, _stack, contents=None):
+    def preflight(_settings, _stack, contents=None, **_how):
         asked.append(contents)
         return problems
 
@@ -159,6 +161,22 @@ def test_a_refusal_comes_before_anything_is_declared(declare, applied):
     with pytest.raises(Refused, match="preflight: why"):
         declare(program)
     assert declared_before == []
+
+
+def test_a_warning_is_said_and_stops_nothing(declare, applied):
+    applied[1].append(replace(REFUSED, severity="warn"))
+    seen = declare(everything(Settings()))
+    assert [text for severity, text in seen.logs if severity == "warning"] == [str(applied[1][0])]
+    assert seen.resources
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_preflight_knows_whether_anything_will_be_applied(declare, monkeypatch, preview):
+    asked = []
+    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "preflight", lambda *_, preview: asked.append(preview) or [])
+    declare(everything(Settings()), preview=preview)
+    assert asked == [preview]
 
 
 def test_under_mocks_no_cluster_is_looked_at_and_that_is_said(declare):

@@ -12,7 +12,7 @@ import pytest
 
 from components.contract import InferenceOutputs, SharedOutputs
 from components.labels import ENVOY, NAME_LABEL, TRITON
-from components.preflight import made
+from components.rights import made
 from config.base import PROJECT_FOLDER
 from config.platform import PLATFORM_OUTPUTS
 from config.settings import Settings

@@ -1,0 +1,102 @@
+"""What the user of a kubeconfig must be allowed, for the stack to be applied by it."""
+
+from collections.abc import Iterator
+
+from components.specs.device_plugin import sharing
+from components.specs.prometheus import RULES
+from config.gateway import InternalLoadBalancer
+from config.prometheus import ManagedPrometheus
+from config.settings import Settings
+
+Thing = tuple[str, str, str]
+"""API group, resource, namespace; the latter empty for what has none."""
+
+VERBS = ("get", "list", "watch", "create", "patch", "delete")
+"""What the stack does with everything that it makes, in its life; Pulumi watches it begin and end,
+and without the right to watch waits until its time is over."""
+
+WATCH_VERBS = ("list", "watch")
+"""What Pulumi does with what others make of a workload."""
+
+_WATCHED = {
+    ("apps", "deployments"): (
+        ("apps", "replicasets"),
+        ("", "pods"),
+        ("", "persistentvolumeclaims"),
+    ),
+    ("apps", "daemonsets"): (("", "pods"),),
+}
+"""What tells Pulumi that a workload is ready, by its kind."""
+
+_WORKLOAD = (
+    ("", "configmaps"),
+    ("", "serviceaccounts"),
+    ("", "services"),
+    ("apps", "deployments"),
+)
+_NETWORK_POLICIES = ("networking.k8s.io", "networkpolicies")
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def required(settings: Settings) -> dict[Thing, tuple[str, ...]]:
+    """Return the verbs that are needed for each thing, a chart's parts aside."""
+    needed: dict[Thing, set[str]] = {}
+    for verbs, things in ((VERBS, made(settings)), (WATCH_VERBS, watched(settings))):
+        for thing in things:
+            needed.setdefault(thing, set()).update(verbs)
+    for thing, verbs in _granted(settings):
+        needed.setdefault(thing, set()).update(verbs)
+    return {thing: tuple(v for v in VERBS if v in verbs) for thing, verbs in needed.items()}
+
+
+def _granted(settings: Settings) -> Iterator[tuple[Thing, list[str]]]:
+    """What the Roles that the stack makes allow: RBAC lets nobody grant what they may not do."""
+    if not isinstance(settings.prometheus, ManagedPrometheus):
+        return
+    for namespace in sorted({stack.namespace for stack in settings.inference}):
+        for rule in RULES:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    yield (group, resource, namespace), rule["verbs"]
+
+
+def made(settings: Settings) -> list[Thing]:
+    """Return all that the stack makes, a chart's parts aside."""
+    found = [("", "namespaces", "")]
+
+    def make(namespace: str, *kinds: tuple[str, str]) -> None:
+        found.extend((group, resource, namespace) for group, resource in kinds)
+
+    prometheus, plugin = settings.prometheus, settings.device_plugin
+    if isinstance(prometheus, ManagedPrometheus):
+        make(prometheus.namespace, *_WORKLOAD, _NETWORK_POLICIES)
+        if prometheus.persistent_volume:
+            make(prometheus.namespace, ("", "persistentvolumeclaims"))
+    if settings.device_plugin_enabled:
+        make(plugin.namespace, ("", "serviceaccounts"), ("apps", "daemonsets"), _NETWORK_POLICIES)
+        if sharing(plugin):
+            make(plugin.namespace, ("", "configmaps"))
+    for namespace in sorted({stack.namespace for stack in settings.inference}):
+        make(namespace, *_WORKLOAD, _NETWORK_POLICIES)
+        make(namespace, ("policy", "poddisruptionbudgets"), ("keda.sh", "scaledobjects"))
+        if isinstance(prometheus, ManagedPrometheus):
+            make(namespace, (_RBAC, "roles"), (_RBAC, "rolebindings"))
+        elif prometheus.pod_monitors:
+            make(namespace, ("monitoring.coreos.com", "podmonitors"))
+    return found
+
+
+def watched(settings: Settings) -> list[Thing]:
+    """Return, as `made` does, what Pulumi watches beside it until the workloads are ready."""
+    ours = made(settings)
+    seen = {
+        (*kind, namespace)
+        for group, resource, namespace in ours
+        for kind in _WATCHED.get((group, resource), ())
+    }
+    exposed = {
+        ("", "endpoints", stack.namespace)
+        for stack in settings.inference
+        if isinstance(stack.gateway.exposure, InternalLoadBalancer)
+    }
+    return sorted((seen | exposed).difference(ours))

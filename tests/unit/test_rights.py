@@ -1,0 +1,33 @@
+"""Which rights are asked for; what a real API server grants is tests/integration's to show."""
+
+import pytest
+
+from components.rights import required
+from config.settings import Settings
+
+BALANCER = {
+    "kind": "internalLoadBalancer",
+    "sourceCidrs": ["10.0.0.0/8"],
+    "subnetCidrs": ["10.20.0.0/20"],
+}
+EXISTING = {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "thing", "verbs"),
+    [
+        ({}, ("", "endpoints", "ai-namespace"), None),
+        (
+            {"inference": [{"gateway": {"exposure": BALANCER}}]},
+            ("", "endpoints", "ai-namespace"),
+            ("list", "watch"),
+        ),
+        # What a Role grants, its maker must hold; beside it pods are only watched.
+        ({}, ("", "pods", "ai-namespace"), ("get", "list", "watch")),
+        ({}, ("", "pods", "observability"), ("list", "watch")),
+        ({"prometheus": EXISTING}, ("", "pods", "ai-namespace"), ("list", "watch")),
+        ({"prometheus": EXISTING}, ("", "pods", "monitoring"), None),
+    ],
+)
+def test_each_thing_is_asked_for_with_what_is_done_to_it(raw, thing, verbs):
+    assert required(Settings.model_validate(raw)).get(thing) == verbs
