@@ -176,7 +176,7 @@ def _fingerprint(project: Path) -> str:
 
 def _runs(python: Path) -> bool:
     """Whether a venv's interpreter still starts, at a version the project takes."""
-    check = "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))"
+    check = "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))"
     try:
         result = subprocess.run([python, "-c", check], capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -137,7 +137,7 @@ def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Pat
         [script], env={"PATH": f"{tmp_path}:{system}"}, capture_output=True, text=True
     )
     assert ran.returncode == 1
-    assert "no Python >= 3.11 and < 3.14" in ran.stderr
+    assert "no Python >= 3.11 and < 3.15" in ran.stderr
     assert "apt-get install python3-venv" in ran.stderr
     assert ran.stdout == ""
 
