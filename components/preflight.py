@@ -221,10 +221,17 @@ def _rights(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Prob
         rights = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
         yield kubeconfig.problem(
             settings.platform,
-            f"the user of the kubeconfig may not {rights}"
-            f"{', without which `up` is refused' if preview else ''}",
+            f"{'`up` would be refused: ' if preview else ''}the user of the kubeconfig may not "
+            f"{rights}",
             "grant it these rights, or choose a platform.context whose user has them",
             severity,
+        )
+    if preview and not api.may("get", "", "namespaces"):
+        yield kubeconfig.problem(
+            settings.platform,
+            "the user of the kubeconfig may not get namespaces, so a preview cannot see which of "
+            "them others made",
+            "grant it that right, or choose a platform.context whose user has it",
         )
     if isinstance(settings.keda, HelmKeda):
         yield kubeconfig.problem(

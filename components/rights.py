@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from components.specs.device_plugin import sharing
 from components.specs.prometheus import RULES
-from config.gateway import InternalLoadBalancer
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
 
@@ -94,9 +93,6 @@ def watched(settings: Settings) -> list[Thing]:
         for group, resource, namespace in ours
         for kind in _WATCHED.get((group, resource), ())
     }
-    exposed = {
-        ("", "endpoints", stack.namespace)
-        for stack in settings.inference
-        if isinstance(stack.gateway.exposure, InternalLoadBalancer)
-    }
-    return sorted((seen | exposed).difference(ours))
+    # By Triton's Service and an exposed gateway's; for the others it is told not to wait.
+    seen.update(("", "endpoints", stack.namespace) for stack in settings.inference)
+    return sorted(seen.difference(ours))

@@ -13,6 +13,15 @@ from local.cluster import Cluster
 
 STACK = "dev"
 
+MONITORED = {
+    "prometheus": {
+        "kind": "existing",
+        "address": "http://prometheus:9090",
+        "namespace": "monitoring",
+        "podMonitors": True,
+    }
+}
+
 Kubeconfig = dict[str, Any]
 
 

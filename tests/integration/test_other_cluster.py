@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from pulumi.runtime import rpc
 
 from config.platform import LOCAL_CONTEXT
@@ -72,42 +71,6 @@ def test_another_cluster_is_provisioned(
     provisioned.pulumi("preview", "--expect-no-changes", *STACK).ok()
     provisioned.pulumi("destroy", "--yes", "--skip-preview", *STACK).ok()
     assert "not found" in empty.kubectl(*scaler).failed().output
-
-
-@pytest.fixture
-def reader(empty: Checkout, tmp_path: Path) -> Iterator[Platform]:
-    """The way to the second cluster of one who may read everything there, and change nothing."""
-    made = (
-        ("serviceaccount", "reader"),
-        ("clusterrole", "reader", "--verb=get,list,watch", "--resource=*.*"),
-        ("clusterrolebinding", "reader", "--clusterrole=reader", "--serviceaccount=default:reader"),
-    )
-    for arguments in made:
-        empty.kubectl("create", *arguments).ok()
-    document = yaml.safe_load(empty.kubeconfig.read_text())
-    token = empty.kubectl("create", "token", "reader").ok().stdout
-    document["users"][0]["user"] = {"token": token}
-    (tmp_path / "reader").write_text(yaml.safe_dump(document))
-    yield {"kind": "kubeconfig", "path": str(tmp_path / "reader")}
-    for kind, name, *_ in made:
-        empty.kubectl("delete", kind, name).ok()
-
-
-def test_who_may_only_read_can_preview_and_nothing_more(
-    provisioned: Checkout,
-    empty: Checkout,
-    elsewhere: Callable[[Platform], None],
-    reader: Platform,
-) -> None:
-    """As a pull request's identity does."""
-    elsewhere(reader)
-    lacking = "may not create, patch, delete namespaces"
-    said = provisioned.pulumi("preview", *STACK).ok().output
-    assert lacking in " ".join(said.split())
-    assert "kubernetes:apps/v1:Deployment" in said
-    said = provisioned.pulumi("up", "--yes", "--skip-preview", *STACK).failed().output
-    assert lacking in " ".join(said.split())
-    assert "not found" in empty.kubectl("get", "namespace", "ai-namespace").failed().output
 
 
 def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_local_one(

@@ -1,36 +1,24 @@
-"""What preflight finds on a real API server: KEDA, namespaces, rights.
+"""What preflight finds on a real API server: KEDA, namespaces, claims.
 
 Not that every right is asked for: a right that is missing from the list shows up in the run.
 """
 
 import pytest
-from lightkube import ApiError, Client, KubeConfig
+from lightkube import KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace, PersistentVolumeClaim
-from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role
 from lightkube.types import PatchType
 
 from components.cluster_api import ClusterApi
 from components.labels import PART_OF_LABEL, namespace_labels
-from components.rights import VERBS, WATCH_VERBS
-from components.specs.prometheus import RULES
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.preflights import STACK, token_of, with_user
+from tests.integration.preflights import MONITORED, STACK, token_of, with_user
 
 SCALED_OBJECTS = "scaledobjects.keda.sh"
-MONITORED = {
-    "prometheus": {
-        "kind": "existing",
-        "address": "http://prometheus:9090",
-        "namespace": "monitoring",
-        "podMonitors": True,
-    }
-}
 
 
 def test_a_cluster_that_has_everything_is_not_complained_about(document, found):
@@ -175,133 +163,6 @@ class TestNamespacesThatAreThere:
         named({})
         elsewhere = {"kind": "existing", "address": "http://p:9090", "namespace": "observability"}
         assert found(document, prometheus=elsewhere) == []
-
-
-def test_missing_rights_are_listed(bare_cluster, document, found):
-    limited = with_user(document, token=token_of(bare_cluster, "limited"))
-    (message,) = found(limited)
-    assert f"may not {', '.join(VERBS)} namespaces, " in message
-    for right in (
-        "deployments.apps in ai-namespace",
-        "scaledobjects.keda.sh in ai-namespace",
-        "roles.rbac.authorization.k8s.io in ai-namespace",
-        "services in observability",
-        "daemonsets.apps in nvidia-device-plugin",
-        "serviceaccounts in nvidia-device-plugin",
-        "networkpolicies.networking.k8s.io in nvidia-device-plugin",
-    ):
-        assert right in message
-
-
-def test_rights_of_what_is_made_on_demand_are_asked_for(bare_cluster, document, found):
-    limited = with_user(document, token=token_of(bare_cluster, "limited"))
-    volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
-    (message,) = found(limited, prometheus=volume, devicePlugin={"timeSlices": 2})
-    written, _, watched = message.partition("; nor list, watch ")
-    assert "persistentvolumeclaims in observability" in written
-    assert "persistentvolumeclaims in observability" not in watched
-    assert "configmaps in nvidia-device-plugin" in written
-    (*_, message) = found(limited, **MONITORED)
-    assert "podmonitors.monitoring.coreos.com in ai-namespace" in message
-
-
-@pytest.fixture
-def allowed(bare_cluster, document):
-    """Make a user that may do so much everywhere; the way in as that user."""
-
-    def make(name, *rules):
-        user = with_user(document, token=token_of(bare_cluster, name))
-        client = bare_cluster.client()
-        granted = [
-            PolicyRule(verbs=verbs, apiGroups=groups, resources=kinds)
-            for verbs, groups, kinds in rules
-        ]
-        role = ClusterRole(metadata=ObjectMeta(name=name), rules=granted)
-        client.apply(role, field_manager="test")
-        binding = ClusterRoleBinding(
-            metadata=ObjectMeta(name=name),
-            roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name=name),
-            subjects=[Subject(kind="ServiceAccount", name=name, namespace="default")],
-        )
-        client.apply(binding, field_manager="test")
-        with ClusterApi(KubeConfig.from_dict(user).get()) as api:
-            # The authoriser learns of a binding by its own watch.
-            wait_until(
-                "the binding counts", lambda: api.may("get", "", "services", "ai-namespace"), 60
-            )
-        return user
-
-    return make
-
-
-def test_rights_that_a_user_has_are_not_complained_about(allowed, found):
-    most = [verb for verb in VERBS if verb != "delete"]
-    user = allowed(
-        "almost",
-        (most, ["*"], ["*"]),
-        (["delete"], ["apps", "networking.k8s.io"], ["*"]),
-    )
-    (message,) = found(user)
-    assert "may not delete namespaces, " in message
-    assert "services in ai-namespace" in message
-    assert "deployments" not in message
-    assert "networkpolicies" not in message
-
-
-def test_a_user_that_could_not_wait_for_what_it_makes_is_refused(allowed, found):
-    (message,) = found(allowed("blind", (["get", "create", "patch", "delete"], ["*"], ["*"])))
-    assert "may not list, watch namespaces, " in message
-    for seen in (
-        "deployments.apps in ai-namespace",
-        "replicasets.apps in ai-namespace",
-        "pods in ai-namespace",
-        "persistentvolumeclaims in observability",
-        "pods in nvidia-device-plugin",
-    ):
-        assert seen in message
-    assert "replicasets.apps in nvidia-device-plugin" not in message
-
-
-def test_what_is_only_watched_need_not_be_written(allowed, found):
-    theirs = ["pods", "replicasets", "persistentvolumeclaims"]
-    ours = (
-        "namespaces configmaps serviceaccounts services deployments daemonsets networkpolicies "
-        "poddisruptionbudgets scaledobjects roles rolebindings"
-    )
-    rules = ([*VERBS], ["*"], ours.split()), ([*WATCH_VERBS], ["*"], theirs)
-    user = allowed("almost-exact", *rules)
-    (message,) = found(user)
-    assert "the user of the kubeconfig may not get pods in ai-namespace now:" in message
-    assert makes_a_role(user, RULES) == 403
-    user = allowed("exact", *rules, (["get"], [""], ["pods"]))
-    assert found(user) == []
-    assert makes_a_role(user, RULES) == 201
-
-
-def makes_a_role(user, rules):
-    """The API server's answer: RBAC lets nobody grant what they may not do themselves."""
-    client = Client(KubeConfig.from_dict(user).get())
-    role = Role(
-        metadata=ObjectMeta(name="pods", namespace="default"),
-        rules=[PolicyRule.from_dict(rule) for rule in rules],
-    )
-    try:
-        client.create(role)
-    except ApiError as error:
-        return error.status.code
-    client.delete(Role, "pods", namespace="default")
-    return 201
-
-
-def test_who_may_only_read_is_warned_in_a_preview_and_refused_by_an_update(allowed, found):
-    user = allowed("reader", (["get", "list", "watch"], ["*"], ["*"]))
-    assert found(user, preview=True) == []
-    (message,) = found(user, preview=True, severity="warn")
-    assert "may not create, patch, delete namespaces, " in message
-    assert "without which `up` is refused" in message
-    (message,) = found(user)
-    assert "may not create, patch, delete namespaces, " in message
-    assert "without which" not in message
 
 
 @pytest.fixture

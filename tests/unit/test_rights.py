@@ -5,23 +5,14 @@ import pytest
 from components.rights import required
 from config.settings import Settings
 
-BALANCER = {
-    "kind": "internalLoadBalancer",
-    "sourceCidrs": ["10.0.0.0/8"],
-    "subnetCidrs": ["10.20.0.0/20"],
-}
 EXISTING = {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}
 
 
 @pytest.mark.parametrize(
     ("raw", "thing", "verbs"),
     [
-        ({}, ("", "endpoints", "ai-namespace"), None),
-        (
-            {"inference": [{"gateway": {"exposure": BALANCER}}]},
-            ("", "endpoints", "ai-namespace"),
-            ("list", "watch"),
-        ),
+        ({}, ("", "endpoints", "ai-namespace"), ("list", "watch")),
+        ({}, ("", "endpoints", "observability"), None),
         # What a Role grants, its maker must hold; beside it pods are only watched.
         ({}, ("", "pods", "ai-namespace"), ("get", "list", "watch")),
         ({}, ("", "pods", "observability"), ("list", "watch")),
