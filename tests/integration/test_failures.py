@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,34 @@ SCALER = "triton-inference-scaler"
 def _objects(checkout: Checkout) -> int:
     listed = checkout.kubectl("get", "configmap,deployment,service,pdb", "-A", "-o", "name")
     return len(listed.stdout.splitlines())
+
+
+@contextmanager
+def no_pod_starts(checkout: Checkout) -> Iterator[None]:
+    """Hold an `up` half-way: no Deployment that it makes is complete."""
+    everywhere = "--selector=!nowhere"
+    checkout.kubectl("cordon", everywhere).ok()
+    try:
+        yield
+    finally:
+        checkout.kubectl("uncordon", everywhere).ok()
+
+
+@contextmanager
+def triton_stays(checkout: Checkout) -> Iterator[None]:
+    """Hold a `destroy` half-way: one of its Deployments does not go."""
+
+    def finalizers(names: list[str]) -> None:
+        patch = json.dumps({"metadata": {"finalizers": names}})
+        checkout.kubectl(
+            "-n", "ai-namespace", "patch", "deployment", TRITON, "--type=merge", "-p", patch
+        ).ok()
+
+    finalizers(["example.com/stays"])
+    try:
+        yield
+    finally:
+        finalizers([])
 
 
 def killed_half_way(
@@ -54,7 +83,8 @@ def test_up_killed_half_way_converges_when_run_again_and_destroy_leaves_nothing(
 ) -> None:
     before = empty.objects()
     made = _objects(empty)
-    killed_half_way(empty, "up", lambda: _objects(empty) > made + 1, victim_signal)
+    with no_pod_starts(empty):
+        killed_half_way(empty, "up", lambda: _objects(empty) > made + 1, victim_signal)
     empty.up().ok()
     assert empty.preview_steps() == {}
     exported = json.loads(empty.pulumi("stack", "export").ok().stdout)
@@ -69,7 +99,8 @@ def test_destroy_killed_half_way_leaves_nothing_when_run_again(empty: Checkout) 
     before = empty.objects()
     empty.up().ok()
     made = _objects(empty)
-    killed_half_way(empty, "destroy", lambda: _objects(empty) < made, signal.SIGKILL)
+    with triton_stays(empty):
+        killed_half_way(empty, "destroy", lambda: _objects(empty) < made, signal.SIGKILL)
     assert empty.objects() - before
     empty.ops("destroy").ok()
     assert empty.objects() - before == set()
