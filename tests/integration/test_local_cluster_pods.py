@@ -56,6 +56,7 @@ def test_gpu_nodes_hold_as_many_gpu_pods_as_gpus_and_the_next_one_waits(
             len(pods(client, namespace, is_ready)) == gpus
             and len(pods(client, namespace, is_unschedulable)) == 1
         ),
+        120,
     )
     names = {n.metadata.name for n in nodes}
     assert {p.spec.nodeName for p in pods(client, namespace, is_ready)} == names

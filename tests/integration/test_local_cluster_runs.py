@@ -128,7 +128,7 @@ def test_a_second_cluster_stands_beside_the_first_and_its_down_leaves_nothing(
 def test_down_ends_what_an_interrupted_up_left(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "state")
     up = start_up(cluster.paths.state_dir)
-    wait_until("kwokctl runs", lambda: "kwokctl" in processes.find(cluster.paths.root))
+    wait_until("kwokctl runs", lambda: "kwokctl" in processes.find(cluster.paths.root), 120)
     up.kill()
     up.communicate()
     assert cluster.down()
