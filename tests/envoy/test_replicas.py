@@ -31,7 +31,7 @@ def with_checks_of_the_port_alone(config):
 )
 @pytest.mark.parametrize("fault", ["hung", "not serving"])
 def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, out):
-    checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 0.3}}
+    checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 2}}
     with bed(gateway=checks, edit=edit) as it, Client(it.gateway.port) as client:
         sick = it.fleet.replicas[0]
         if fault == "hung":
