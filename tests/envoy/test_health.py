@@ -4,6 +4,7 @@ What is to show how long something takes is counted beside the gateway's own loo
 """
 
 import copy
+import statistics
 from functools import partial
 
 import pytest
@@ -40,15 +41,21 @@ def test_envoy_refuses_a_health_check_without_it(setting):
 
 @pytest.mark.parametrize(("seconds", "least", "most"), [(0.1, 5, 50), (3600, 0, 0)])
 def test_checks_follow_one_another_as_stated(bed, seconds, least, most):
-    """Once there was a call; before, the pace is another setting's."""
+    """Once there was a call; before, the pace is another setting's.
+
+    The middle one of three rounds, for a machine that stalls spoils the one that it stalls in.
+    """
     with (
         bed(replicas=1, gateway={"healthChecks": {"intervalSeconds": seconds}}) as it,
         Client(it.gateway.port) as client,
     ):
         client.call()
-        before = it.fleet.replicas[0].checks
-        wait_for_lookups(it, 5)
-        assert least <= it.fleet.replicas[0].checks - before <= most
+        checks: list[int] = []
+        for _ in range(3):
+            before = it.fleet.replicas[0].checks
+            wait_for_lookups(it, 5)
+            checks.append(it.fleet.replicas[0].checks - before)
+        assert least <= statistics.median(checks) <= most
 
 
 def checked_by_hand(bed, **settings):
@@ -123,14 +130,15 @@ def without_update_merge_window(config):
     ("edit", "at_once"), [(unchanged, True), (without_update_merge_window, False)]
 )
 def test_what_a_health_check_finds_holds_for_the_next_call(bed, edit, at_once):
-    """Envoy's own way is to gather changes for a second."""
+    """Envoy's own way is to gather changes for a second, which a slow machine may outlast."""
+    checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 60}}
     with (
-        bed(gateway={"healthChecks": {"intervalSeconds": 0.1}}, edit=edit) as it,
+        bed(gateway=checks, edit=edit) as it,
         Client(it.gateway.port) as client,
     ):
         sick = it.fleet.replicas[0]
         wrong = 0
-        for _ in range(3):
+        for _ in range(3 if at_once else 20):
             sick.serving = False
             wait_until("it is out", lambda: it.gateway.healthy_hosts() == 1)
             before = sick.calls
@@ -141,4 +149,6 @@ def test_what_a_health_check_finds_holds_for_the_next_call(bed, edit, at_once):
             before = sick.calls
             client.calls(20, window=1)
             wrong += sick.calls == before
+            if wrong:
+                break
         assert (wrong == 0) is at_once
