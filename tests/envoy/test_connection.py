@@ -132,13 +132,22 @@ def with_the_usual_window(config):
 
 @pytest.mark.parametrize(("edit", "goes_on"), [(unchanged, True), (with_the_usual_window, False)])
 def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_on):
-    def without_health_checks(config):
+    def without_checks(config):
+        """Nothing that would find the replica stuck, and so free what it holds."""
         edit(config)
         del parts.cluster(config)["health_checks"]
+        del parts.cluster(config)["upstream_bind_config"]  # TCP_USER_TIMEOUT
 
     tensor = bytes(300 * 1024)
     with (
-        bed(listed=1, streams_per_pod=8, max_pending=8, edit=without_health_checks) as it,
+        bed(
+            listed=1,
+            streams_per_pod=8,
+            max_pending=8,
+            # The calls that are stuck stay so while the others are tried.
+            traffic={"deadlineSeconds": 60},
+            edit=without_checks,
+        ) as it,
         Client(it.gateway.port) as client,
     ):
         good, stuck = it.fleet.hosts
@@ -152,7 +161,7 @@ def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_o
             wait_until("it has them", lambda: it.gateway.cluster_stat("upstream_rq_active") == 8)
             it.dns.hosts = [good, stuck]
             wait_until("the other is back", lambda: good in members(it))
-            outcomes = client.calls(4, timeout_seconds=3, payload=tensor)
+            outcomes = client.calls(4, timeout_seconds=10, payload=tensor)
             assert (codes(outcomes) == {"OK": 4}) is goes_on
             batch.cancel()
             batch.wait()
