@@ -94,10 +94,13 @@ def without_budget(config):
 
 @pytest.mark.parametrize(("edit", "bounded"), [(unchanged, True), (without_budget, False)])
 def test_retries_stay_within_their_budget(bed, edit, bounded):
+    """Nobody accepts, so that calls wait, and fail together when the connection is given up."""
     with bed(gateway=UNCHECKED, edit=edit) as it, Client(it.gateway.port) as client:
         for replica in it.fleet.replicas:
             it.fleet.stop(replica)
-        client.calls(60)
+        first, second = it.fleet.hosts
+        with full_backlog(first, it.fleet.port), full_backlog(second, it.fleet.port):
+            client.calls(60)
         assert (it.gateway.cluster_stat("upstream_rq_retry_overflow") > 0) is bounded
 
 
