@@ -10,6 +10,10 @@ from pathlib import Path
 _MOUNT = Path("/sys/fs/cgroup")
 _BUSY_SECONDS = 10.0
 
+_KUBELETS = frozenset({"cpu", "cpuset", "memory", "hugetlb", "pids"})
+"""Controllers that kubelet asks of its cgroup where the machine has them, or does not start
+(kubernetes, pkg/kubelet/cm/cgroup_manager_linux.go)."""
+
 
 def name_of(root: Path) -> str:
     """Name of the cgroup of the cluster in a folder."""
@@ -32,12 +36,10 @@ def make(name: str) -> list[Path]:
     entries: list[Path] = []
     for hierarchy in hierarchies():
         ours = hierarchy / name
-        ours.mkdir(exist_ok=True)
         # Version 2: children have only the controllers that their parent hands on.
-        with suppress(OSError):
-            controllers = (ours / "cgroup.controllers").read_text().split()
-            wanted = " ".join(f"+{controller}" for controller in controllers)
-            (ours / "cgroup.subtree_control").write_text(wanted)
+        _hand_on(hierarchy, _KUBELETS)
+        ours.mkdir(exist_ok=True)
+        _hand_on(ours)
         processes = ours / "node"
         processes.mkdir(exist_ok=True)
         # Version 1: a new cpuset is empty, and takes no process.
@@ -47,6 +49,19 @@ def make(name: str) -> list[Path]:
                     (folder / file).write_text((folder.parent / file).read_text())
         entries.append(processes / "cgroup.procs")
     return entries
+
+
+def _hand_on(folder: Path, wanted: frozenset[str] | None = None) -> None:
+    """Let a cgroup's children have its controllers (of version 2): those wanted, or all."""
+    control = folder / "cgroup.subtree_control"
+    if not control.exists():
+        return
+    kept = set((folder / "cgroup.controllers").read_text().split())
+    kept -= set(control.read_text().split())
+    for controller in sorted(kept if wanted is None else kept & wanted):
+        # Each by itself: one that cannot be handed on must not keep the others.
+        with suppress(OSError):
+            control.write_text(f"+{controller}")
 
 
 def remove(name: str) -> None:
