@@ -72,6 +72,7 @@ class Pump:
         self._patience: asyncio.TimerHandle | None = None
         self._stuck = False
         self._sweeping: asyncio.TimerHandle | None = None
+        self._overdue = -math.inf
         self._done: asyncio.Future[None] = self._loop.create_future()
         self.started_at = 0.0
         """When the first call could be made, `time.monotonic` seconds."""
@@ -184,9 +185,13 @@ class Pump:
             self._finish_if_done()
 
     def _sweep(self) -> None:
-        """Give up calls that have no end half a second after their deadline."""
+        """Give up calls that have no end half a second after their deadline.
+
+        Where this client itself stood still, what came meanwhile, and its own deadlines, have their
+        turn first: only what the sweep before could have given up, too, is lost.
+        """
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
-        limit = time.monotonic() - LOST_GRACE_SECONDS
+        limit, self._overdue = self._overdue, time.monotonic() - LOST_GRACE_SECONDS
         lost: list[Call] = []
         for call in self._live.values():  # in the order made, so by deadline
             if call.deadline_at > limit:

@@ -188,6 +188,20 @@ def test_calls_that_an_engine_loses_are_counted_as_lost(load: Load) -> None:
     assert ledger.counts == {Outcome.OK: 8, Outcome.LOST: 4}
 
 
+def test_a_client_that_stood_still_takes_none_of_its_calls_for_lost() -> None:
+    def end_at_the_deadline(_: FakeEngine, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        over = Verdict(Outcome.DEADLINE, "by the client")
+        loop.call_at(call.deadline_at, lambda: call.settle(over, loop.time()))
+
+    def stand_still(*_: object) -> None:
+        asyncio.get_running_loop().call_later(0.2, time.sleep, 1.0)
+
+    # When it goes on, the sweep's timer is older than the deadlines', which are long over.
+    ledger = run(FakeEngine(end_at_the_deadline), Window(20), 20, deadline=0.4, during=stand_still)
+    assert ledger.counts == {Outcome.DEADLINE: 20}
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     calls=st.integers(1, 300),
