@@ -11,6 +11,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from config.settings import Settings
+from eventflow.outcomes import Outcome
 from local.cluster import Cluster
 from local.objects import holds
 from local.serving.plan import GATEWAY_PORT, PROMETHEUS_PORT
@@ -84,15 +85,31 @@ def infer(env: StackEnvironment, *arguments: str) -> None:
         raise OpsError(f"the call to {address} was not answered; look with: make status")
 
 
+def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
+    """Send one call and print its answer; of models that do not take it, say so.
+
+    Raises:
+        OpsError: nothing serves, or no model server answered.
+    """
+    try:
+        infer(env)
+    except OpsError:
+        if not answers(gateway_address(env)):
+            raise
+        say("The call is the sample model's. One for yours: make infer ARGS=--help")
+
+
 def answers(address: str, enter: Sequence[str] = ()) -> bool:
-    """Whether a call to a gateway is answered.
+    """Whether a model server answers a call to a gateway, if only that it has no such model.
 
     Args:
         address: `host:port` of the gateway.
         enter: beginning of a command line that runs a client where it is reached.
     """
     command = [*enter, *_call(address)]
-    return not subprocess.run(command, cwd=PROJECT, capture_output=True).returncode
+    called = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    # What gateway and network have to say are outcomes of their own.
+    return not called.returncode or called.stdout.startswith(f"{Outcome.OTHER} ")
 
 
 def _call(address: str, *arguments: str) -> list[str]:

@@ -1,6 +1,8 @@
 """Provisioning, previewing and removing one stack."""
 
 import functools
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -12,6 +14,7 @@ from config.settings import Settings
 from local.cluster import Cluster
 from local.modes import best_here
 from local.objects import wait_for
+from local.serving import machine
 from ops import heal, pulumi, serving
 from ops.environment import StackEnvironment
 from ops.tree import resource_tree
@@ -167,16 +170,23 @@ def print_outputs(env: StackEnvironment, found: Mapping[str, object]) -> None:
         console.print(f"  {name.ljust(width)}  {value}", markup=False)
 
 
+def _what_serves() -> str:
+    lacking = machine.lacking()
+    if lacking and sys.platform == "linux" and os.geteuid() == 0:
+        return f"LOCAL=serving does; it needs {lacking}."
+    return "LOCAL=serving, on Linux as root, does."
+
+
 def print_next_step(env: StackEnvironment, settings: Settings) -> None:
     """Say how to look at what was made."""
     if serving.serves(env, settings):
-        serving.infer(env)
+        serving.infer_or_say(env, console.print)
         console.print(serving.next_step(env))
     elif isinstance(settings.platform, LocalPlatform):
         first = settings.inference[0]
         console.print(
             "\nThe cluster is simulated: scheduling and roll-outs are real, but its pods run no"
-            "\ncontainers, so nothing answers calls. (LOCAL=serving, on Linux as root, does.)"
+            f"\ncontainers, so nothing answers calls. ({_what_serves()})"
             "\nLook at it:"
             f"\n  kubectl --kubeconfig {LOCAL_KUBECONFIG} --context {LOCAL_CONTEXT}"
             f" -n {first.namespace} get pods,svc,scaledobject"

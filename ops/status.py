@@ -75,8 +75,16 @@ def show(cluster: Cluster, settings: Settings, *, once: bool = False) -> None:
         return
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_view(client, prometheus, settings), refresh=True)
+            live.update(_view_or_why_not(client, prometheus, settings), refresh=True)
             time.sleep(_EVERY_SECONDS)
+
+
+def _view_or_why_not(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:
+    # The cluster may be stopped, or start again, while somebody looks.
+    try:
+        return _view(client, prometheus, settings)
+    except httpx2.TransportError as error:
+        return f"the local cluster does not answer: {error}"
 
 
 def _view(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:

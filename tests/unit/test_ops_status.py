@@ -4,6 +4,7 @@ That Envoy has these series is shown by `tests/envoy`, that the real ones answer
 """
 
 import http.server
+import io
 import json
 import threading
 import urllib.parse
@@ -11,10 +12,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from config.settings import Settings
 from local.serving.plan import PROMETHEUS_PORT
+from ops import status
 from ops.status import show
 from tests.printed import rows
 
@@ -103,3 +108,41 @@ def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFix
         "replicas wanted": ["5"],
         "may scale": ["True"],
     }
+
+
+class LookedEnoughError(Exception):
+    """What ends the live view here."""
+
+
+def test_a_live_view_outlives_a_cluster_that_goes_and_comes_back(
+    prometheus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(_: object, name: str, namespace: str) -> SimpleNamespace:
+        del namespace
+        if len(seen) == 1:
+            raise httpx2.ConnectError("connection refused")
+        return OBJECTS[name]
+
+    seen: list[str] = []
+    console = Console(force_terminal=True, file=io.StringIO(), width=120)
+
+    class Screen(Live):
+        def update(self, renderable: Any, *, refresh: bool = False) -> None:
+            del refresh
+            with console.capture() as shown:
+                console.print(renderable)
+            seen.append(shown.get())
+            if len(seen) == 3:
+                raise LookedEnoughError
+
+    cluster: Any = SimpleNamespace(
+        record=SimpleNamespace(ports={PROMETHEUS_PORT: prometheus}),
+        is_running=True,
+        client=lambda: SimpleNamespace(get=get),
+    )
+    monkeypatch.setattr(status, "Console", lambda: console)
+    monkeypatch.setattr(status, "Live", Screen)
+    monkeypatch.setattr(status, "_EVERY_SECONDS", 0)
+    with pytest.raises(LookedEnoughError):
+        show(cluster, Settings())
+    assert ["does not answer: connection refused" in view for view in seen] == [False, True, False]
