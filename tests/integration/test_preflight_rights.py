@@ -112,6 +112,7 @@ def test_a_user_that_could_not_wait_for_what_it_makes_is_refused(allowed, found)
         "pods in ai-namespace",
         "persistentvolumeclaims in observability",
         "pods in nvidia-device-plugin",
+        "endpoints in ai-namespace",
     ):
         assert seen in message
     assert "replicasets.apps in nvidia-device-plugin" not in message
