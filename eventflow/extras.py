@@ -35,19 +35,20 @@ class Extras:
         """
         if self.prometheus and not self.picture:
             raise EventFlowError("--prometheus adds to the picture: give --picture FILE, too")
-        self._before = self._read()
+        self._before = {url: read_counters(url) for url in self.counters}
 
     def after(self) -> tuple[dict[str, int] | None, str, list[str]]:
         """Return calls per replica (None if not asked for), where from, and notes."""
         if not self.counters:
             return None, "", []
-        try:
-            calls = Counter[str]()  # the pages of two gateways name the same replicas
-            for url, counts in self._read().items():
-                calls.update(difference(self._before[url], counts))
-            return dict(calls), ", ".join(self.counters), []
-        except EventFlowError as error:
-            return {}, ", ".join(self.counters), [str(error)]
+        calls, notes = Counter[str](), list[str]()  # two gateways' pages name the same replicas
+        for url in self.counters:
+            try:
+                calls.update(difference(self._before[url], read_counters(url)))
+            except EventFlowError as error:
+                # A replica that went takes its page along, and no other's.
+                notes.append(str(error))
+        return dict(calls), ", ".join(self.counters), notes
 
     def draw(self, title: str, run: Run) -> list[str]:
         """Draw the picture, if asked for; returns notes."""
@@ -73,6 +74,3 @@ class Extras:
         except EventFlowError as error:
             notes.append(str(error))
         return notes
-
-    def _read(self) -> dict[str, dict[str, float]]:
-        return {url: read_counters(url) for url in self.counters}

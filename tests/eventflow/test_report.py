@@ -197,6 +197,19 @@ def test_calls_that_several_gateways_hand_to_a_replica_add_up() -> None:
         assert extras.after()[0] == {"10.0.0.1:80": 13, "10.0.0.2:80": 1}
 
 
+def test_a_page_that_goes_takes_no_other_pages_calls_along() -> None:
+    pages = {"/one": ENVOY, "/other": ENVOY}
+    with web(pages) as url:
+        extras = Extras(counters=(f"{url}/one", f"{url}/other"))
+        extras.before()
+        del pages["/one"]
+        pages["/other"] = ENVOY.replace("} 5", "} 8")
+        calls, _, notes = extras.after()
+    assert calls == {"10.0.0.1:80": 3, "10.0.0.2:80": 0}
+    assert len(notes) == 1
+    assert f"{url}/one" in notes[0]
+
+
 def prometheus(*series: list[tuple[float, str]]) -> str:
     result = [{"metric": {}, "values": points} for points in series]
     return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
