@@ -12,7 +12,7 @@ from pulumi.runtime.settings import get_monitor
 from components.kubeconfig import path_of, read
 from components.preflight import preflight
 from config.checks.problem import Problem
-from config.load import Refused
+from config.load import Refused, require
 from config.platform import (
     LOCAL_CONTEXT,
     LOCAL_IDENTIFIER,
@@ -136,9 +136,7 @@ def _look(settings: Settings, contents: str | None = None) -> None:
         return
     stack = pulumi.get_stack()
     problems = preflight(settings, stack, contents, preview=pulumi.runtime.is_dry_run())
-    refused = [problem for problem in problems if problem.severity == "refuse"]
-    if refused:
-        raise Refused(f"stack {stack}", refused)
+    require(f"stack {stack}", problems)
     for problem in problems:
         pulumi.log.warn(str(problem))
 

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -16,6 +17,14 @@ PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 STATE_FOLDER = ".state"
 """Name of the ignored folder of the checkout that holds everything local."""
+
+ENCRYPTED = "secure"
+"""The one key of what Pulumi puts into a stack file in place of a secret's value."""
+
+
+def is_encrypted(value: object) -> bool:
+    """Whether a value of a stack file is a secret's."""
+    return isinstance(value, Mapping) and [*cast("Mapping[str, object]", value)] == [ENCRYPTED]
 
 
 class Section(BaseModel):

@@ -51,6 +51,17 @@ class Refused(pulumi.RunError):
         super().__init__("\n".join(lines))
 
 
+def require(source: str, problems: Iterable[Problem]) -> None:
+    """Let nothing pass that refuses.
+
+    Raises:
+        Refused: with every such problem.
+    """
+    refused = [problem for problem in problems if problem.severity == "refuse"]
+    if refused:
+        raise Refused(source, refused)
+
+
 def parse(raw: Mapping[str, object], *, source: str = "parameters") -> Settings:
     """Turn plain values into settings that have passed every check that refuses.
 
@@ -185,7 +196,5 @@ def _checked(
     except ValidationError as error:
         raise Refused(source, [*secrets, *schema_problems(error)]) from None
     found = [*secrets, *run(settings)]
-    refused = [problem for problem in found if problem.severity == "refuse"]
-    if refused:
-        raise Refused(source, refused)
+    require(source, found)
     return settings, found

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from config.base import PROJECT
+from config.base import ENCRYPTED, PROJECT, is_encrypted
 from config.checks.problem import Problem
 from config.shape import Located, choices, fields, join, kind_of, leaves, locate
 
@@ -16,9 +16,6 @@ _CLOSE = 0.6
 _UNSET = object()
 _KEY = "[key]"
 """What pydantic puts after a mapping's key that is itself wrong."""
-
-_ENCRYPTED = "secure"
-"""The one key of what Pulumi puts into a stack file in place of a secret's value."""
 
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
@@ -72,10 +69,10 @@ def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
 def _problem(detail: ErrorDetails) -> Problem:
     kind, value = detail["type"], detail["input"]
     loc = detail["loc"]
-    if loc[-1] == _ENCRYPTED:
+    if loc[-1] == ENCRYPTED:
         return no_secret(locate(loc[:-1], tagged=True).path)
     place = locate(loc[:-1] if loc[-1] == _KEY else loc, tagged=True)
-    if _is_encrypted(value):
+    if is_encrypted(value):
         return no_secret(place.path)
     if kind == "extra_forbidden":
         return _unknown_key(detail, value)
@@ -91,10 +88,6 @@ def _problem(detail: ErrorDetails) -> Problem:
         )
     reason, fix = _expected(detail, value)
     return _say(place.path, value, reason, fix)
-
-
-def _is_encrypted(value: object) -> bool:
-    return isinstance(value, Mapping) and [*cast("Mapping[str, object]", value)] == [_ENCRYPTED]
 
 
 def _say(path: str, value: object, reason: str, fix: str) -> Problem:

@@ -19,6 +19,7 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import test  # pyright: ignore[reportUnknownVariableType]
 from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
+from config.base import is_encrypted
 from ops.environment import PROJECT
 from ops.render_placeholders import PLACEHOLDER, computed_outputs, platform_outputs
 
@@ -115,7 +116,7 @@ def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], l
             values[_qualified(key, project_name)] = _as_text(default)
     for key, item in _config(file).items():
         qualified = _qualified(key, project_name)
-        if _is_encrypted(item):
+        if is_encrypted(item):
             # No passphrase opens it here.
             values[qualified] = PLACEHOLDER
             secrets.append(qualified)
@@ -130,10 +131,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _config(file: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", _read(file).get("config") or {})
-
-
-def _is_encrypted(value: object) -> bool:
-    return isinstance(value, dict) and cast("dict[str, object]", value).keys() == {"secure"}
 
 
 def _qualified(key: str, project_name: str) -> str:
