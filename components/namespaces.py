@@ -8,7 +8,6 @@ import pulumi_kubernetes as kubernetes
 
 from components.labels import PART_OF, PART_OF_LABEL, namespace_labels
 from components.specs.network_policies import DEFAULT_DENY
-from config.claims import model_claims
 from config.keda import HelmKeda
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
@@ -41,7 +40,7 @@ class Namespaces(pulumi.ComponentResource):
         closed, open_ = _wanted(args.config)
         levels: dict[str, Level] = {**open_, **closed}
         ours = namespace_labels(pulumi.get_stack())
-        kept = {claim.namespace for claim in model_claims(args.config)}
+        kept = {stack.namespace for stack in args.config.inference if stack.triton.claim}
         for namespace, level in sorted(levels.items()):
             made = kubernetes.core.v1.Namespace(
                 f"{name}-{namespace}",

@@ -9,8 +9,8 @@ from components.cluster_api import ApiRefusedError, ApiUnreachableError, Cluster
 from components.labels import PART_OF, PART_OF_LABEL, STACK_LABEL, namespace_labels
 from components.rights import required
 from config.checks.names import made_namespaces
+from config.checks.places import stacks
 from config.checks.problem import Problem
-from config.claims import model_claims
 from config.keda import RELEASE_NAME, ExistingKeda, HelmKeda
 from config.platform import LocalPlatform, Platform
 from config.prometheus import ExistingPrometheus
@@ -187,21 +187,21 @@ def _pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
 
 
 def _claims(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Problem]:
-    for claim in model_claims(settings):
-        if not api.may("get", "", "persistentvolumeclaims", claim.namespace):
+    for at in stacks(settings):
+        namespace, claim = at.stack.namespace, at.stack.triton.claim
+        if not claim or not api.may("get", "", "persistentvolumeclaims", namespace):
             continue
-        if not api.has_claim(claim.namespace, claim.name):
-            first = f"kubectl create namespace {claim.namespace}, kubectl label namespace "
+        if not api.has_claim(namespace, claim):
             yield Problem(
                 check="preflight",
                 severity="refuse",
-                keys={claim.key: claim.name},
+                keys={at.key("triton.modelRepository.claim"): claim},
                 reason=(
-                    f"there is no PersistentVolumeClaim {claim.name} in {claim.namespace}, and "
-                    "Triton's pods would wait for it"
+                    f"there is no PersistentVolumeClaim {claim} in {namespace}, and Triton's pods "
+                    "would wait for it"
                 ),
-                fix=f"make it first, and where its namespace is not there yet: {first}"
-                f"{claim.namespace} {_marks(stack)}",
+                fix="make it first, and where its namespace is not there yet: kubectl create "
+                f"namespace {namespace}, kubectl label namespace {namespace} {_marks(stack)}",
             )
 
 

@@ -1,6 +1,8 @@
 """What the user of a kubeconfig must be allowed, for the stack to be applied by it."""
 
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 
 from components.specs.device_plugin import sharing
 from components.specs.prometheus import RULES
@@ -39,12 +41,13 @@ _RBAC = "rbac.authorization.k8s.io"
 
 def required(settings: Settings) -> dict[Thing, tuple[str, ...]]:
     """Return the verbs that are needed for each thing, a chart's parts aside."""
-    needed: dict[Thing, set[str]] = {}
-    for verbs, things in ((VERBS, made(settings)), (WATCH_VERBS, watched(settings))):
-        for thing in things:
-            needed.setdefault(thing, set()).update(verbs)
+    needed: defaultdict[Thing, set[str]] = defaultdict(set)
+    for thing in made(settings):
+        needed[thing].update(VERBS)
+    for thing in _watched(settings):
+        needed[thing].update(WATCH_VERBS)
     for thing, verbs in _granted(settings):
-        needed.setdefault(thing, set()).update(verbs)
+        needed[thing].update(verbs)
     return {thing: tuple(v for v in VERBS if v in verbs) for thing, verbs in needed.items()}
 
 
@@ -52,11 +55,10 @@ def _granted(settings: Settings) -> Iterator[tuple[Thing, list[str]]]:
     """What the Roles that the stack makes allow: RBAC lets nobody grant what they may not do."""
     if not isinstance(settings.prometheus, ManagedPrometheus):
         return
-    for namespace in sorted({stack.namespace for stack in settings.inference}):
+    for stack in settings.inference:
         for rule in RULES:
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    yield (group, resource, namespace), rule["verbs"]
+            for group, resource in product(rule["apiGroups"], rule["resources"]):
+                yield (group, resource, stack.namespace), rule["verbs"]
 
 
 def made(settings: Settings) -> list[Thing]:
@@ -85,14 +87,13 @@ def made(settings: Settings) -> list[Thing]:
     return found
 
 
-def watched(settings: Settings) -> list[Thing]:
-    """Return, as `made` does, what Pulumi watches beside it until the workloads are ready."""
-    ours = made(settings)
+def _watched(settings: Settings) -> list[Thing]:
+    """What Pulumi watches until all that is made is ready."""
     seen = {
         (*kind, namespace)
-        for group, resource, namespace in ours
+        for group, resource, namespace in made(settings)
         for kind in _WATCHED.get((group, resource), ())
     }
     # By Triton's Service and an exposed gateway's; for the others it is told not to wait.
     seen.update(("", "endpoints", stack.namespace) for stack in settings.inference)
-    return sorted(seen.difference(ours))
+    return sorted(seen)

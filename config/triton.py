@@ -126,6 +126,12 @@ class Triton(Section):
     """Derived where unset: preStop, the longest call, and Triton's own exit."""
 
     @property
+    def claim(self) -> str | None:
+        """Name of the user's claim that the models lie on, where they lie on one."""
+        repository = self.model_repository
+        return repository.claim if isinstance(repository, PvcRepository) else None
+
+    @property
     def storage_mib(self) -> int:
         """Disk of the node that one replica asks for, MiB: its copy of the models counts."""
         return 2 * SCRATCH_MIB + self._copied_mib
