@@ -1,56 +1,76 @@
-"""The few questions that preflight has for an API server, with short time limits."""
+"""Questions to an API server, as the user of a kubeconfig.
 
-import base64
+client-go, which the Kubernetes provider is made of, reads the kubeconfig and connects
+(`components/kubectl_proxy.py`). So everything that a kubeconfig can ask for works as it does in the
+provider: proxies, server names, certificates, credential plug-ins.
+"""
+
+import contextlib
+import http.client
 import json
-import os
-import subprocess
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import httpx2
-import msgspec
-from lightkube.config.client_adapter import Client, ConnectionParams
-from lightkube.config.kubeconfig import SingleConfig
-from lightkube.config.models import User, UserExec
-from lightkube.core.exceptions import ConfigError
+from components.kubeconfig import Target
+from components.kubectl_proxy import ApiRefusedError, ApiUnreachableError, KubectlProxy
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
+"""Time limit for the API server to begin an answer, connecting included."""
+
 CREDENTIALS_SECONDS = 30.0
-"""How long the kubeconfig's credential command may take; a cloud's CLI takes a second or two."""
+"""Additional time for a credential plug-in; a cloud's CLI takes a second or two."""
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_PAGE = 500
+"""Objects per answer of a list, as kubectl asks for them."""
 
 
-class ApiUnreachableError(Exception):
-    """Nothing that is a Kubernetes API server answers."""
+class Answer(NamedTuple):
+    """An answer of the API server."""
 
+    status: int
+    """HTTP status."""
 
-class ApiRefusedError(Exception):
-    """The API server answers, and does not accept who asks."""
+    text: str
+    """Body as it was sent."""
+
+    @property
+    def ok(self) -> bool:
+        """True for a status below 300."""
+        return self.status < 300
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Body as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+    @property
+    def message(self) -> str:
+        """The API server's own words about an error."""
+        return str(self.body.get("message") or self.text.strip() or self.status)
 
 
 class ClusterApi:
-    """One cluster, as one user of it.
+    """One cluster, as one user of it. May be used from several threads.
+
+    The first question starts kubectl; `close` ends it, and so does the end of the program.
 
     Raises:
-        ApiUnreachableError: by every method, where no API server answers.
-        ApiRefusedError: by every method, where the credentials are not accepted or not to be had.
+        ApiUnreachableError: By every method, where no API server answers.
+        ApiRefusedError: By every method, where the credentials are not accepted or not to be had.
+        KubeconfigRefusedError: By every method, where client-go cannot use the kubeconfig.
     """
 
-    def __init__(self, target: SingleConfig) -> None:
-        user = target.user or User()
-        if user.exec:
-            user = _user_by_command(user.exec)
-        target = target._replace(user=user)
-        host = httpx2.URL(target.cluster.server).host
-        # As kubectl: nothing on this machine is asked for by way of a proxy.
-        local = host == "localhost" or host.startswith("127.") or host == "::1"
-        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        try:
-            self._http = Client(target, ConnectionParams(timeout=timeout, trust_env=not local))
-        except (ConfigError, OSError, ValueError) as error:
-            raise ApiRefusedError(
-                f"the certificates in the kubeconfig cannot be used: {error}"
-            ) from None
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._proxy = KubectlProxy(target)
 
     def __enter__(self) -> Self:
         return self
@@ -61,20 +81,95 @@ class ClusterApi:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self.close()
+
+    def close(self) -> None:
+        """End kubectl; the next question would start it again."""
+        self._proxy.close()
+
+    def ask(
+        self, method: str, path: str, body: object = None, content_type: str = JSON
+    ) -> dict[str, Any]:
+        """Return the answer as an object; empty for 403 (no right) and 404 (nothing there).
+
+        Args:
+            method: HTTP method.
+            path: Path with its query, such as `/api/v1/namespaces?limit=1`.
+            body: Sent as JSON; nothing where None.
+            content_type: Of the body; `MERGE_PATCH` or `APPLY_PATCH` for a PATCH.
+
+        Raises:
+            ApiUnreachableError: Also for any other error that the server answers with.
+        """
+        answer = self.send(method, path, body, content_type)
+        if answer.status in (403, 404):
+            return {}
+        if not answer.ok:
+            raise ApiUnreachableError(f"{path} answers {answer.status}: {answer.message}")
+        if not answer.body:
+            raise ApiUnreachableError(f"{path} answers something that is not Kubernetes'")
+        return answer.body
+
+    def items(self, path: str) -> list[dict[str, Any]] | None:
+        """Return all objects of a list, page by page; None for 403 and 404.
+
+        Args:
+            path: Path of the list, with or without a query.
+        """
+        found: list[dict[str, Any]] = []
+        page = f"{path}{'&' if '?' in path else '?'}limit={_PAGE}"
+        following = ""
+        while True:
+            answer = self.ask("GET", f"{page}&continue={following}" if following else page)
+            if not answer:
+                return None
+            found.extend(answer.get("items") or ())
+            following = answer.get("metadata", {}).get("continue", "")
+            if not following:
+                return found
+
+    def send(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Answer:
+        """Return the answer with its status, whatever that is but 401."""
+        self._proxy.open()
+        headers = {"Accept": f"{JSON}, */*"}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            content = json.dumps(body).encode()
+        patience = ANSWER_SECONDS + (CREDENTIALS_SECONDS if self.target.command else 0)
+        with contextlib.closing(self._proxy.connection(patience)) as connection:
+            try:
+                connection.request(method, path, content, headers)
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
+            except TimeoutError:
+                raise ApiUnreachableError(f"it takes longer than {patience:g} s") from None
+            except (OSError, http.client.HTTPException) as error:
+                raise ApiUnreachableError(
+                    f"kubectl proxy: {self._proxy.last_words() or error}"
+                ) from None
+        # The API server's own errors are objects; plain text is kubectl's.
+        if response.status >= 500 and (response.headers.get_content_type() == "text/plain"):
+            raise self._proxy.failure(text.strip())
+        if response.status == 401:
+            raise ApiRefusedError("401 Unauthorized")
+        return Answer(response.status, text)
 
     def version(self) -> str:
-        """Version that the server reports, such as `v1.36.3`."""
-        return str(self._ask("GET", "/version").get("gitVersion", ""))
+        """Version that the server reports, such as `v1.36.3`; empty where it may not be read."""
+        answer = self.send("GET", "/version")
+        if answer.status == 404:
+            raise ApiUnreachableError("it has no /version, so it is no Kubernetes API server")
+        return str(answer.body.get("gitVersion", ""))
 
     def serves(self, group_version: str, resource: str) -> bool:
-        """Whether the server knows a resource, such as `scaledobjects` of `keda.sh/v1alpha1`."""
-        known = self._ask("GET", f"/apis/{group_version}").get("resources", [])
+        """Return True if the server knows a resource (`scaledobjects` of `keda.sh/v1alpha1`)."""
+        known = self.ask("GET", f"/apis/{group_version}").get("resources", [])
         return any(item.get("name") == resource for item in known)
 
     def schema(self, group_version: str, kind: str) -> dict[str, Any]:
         """OpenAPI schema by which the server takes a kind; empty where it may not be read."""
-        document = self._ask("GET", f"/openapi/v3/apis/{group_version}")
+        document = self.ask("GET", f"/openapi/v3/apis/{group_version}")
         schemas: dict[str, dict[str, Any]] = document.get("components", {}).get("schemas", {})
         for schema in schemas.values():
             kinds = schema.get("x-kubernetes-group-version-kind", ())
@@ -82,30 +177,13 @@ class ClusterApi:
                 return schema
         return {}
 
-    def helm_release(self, crd: str) -> tuple[str, str] | None:
-        """(namespace, name) of the Helm release that made a CRD, empty where none did.
-
-        None where the CRD cannot be read, which takes rights that the stack itself does not need.
-        """
-        answer = self._ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}")
-        if "metadata" not in answer:
-            return None
-        notes: dict[str, str] = answer["metadata"].get("annotations") or {}
-        owner = "meta.helm.sh/release"
-        return notes.get(f"{owner}-namespace", ""), notes.get(f"{owner}-name", "")
-
     def namespace_labels(self, name: str) -> dict[str, str] | None:
         """Labels of a namespace; None where there is none, or no right to read it."""
-        answer = self._ask("GET", f"/api/v1/namespaces/{name}")
-        return dict(answer["metadata"].get("labels") or {}) if "metadata" in answer else None
-
-    def has_claim(self, namespace: str, name: str) -> bool:
-        """Whether a PersistentVolumeClaim is there, and may be read."""
-        path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
-        return "metadata" in self._ask("GET", path)
+        answer = self.ask("GET", f"/api/v1/namespaces/{name}")
+        return dict(answer["metadata"].get("labels") or {}) if answer else None
 
     def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
-        """Whether the user may do a thing, as the server's own authorisers decide it."""
+        """Return True if the server's authorizers let the user do a thing."""
         wanted = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -113,85 +191,5 @@ class ClusterApi:
             "spec": {"resourceAttributes": {key: value for key, value in wanted.items() if value}},
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = self._ask("POST", path, review)
+        answer = self.ask("POST", path, review)
         return bool(answer.get("status", {}).get("allowed", False))
-
-    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """The answer; empty where there is no such thing, or no right to read it."""
-        try:
-            response = self._http.request(method, path, json=body)
-        except httpx2.TimeoutException:
-            limits = f"{CONNECT_SECONDS:g} s to connect, {ANSWER_SECONDS:g} s to answer"
-            raise ApiUnreachableError(f"it takes too long ({limits})") from None
-        except httpx2.HTTPError as error:
-            strange = "CERTIFICATE_VERIFY_FAILED" in str(error)
-            why = "its certificate is not of the kubeconfig's authority" if strange else error
-            raise ApiUnreachableError(f"{why}") from None
-        if response.status_code == 401:
-            raise ApiRefusedError("401 Unauthorized")
-        if response.status_code in (403, 404):
-            return {}
-        if response.is_error:
-            raise ApiUnreachableError(f"{path} answers {response.status_code}")
-        try:
-            return dict(response.json())
-        except ValueError:
-            raise ApiUnreachableError(f"{path} answers something that is not Kubernetes'") from None
-
-
-def _user_by_command(command: UserExec) -> User:
-    """Credentials by the kubeconfig's command (client-go's exec plug-in protocol).
-
-    Raises:
-        ApiRefusedError: the command is missing, fails, or hands out no credentials.
-    """
-    request: dict[str, object] = {
-        "apiVersion": command.apiVersion,
-        "kind": "ExecCredential",
-        "spec": {"interactive": False},
-    }
-    environment = {
-        **os.environ,
-        **{variable.name: variable.value for variable in command.env or ()},
-        "KUBERNETES_EXEC_INFO": json.dumps(request),
-    }
-    try:
-        done = subprocess.run(  # noqa: S603 - what the user's kubeconfig says, as kubectl does
-            [command.command, *(command.args or ())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CREDENTIALS_SECONDS,
-            check=True,
-        )
-        status = json.loads(done.stdout)["status"]
-    except FileNotFoundError:
-        hint = f" ({command.installHint.strip()})" if command.installHint else ""
-        raise ApiRefusedError(
-            f"its credential command {command.command} is not installed{hint}"
-        ) from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
-        raise ApiRefusedError(
-            f"its credential command {command.command} failed: {said[-1]}"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ApiRefusedError(
-            f"its credential command {command.command} takes longer than {CREDENTIALS_SECONDS:g} s"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise ApiRefusedError(
-            f"its credential command {command.command} gave no credentials"
-        ) from None
-    return msgspec.convert(
-        {
-            "token": status.get("token"),
-            "client-certificate-data": _base64(status.get("clientCertificateData")),
-            "client-key-data": _base64(status.get("clientKeyData")),
-        },
-        User,
-    )
-
-
-def _base64(pem: str | None) -> str | None:
-    return base64.b64encode(pem.encode()).decode() if pem else None

@@ -1,15 +1,17 @@
 """The cluster that everything goes to: its provider, and what else the platform knows of it."""
 
+import atexit
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi.runtime.proto.resource_pb2_grpc import ResourceMonitorStub
 from pulumi.runtime.settings import get_monitor
 
-from components.kubeconfig import path_of, read
+from components.cluster_api import ClusterApi
+from components.kubeconfig import KubeconfigError, as_text, path_of, read
 from components.preflight import preflight
 from config.checks.problem import Problem
 from config.load import Refused, require
@@ -29,6 +31,8 @@ class Cluster:
     """A cluster that was looked at; nothing is applied to it through anything but `provider`."""
 
     provider: kubernetes.Provider
+    api: pulumi.Output[ClusterApi | None]
+    """Questions to the same cluster; None where no engine runs (tests, `make render`)."""
     name: pulumi.Input[str] = ""
     """EKS name; empty where the platform does not say it."""
     subnet_ids: pulumi.Input[Sequence[str]] = ()
@@ -52,18 +56,21 @@ def connect(settings: Settings) -> Cluster:
     platform = settings.platform
     if isinstance(platform, ReferencePlatform):
         return _referenced(platform, settings)
-    _look(settings)
+    api = _look(settings)
     file = path_of(platform)
     if isinstance(platform, LocalPlatform):
-        return Cluster(provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER))
-    target = read(platform) if _is_applied() else None
+        return Cluster(
+            provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER),
+            api=pulumi.Output.from_input(api),
+        )
     return Cluster(
         provider=_provider(
             file,
             # Held in the state, so that `pulumi destroy` never follows the file's current context.
-            target.context_name if target else platform.context,
-            target.cluster.server if target else None,
+            api.target.context if api else platform.context,
+            api.target.server if api else None,
         ),
+        api=pulumi.Output.from_input(api),
         name=platform.cluster_name or "",
         subnet_ids=platform.subnet_ids,
         oidc_provider_arn=platform.oidc_provider_arn,
@@ -91,25 +98,26 @@ def needed_outputs(settings: Settings) -> list[str]:
 def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
     reference = pulumi.StackReference("platform", stack_name=platform.stack)
 
-    def looked_at(known: Sequence[Any]) -> str:
+    def look(known: Sequence[Any]) -> ClusterApi | None:
         contents, outputs = known
         _require(platform, needed_outputs(settings), outputs)
-        _look(settings, contents)
-        return contents
+        return _look(settings, contents)
 
     # `outputs` is secret as a whole as soon as one of them is, so single ones are read singly.
     contents = reference.get_output("kubeconfig")
-    kubeconfig = pulumi.Output.all(contents, reference.outputs).apply(looked_at)
-    server = kubeconfig.apply(lambda text: read(platform, text).cluster.server)
-    server = pulumi.Output.unsecret(server)
+    # The credentials stay inside the object.
+    api = pulumi.Output.unsecret(pulumi.Output.all(contents, reference.outputs).apply(look))
+    kubeconfig = pulumi.Output.all(api, contents).apply(lambda both: as_text(both[1]))
+    server = cast("pulumi.Output[str]", api.apply(lambda api: api.target.server if api else None))
     _say_if_unknown(contents)
 
     def checked(name: str) -> pulumi.Output[Any]:
         # By way of the check, so that what is missing is said once, and by nobody else.
-        return pulumi.Output.all(server, reference.get_output(name)).apply(lambda both: both[1])
+        return pulumi.Output.all(api, reference.get_output(name)).apply(lambda both: both[1])
 
     return Cluster(
         provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
+        api=api,
         name=checked("clusterName"),
         subnet_ids=checked("subnetIds"),
         oidc_provider_arn=checked("oidcProviderArn"),
@@ -130,15 +138,22 @@ def _require(platform: ReferencePlatform, names: Sequence[str], outputs: dict[st
         raise Refused(f"stack {pulumi.get_stack()}", [problem])
 
 
-def _look(settings: Settings, contents: str | None = None) -> None:
+def _look(settings: Settings, contents: Any = None) -> ClusterApi | None:
     if not _is_applied():
         pulumi.log.info("preflight skipped: nothing is applied, so no cluster is looked at")
-        return
+        return None
     stack = pulumi.get_stack()
-    problems = preflight(settings, stack, contents, preview=pulumi.runtime.is_dry_run())
+    try:
+        api = ClusterApi(read(settings.platform, contents))
+    except KubeconfigError as error:
+        raise Refused(f"stack {stack}", [error.problem]) from None
+    # Questions go on until the program ends, such as about roll-outs.
+    atexit.register(api.close)
+    problems = preflight(settings, stack, api, preview=pulumi.runtime.is_dry_run())
     require(f"stack {stack}", problems)
     for problem in problems:
         pulumi.log.warn(str(problem))
+    return api
 
 
 def _say_if_unknown(contents: pulumi.Output[Any]) -> None:

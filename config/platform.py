@@ -83,7 +83,7 @@ class ReferencePlatform(Section):
 Platform = LocalPlatform | KubeconfigPlatform | ReferencePlatform
 
 PLATFORM_OUTPUTS = {
-    "kubeconfig": "contents of a kubeconfig for the cluster (secret)",
+    "kubeconfig": "kubeconfig for the cluster, as text or as an object (secret)",
     "clusterName": "EKS cluster name",
     "subnetIds": "list of subnet ids for GPU nodes",
     "oidcProviderArn": "IAM OIDC provider ARN, for IRSA (optional)",

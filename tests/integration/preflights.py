@@ -7,7 +7,11 @@ import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccount
 
+from components import kubeconfig
+from components.cluster_api import ClusterApi
 from components.preflight import preflight
+from config.checks.problem import Problem
+from config.platform import ReferencePlatform
 from config.settings import Settings
 from local.cluster import Cluster
 
@@ -30,6 +34,22 @@ def unwrapped(problem: object) -> str:
     return " ".join(str(problem).split())
 
 
+def api_of(document: Kubeconfig) -> ClusterApi:
+    """Questions by way of the current context of a kubeconfig."""
+    platform = ReferencePlatform(kind="stackReference", stack="x")
+    return ClusterApi(kubeconfig.read(platform, document))
+
+
+def look(settings: Settings, preview: bool = False) -> list[Problem]:
+    """What preflight finds with these parameters."""
+    try:
+        target = kubeconfig.read(settings.platform)
+    except kubeconfig.KubeconfigError as error:
+        return [error.problem]
+    with ClusterApi(target) as api:
+        return preflight(settings, STACK, api, preview=preview)
+
+
 def problems(
     file: Path,
     document: Kubeconfig | str,
@@ -42,7 +62,7 @@ def problems(
     file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
     at = {"kind": "kubeconfig", "path": str(file), "context": context}
     settings = Settings.model_validate({"platform": at, **parameters})
-    found = preflight(settings, STACK, preview=preview)
+    found = look(settings, preview)
     return [unwrapped(problem) for problem in found if problem.severity == severity]
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pulumi.runtime import rpc
 
 from config.platform import LOCAL_CONTEXT
 from tests.integration.checkout import Checkout, Ran
+from tests.integration.preflights import with_user
+from tests.integration.ways import HttpProxy, credential_plugin
 
 STACK = ("--stack", "elsewhere")
 
@@ -30,6 +33,7 @@ def by_reference(platform_team: Callable[..., Ran], empty: Checkout) -> Iterator
     """A platform team's stack, which exports the way to the second cluster."""
     platform_team("stack", "select", "dev", "--create")
     platform_team("config", "set", "kubeconfigFile", str(empty.kubeconfig))
+    platform_team("config", "set", "asObject", "true")
     platform_team("up", "--yes", "--skip-preview")
     yield {"kind": "stackReference", "stack": "organization/platform/dev"}
     platform_team("stack", "rm", "--yes", "--force")
@@ -56,7 +60,19 @@ def elsewhere(provisioned: Checkout) -> Iterator[Callable[[Platform], None]]:
     provisioned.pulumi("stack", "select", "dev").ok()
 
 
-@pytest.mark.parametrize("way", ["by_kubeconfig", "by_reference"])
+@pytest.fixture
+def by_proxy(empty: Checkout, tmp_path: Path) -> Iterator[Platform]:
+    """The way to it through a proxy, under another name, by a credential plug-in."""
+    document = yaml.safe_load(empty.kubeconfig.read_text())
+    with HttpProxy(document) as proxy:
+        file = tmp_path / "kubeconfig"
+        user = credential_plugin(tmp_path, document)
+        file.write_text(yaml.safe_dump(with_user(proxy.document, **user)))
+        yield {"kind": "kubeconfig", "path": str(file), "context": LOCAL_CONTEXT}
+    assert proxy.asked_for == {proxy.NAME}
+
+
+@pytest.mark.parametrize("way", ["by_proxy", "by_reference"])
 def test_another_cluster_is_provisioned(
     provisioned: Checkout,
     empty: Checkout,

@@ -4,7 +4,7 @@ Not that every right is asked for: a right that is missing from the list shows u
 """
 
 import pytest
-from lightkube import KubeConfig
+import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace, PersistentVolumeClaim
@@ -16,7 +16,7 @@ from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.preflights import MONITORED, STACK, token_of, with_user
+from tests.integration.preflights import MONITORED, STACK, api_of, token_of, with_user
 
 SCALED_OBJECTS = "scaledobjects.keda.sh"
 
@@ -43,8 +43,7 @@ class TestWithoutKeda:
     @classmethod
     def _removed(cls, bare_cluster):
         bare_cluster.client().delete(CustomResourceDefinition, SCALED_OBJECTS)
-        target = KubeConfig.from_file(bare_cluster.kubeconfig).get()
-        with ClusterApi(target) as api:
+        with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as api:
             # The API server takes a moment to serve it no more.
             wait_until(
                 "it serves them no more",
@@ -84,7 +83,7 @@ class TestWithAnOldKeda:
         patch = [{"op": "remove", "path": path} for path in removed]
         kind, json_patch = CustomResourceDefinition, PatchType.JSON
         bare_cluster.client().patch(kind, SCALED_OBJECTS, patch, patch_type=json_patch)
-        with ClusterApi(KubeConfig.from_file(bare_cluster.kubeconfig).get()) as api:
+        with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as api:
             # The API server takes a moment to tell of a changed schema.
             wait_until("it tells of the old one", lambda: cls.knows_behavior(api) is False, 60)
             yield
@@ -125,7 +124,7 @@ class TestNamespacesThatAreThere:
 
         yield make
         client.delete(Namespace, "observability")
-        with ClusterApi(KubeConfig.from_file(bare_cluster.kubeconfig).get()) as api:
+        with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as api:
             wait_until("it is gone", lambda: api.namespace_labels("observability") is None, 60)
 
     @pytest.mark.parametrize(

@@ -12,11 +12,10 @@ from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.core_v1 import ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role
 
-from components.cluster_api import ClusterApi
 from components.rights import VERBS, WATCH_VERBS
 from components.specs.prometheus import RULES
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.preflights import MONITORED, token_of, unwrapped, with_user
+from tests.integration.preflights import MONITORED, api_of, token_of, unwrapped, with_user
 
 READ = ("get", "list", "watch")
 OURS = [
@@ -75,7 +74,7 @@ def allowed(bare_cluster, document):
             subjects=[Subject(kind="ServiceAccount", name=name, namespace="default")],
         )
         client.apply(binding, field_manager="test")
-        with ClusterApi(KubeConfig.from_dict(user).get()) as api:
+        with api_of(user) as api:
             # The authoriser learns of a binding by its own watch.
             wait_until(
                 "the binding counts", lambda: api.may("get", "", "services", "ai-namespace"), 60

@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pulumi
+import yaml
 
-file = Path(pulumi.Config().require("kubeconfigFile"))
-pulumi.export("kubeconfig", pulumi.Output.secret(file.read_text()))
+config = pulumi.Config()
+text = Path(config.require("kubeconfigFile")).read_text()
+# As an object, as pulumi-eks exports it, or as text.
+kubeconfig = yaml.safe_load(text) if config.require_bool("asObject") else text
+pulumi.export("kubeconfig", pulumi.Output.secret(kubeconfig))

@@ -3,6 +3,7 @@
 That a real API server is asked, and what it answers, is tests/integration/test_preflight.py's.
 """
 
+import json
 from dataclasses import replace
 
 import pulumi
@@ -10,11 +11,12 @@ import pulumi_kubernetes as kubernetes
 import pytest
 import yaml
 
-from components import platform
+from components import kubeconfig, platform
+from components.kubeconfig import Target
 from components.platform import connect, needed_outputs
 from config.checks.problem import Problem
 from config.load import Refused
-from config.platform import PLATFORM_OUTPUTS
+from config.platform import PLATFORM_OUTPUTS, LocalPlatform
 from config.settings import Settings
 
 PROVIDER = "pulumi:providers:kubernetes"
@@ -63,14 +65,22 @@ def everything(parameters):
     return program
 
 
+def read_or_local(stated, contents=None):
+    """A target for every platform; no local cluster runs here."""
+    if isinstance(stated, LocalPlatform):
+        return Target(context="kwok-kubemind", server="https://127.0.0.1", document={})
+    return kubeconfig.read(stated, contents)
+
+
 @pytest.fixture
 def applied(monkeypatch):
-    """As under a real engine; records what preflight is asked, which answers with `problems`."""
+    """As under a real engine; records whom preflight asks, which answers with `problems`."""
     asked, problems = [], []
     monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "read", read_or_local)
 
-    def preflight(_settings, _stack, contents=None, **_how):
-        asked.append(contents)
+    def preflight(_settings, _stack, api, **_how):
+        asked.append(api.target)
         return problems
 
     monkeypatch.setattr(platform, "preflight", preflight)
@@ -78,7 +88,7 @@ def applied(monkeypatch):
 
 
 @pytest.fixture
-def kubeconfig(tmp_path):
+def kubeconfig_file(tmp_path):
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(KUBECONFIG))
     return file
@@ -109,21 +119,23 @@ def test_a_kubeconfigs_path_is_kept_as_it_is_spelt(declare):
 
 
 @pytest.mark.usefixtures("applied")
-def test_another_path_to_the_same_cluster_is_the_same_cluster(declare, kubeconfig):
-    copy = kubeconfig.with_name("copy")
-    copy.write_text(kubeconfig.read_text())
+def test_another_path_to_the_same_cluster_is_the_same_cluster(declare, kubeconfig_file):
+    copy = kubeconfig_file.with_name("copy")
+    copy.write_text(kubeconfig_file.read_text())
     providers = [
         declare(everything(settings({"kind": "kubeconfig", "path": str(file)}))).one(PROVIDER)
-        for file in (kubeconfig, copy)
+        for file in (kubeconfig_file, copy)
     ]
     assert {p["clusterIdentifier"] for p in providers} == {"https://one.example.com"}
 
 
 @pytest.mark.usefixtures("applied")
-def test_the_current_context_is_held_so_that_destroy_cannot_follow_another(declare, kubeconfig):
-    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig)})
+def test_the_current_context_is_held_so_that_destroy_cannot_follow_another(
+    declare, kubeconfig_file
+):
+    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig_file)})
     assert declare(everything(parameters)).one(PROVIDER)["context"] == "one"
-    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig), "context": "two"})
+    parameters = settings({"kind": "kubeconfig", "path": str(kubeconfig_file), "context": "two"})
     provider = declare(everything(parameters)).one(PROVIDER)
     assert (provider["context"], provider["clusterIdentifier"]) == (
         "two",
@@ -174,6 +186,7 @@ def test_a_warning_is_said_and_stops_nothing(declare, applied):
 def test_preflight_knows_whether_anything_will_be_applied(declare, monkeypatch, preview):
     asked = []
     monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "read", read_or_local)
     monkeypatch.setattr(platform, "preflight", lambda *_, preview: asked.append(preview) or [])
     declare(everything(Settings()), preview=preview)
     assert asked == [preview]
@@ -196,6 +209,7 @@ class TestStackReference:
         reference = seen.resource("pulumi:pulumi:StackReference")
         assert reference.inputs["name"] == STACK
 
+    @pytest.mark.usefixtures("applied")
     def test_the_kubeconfig_stays_secret_and_nothing_else_becomes_it(self, declare):
         seen = declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
         provider = seen.resource(PROVIDER)
@@ -206,7 +220,18 @@ class TestStackReference:
 
     def test_the_kubeconfig_is_looked_at_when_it_is_read(self, declare, applied):
         declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
-        assert applied[0] == [OUTPUTS["kubeconfig"]]
+        (target,) = applied[0]
+        assert (target.context, target.server) == ("one", "https://one.example.com")
+
+    def test_an_object_is_as_good_as_text(self, declare, applied):
+        """As pulumi-eks exports it."""
+        exported = {STACK: {**OUTPUTS, "kubeconfig": KUBECONFIG}}
+        seen = declare(everything(settings(self.PLATFORM)), stack_outputs=exported)
+        (target,) = applied[0]
+        assert target.server == "https://one.example.com"
+        provider = seen.resource(PROVIDER)
+        assert json.loads(provider.inputs["kubeconfig"]) == KUBECONFIG
+        assert provider.secrets == {"kubeconfig"}
 
     def test_a_refusal_stops_all_that_waits_for_the_provider(self, declare, applied):
         applied[1].append(REFUSED)

@@ -1,0 +1,84 @@
+"""Questions to the cluster before anything is touched: can this stack be applied there at all?
+
+Each module looks at one thing and yields what stands in the way, or is to be warned of.
+"""
+
+from components import kubeconfig
+from components.cluster_api import ClusterApi
+from components.kubectl_proxy import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    KubeconfigRefusedError,
+)
+from components.preflight.claims import claims
+from components.preflight.keda import keda
+from components.preflight.namespaces import namespaces
+from components.preflight.pod_monitors import pod_monitors
+from components.preflight.rights import rights
+from components.preflight.version import version
+from config.checks.problem import Problem
+from config.platform import LocalPlatform, Platform
+from config.settings import Settings
+
+
+def preflight(
+    settings: Settings, stack: str, api: ClusterApi, *, preview: bool = False
+) -> list[Problem]:
+    """Ask the API server for all that the stack needs of it.
+
+    Some dozen short requests; a hundred and more for a user that may not do everything.
+
+    Args:
+        settings: The stack's parameters.
+        stack: Name of the Pulumi stack.
+        api: The cluster that the parameters mean.
+        preview: True if nothing is to be applied: missing rights are warned of then, so that a
+            user who may only read can preview.
+
+    Returns:
+        Everything that stands in the way, and what is to be warned of.
+    """
+    platform, target = settings.platform, api.target
+    try:
+        return [
+            *version(platform, api),
+            *namespaces(settings, stack, api),
+            *keda(settings, api),
+            *pod_monitors(settings, api),
+            *claims(settings, stack, api),
+            *rights(settings, api, preview),
+        ]
+    except KubeconfigRefusedError as error:
+        reason = f"context {target.context!r} of the kubeconfig cannot be used: {error}"
+        return [kubeconfig.problem(platform, reason, _correct_fix(platform))]
+    except ApiUnreachableError as error:
+        reason = (
+            f"the API server {target.server} (context {target.context}) does not answer: {error}"
+        )
+        return [kubeconfig.problem(platform, reason, _reach_fix(platform))]
+    except ApiRefusedError as error:
+        reason = (
+            f"the API server {target.server} refuses the credentials of {target.context}: {error}"
+        )
+        return [kubeconfig.problem(platform, reason, _login_fix(platform))]
+
+
+def _correct_fix(platform: Platform) -> str:
+    if isinstance(platform, LocalPlatform):
+        return "make the local cluster anew: make down, then make up"
+    return (
+        "correct the kubeconfig, or choose another platform.context (relative paths in it start "
+        "in the project's folder, as the provider reads them)"
+    )
+
+
+def _reach_fix(platform: Platform) -> str:
+    if isinstance(platform, LocalPlatform):
+        return "start the local cluster: make up"
+    return "start the cluster, connect to its network, or name another one under platform"
+
+
+def _login_fix(platform: Platform) -> str:
+    if isinstance(platform, LocalPlatform):
+        return "make the local cluster anew: make down, then make up"
+    return "renew the credentials in the kubeconfig, or choose another platform.context"
