@@ -4,6 +4,7 @@ import math
 import re
 
 from components.labels import triton_labels, triton_selector
+from components.specs import triton_start
 from components.specs.model_repository import MODELS_PATH, Repository
 from components.specs.pods import (
     Manifest,
@@ -167,8 +168,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
         "name": "triton",
         "image": triton.image,
         "imagePullPolicy": "IfNotPresent",
-        # Arguments, not the command: the image's entry point makes CUDA fit an older driver.
-        "args": ["tritonserver", *flags(stack)],
+        "args": triton_start.command(["tritonserver", *flags(stack)]),
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own emptyDir
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
@@ -201,7 +201,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the pod's own emptyDir
+            {"name": "shm", "mountPath": triton_start.SHM_PATH},
             *repository.mounts,
         ],
     }

@@ -79,13 +79,27 @@ class Sender:
 
     def __init__(self, model: "Model", call: int, cancelled: bool) -> None:
         self.model, self.call, self.cancelled = model, call, cancelled
+        self.failed, self.ended, self.error = False, False, None
 
     def is_cancelled(self) -> bool:
         return self.cancelled
 
-    def send(self, response: Any, flags: int) -> None:
-        assert flags == 1
-        self.model.answered.put(Answer(self.model.clock.now - 100.0, self.call, response.error))
+    def send(self, response: Any = None, flags: int = 0) -> None:
+        """Take an answer, an error or the end; after a failed answer the end alone, as Triton."""
+        if self.failed and response:
+            raise RuntimeError("cannot send more than one response")
+        if response and not response.error and self.model.room_bytes < response.size_bytes:
+            self.failed = True
+            # Triton's sender is closed by a flag that it took, whatever came of the answer.
+            self.ended = flags == 1
+            raise RuntimeError("failed to increase the shared memory pool size")
+        if response:
+            self.error = response.error
+        if flags == 1:
+            assert not self.ended
+            self.ended = True
+            error = "no answer" if self.failed else self.error
+            self.model.answered.put(Answer(self.model.clock.now - 100.0, self.call, error))
 
 
 class Model:
@@ -93,6 +107,8 @@ class Model:
 
     def __init__(self, module: Any, clock: Clock, **stated: str) -> None:
         self.clock, self.answered = clock, queue.Queue[Answer]()
+        self.room_bytes = 1_000_000
+        """What shared memory has left for an answer."""
         self._calls = 0
         module.time = clock
         every = {
@@ -107,15 +123,22 @@ class Model:
         self._model = module.TritonPythonModel()
         self._model.initialize({"model_config": json.dumps({"parameters": parameters})})
 
-    def call(self, *cancelled: bool) -> None:
+    def call(self, *cancelled: bool, text: Any = b"x") -> None:
         """Make calls at once, given up or not."""
         senders = [Sender(self, self._calls + i, gone) for i, gone in enumerate(cancelled)]
         self._calls += len(senders)
-        self._model.execute([SimpleNamespace(get_response_sender=lambda s=s: s) for s in senders])
+        self._model.execute(
+            [SimpleNamespace(get_response_sender=lambda s=s: s, text=text) for s in senders]
+        )
 
     def answers(self, count: int) -> list[Answer]:
         """The next ones."""
         return [self.answered.get(timeout=PATIENCE_SECONDS) for _ in range(count)]
+
+
+def _response(output_tensors: Any, error: Any = None) -> SimpleNamespace:
+    size_bytes = sum(len(text) for tensor in output_tensors for text in tensor.flat)
+    return SimpleNamespace(error=error, size_bytes=size_bytes)
 
 
 @pytest.fixture
@@ -127,9 +150,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Model]]:
     backend.TritonError.CANCELLED = "CANCELLED"
     backend.TritonError.INTERNAL = "INTERNAL"
     backend.TritonError.UNAVAILABLE = "UNAVAILABLE"
-    backend.InferenceResponse = lambda *_, error=None, **__: SimpleNamespace(error=error)
-    backend.Tensor = lambda *_: None
-    backend.get_input_tensor_by_name = lambda *_: SimpleNamespace(as_numpy=lambda: None)
+    backend.InferenceResponse = _response
+    backend.Tensor = lambda _, text: text
+    backend.get_input_tensor_by_name = lambda request, _: SimpleNamespace(
+        as_numpy=lambda: SimpleNamespace(flat=[request.text])
+    )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", backend)
     spec = importlib.util.spec_from_file_location(
         "echo_model", PROJECT_FOLDER / "models/echo/1/model.py"
@@ -221,3 +246,32 @@ def test_a_model_that_is_to_hang_answers_nothing(load: Load) -> None:
 def test_a_malformed_parameter_fails_the_load(load: Load, name: str) -> None:
     with pytest.raises(ValueError, match="many"):
         load(**{name: "many"})
+
+
+@pytest.mark.parametrize("text", [None, 7], ids=str)
+def test_an_exception_in_the_worker_fails_its_call_and_no_other(load: Load, text: Any) -> None:
+    model = load()
+    model.call(False, text=text)
+    [(code, says)] = [answer.error for answer in model.answers(1)]
+    assert code == "INTERNAL"
+    assert "TypeError" in says
+    model.call(False)
+    assert [answer.error for answer in model.answers(1)] == [None]
+
+
+def test_an_answer_too_large_for_shared_memory_ends_its_call_and_no_other(load: Load) -> None:
+    """That Triton makes INTERNAL of an end without an answer is shown on the serving cluster."""
+    model = load()
+    model.call(False, text=b"x" * (model.room_bytes + 1))
+    model.call(False)
+    assert [answer.error for answer in model.answers(2)] == ["no answer", None]
+
+
+def test_a_worker_outlives_a_call_that_takes_no_answer_at_all(load: Load) -> None:
+    """A small answer does not fit either: its call stays until its deadline."""
+    model = load()
+    model.room_bytes = 0
+    model.call(False)
+    model.call(True)
+    [answer] = model.answers(1)
+    assert (answer.call, answer.error[0]) == (1, "CANCELLED")

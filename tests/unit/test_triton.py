@@ -1,5 +1,7 @@
 """What is declared for Triton; that Triton takes the flags and kubelet the probes is not shown."""
 
+import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -138,6 +140,25 @@ def test_shared_memory_is_a_stated_size_in_memory():
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}
     assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
+
+
+@pytest.mark.parametrize("left", [(), ("region", ".hidden", "-rf", "a b")])
+def test_a_container_starts_the_server_in_an_empty_shared_memory(tmp_path, left):
+    """By the machine's bash. The serving cluster shows that kubelet restarts a container so."""
+    for name in left:
+        (tmp_path / name).write_bytes(b"stale")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").touch()
+    arguments = container_of()["args"]
+    assert arguments[:2] == ["bash", "-ec"]
+    assert arguments[3:5] == ["start", "tritonserver"]
+    script = arguments[2].replace("/dev/shm", str(tmp_path))
+    command = ["bash", "-ec", script, "start", "bash", "-c", 'echo "$0 $1 $PPID"', "a b", "-c"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        said = started.communicate()[0]
+    assert started.returncode == 0
+    assert said == f"a b -c {os.getpid()}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 # Its life
