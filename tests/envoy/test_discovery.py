@@ -94,6 +94,10 @@ def test_only_the_name_itself_is_asked_for(bed, edit, exact):
 
 
 def test_a_fleet_that_does_not_fit_into_one_datagram_is_found(bed):
+    """The answer over UDP is truncated at 512 bytes, and Envoy asks again over TCP."""
     with bed(replicas=2) as it:
+        assert members(it) == 2
+        assert it.dns.asked_over_tcp == 0
         it.dns.hosts = [f"127.0.1.{n}" for n in range(1, 121)]
         wait_until("all have joined", lambda: members(it) == 120)
+        assert it.dns.asked_over_tcp > 0

@@ -4,8 +4,29 @@ import threading
 from collections import Counter
 from typing import Any
 
-from dnslib import QTYPE, RCODE, RR, A
-from dnslib.server import BaseResolver, DNSLogger, DNSServer
+from dnslib import QTYPE, RCODE, RR, A, DNSRecord
+from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
+
+_DATAGRAM_BYTES = 512
+
+
+class _Handler(DNSHandler):
+    """Truncates what does not fit into a datagram, as CoreDNS does (RFC 1035, 4.2.1).
+
+    A client that sends no EDNS option, such as Envoy's c-ares, is given 512 bytes. dnslib's own
+    truncation drops the question, too, and c-ares takes such an answer for another question's.
+    """
+
+    def get_reply(self, data: bytes) -> bytes:
+        packed: bytes = super().get_reply(data)
+        if self.protocol != "udp" or len(packed) <= _DATAGRAM_BYTES:
+            return packed
+        reply = DNSRecord.parse(packed)
+        reply.header.tc = 1
+        while len(packed) > _DATAGRAM_BYTES:
+            reply.rr.pop()
+            packed = reply.pack()
+        return packed
 
 
 class HeadlessService(BaseResolver):
@@ -17,15 +38,18 @@ class HeadlessService(BaseResolver):
         self.ttl_seconds = ttl_seconds
         self.failure: int | None = None
         self.asked: Counter[str] = Counter()
+        """Questions by name, over UDP and TCP."""
+        self.asked_over_tcp = 0
         quiet = DNSLogger("-recv,-send,-request,-reply,-truncated,-error,-data")
         self._servers = [
-            DNSServer(self, "127.0.0.1", port, tcp=tcp, logger=quiet) for tcp in (False, True)
+            DNSServer(self, "127.0.0.1", port, tcp=tcp, logger=quiet, handler=_Handler)
+            for tcp in (False, True)
         ]
 
     def resolve(self, request: Any, handler: Any) -> Any:
-        del handler
         asked = str(request.q.qname).rstrip(".")
         self.asked[asked] += 1
+        self.asked_over_tcp += handler.protocol == "tcp"
         reply = request.reply()
         if self.failure is not None:
             reply.header.rcode = self.failure
