@@ -18,7 +18,7 @@ import toolchain
 from local.cluster import Cluster
 from local.errors import LocalClusterError
 from local.serving import machine
-from ops import serving
+from ops import kubectl_environment, serving
 from ops import stack as stacks
 from ops.environment import PROJECT, StackEnvironment
 from ops.pulumi import OpsError
@@ -108,10 +108,18 @@ def env(stack: Stack = "dev") -> None:
     """Print shell commands that set the stack's environment."""
     environment = StackEnvironment(stack=stack)
     variables = environment.variables()
-    for name in sorted(os.environ.keys() - variables.keys()):
-        print(f"unset {name}")
-    for name in (*environment.own_variables(), "PATH"):
-        print(f"export {name}={shlex.quote(variables[name])}")
+    stated: dict[str, str | None] = {
+        name: variables[name] for name in (*environment.own_variables(), "PATH")
+    }
+    for name in os.environ.keys() - variables.keys():
+        stated[name] = None
+    try:
+        stated |= kubectl_environment.variables(environment, stacks.read_settings(environment))
+    except (OpsError, RunError) as error:
+        # Pulumi's part is of use all the same, such as to see what is wrong.
+        print(f"kubectl keeps its cluster: {error}", file=sys.stderr)
+    for name, value in sorted(stated.items()):
+        print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
 
 
 @app.command(context_settings=_PASS_ON)

@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 from config.base import PROJECT_FOLDER
-from config.platform import LOCAL_CONTEXT
 from ops.render import render
 from tests.integration.checkout import Checkout
 
@@ -81,8 +80,7 @@ def test_validate_holds_the_stacks_that_it_is_given_against_its_linters(
 def test_env_makes_bare_commands_see_the_same_stack(provisioned: Checkout) -> None:
     script = (
         'eval "$(make -s env)" && pulumi stack output endpoint --stack dev &&'
-        f" kubectl --kubeconfig {provisioned.kubeconfig} --context {LOCAL_CONTEXT}"
-        f" -n {NAMESPACE} get service envoy-gateway -o name"
+        f" kubectl -n {NAMESPACE} get service envoy-gateway -o name"
     )
     ran = subprocess.run(
         ["/bin/sh", "-c", script], cwd=provisioned.path, capture_output=True, text=True, check=False
