@@ -46,7 +46,11 @@ class Inference(pulumi.ComponentResource):
         stack = args.config
         policies = NetworkPolicies(
             f"{name}-network",
-            NetworkPoliciesArgs(config=stack, prometheus=args.prometheus),
+            NetworkPoliciesArgs(
+                config=stack,
+                prometheus=args.prometheus,
+                dns_addresses=args.cluster.dns_addresses,
+            ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         # Policies first: on destroy they go last, so that nothing is cut off while it drains.

@@ -1,5 +1,6 @@
 """The NetworkPolicies of one inference stack."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -19,10 +20,12 @@ from config.prometheus import Prometheus
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPoliciesArgs:
-    """Whose flows, and who scrapes."""
+    """Whose flows, who scrapes, and where DNS is."""
 
     config: InferenceStack
     prometheus: Prometheus
+    dns_addresses: Sequence[str] = ()
+    """Ranges of a DNS outside pods."""
 
 
 class NetworkPolicies(pulumi.ComponentResource):
@@ -36,7 +39,7 @@ class NetworkPolicies(pulumi.ComponentResource):
     ) -> None:
         super().__init__("kubemind:index:NetworkPolicies", name, None, opts)
         stack = args.config
-        flows = stack_flows(stack, args.prometheus)
+        flows = stack_flows(stack, args.prometheus, args.dns_addresses)
         for role, subject, policy, labels in (
             ("gateway", gateway_pods(stack), stack.gateway_name, gateway_labels(stack)),
             ("triton", triton_pods(stack), stack.deployment_name, triton_labels(stack)),

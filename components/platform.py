@@ -33,6 +33,8 @@ class Cluster:
     provider: kubernetes.Provider
     api: pulumi.Output[ClusterApi | None]
     """Questions to the same cluster; None where no engine runs (tests, `make render`)."""
+    dns_addresses: Sequence[str] = ()
+    """Ranges of a DNS outside pods."""
     name: pulumi.Input[str] = ""
     """EKS name; empty where the platform does not say it."""
     subnet_ids: pulumi.Input[Sequence[str]] = ()
@@ -71,6 +73,7 @@ def connect(settings: Settings) -> Cluster:
             api.target.server if api else None,
         ),
         api=pulumi.Output.from_input(api),
+        dns_addresses=platform.dns_addresses,
         name=platform.cluster_name or "",
         subnet_ids=platform.subnet_ids,
         oidc_provider_arn=platform.oidc_provider_arn,
@@ -118,6 +121,7 @@ def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
     return Cluster(
         provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
         api=api,
+        dns_addresses=platform.dns_addresses,
         name=checked("clusterName"),
         subnet_ids=checked("subnetIds"),
         oidc_provider_arn=checked("oidcProviderArn"),

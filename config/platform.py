@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import STATE_FOLDER, Count, Section
+from config.base import STATE_FOLDER, Cidr, Count, Section
 
 LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
 """Where the embedded cluster's kubeconfig lies, relative to the project."""
@@ -39,8 +39,20 @@ class LocalPlatform(Section):
     cpu_node_disk_gib: Count = 100
     """Disk of each of them, GiB."""
 
+    @property
+    def dns_addresses(self) -> tuple[str, ...]:
+        """None: its DNS, where it has one, runs in pods."""
+        return ()
 
-class _Eks(Section):
+
+class _Cluster(Section):
+    dns_addresses: tuple[Cidr, ...] = ()
+    """Addresses of a DNS that does not run in pods of `kube-system`, such as `169.254.20.10`
+    of NodeLocal DNSCache, or the cluster's DNS address on EKS Auto Mode. NetworkPolicies let pods
+    ask there, too."""
+
+
+class _Eks(_Cluster):
     cluster_name: str | None = None
     """EKS cluster that the node group joins."""
 
@@ -67,7 +79,7 @@ class KubeconfigPlatform(_Eks):
     """Context in it; the file's current context where unset."""
 
 
-class ReferencePlatform(Section):
+class ReferencePlatform(_Cluster):
     """A platform team's stack, which exports the fields of `PLATFORM_OUTPUTS`."""
 
     kind: Literal["stackReference"]

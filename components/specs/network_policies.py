@@ -99,8 +99,21 @@ def prometheus_pods(prometheus: Prometheus) -> Pods:
     return Pods(prometheus.namespace)
 
 
-def stack_flows(stack: InferenceStack, prometheus: Prometheus) -> list[Flow]:
-    """Table of one inference stack."""
+def stack_flows(
+    stack: InferenceStack, prometheus: Prometheus, dns_addresses: Iterable[str] = ()
+) -> list[Flow]:
+    """Table of one inference stack.
+
+    Args:
+        stack: The inference stack.
+        prometheus: What scrapes it.
+        dns_addresses: Ranges of a DNS outside pods, which pods may ask beside that in pods.
+    """
+    resolvers = [Pods(_DNS_NAMESPACE), *map(Addresses, dns_addresses)]
+
+    def dns(source: Pods) -> list[Flow]:
+        return [Flow(source, resolver, (_DNS_PORT,), ("UDP", "TCP")) for resolver in resolvers]
+
     gateway, triton = gateway_pods(stack), triton_pods(stack)
     clients: list[Pods | Addresses] = [neighbours(stack)]
     clients += [Pods(namespace) for namespace in stack.gateway.client_namespaces]
@@ -113,13 +126,13 @@ def stack_flows(stack: InferenceStack, prometheus: Prometheus) -> list[Flow]:
             Flow(Addresses(cidr), gateway, (stack.gateway.ops_port,))
             for cidr in exposure.subnet_cidrs
         ]
-    flows += [Flow(gateway, triton, (stack.triton.grpc_port,)), _dns(gateway)]
-    flows.append(_dns(neighbours(stack)))
+    flows += [Flow(gateway, triton, (stack.triton.grpc_port,)), *dns(gateway)]
+    flows += dns(neighbours(stack))
     flows += scrape_flows(stack, prometheus)
     repository = stack.triton.model_repository
     if isinstance(repository, S3Repository):
         anywhere = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
-        flows += [_dns(triton), Flow(triton, anywhere, (_HTTPS_PORT,))]
+        flows += [*dns(triton), Flow(triton, anywhere, (_HTTPS_PORT,))]
         if repository.identity == "podIdentity":
             flows.append(Flow(triton, Addresses(_POD_IDENTITY_AGENT), (80,)))
     return flows
@@ -168,10 +181,6 @@ def policy_spec(subject: Pods, flows: Iterable[Flow]) -> Manifest:
         # The API server keeps no empty list, so a stated one would always look like a change.
         **{direction: peers for direction, peers in rules.items() if peers},
     }
-
-
-def _dns(source: Pods) -> Flow:
-    return Flow(source, Pods(_DNS_NAMESPACE), (_DNS_PORT,), ("UDP", "TCP"))
 
 
 def _peer(peer: Pods | Addresses) -> Manifest:

@@ -56,7 +56,9 @@ STRANGER = pod("default", app="stranger")
 OTHER_PROMETHEUS = pod("monitoring", app="prometheus")
 
 
-def cluster(prometheus: dict[str, Any] | None = None, **stack: Any) -> Cluster:
+def cluster(
+    prometheus: dict[str, Any] | None = None, dns_addresses: tuple[str, ...] = (), **stack: Any
+) -> Cluster:
     """Declare one inference stack, and its neighbours in the namespaces beside it."""
     stack.setdefault("gateway", {"clientNamespaces": [CLIENTS]})
     settings = Settings.model_validate(
@@ -77,7 +79,10 @@ def cluster(prometheus: dict[str, Any] | None = None, **stack: Any) -> Cluster:
         )
         EnvoyGateway("gateway", EnvoyGatewayArgs(config=config, prometheus=settings.prometheus))
         NetworkPolicies(
-            "network", NetworkPoliciesArgs(config=config, prometheus=settings.prometheus)
+            "network",
+            NetworkPoliciesArgs(
+                config=config, prometheus=settings.prometheus, dns_addresses=dns_addresses
+            ),
         )
         if isinstance(settings.prometheus, ManagedPrometheus):
             args = PrometheusArgs(

@@ -41,6 +41,20 @@ def test_gateway_reaches_triton_on_its_own_grpc_port_and_dns():
         assert c.allows(c.gateway, DNS, 53, protocol)
 
 
+@pytest.mark.parametrize("address", ["169.254.20.10", "172.20.0.10", "fd00::a"])
+def test_dns_outside_pods_is_reached_where_the_parameters_name_it(address):
+    """NodeLocal DNSCache, and EKS Auto Mode's DNS on the node."""
+    resolver = End(address)
+    named = cluster(dns_addresses=(address,), triton={"modelRepository": S3})
+    unnamed = cluster(triton={"modelRepository": S3})
+    for protocol in ("UDP", "TCP"):
+        for pod in (named.gateway, named.triton, NEIGHBOUR):
+            assert named.allows(pod, resolver, 53, protocol)
+            assert named.allows(pod, DNS, 53, protocol)
+            assert not unnamed.allows(pod, resolver, 53, protocol)
+    assert not named.allows(named.gateway, resolver, 443)
+
+
 def test_our_prometheus_scrapes_discovers_and_answers_keda():
     c = cluster()
     assert c.allows(c.prometheus, c.gateway, c.ports["gateway"]["ops"])
