@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Count, Seconds, Section
+from config.base import Section
 
 HPA_SYNC_SECONDS = 15.0
 """How often the HPA decides (kube-controller-manager's default; EKS does not let it be set)."""
@@ -16,7 +16,7 @@ HPA_TOLERANCE = 0.1
 class ScaleUp(Section):
     """How fast the fleet grows."""
 
-    pods: Count | None = None
+    pods: int | None = Field(default=None, ge=1, le=5000)
     """Pods added per period; the whole range from min to max where unset."""
 
     period_seconds: int = Field(default=15, ge=1, le=1800)
@@ -29,7 +29,7 @@ class ScaleUp(Section):
 class ScaleDown(Section):
     """How fast the fleet shrinks, after the cooldown (its stabilisation window) has passed."""
 
-    pods: Count = 1
+    pods: int = Field(default=1, ge=1, le=5000)
     """Pods removed per period."""
 
     period_seconds: int = Field(default=60, ge=1, le=1800)
@@ -39,13 +39,13 @@ class ScaleDown(Section):
 class Autoscaler(Section):
     """The fleet's bounds and the signal that moves it between them."""
 
-    min_replicas: Count = 2
+    min_replicas: int = Field(default=2, ge=1, le=5000)
     """Fewest replicas."""
 
     max_replicas: int = Field(default=20, ge=1, le=5000)
     """Most replicas."""
 
-    threshold: float = Field(default=16.0, gt=0)
+    threshold: float = Field(default=16.0, ge=0.01, le=1_000_000)
     """Calls in flight per replica that the scaler aims at."""
 
     cooldown_seconds: int = Field(default=300, ge=0, le=3600)
@@ -54,17 +54,17 @@ class Autoscaler(Section):
     signal: Literal["demand", "inFlight"] = "demand"
     """`demand` adds what the gateway refused; `inFlight` is the gateway's calls in flight alone."""
 
-    refused_seconds: Seconds | None = None
+    refused_seconds: float | None = Field(default=None, ge=0.0001, le=3600)
     """What each refused call a second adds to the signal: the time that it would have spent with a
     replica. Derived where unset: with one that holds `threshold` calls."""
 
-    rate_window_seconds: Seconds | None = None
+    rate_window_seconds: float | None = Field(default=None, ge=1, le=3600)
     """Window of the refusal rate; three scrapes where unset."""
 
-    polling_interval_seconds: Count = 15
+    polling_interval_seconds: int = Field(default=15, ge=1, le=3600)
     """How often KEDA itself looks at the trigger."""
 
-    fallback_failures: Count = 3
+    fallback_failures: int = Field(default=3, ge=1, le=1000)
     """Failed look-ups in a row after which the fallback holds the fleet."""
 
     scale_up: ScaleUp = ScaleUp()

@@ -119,12 +119,25 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 """An IP address range, with no host bits set."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(ge=1)]
-Cores = Annotated[float, Field(ge=0.001)]
-"""A CPU request; Kubernetes counts thousandths."""
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A number of things; Kubernetes and Envoy keep most of them in 32 bits."""
 
-Seconds = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Calls = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Calls at once through one process; no gateway and no replica holds a million."""
+
+Cores = Annotated[float, Field(ge=0.001, le=1024)]
+"""A CPU request; Kubernetes counts thousandths, and the largest machines have a few hundred."""
+
+MemoryMib = Annotated[int, Field(ge=64, le=16 * 1024 * 1024)]
+"""Memory of a container, MiB: from less than any of the servers runs in to 16 TiB."""
+
+DiskGib = Annotated[int, Field(ge=1, le=64 * 1024)]
+"""A disk or a volume, GiB; the largest EBS volume has 64 TiB."""
+
+Seconds = Annotated[float, Field(ge=0.001, le=24 * 3600)]
+"""A time from 1 ms, the finest that Envoy's timers know, to a day; many keys have closer bounds."""
+
+Share = Annotated[float, Field(ge=0.01, le=1)]
 
 
 def image_tag(image: str) -> str:

@@ -1,6 +1,8 @@
 """The NVIDIA device plugin."""
 
-from config.base import Count, DnsLabel, Image, Section
+from pydantic import Field
+
+from config.base import DnsLabel, Image, Section
 from config.versions import DEVICE_PLUGIN_IMAGE
 
 
@@ -16,5 +18,5 @@ class DevicePlugin(Section):
     namespace: DnsLabel = "nvidia-device-plugin"
     """Namespace of its own, the only one with the `privileged` pod security level."""
 
-    time_slices: Count = 1
+    time_slices: int = Field(default=1, ge=1, le=128)
     """Pods that share one GPU by time-slicing; 1 shares nothing. Memory is not divided."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Cidr, Cores, Count, DnsLabel, Image, Port, Seconds, Section, Share
+from config.base import Calls, Cidr, Cores, DnsLabel, Image, MemoryMib, Port, Section, Share
 from config.versions import ENVOY_IMAGE
 
 STORAGE_MIB = 64
@@ -43,10 +43,10 @@ class FleetLimit(Section):
     share_of_deadline: Share = 0.64
     """Share of the deadline that a pod's admitted calls may take, queue included."""
 
-    streams_per_pod: Count | None = None
+    streams_per_pod: Calls | None = None
     """Streams that one gateway opens to one pod; derived from the share where unset."""
 
-    max_pending_requests: Count | None = None
+    max_pending_requests: Calls | None = None
     """Calls that one gateway holds for a free stream; derived from the deadline where unset."""
 
 
@@ -56,10 +56,10 @@ class StaticLimit(Section):
     kind: Literal["static"]
     """One number per gateway."""
 
-    max_requests: Count = 100
+    max_requests: Calls = 100
     """Calls in flight through one gateway."""
 
-    max_pending_requests: Count = 100
+    max_pending_requests: Calls = 100
     """Calls that one gateway holds for a connection."""
 
 
@@ -72,36 +72,36 @@ class Retries(Section):
     budget_percent: float = Field(default=20.0, ge=0, le=100)
     """Share of the active calls that may be retries."""
 
-    min_concurrency: Count = 3
+    min_concurrency: Calls = 3
     """Retries that are always allowed at once."""
 
 
 class HealthChecks(Section):
     """Active gRPC health checks (`grpc.health.v1`) of each replica."""
 
-    interval_seconds: Seconds = 2.0
+    interval_seconds: float = Field(default=2.0, ge=0.05, le=3600)
     """Time between two checks."""
 
-    timeout_seconds: Seconds = 1.0
+    timeout_seconds: float = Field(default=1.0, ge=0.05, le=60)
     """When a check without an answer has failed."""
 
-    unhealthy_threshold: Count = 2
+    unhealthy_threshold: int = Field(default=2, ge=1, le=100)
     """Checks without an answer until a replica gets no more calls; "not serving" counts at once."""
 
-    healthy_threshold: Count = 1
+    healthy_threshold: int = Field(default=1, ge=1, le=100)
     """Good checks until it gets calls again."""
 
 
 class Outliers(Section):
     """Ejection of a replica that fails calls; slow is not failing."""
 
-    consecutive_failures: Count = 5
+    consecutive_failures: int = Field(default=5, ge=1, le=10_000)
     """Failures in a row that eject."""
 
-    interval_seconds: Seconds = 5.0
+    interval_seconds: float = Field(default=5.0, ge=0.05, le=3600)
     """Time between two looks."""
 
-    base_ejection_seconds: Seconds = 15.0
+    base_ejection_seconds: float = Field(default=15.0, ge=0.1, le=3600)
     """First ejection's length."""
 
     max_ejection_percent: int = Field(default=50, ge=0, le=100)
@@ -123,7 +123,7 @@ class Gateway(Section):
     admin_port: Port = 9901
     """Port of Envoy's admin interface, on loopback."""
 
-    replicas: Count = 2
+    replicas: int = Field(default=2, ge=1, le=1000)
     """Gateway pods; the in-flight budget of a replica is divided among them."""
 
     exposure: ClusterOnly | InternalLoadBalancer = Field(
@@ -137,7 +137,7 @@ class Gateway(Section):
     in_flight: FleetLimit | StaticLimit = Field(default=FleetLimit(), discriminator="kind")
     """Limit on calls in flight."""
 
-    max_concurrent_streams: Count | None = None
+    max_concurrent_streams: Calls | None = None
     """Streams on one client connection; derived from the fleet's limit where unset."""
 
     stream_window_kib: int = Field(default=64, ge=64, le=1024 * 1024)
@@ -152,20 +152,20 @@ class Gateway(Section):
     outliers: Outliers = Outliers()
     """Outlier detection."""
 
-    dns_ttl_seconds: Seconds = 30.0
+    dns_ttl_seconds: float = Field(default=30.0, ge=1, le=3600)
     """TTL of the cluster's DNS answers, as its Corefile states (5 s to 30 s)."""
 
-    dns_refresh_seconds: Seconds = 2.0
+    dns_refresh_seconds: float = Field(default=2.0, ge=0.1, le=300)
     """How often the fleet's addresses are resolved."""
 
-    dns_jitter_seconds: float = Field(default=0.2, ge=0)
+    dns_jitter_seconds: float = Field(default=0.2, ge=0, le=60)
     """Spread of the resolution, so that gateways do not ask at once."""
 
-    endpoint_lag_seconds: Seconds = 5.0
+    endpoint_lag_seconds: float = Field(default=5.0, ge=1, le=3600)
     """How long the Service may still lead new connections to a gateway that stops."""
 
     cpu: Cores = 1.0
     """CPU request of one gateway, cores; one worker uses no more than one."""
 
-    memory_mib: Count = 512
+    memory_mib: MemoryMib = 512
     """Memory request and limit of one gateway, MiB."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Count, LabelKey, LabelValue, Seconds, Section
+from config.base import LabelKey, LabelValue, Section
 from config.instances import INSTANCE_TYPES, InstanceType
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -41,13 +41,13 @@ class Taint(Section):
 class NodeCapacity(Section):
     """What one node holds, for instance types that are not in the built-in table."""
 
-    gpus: Count
+    gpus: int = Field(ge=1, le=128)
     """GPUs of one node."""
 
-    cpu: float = Field(gt=0)
+    cpu: float = Field(ge=1, le=4096)
     """vCPUs of one node."""
 
-    memory_gib: float = Field(gt=0)
+    memory_gib: float = Field(ge=1, le=64 * 1024)
     """Memory of one node, GiB."""
 
 
@@ -66,13 +66,13 @@ class GpuNodes(Section):
     capacity_type: Literal["ON_DEMAND", "SPOT"] = "ON_DEMAND"
     """Spot nodes get two minutes' notice; the drain check holds the pods to it."""
 
-    min_size: int = Field(default=1, ge=0)
+    min_size: int = Field(default=1, ge=0, le=5000)
     """Fewest nodes; replicas that do not fit on them start cold."""
 
-    max_size: Count = 6
+    max_size: int = Field(default=6, ge=1, le=5000)
     """Most nodes; must hold the largest fleet and one roll-out's surge."""
 
-    disk_gib: int = Field(default=200, ge=20)
+    disk_gib: int = Field(default=200, ge=20, le=64 * 1024)
     """Disk of each node, GiB, on EKS an encrypted gp3 volume; holds images and what replicas write,
     and counts in every capacity check."""
 
@@ -84,11 +84,11 @@ class GpuNodes(Section):
     taint: Taint = Taint()
     """The GPU taint."""
 
-    node_start_seconds: Seconds = 180.0
+    node_start_seconds: float = Field(default=180.0, ge=1, le=3600)
     """From a node's request to Ready with its GPU advertised; a part of what a cold start costs."""
 
-    max_unavailable: Count = 1
-    """Nodes that a node-group update may take away at once."""
+    max_unavailable: int = Field(default=1, ge=1, le=100)
+    """Nodes that a node-group update may take away at once; EKS allows 100 at most."""
 
     vpc_cni_policy: bool = True
     """Whether the nodes' role carries the VPC CNI's rights; off where the add-on has a role."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import STATE_FOLDER, Cidr, Count, Section
+from config.base import STATE_FOLDER, Cidr, DiskGib, Section
 
 LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
 """Where the embedded cluster's kubeconfig lies, relative to the project."""
@@ -27,16 +27,16 @@ class LocalPlatform(Section):
     kind: Literal["local"] = "local"
     """Embedded cluster."""
 
-    cpu_nodes: Count = 2
+    cpu_nodes: int = Field(default=2, ge=1, le=1000)
     """Simulated nodes without GPUs, for the gateway, Prometheus and the rest."""
 
-    cpu_node_cpu: Count = 8
+    cpu_node_cpu: int = Field(default=8, ge=1, le=1024)
     """vCPUs of each of them."""
 
-    cpu_node_memory_gib: Count = 32
+    cpu_node_memory_gib: int = Field(default=32, ge=1, le=16 * 1024)
     """Memory of each of them, GiB."""
 
-    cpu_node_disk_gib: Count = 100
+    cpu_node_disk_gib: DiskGib = 100
     """Disk of each of them, GiB."""
 
     @property

@@ -4,7 +4,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Cores, Count, DnsLabel, Image, LabelKey, LabelValue, Port, Section
+from config.base import (
+    Cores,
+    DiskGib,
+    DnsLabel,
+    Image,
+    LabelKey,
+    LabelValue,
+    MemoryMib,
+    Port,
+    Section,
+)
 from config.units import MIB_PER_GIB
 from config.versions import PROMETHEUS_IMAGE
 
@@ -17,7 +27,7 @@ _LOGS_MIB = 256
 class PersistentVolume(Section):
     """A volume for the time series; without it they live as long as the pod."""
 
-    size_gib: Count
+    size_gib: DiskGib
     """Size, GiB."""
 
     storage_class: str | None = None
@@ -42,10 +52,10 @@ class ManagedPrometheus(Section):
     image: Image = PROMETHEUS_IMAGE
     """Image."""
 
-    scrape_interval_seconds: float = Field(default=5.0, ge=1)
+    scrape_interval_seconds: float = Field(default=5.0, ge=1, le=3600)
     """How often gateways and Triton are scraped; at most 15 s, or bursts go unseen."""
 
-    retention_hours: Count = 24
+    retention_hours: int = Field(default=24, ge=1, le=10 * 365 * 24)
     """How long samples are kept; the scaler needs minutes."""
 
     persistent_volume: PersistentVolume | None = None
@@ -54,7 +64,7 @@ class ManagedPrometheus(Section):
     cpu: Cores = 0.5
     """CPU request, cores."""
 
-    memory_mib: Count = 1024
+    memory_mib: MemoryMib = 1024
     """Memory request and limit, MiB."""
 
     @property
@@ -96,7 +106,7 @@ class ExistingPrometheus(Section):
     """Further labels of the PodMonitors, by which its operator selects them: kube-prometheus-stack
     wants `release` with its Helm release's name."""
 
-    scrape_interval_seconds: float = Field(default=15.0, ge=1)
+    scrape_interval_seconds: float = Field(default=15.0, ge=1, le=3600)
     """Its scrape interval, as configured (or as the PodMonitors ask)."""
 
 

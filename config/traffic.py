@@ -1,27 +1,29 @@
 """What the callers do and what a replica can do: stated facts that the limits derive from."""
 
-from config.base import Count, Seconds, Section
+from pydantic import Field
+
+from config.base import Section
 
 
 class Traffic(Section):
     """Measured or promised behaviour of the calls; the gateway and the scaler are sized from it."""
 
-    deadline_seconds: Seconds = 2.0
+    deadline_seconds: float = Field(default=2.0, ge=0.01, le=3600)
     """Longest time that a unary call may take: the route's timeout, the cap on `grpc-timeout`."""
 
-    service_time_seconds: Seconds = 0.02
+    service_time_seconds: float = Field(default=0.02, ge=0.0001, le=3600)
     """Mean time that one replica works on one unary call, without queueing."""
 
-    parallelism: Count = 1
+    parallelism: int = Field(default=1, ge=1, le=65536)
     """Unary calls that one replica works on at once (instances x batch)."""
 
-    max_stream_seconds: Seconds = 60.0
+    max_stream_seconds: float = Field(default=60.0, ge=0.01, le=24 * 3600)
     """Longest life of one `ModelStreamInfer` stream; the gateway ends it then."""
 
-    stream_idle_seconds: Seconds = 30.0
+    stream_idle_seconds: float = Field(default=30.0, ge=0.01, le=24 * 3600)
     """Silence in both directions after which the gateway ends a stream."""
 
-    client_connections: Count = 1
+    client_connections: int = Field(default=1, ge=1, le=1_000_000)
     """HTTP/2 connections over which the callers send; one connection lives on one gateway pod."""
 
     @property

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Cores, Count, DnsLabel, Image, Port, Seconds, Section
+from config.base import Calls, Cores, DiskGib, DnsLabel, Image, MemoryMib, Port, Section
 from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
 
@@ -40,7 +40,7 @@ class S3Repository(Section):
     sync_image: Image = MODEL_SYNC_IMAGE
     """Image of the init container, with a current AWS SDK."""
 
-    cache_gib: Count = 20
+    cache_gib: DiskGib = 20
     """Size of the copy in the pod, GiB."""
 
 
@@ -91,38 +91,38 @@ class Triton(Section):
     model_repository: ModelRepository = Field(default=ConfigMapRepository(), discriminator="kind")
     """Where the models come from."""
 
-    gpus: int = Field(default=1, ge=0)
+    gpus: int = Field(default=1, ge=0, le=128)
     """GPUs of one replica (time slices, where the device plugin slices)."""
 
     cpu: Cores = 2.0
     """CPU request of one replica, cores."""
 
-    memory_mib: Count = 8192
+    memory_mib: MemoryMib = 8192
     """Memory request and limit of one replica, MiB; /dev/shm counts against it."""
 
-    shm_mib: Count = 1024
+    shm_mib: int = Field(default=1024, ge=1, le=16 * 1024 * 1024)
     """Shared memory of one replica, MiB; the python backend passes tensors through it."""
 
-    load_seconds: Seconds = 60.0
+    load_seconds: float = Field(default=60.0, ge=0.1, le=24 * 3600)
     """Stated time from container start to all models ready."""
 
-    startup_budget_seconds: Seconds | None = None
+    startup_budget_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """How long the startup probe waits; derived as twice the load time plus 30 s where unset."""
 
-    queue_size: Count = 64
+    queue_size: Calls = 64
     """Calls that wait in one replica beside those it works on; the models are to hold to it."""
 
     complete_model_configs: bool = True
     """Whether Triton asks each model for what its `config.pbtxt` leaves out. A model of the python
     backend is started once more for that, and each replica's start takes that much longer."""
 
-    max_surge: Count = 1
+    max_surge: int = Field(default=1, ge=1, le=5000)
     """Replicas beyond the fleet that a roll-out may start."""
 
-    pre_stop_seconds: Seconds | None = None
+    pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Wait before SIGTERM; derived from the DNS lag where unset."""
 
-    termination_grace_seconds: Seconds | None = None
+    termination_grace_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Derived where unset: preStop, the longest call, and Triton's own exit."""
 
     @property

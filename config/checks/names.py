@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from config.checks.places import stacks
+from config.checks.places import At, stacks
 from config.checks.problem import Finding, refuse
 from config.inference import InferenceStack
 from config.keda import HelmKeda
@@ -15,6 +15,10 @@ MAX_SCALER_NAME = 54
 
 MAX_NAME = 63
 """A DNS label's length, which Services have, and which label values of pods have."""
+
+FIRST_UNPRIVILEGED_PORT = 1024
+"""First port that a process without CAP_NET_BIND_SERVICE may bind (ip(7), and the default of
+`net.ipv4.ip_unprivileged_port_start`; some container runtimes lower it, which none promises)."""
 
 _CLUSTERS_OWN = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -121,24 +125,59 @@ def own_namespaces(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def privileged_ports(settings: Settings) -> Iterator[Finding]:
+    """Containers run as users other than root, who bind no port below 1024."""
+    pods = [_prometheus_ports(settings)]
+    for at in stacks(settings):
+        pods += [_gateway_ports(at), _triton_ports(at)]
+    for pod in pods:
+        for key, port in pod.items():
+            if port < FIRST_UNPRIVILEGED_PORT:
+                free = (p for p in range(8000 + port, 65536) if p not in pod.values())
+                yield Finding(
+                    keys={key: port},
+                    reason=(
+                        f"the container runs as a user other than root, who may not bind a port "
+                        f"below {FIRST_UNPRIVILEGED_PORT}: it would crash at every start"
+                    ),
+                    change={key: next(free)},
+                )
+
+
+def _gateway_ports(at: At) -> dict[str, int]:
+    gateway = at.stack.gateway
+    return {
+        at.key("gateway.port"): gateway.port,
+        at.key("gateway.opsPort"): gateway.ops_port,
+        at.key("gateway.adminPort"): gateway.admin_port,
+    }
+
+
+def _triton_ports(at: At) -> dict[str, int]:
+    triton = at.stack.triton
+    return {
+        at.key("triton.grpcPort"): triton.grpc_port,
+        at.key("triton.httpPort"): triton.http_port,
+        at.key("triton.metricsPort"): triton.metrics_port,
+    }
+
+
+def _prometheus_ports(settings: Settings) -> dict[str, int]:
+    prometheus = settings.prometheus
+    managed = isinstance(prometheus, ManagedPrometheus)
+    return {"prometheus.port": prometheus.port} if managed else {}
+
+
+@refuse
 def ports(settings: Settings) -> Iterator[Finding]:
     """Ports of one pod differ, and those of one Service."""
     for at in stacks(settings):
-        gateway, triton = at.stack.gateway, at.stack.triton
-        metrics = {at.key("triton.metricsPort"): triton.metrics_port}
-        pods = (
-            {
-                at.key("gateway.port"): gateway.port,
-                at.key("gateway.opsPort"): gateway.ops_port,
-                at.key("gateway.adminPort"): gateway.admin_port,
-            },
-            {
-                at.key("triton.grpcPort"): triton.grpc_port,
-                at.key("triton.httpPort"): triton.http_port,
-                **metrics,
-            },
-        )
-        service = {at.key("triton.servicePort"): triton.service_port, **metrics}
+        triton = at.stack.triton
+        pods = (_gateway_ports(at), _triton_ports(at))
+        service = {
+            at.key("triton.servicePort"): triton.service_port,
+            at.key("triton.metricsPort"): triton.metrics_port,
+        }
         for owner, taken in (*(("pod", pod) for pod in pods), ("Service", service)):
             if len(set(taken.values())) < len(taken):
                 yield Finding(

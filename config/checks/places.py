@@ -59,5 +59,9 @@ def least(
         numbers: Values to choose from; a falling range finds the largest one.
         passes: Whether changed settings pass.
     """
-    found = bisect_left(numbers, True, key=lambda value: passes(changed(settings, {key: value})))
+
+    def allowed_and_passes(value: int) -> bool:
+        return bool(first_passing(settings, [{key: value}], passes))
+
+    found = bisect_left(numbers, True, key=allowed_and_passes)
     return {key: numbers[found]} if found < len(numbers) else {}

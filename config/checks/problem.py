@@ -3,11 +3,13 @@
 import json
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
+from config.changes import changed
 from config.settings import Settings
 
 _COLUMNS = 96
@@ -74,11 +76,21 @@ class Check:
     """Yields what it finds; pure."""
 
     def run(self, settings: Settings) -> list[Problem]:
-        """Return its findings as problems."""
+        """Return its findings as problems, none of which offers a change that is not allowed."""
         return [
-            Problem(check=self.name, severity=self.severity, **vars(finding))
+            Problem(check=self.name, severity=self.severity, **vars(_feasible(settings, finding)))
             for finding in self.look(settings)
         ]
+
+
+def _feasible(settings: Settings, finding: Finding) -> Finding:
+    try:
+        changed(settings, finding.change)
+    except ValidationError:
+        keys = " and ".join(finding.change)
+        fix = finding.fix or f"no allowed value of {keys} is enough: change another of these keys"
+        return replace(finding, change={}, fix=fix)
+    return finding
 
 
 def refuse(look: Callable[[Settings], Iterable[Finding]]) -> Check:

@@ -10,6 +10,9 @@ from config.inference import InferenceStack
 from config.settings import Settings
 from config.units import KIB_PER_MIB
 
+MOST_CALLS = 1_000_000
+"""Calls at once through one gateway: at one window of 64 KiB each they are 61 GiB of buffers."""
+
 BASE_MIB = 64
 """An Envoy without streams; measured at 27 MiB after a burst of 50,000 calls, and room to spare."""
 
@@ -50,6 +53,32 @@ def gateway_memory(settings: Settings) -> Iterator[Finding]:
                 ),
                 change={key: needed},
             )
+
+
+@refuse
+def gateway_calls(settings: Settings) -> Iterator[Finding]:
+    """The limit that derives for one gateway is one that an Envoy can hold."""
+    for at in stacks(settings):
+        stack, traffic = at.stack, at.stack.traffic
+        derived_calls = max(stack.max_requests, stack.max_pending_requests)
+        if derived_calls <= MOST_CALLS:
+            continue
+        key = at.key("gateway.replicas")
+        yield Finding(
+            keys={
+                at.key("traffic.parallelism"): traffic.parallelism,
+                at.key("traffic.serviceTimeSeconds"): traffic.service_time_seconds,
+                at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
+                at.key("autoscaler.maxReplicas"): stack.autoscaler.max_replicas,
+                key: stack.gateway.replicas,
+                derived(at.key("gateway.maxRequests")): derived_calls,
+            },
+            reason=(
+                f"one gateway would admit {derived_calls} calls at once, and no Envoy holds more "
+                f"than {MOST_CALLS}"
+            ),
+            fix="state how long one call really takes, or a shorter deadline",
+        )
 
 
 @warn

@@ -34,6 +34,7 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     # 64 MiB + 688 streams x 64 KiB x 2 = 150 MiB, three quarters of 200.
     ("gatewayMemory", {}, f"{STACK}.gateway.memoryMib", 200, 199),
     ("tritonQueue", {}, f"{STACK}.triton.queueSize", 63, 62),
+    ("privilegedPorts", {}, f"{STACK}.gateway.opsPort", 1024, 1023),
     ("sharedMemory", {}, f"{STACK}.triton.shmMib", 8191, 8192),
     ("nameLength", {}, f"{STACK}.namePrefix", "a" * 30 + "-", "a" * 31 + "-"),
     ("localNodes", {}, "platform.cpuNodeCpu", 2, 1),

@@ -19,12 +19,12 @@ def test_every_parameter_is_in_the_table_with_a_meaning():
 @pytest.mark.parametrize(
     "line",
     [
-        "| `inFlight.maxRequests` | integer >= 1 | `100` | Calls in flight through one gateway. "
-        "Only with kind `static`. |",
+        "| `inFlight.maxRequests` | integer >= 1, <= 1000000 | `100` | Calls in flight through one "
+        "gateway. Only with kind `static`. |",
         "| `capacity` | mapping | unset |",
-        "| `capacity.cpu` | number > 0 | required |",
+        "| `capacity.cpu` | number >= 1, <= 4096 | required |",
         "| `labels` | mapping | `{}` |",
-        "| `threshold` | number > 0 | `16` |",
+        "| `threshold` | number >= 0.01, <= 1000000 | `16` |",
         "| `enabled` | boolean | unset |",
         "| `tier` | `dev` or `staging` or `prod` | `dev` |",
     ],

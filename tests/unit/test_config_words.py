@@ -71,7 +71,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"gpuNodes": {"minSize": True}}, "gpuNodes.minSize = True", "must be a whole number",
      "write a whole number"),
     ({"gpuNodes": {"capacity": {"gpus": 1, "cpu": 1, "memoryGib": 0}}},
-     "gpuNodes.capacity.memoryGib = 0", "must be above 0", "a number above 0"),
+     "gpuNodes.capacity.memoryGib = 0", "must be at least 1", "a number at least 1"),
     (one_stack(gateway={"replicas": "2"}), 'inference[0].gateway.replicas = "2"',
      "must be a whole number", "without quotes (pulumi config set --path --type int)"),
     (one_stack(gateway={"replicas": 0}), "inference[0].gateway.replicas = 0", "must be at least 1",

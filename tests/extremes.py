@@ -1,0 +1,105 @@
+"""The numbers among the parameters, with their bounds, for the tests that go to both ends."""
+
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+
+from config.shape import leaves, locate, split
+
+_BESIDE: dict[str, dict[str, Any]] = {
+    "s3": {"uri": "s3://bucket/models"},
+    "existing": {"address": "http://prometheus.monitoring:9090", "namespace": "monitoring"},
+}
+"""Further keys that a section of a kind needs."""
+
+_CAPACITY = {"gpus": 4, "cpu": 48, "memoryGib": 192}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A parameter that holds a number."""
+
+    path: str
+    """Its path, of the first item of each list."""
+
+    kind: str
+    """`kind` that the section around it must have; empty where there is none."""
+
+    whole: bool
+    """Whether it is a whole number."""
+
+    low: Any
+    """Least value; None where it has none."""
+
+    high: Any
+    """Largest value; None where it has none."""
+
+    def __str__(self) -> str:
+        return f"{self.path}-{self.kind}" if self.kind else self.path
+
+    def change(self, value: float) -> dict[str, Any]:
+        """Return the change of the default parameters that gives it a value."""
+        section, _, key = self.path.rpartition(".")
+        if section == "gpuNodes.capacity":
+            return {section: {**_CAPACITY, key: value}}
+        if not self.kind:
+            return {self.path: value}
+        union = _union(self.path)
+        inner: Any = value
+        for step in reversed(self.path.removeprefix(f"{union}.").split(".")):
+            inner = {step: inner}
+        return {union: {"kind": self.kind, **_BESIDE.get(self.kind, {}), **inner}}
+
+
+def _union(path: str) -> str:
+    """Path of the nearest section above that has several kinds."""
+    steps = split(path)
+    while len(locate(steps).models) < 2:
+        steps = steps[:-1]
+    return locate(steps).path
+
+
+def written(number: Number, value: float) -> dict[str, Any]:
+    """Return parameters, as a stack file states them, in which the number has a value."""
+    ((path, tree),) = number.change(value).items()
+    for step in reversed(split(path)):
+        tree = [tree] if isinstance(step, int) else {step: tree}
+    return tree
+
+
+def _scalar(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(arm for arm in typing.get_args(annotation) if arm is not type(None))
+    return annotation
+
+
+def _unpacked(field: FieldInfo) -> tuple[Any, list[Any]]:
+    """Type and constraints; those of an optional number hide in its first arm."""
+    scalar, constraints = _scalar(field.annotation), list(field.metadata)
+    if typing.get_origin(scalar) is typing.Annotated:
+        scalar, *inner = typing.get_args(scalar)
+        for item in inner:
+            constraints += item.metadata if isinstance(item, FieldInfo) else [item]
+    return scalar, constraints
+
+
+def _numbers() -> typing.Iterator[Number]:
+    for leaf in leaves():
+        scalar, constraints = _unpacked(leaf.field)
+        if scalar in (int, float):
+            lows = [item.ge for item in constraints if isinstance(item, Ge)]
+            highs = [item.le for item in constraints if isinstance(item, Le)]
+            yield Number(
+                leaf.path.replace("[]", "[0]"),
+                leaf.kinds,
+                scalar is int,
+                max(lows, default=None),
+                min(highs, default=None),
+            )
+
+
+NUMBERS = tuple(_numbers())
