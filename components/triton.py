@@ -130,9 +130,9 @@ class Triton(pulumi.ComponentResource):
     ) -> tuple[Repository, list[pulumi.Resource]]:
         match stack.triton.model_repository:
             case S3Repository() as s3:
-                return model_repository.s3(s3, stack.triton.cpu, stack.triton.memory_mib), []
+                return model_repository.s3(s3, stack.triton), []
             case PvcRepository() as pvc:
-                return model_repository.pvc(pvc), []
+                return model_repository.pvc(pvc, stack.triton), []
             case ConfigMapRepository(folder=folder):
                 files = read_model_files(stack, folder)
         text, binary = model_repository.config_map_data(files)

@@ -1,24 +1,34 @@
 """A model repository small enough for a ConfigMap: its files, with the stack's parameters."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 
 from config.base import PROJECT_FOLDER
 from config.inference import InferenceStack
+from config.repository_reader import CONFIG, TEMPLATE, Repository, config_text
 
 MAX_BYTES = 1024 * 1024
 """Most that a ConfigMap may hold (Kubernetes' `MaxSecretSize`, which counts values)."""
 
-TEMPLATE_SUFFIX = ".template"
-"""A file `config.pbtxt.template` becomes `config.pbtxt`, its placeholders filled in."""
+MAX_FILES = 2000
+"""Most files: their names stand in the ConfigMap, among its managed fields and in each pod, and
+etcd takes no object over 1.5 MiB."""
+
+EMPTY_FOLDER_FILE = ".keep"
+"""Empty file that keeps a folder which is empty otherwise: a ConfigMap holds files only."""
 
 
 class ModelFilesError(ValueError):
-    """The folder cannot become a ConfigMap; the message says which file and why."""
+    """The folder cannot become a ConfigMap; `problems` says which files and why."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 def placeholders(stack: InferenceStack) -> dict[str, str]:
-    """What a template may name: parameters that a model has to share with the gateway."""
+    """Return what a template may name: parameters that a model has to share with the gateway."""
     return {
         "parallelism": str(stack.traffic.parallelism),
         "queue_size": str(stack.triton.queue_size),
@@ -26,48 +36,101 @@ def placeholders(stack: InferenceStack) -> dict[str, str]:
     }
 
 
-def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
-    """Read a folder that holds one folder a model.
+def read_repository(stack: InferenceStack, folder: str) -> Repository:
+    """Read a folder of the project with one folder a model, templates filled in.
 
     Args:
-        stack: whose parameters fill in the templates.
-        folder: relative to the project, or absolute.
+        stack: Stack whose parameters fill in the templates.
+        folder: Relative to the project, or absolute.
+    """
+    return Repository(
+        PROJECT_FOLDER / folder,
+        folder.rstrip("/"),
+        completes=stack.triton.complete_model_configs,
+        config_of=lambda model: _config(stack, model),
+    )
+
+
+def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
+    """Read the files of a folder that holds one folder a model.
+
+    Args:
+        stack: Stack whose parameters fill in the templates.
+        folder: Relative to the project, or absolute.
 
     Returns:
         Contents by path relative to the folder (`echo/1/model.py`), sorted.
 
     Raises:
-        ModelFilesError: no such folder, no model in it, a file that belongs to no model, a
-            template that cannot be filled in, or more than `MAX_BYTES` in all.
+        ModelFilesError: Triton could not serve the folder, or a ConfigMap cannot hold it.
     """
-    root = PROJECT_FOLDER / folder
-    paths = sorted(
-        path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    )
-    if not paths:
-        raise ModelFilesError(f"{folder}: no such folder, or no files in it")
-    files = dict(_file(stack, root, path) for path in paths)
-    if stray := [name for name in files if "/" not in name]:
-        raise ModelFilesError(f"{folder}: {stray[0]} belongs to no model; give each a folder")
-    if (size := sum(map(len, files.values()))) > MAX_BYTES:
-        raise ModelFilesError(
-            f"{folder}: {size:,} bytes, and a ConfigMap holds {MAX_BYTES:,} at most; "
-            f"use a model repository of kind s3 or pvc"
+    repository = read_repository(stack, folder)
+    sizes = {name: path.stat().st_size for name, path in repository.files.items()}
+    if problems := [
+        *repository.problems,
+        *_unmountable(folder, repository),
+        *_too_large(folder, sizes),
+    ]:
+        raise ModelFilesError(problems)
+    files = {name: path.read_bytes() for name, path in repository.files.items()}
+    for model in repository.models:
+        if text := _config(stack, model.path):
+            files.pop(f"{model.name}/{TEMPLATE}", None)
+            files[f"{model.name}/{CONFIG}"] = text.encode()
+        if model.lacks_folder:
+            files[f"{model.name}/{model.versions[0]}/{EMPTY_FOLDER_FILE}"] = b""
+    files |= {f"{name}/{EMPTY_FOLDER_FILE}": b"" for name in repository.empty}
+    return dict(sorted(files.items()))
+
+
+def _unmountable(folder: str, repository: Repository) -> Iterator[str]:
+    """Find names that Kubernetes refuses."""
+    for model in repository.models:
+        if ":" in model.name:
+            yield (
+                f"{folder}/{model.name} has a colon in its name, and the API server takes none in "
+                "the path that a model is mounted at; rename it, or use kind s3 or pvc"
+            )
+    for name in repository.files:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            yield f"{folder}/{name!a} has a name that is not UTF-8; rename it"
+
+
+def _too_large(folder: str, sizes: Mapping[str, int]) -> Iterator[str]:
+    if (size := sum(sizes.values())) > MAX_BYTES:
+        name, largest = max(sizes.items(), key=lambda item: item[1])
+        yield (
+            f"{folder} holds {size:,} bytes, and a ConfigMap holds {MAX_BYTES:,} at most (the "
+            f"largest file is {name}, {largest:,}); use kind s3 or pvc"
         )
-    return files
+    if len(sizes) > MAX_FILES:
+        yield (
+            f"{folder} holds {len(sizes):,} files, and a ConfigMap is given {MAX_FILES:,} at most; "
+            "use kind s3 or pvc"
+        )
 
 
-def _file(stack: InferenceStack, root: Path, path: Path) -> tuple[str, bytes]:
-    name = path.relative_to(root).as_posix()
-    if path.suffix != TEMPLATE_SUFFIX:
-        return name, path.read_bytes()
+def _config(stack: InferenceStack, model: Path) -> str | None:
+    """Configuration of a model, of its template where it has one.
+
+    Raises:
+        ValueError: The template cannot be filled in, or there is a configuration beside it.
+    """
+    template = model / TEMPLATE
+    if not template.is_file():
+        return config_text(model)
+    if (model / CONFIG).exists():
+        raise ValueError(f"{TEMPLATE} lies beside it; delete one of them")
     known = placeholders(stack)
     try:
-        text = Template(path.read_text(encoding="utf-8")).substitute(known)
+        return Template(template.read_text(encoding="utf-8")).substitute(known)
     except KeyError as error:
-        raise ModelFilesError(
-            f"{name}: unknown placeholder {error}; known are {', '.join(known)}"
+        raise ValueError(
+            f"unknown placeholder {error} in {TEMPLATE}; known are {', '.join(known)}"
         ) from None
+    except UnicodeDecodeError:
+        raise
     except ValueError as error:
-        raise ModelFilesError(f"{name}: {error}; a dollar sign is written $$") from None
-    return name.removesuffix(TEMPLATE_SUFFIX), text.encode()
+        raise ValueError(f"{error} in {TEMPLATE}; a dollar sign is written $$") from None

@@ -2,25 +2,62 @@
 
 import base64
 import hashlib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from components.specs.pods import Manifest, config_hash, container_security, resources
-from config.triton import PvcRepository, S3Repository
+from config import model_config, repository_links, repository_reader
+from config.repository_reader import is_program
+from config.triton import SCRATCH_MIB, PvcRepository, S3Repository, Triton
 from config.units import MIB_PER_GIB
 
 MODELS_PATH = "/models"
 """Where Triton finds the repository in its pod."""
 
-_VOLUME = "models"
+SOURCE_PATH = "/repository"
+"""Where a claim, or the copy of a bucket's folder, is in a pod."""
 
-# Of a folder that is not there the CLI copies nothing and is content, and so is Triton: it would
-# be ready, and know no model.
+_VOLUME = "models"
+_SOURCE_VOLUME = "repository"
+
+_LINKS_MIB = 16
+"""Room for links to the models, MiB: a block each."""
+
+# A folder of S3's that holds no object is an object by itself, which `sync` leaves out. `--delete`
+# drops the halves of files that a copy before this one left.
 _SYNC = f"""\
-aws s3 sync "$SOURCE" {MODELS_PATH} --no-progress
-test -n "$(ls -A {MODELS_PATH})" || {{ echo "nothing found in $SOURCE" >&2; exit 1; }}
+place=${{SOURCE#s3://}}
+bucket=${{place%%/*}}
+prefix=${{place#"$bucket"}}
+prefix=${{prefix#/}}
+prefix=${{prefix%/}}
+prefix=${{prefix:+$prefix/}}
+keys=$(aws s3api list-objects-v2 --bucket "$bucket" --prefix "$prefix" \\
+  --query "Contents[?ends_with(Key, '/')].[Key]" --output text)
+aws s3 sync "s3://$bucket/$prefix" {SOURCE_PATH} --no-progress --delete --exclude '.*'
+printf '%s\\n' "$keys" | while IFS= read -r key; do
+  folder=${{key#"$prefix"}}
+  case "/$folder" in
+    */../* | /.*) ;;
+    /?*/) mkdir -p "{SOURCE_PATH}/$folder" ;;
+  esac
+done
+"""
+
+# Without a Python the models are linked unread: Triton finds most mistakes then, and more slowly.
+_LINK = f"""\
+command -v python3 >/dev/null || {{
+  echo "this image has no python3: the models are not checked" >&2
+  for model in "$2"/*/; do
+    model=${{model%/}}
+    test ! -d "$model" || ln -sfn "$model" "{MODELS_PATH}/${{model##*/}}"
+  done
+  test -n "$(ls {MODELS_PATH})" || {{ echo "$1 holds no model" >&2; exit 1; }}
+  exit 0
+}}
+exec python3 -I -B -c "$0" "$@"
 """
 
 
@@ -34,15 +71,15 @@ class Repository:
     init_containers: list[Manifest] = field(default_factory=list[Manifest])
 
 
-def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
+def s3(repository: S3Repository, triton: Triton) -> Repository:
     """Copy from S3 to a volume of the pod's own, before Triton starts.
 
     Triton could read S3 itself, but its SDK may be older than Pod Identity (aws-sdk-cpp 1.11.263).
+    One container copies and checks: kubelet would not repeat the copy for a check that failed.
 
     Args:
-        repository: where the models are, and with what they are copied.
-        cpu: cores of the init container; as many as Triton's own cost the pod nothing.
-        memory_mib: memory of the init container, MiB; likewise.
+        repository: Where the models are, and with what they are copied.
+        triton: The server.
     """
     environment = {
         "SOURCE": repository.uri,
@@ -52,37 +89,105 @@ def s3(repository: S3Repository, cpu: float, memory_mib: int) -> Repository:
         "AWS_EC2_METADATA_DISABLED": "true",
         **({"AWS_REGION": repository.region} if repository.region else {}),
     }
-    sync = {
-        "name": "model-sync",
-        "image": repository.sync_image,
+    return _linked(
+        triton,
+        {"emptyDir": {"sizeLimit": f"{repository.cache_gib}Gi"}},
+        where=repository.uri.rstrip("/"),
+        name="model-sync",
+        image=repository.sync_image,
+        environment=environment,
+        storage_mib=repository.cache_gib * MIB_PER_GIB,
+        before=_SYNC,
+    )
+
+
+def pvc(repository: PvcRepository, triton: Triton) -> Repository:
+    """Mount a volume that is there; Triton gets links to the models in a folder of it.
+
+    Args:
+        repository: The claim.
+        triton: The server, in whose image the models are checked, as the user that reads them.
+    """
+    path = repository.path.strip("/")
+    return _linked(
+        triton,
+        {"persistentVolumeClaim": {"claimName": repository.claim, "readOnly": True}},
+        where=f"{repository.claim}:/{path}",
+        folder=path,
+        name="model-check",
+        image=triton.image,
+        environment={"HOME": "/tmp"},  # noqa: S108 - the pod's own emptyDir
+        storage_mib=SCRATCH_MIB,
+    )
+
+
+def _linked(
+    triton: Triton,
+    source: Manifest,
+    *,
+    where: str,
+    folder: str = "",
+    name: str,
+    image: str,
+    environment: Mapping[str, str],
+    storage_mib: int,
+    before: str = "",
+) -> Repository:
+    """Check what a volume holds before Triton starts, and link Triton's repository to it.
+
+    Args:
+        triton: The server; the check may use as much as it requests, which costs the pod nothing.
+        source: The volume.
+        where: Name of the repository in messages.
+        folder: The repository in the volume; its root where empty.
+        name: Name of the init container.
+        image: Its image.
+        environment: Its variables.
+        storage_mib: Its scratch storage, MiB.
+        before: Shell commands that fill the volume.
+    """
+    options = ["complete"] * triton.complete_model_configs + ["copied"] * bool(before)
+    check = {
+        "name": name,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/sh", "-ec", _SYNC],
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "command": ["/bin/sh", "-ec", before + _LINK, _program()],
+        "args": [where, f"{SOURCE_PATH}/{folder}".rstrip("/"), MODELS_PATH, *options],
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        # The pod's status then has its last words.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": resources(
-            cpu=cpu, memory_mib=memory_mib, storage_mib=repository.cache_gib * MIB_PER_GIB
+            cpu=triton.cpu, memory_mib=triton.memory_mib, storage_mib=storage_mib
         ),
         "securityContext": container_security(),
         "volumeMounts": [
+            {
+                "name": _SOURCE_VOLUME,
+                "mountPath": SOURCE_PATH,
+                **({} if before else {"readOnly": True}),
+            },
             {"name": _VOLUME, "mountPath": MODELS_PATH},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
         ],
     }
-    size = {"sizeLimit": f"{repository.cache_gib}Gi"}
     return Repository(
-        volumes=[{"name": _VOLUME, "emptyDir": size}],
-        mounts=[_mount()],
-        init_containers=[sync],
+        volumes=[
+            {"name": _SOURCE_VOLUME, **source},
+            {"name": _VOLUME, "emptyDir": {"sizeLimit": f"{_LINKS_MIB}Mi"}},
+        ],
+        mounts=[
+            {"name": _SOURCE_VOLUME, "mountPath": SOURCE_PATH, "readOnly": True},
+            {"name": _VOLUME, "mountPath": MODELS_PATH, "readOnly": True},
+        ],
+        init_containers=[check],
     )
 
 
-def pvc(repository: PvcRepository) -> Repository:
-    """Mount a volume that is there, or a folder of it."""
-    claim = {"claimName": repository.claim, "readOnly": True}
-    path = repository.path.strip("/")
-    return Repository(
-        volumes=[{"name": _VOLUME, "persistentVolumeClaim": claim}],
-        mounts=[_mount(**({"subPath": path} if path else {}))],
-    )
+def _program() -> str:
+    """Text of the check, of modules that import nothing but each other."""
+    modules = (model_config, repository_reader, repository_links)
+    text = "\n".join(map(inspect.getsource, modules))
+    return re.sub(r"^from config\..*\n", "", text, flags=re.MULTILINE)
 
 
 def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
@@ -92,13 +197,24 @@ def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
         name: of the ConfigMap.
         files: contents by path, as `read_model_files` returns them.
     """
-    items = [{"key": _key(path), "path": path} for path in files]
+    items = [
+        {"key": _key(path), "path": path, **({"mode": 0o755} if is_program(content) else {})}
+        for path, content in files.items()
+    ]
     models = sorted({path.partition("/")[0] for path in files})
     return Repository(
         volumes=[{"name": _VOLUME, "configMap": {"name": name, "items": items}}],
         # Model by model: in the volume's root lie kubelet's own `..data` folders, which Triton
         # takes for models that it cannot load.
-        mounts=[_mount(mountPath=f"{MODELS_PATH}/{model}", subPath=model) for model in models],
+        mounts=[
+            {
+                "name": _VOLUME,
+                "mountPath": f"{MODELS_PATH}/{model}",
+                "subPath": model,
+                "readOnly": True,
+            }
+            for model in models
+        ],
     )
 
 
@@ -123,8 +239,5 @@ def config_map_data(files: Mapping[str, bytes]) -> tuple[dict[str, str], dict[st
 def _key(path: str) -> str:
     """Make a ConfigMap key of a path: no slashes, and no two paths with the same key."""
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
-    return f"{re.sub('[^-._a-zA-Z0-9]', '-', path)[-240:]}.{digest}"
-
-
-def _mount(**fields: Any) -> Manifest:
-    return {"name": _VOLUME, "mountPath": MODELS_PATH, "readOnly": True, **fields}
+    # No key may begin with two dots.
+    return f"{re.sub('[^-._a-zA-Z0-9]', '-', path)[-240:].lstrip('.')}.{digest}"

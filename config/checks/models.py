@@ -12,7 +12,7 @@ from config.triton import ConfigMapRepository, S3Repository
 
 @refuse
 def model_folder(settings: Settings) -> Iterator[Finding]:
-    """A ConfigMap repository is a folder of this project, readable and small enough."""
+    """Triton can serve the folder of a ConfigMap repository, and a ConfigMap can hold it."""
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
         if not isinstance(repository, ConfigMapRepository):
@@ -20,11 +20,12 @@ def model_folder(settings: Settings) -> Iterator[Finding]:
         try:
             read_model_files(at.stack, repository.folder)
         except ModelFilesError as error:
-            yield Finding(
-                keys={at.key("triton.modelRepository.folder"): repository.folder},
-                reason=str(error),
-                fix="name a folder that holds one folder a model, or another kind of repository",
-            )
+            for problem in error.problems:
+                yield Finding(
+                    keys={at.key("triton.modelRepository.folder"): repository.folder},
+                    reason=problem,
+                    fix="mend the folder, name another one, or choose another kind of repository",
+                )
 
 
 @refuse

@@ -246,7 +246,7 @@ def test_every_problem_offers_a_way_out_and_a_stated_change_is_enough(case: Case
 def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
     model = tmp_path / "large" / "1"
     model.mkdir(parents=True)
-    (model / "weights").write_bytes(b"0" * (1024 * 1024 + 1))
+    (model / "model.onnx").write_bytes(b"0" * (1024 * 1024 + 1))
     folder = "inference[0].triton.modelRepository.folder"
     (problem,) = run(changed(Settings(), {folder: str(tmp_path)}))
     assert problem.check == "modelFolder"

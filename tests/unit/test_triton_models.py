@@ -1,12 +1,13 @@
 """How models come to Triton; that a bucket or a claim holds any is not shown."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
 
 from config.inference import InferenceStack
-from config.model_files import MAX_BYTES, ModelFilesError, read_model_files
+from config.model_files import MAX_BYTES, MAX_FILES, ModelFilesError, read_model_files
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
@@ -30,8 +31,9 @@ def mounted_files(pod: dict[str, Any], config_map: dict[str, Any]) -> dict[str, 
 
 def test_config_map_brings_every_file_to_its_path_binary_ones_too(tmp_path):
     files = {
-        "one/config.pbtxt": b"name: 'one'",
+        "one/config.pbtxt": b"name: 'one' backend: 'onnxruntime'",
         "one/1/model.onnx": bytes(range(256)),
+        "two/1/model.onnx": b"",
         "two/1/a b.py": b"spaces",
         "two/1/a-b.py": b"no spaces",
     }
@@ -77,17 +79,16 @@ def test_sample_model_has_the_stacks_own_queue_and_speed():
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no such folder, or no files in it"),
-        ({"config.pbtxt": ""}, "config.pbtxt belongs to no model"),
-        (
-            {"m/1/weights": "x" * (MAX_BYTES + 1)},
-            "1,048,577 bytes, and a ConfigMap holds 1,048,576",
-        ),
-        ({"m/config.pbtxt.template": "${queue}"}, "unknown placeholder 'queue'; known are "),
+        ({"m/1/model.onnx": "x" * (MAX_BYTES + 1)}, "1,048,577 bytes, and a ConfigMap holds 1,048"),
+        ({f"m/1/model.{n}": "" for n in range(MAX_FILES + 1)}, "2,001 files, and a ConfigMap is"),
+        ({"m/config.pbtxt.template": "${queue}"}, "unknown placeholder 'queue' in config.pbtxt."),
         ({"m/config.pbtxt.template": "5 $"}, "a dollar sign is written $$"),
+        ({"m/config.pbtxt.template": "", "m/config.pbtxt": ""}, "delete one of them"),
+        ({"a:b/1/model.onnx": ""}, "a:b has a colon in its name, and the API server takes none"),
     ],
 )
 def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message):
+    """What Triton itself could not serve is in test_repository_reader.py."""
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
@@ -97,6 +98,7 @@ def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message)
 
 
 def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
+    """That the containers do so is shown in tests/serving/test_models.py."""
     repository = {**S3, "region": "eu-west-1", "cacheGib": 7}
     pod = pod_of(modelRepository=repository)
     (sync,), (triton,) = pod["initContainers"], pod["containers"]
@@ -104,17 +106,29 @@ def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
     assert environment["SOURCE"] == "s3://models/prod"
     assert environment["AWS_REGION"] == "eu-west-1"
     assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
-    assert 'aws s3 sync "$SOURCE" /models' in sync["command"][-1]
-    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
-    assert volume["emptyDir"] == {"sizeLimit": "7Gi"}
-    assert {"name": "models", "mountPath": "/models"} in sync["volumeMounts"]
-    read_only = {"name": "models", "mountPath": "/models", "readOnly": True}
-    assert read_only in triton["volumeMounts"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["repository"]["emptyDir"] == {"sizeLimit": "7Gi"}
+    assert {"name": "repository", "mountPath": "/repository"} in sync["volumeMounts"]
+    for name in ("repository", "models"):
+        mount = {"name": name, "mountPath": f"/{name}", "readOnly": True}
+        assert mount in triton["volumeMounts"]
+
+
+@pytest.mark.parametrize("repository", [S3, {"kind": "pvc", "claim": "models"}])
+def test_no_word_of_a_containers_command_is_one_that_kubernetes_would_replace(repository):
+    """Two dollar signs become one, `$(NAME)` the variable's value."""
+    for container in pod_of(modelRepository=repository)["initContainers"]:
+        names = {item["name"] for item in container.get("env", ())}
+        for word in (*container["command"], *container.get("args", ())):
+            assert "$$" not in word
+            assert not names & set(re.findall(r"\$\(([^)]*)\)", word))
 
 
 def test_no_key_is_ever_handed_to_a_pod():
     pod = pod_of(modelRepository=S3)
-    names = {i["name"] for c in (*pod["initContainers"], *pod["containers"]) for i in c["env"]}
+    names = {
+        i["name"] for c in (*pod["initContainers"], *pod["containers"]) for i in c.get("env", ())
+    }
     assert not {name for name in names if "KEY" in name or "SECRET" in name or "TOKEN" in name}
 
 
@@ -139,11 +153,14 @@ def test_irsa_is_an_annotation_of_the_service_account():
     assert annotations == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}
 
 
-@pytest.mark.parametrize(("path", "mounted"), [("", None), ("/a/b/", "a/b")])
-def test_volume_is_mounted_read_only_from_the_folder(path, mounted):
+@pytest.mark.parametrize(("path", "folder"), [("", ""), ("/a/b/", "/a/b")])
+def test_a_claim_is_read_only_and_checked_from_its_folder(path, folder):
     pod = pod_of(modelRepository={"kind": "pvc", "claim": "models", "path": path})
-    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "repository"]
     assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
-    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "models"]
-    assert mount["readOnly"] is True
-    assert mount.get("subPath") == mounted
+    (check,) = pod["initContainers"]
+    assert check["args"][:2] == [f"models:{folder or '/'}", f"/repository{folder}"]
+    for container in (check, *pod["containers"]):
+        (mount,) = [m for m in container["volumeMounts"] if m["name"] == "repository"]
+        assert mount["readOnly"] is True
+        assert "subPath" not in mount
