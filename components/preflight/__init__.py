@@ -10,11 +10,18 @@ from components.kubectl_proxy import (
     ApiUnreachableError,
     KubeconfigRefusedError,
 )
+from components.preflight.admission import admission
+from components.preflight.balancer import balancer
 from components.preflight.claims import claims
+from components.preflight.gpus import gpus
 from components.preflight.keda import keda
+from components.preflight.look import Look
 from components.preflight.namespaces import namespaces
+from components.preflight.network import network
 from components.preflight.pod_monitors import pod_monitors
+from components.preflight.quota import quota
 from components.preflight.rights import rights
+from components.preflight.storage import storage
 from components.preflight.version import version
 from config.checks.problem import Problem
 from config.platform import LocalPlatform, Platform
@@ -26,7 +33,7 @@ def preflight(
 ) -> list[Problem]:
     """Ask the API server for all that the stack needs of it.
 
-    Some dozen short requests; a hundred and more for a user that may not do everything.
+    Some thirty short requests; a hundred and more for a user that may not do everything.
 
     Args:
         settings: The stack's parameters.
@@ -38,15 +45,22 @@ def preflight(
     Returns:
         Everything that stands in the way, and what is to be warned of.
     """
-    platform, target = settings.platform, api.target
+    platform, target, look = settings.platform, api.target, Look(api)
     try:
         return [
             *version(platform, api),
             *namespaces(settings, stack, api),
             *keda(settings, api),
             *pod_monitors(settings, api),
-            *claims(settings, stack, api),
+            *claims(settings, stack, look),
+            *storage(settings, look),
+            *network(settings, look),
+            *balancer(settings, look),
+            *gpus(settings, look),
+            *quota(settings, look),
+            *admission(settings, stack, look),
             *rights(settings, api, preview),
+            *look.unseen(platform),
         ]
     except KubeconfigRefusedError as error:
         reason = f"context {target.context!r} of the kubeconfig cannot be used: {error}"

@@ -1,5 +1,6 @@
 """Ways into a cluster that differ in one thing, and what preflight says of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,17 @@ def problems(
     context: str | None = None,
     severity: str = "refuse",
     preview: bool = False,
+    dnsAddresses: Sequence[str] = (),  # noqa: N803 - as in YAML
     **parameters: Any,
 ) -> list[str]:
     """What preflight finds with a kubeconfig in this file, one message each."""
     file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
-    at = {"kind": "kubeconfig", "path": str(file), "context": context}
+    at = {
+        "kind": "kubeconfig",
+        "path": str(file),
+        "context": context,
+        "dnsAddresses": list(dnsAddresses),
+    }
     settings = Settings.model_validate({"platform": at, **parameters})
     found = look(settings, preview)
     return [unwrapped(problem) for problem in found if problem.severity == severity]

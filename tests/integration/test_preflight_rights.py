@@ -150,7 +150,9 @@ def test_a_preview_warns_of_what_up_would_be_refused_for(allowed, found):
     """Of a user with nothing at all it also says that it cannot see whose the namespaces are."""
     reader = allowed("reader", ([*READ], ["*"], ["*"]))
     assert found(reader, preview=True) == []
-    (warned,) = found(reader, preview=True, severity="warn")
+    plugin = {"enabled": False}
+    warned, unseen = found(reader, preview=True, severity="warn", devicePlugin=plugin)
+    assert "could not see what admission makes of pods (create pods in default), so" in unseen
     assert "preflight: `up` would be refused: the user of the kubeconfig may not" in warned
     assert "may not create, patch, delete namespaces, " in warned
     assert "pods" not in warned
