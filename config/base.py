@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -41,6 +41,9 @@ class Section(BaseModel):
         # The whole is built once, when it is used, and not each of its sections on its own as well.
         defer_build=True,
     )
+
+    removed: ClassVar[Mapping[str, str]] = {}
+    """YAML keys of earlier versions, each with the reason why it is no parameter any more."""
 
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

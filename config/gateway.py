@@ -1,6 +1,7 @@
 """The Envoy gateway: exposure, in-flight limits, and how it treats a replica."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -66,14 +67,16 @@ class StaticLimit(Section):
 class Retries(Section):
     """Retries of calls that no replica has begun to answer."""
 
-    attempts: int = Field(default=1, ge=0, le=5)
-    """Further tries of one call, on another replica."""
+    attempts: int = Field(default=5, ge=0, le=5)
+    """Further tries of one call. A replica that is gone is idle, and so draws them as well, until
+    enough of them have failed to eject it."""
 
     budget_percent: float = Field(default=20.0, ge=0, le=100)
     """Share of the active calls that may be retries."""
 
-    min_concurrency: Calls = 3
-    """Retries that are always allowed at once."""
+    min_concurrency: Calls | None = None
+    """Retries that are always allowed at once; as many as one gateway has calls at one replica
+    where unset, since all of them fail together with its connection."""
 
 
 class HealthChecks(Section):
@@ -93,16 +96,18 @@ class HealthChecks(Section):
 
 
 class Outliers(Section):
-    """Ejection of a replica that fails calls; slow is not failing."""
+    """Ejection of a replica to which connections fail; an answer, whichever, never ejects."""
 
-    consecutive_failures: int = Field(default=5, ge=1, le=10_000)
-    """Failures in a row that eject."""
+    removed: ClassVar[Mapping[str, str]] = {
+        "consecutiveFailures": "answers do not eject a replica, and how many failed connections do "
+        "is derived from the calls that one gateway sends to one replica"
+    }
 
     interval_seconds: float = Field(default=5.0, ge=0.05, le=3600)
     """Time between two looks."""
 
     base_ejection_seconds: float = Field(default=15.0, ge=0.1, le=3600)
-    """First ejection's length."""
+    """First ejection's length; a good health check ends it sooner."""
 
     max_ejection_percent: int = Field(default=50, ge=0, le=100)
     """Share of the fleet that may be ejected."""

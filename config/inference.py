@@ -92,6 +92,16 @@ class InferenceStack(Section):
         return max(1, math.floor(budget + FLOAT_SLACK))
 
     @property
+    def open_calls_per_replica(self) -> int:
+        """Calls that one gateway has open at one replica at most."""
+        return self.streams_per_pod or self.max_requests
+
+    @property
+    def min_retry_concurrency(self) -> int:
+        """Retries that one gateway always allows at once."""
+        return self.gateway.retries.min_concurrency or self.open_calls_per_replica
+
+    @property
     def max_pending_requests(self) -> int:
         """Calls that one gateway holds until a stream (or a connection) is free."""
         limit = self.gateway.in_flight
@@ -130,6 +140,12 @@ class InferenceStack(Section):
         fleet = self.streams_per_pod is not None
         pending = self.max_pending_requests if fleet else 0
         return self.gateway.replicas * (self.active_limit(replicas) + pending)
+
+    @property
+    def calls_in_replica(self) -> int:
+        """Calls that one replica holds at once at most: worked on, or in its queue."""
+        sent = self.gateway.replicas * self.open_calls_per_replica
+        return min(sent, self.triton.queue_size + self.traffic.parallelism)
 
     @property
     def max_requests(self) -> int:

@@ -111,6 +111,10 @@ def _near(value: object, allowed: Sequence[str]) -> str:
 def _unknown_key(detail: ErrorDetails, value: object) -> Problem:
     *above, key = detail["loc"]
     parent = locate(above, tagged=True)
+    for model in parent.models:
+        if key in model.removed:
+            reason = f"is no parameter any more: {model.removed[str(key)]}"
+            return _say(join(parent.path, key), value, reason, "delete the key")
     known = sorted({name for model in parent.models for name in fields(model)})
     elsewhere = [leaf.path for leaf in leaves() if leaf.path.split(".")[-1] == key]
     meant = did_you_mean(key, known)

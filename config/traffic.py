@@ -26,6 +26,14 @@ class Traffic(Section):
     client_connections: int = Field(default=1, ge=1, le=1_000_000)
     """HTTP/2 connections over which the callers send; one connection lives on one gateway pod."""
 
+    max_request_kib: int = Field(default=4096, ge=1, le=2 * 1024 * 1024 - 1)
+    """Largest message of a unary call, KiB; the gateway answers RESOURCE_EXHAUSTED to a larger one.
+    4096 is what gRPC servers accept by themselves. Messages of a stream have no limit here."""
+
+    max_response_kib: int = Field(default=4096, ge=1, le=2 * 1024 * 1024 - 1)
+    """Largest response of a call, KiB; shared memory has room for it. 4096 is what gRPC clients
+    accept by themselves."""
+
     @property
     def replica_rps(self) -> float:
         """Unary calls per second that one replica can answer."""

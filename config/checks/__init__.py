@@ -45,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     sizing.gateway_calls,
     sizing.triton_queue,
     sizing.shared_memory,
+    sizing.largest_calls,
     names.name_length,
     names.name_prefixes,
     names.namespaces,

@@ -106,6 +106,11 @@ def triton_queue(settings: Settings) -> Iterator[Finding]:
             )
 
 
+PYTHON_REGION_MIB = 1
+"""Shared memory that the python backend takes for itself, and the step by which it takes more, MiB
+(`shm-default-byte-size`, `shm-growth-byte-size`)."""
+
+
 @refuse
 def shared_memory(settings: Settings) -> Iterator[Finding]:
     """Shared memory counts against the memory limit, and the server needs some beside it."""
@@ -117,4 +122,49 @@ def shared_memory(settings: Settings) -> Iterator[Finding]:
                 keys={shm: triton.shm_mib, memory: triton.memory_mib},
                 reason="shared memory counts against the memory limit and leaves nothing of it",
                 change={shm: max(1, triton.memory_mib // 4)},
+            )
+
+
+def tensors_mib(stack: InferenceStack) -> float:
+    """Shared memory of one replica's tensors at most, MiB.
+
+    The python backend keeps the inputs of a call there for as long as the model holds the call, in
+    its own queue too, and the outputs while the call is answered.
+    """
+    traffic = stack.traffic
+    requests = stack.calls_in_replica * traffic.max_request_kib
+    return (requests + traffic.parallelism * traffic.max_response_kib) / KIB_PER_MIB
+
+
+@refuse
+def largest_calls(settings: Settings) -> Iterator[Finding]:
+    """Shared memory has room for as many of the largest calls as one replica holds at once."""
+    for at in stacks(settings):
+        stack, traffic = at.stack, at.stack.traffic
+        needed = math.ceil(PYTHON_REGION_MIB + tensors_mib(stack))
+        if needed > stack.triton.shm_mib:
+            shm, memory = at.key("triton.shmMib"), at.key("triton.memoryMib")
+            request = at.key("traffic.maxRequestKib")
+            free = (stack.triton.shm_mib - PYTHON_REGION_MIB) * KIB_PER_MIB
+            answers = traffic.parallelism * traffic.max_response_kib
+            fitting = (free - answers) / stack.calls_in_replica
+            room = stack.triton.memory_mib - stack.triton.shm_mib
+            yield Finding(
+                keys={
+                    shm: stack.triton.shm_mib,
+                    request: traffic.max_request_kib,
+                    at.key("traffic.maxResponseKib"): traffic.max_response_kib,
+                    derived(at.key("triton.callsAtOnce")): stack.calls_in_replica,
+                },
+                reason=(
+                    f"{stack.calls_in_replica} calls worked on or queued in one replica x "
+                    f"{traffic.max_request_kib} KiB and {traffic.parallelism} answered at once x "
+                    f"{traffic.max_response_kib} KiB need {needed} MiB of shared memory, and "
+                    f"there are {stack.triton.shm_mib}: calls of the python backend would fail"
+                ),
+                fix=(
+                    f"set {shm} to {needed} and {memory} to {needed + room}; or make "
+                    f"{request} at most {max(1, math.floor(fitting))}"
+                ),
+                change={shm: needed, memory: needed + room},
             )

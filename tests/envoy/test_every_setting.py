@@ -109,14 +109,16 @@ SHOWN: dict[str, Callable[..., None]] = {
     "outlier.max_ejection_percent": (
         test_ejection.test_at_most_the_stated_share_of_the_fleet_is_ejected
     ),
-    "outlier.consecutive_5xx": (
-        test_ejection.test_a_replica_that_fails_less_often_than_stated_is_not_ejected
+    "outlier.split_external_local_origin_errors": (
+        test_ejection.test_a_replica_that_refuses_connections_is_ejected
     ),
+    "outlier.consecutive_local_origin_failure": test_ejection.test_no_reset_ejects_a_replica,
+    "outlier.enforcing_consecutive_5xx": test_ejection.test_no_status_ejects_a_replica,
     "outlier.enforcing_success_rate": (
         test_ejection.test_a_replica_that_only_stands_out_is_not_ejected
     ),
-    "outlier.successful_active_health_check_uneject_host": (
-        test_replicas.test_without_its_setting_a_good_health_check_ends_the_ejection
+    "outlier.enforcing_local_origin_success_rate": (
+        test_ejection.test_a_replica_that_only_stands_out_is_not_ejected
     ),
 }
 """Setting -> the test that fails when it is taken away."""
@@ -133,9 +135,10 @@ WRITTEN_DOWN: dict[str, Any] = {
     **{f"upstream.{name}": value for name, value in _HTTP2_DEFAULTS.items()},
     "balance.healthy_panic_threshold": {"value": 50},
     "outlier.max_ejection_time": "300s",
-    "outlier.enforcing_consecutive_5xx": 100,
+    "outlier.enforcing_consecutive_local_origin_failure": 100,
     "outlier.enforcing_consecutive_gateway_failure": 0,
     "outlier.enforcing_failure_percentage": 0,
+    "outlier.enforcing_failure_percentage_local_origin": 0,
 }
 """Envoy 1.40's own defaults, written because they change with releases: nothing to take away."""
 
@@ -172,7 +175,7 @@ def test_every_setting_is_shown_by_a_test_or_is_envoys_own_default():
 
 
 def new_setting(config):
-    parts.outliers(config)["enforcing_local_origin_success_rate"] = 0
+    parts.outliers(config)["failure_percentage_threshold"] = 85
 
 
 def new_reason(config):

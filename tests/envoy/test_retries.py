@@ -12,9 +12,10 @@ from tests.envoy.harness.waiting import wait_until
 NEVER = 3600
 UNCHECKED = {
     "healthChecks": {"intervalSeconds": NEVER},
-    "outliers": {"consecutiveFailures": 100_000},
+    "outliers": {"maxEjectionPercent": 0},
+    "retries": {"attempts": 1},
 }
-"""Neither health checks nor outlier detection after the first look: retries alone."""
+"""Neither health checks after the first nor ejections: one retry alone."""
 
 
 def without_retries(config):
@@ -95,7 +96,8 @@ def without_budget(config):
 @pytest.mark.parametrize(("edit", "bounded"), [(unchanged, True), (without_budget, False)])
 def test_retries_stay_within_their_budget(bed, edit, bounded):
     """Nobody accepts, so that calls wait, and fail together when the connection is given up."""
-    with bed(gateway=UNCHECKED, edit=edit) as it, Client(it.gateway.port) as client:
+    gateway = {**UNCHECKED, "retries": {"attempts": 1, "minConcurrency": 3}}
+    with bed(gateway=gateway, edit=edit) as it, Client(it.gateway.port) as client:
         for replica in it.fleet.replicas:
             it.fleet.stop(replica)
         first, second = it.fleet.hosts

@@ -80,7 +80,7 @@ def test_a_stream_outlives_the_unary_deadline_but_not_its_own_bound(bed):
 
 
 def without_stream_route(config):
-    del parts.virtual_host(config)["routes"][0]
+    parts.named_route(config, "stream")["route"] = parts.named_route(config, "unary")["route"]
 
 
 def test_without_its_own_route_a_stream_is_cut_at_the_unary_deadline(bed):

@@ -109,13 +109,18 @@ class TestWithoutEnvoy:
     def test_what_was_not_checked_is_named(self):
         values, fields = validate.validate(bootstrap(InferenceStack()))
         assert "not their values" in values
-        assert fields.endswith("stream_reset_burst, stream_reset_rate")
+        assert fields.endswith("BodySizeLimit, stream_reset_burst, stream_reset_rate")
 
     def test_a_misspelt_field_is_still_refused(self):
         config = copy.deepcopy(bootstrap(InferenceStack()))
         typo(config)
         with pytest.raises(BootstrapError, match='no field named "conect_timeout"'):
             validate.validate(config)
+
+    def test_only_extensions_that_the_types_lack_are_left_out(self, monkeypatch):
+        monkeypatch.setattr(validate, "_NEWER_MESSAGES", frozenset())
+        with pytest.raises(BootstrapError, match="BodySizeLimit"):
+            validate.validate(bootstrap(InferenceStack()))
 
     @pytest.mark.parametrize("field", sorted(validate._NEWER_FIELDS))
     def test_only_fields_that_the_types_lack_are_left_out(self, field, monkeypatch):

@@ -36,6 +36,8 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("tritonQueue", {}, f"{STACK}.triton.queueSize", 63, 62),
     ("privilegedPorts", {}, f"{STACK}.gateway.opsPort", 1024, 1023),
     ("sharedMemory", {}, f"{STACK}.triton.shmMib", 8191, 8192),
+    # 1 MiB, 64 calls x 4 MiB and 1 answer of 4 MiB.
+    ("largestCalls", {}, f"{STACK}.triton.shmMib", 261, 260),
     ("nameLength", {}, f"{STACK}.namePrefix", "a" * 30 + "-", "a" * 31 + "-"),
     ("localNodes", {}, "platform.cpuNodeCpu", 2, 1),
     # Two of them on one node, one and Prometheus on the other.

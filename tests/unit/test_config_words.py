@@ -35,6 +35,9 @@ BALANCER = {
 }
 
 WRONG: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"inference": [{"gateway": {"outliers": {"consecutiveFailures": 5}}}]},
+     "inference[0].gateway.outliers.consecutiveFailures = 5", "is no parameter any more: answers",
+     "delete the key"),
     ({"inferense": []}, "inferense = a list", "no such parameter", "did you mean inference?"),
     ({"tier": "prd"}, 'tier = "prd"', "one of dev, staging, prod", "did you mean prod?"),
     ({"gpuNodes": []}, "gpuNodes = a list", "must be a mapping", "all defaults"),

@@ -124,17 +124,15 @@ def test_windows_of_all_streams_fit_the_connections_as_far_as_http2_goes(window_
     assert down["initial_stream_window_size"] == window_kib * 1024
 
 
-def test_streams_have_a_route_of_their_own_before_the_unary_one():
+def test_streams_and_unary_calls_have_times_of_their_own():
     config = bootstrap(
         stack_of(
             traffic={"deadlineSeconds": 2, "maxStreamSeconds": 90, "streamIdleSeconds": 7.5},
         )
     )
-    stream, unary = parts.virtual_host(config)["routes"]
-    assert stream["match"] == {"path": "/inference.GRPCInferenceService/ModelStreamInfer"}
+    stream, unary = (parts.named_route(config, name) for name in ("stream", "unary"))
     assert stream["route"]["max_stream_duration"] == {"max_stream_duration": "90s"}
     assert stream["route"]["idle_timeout"] == "7.5s"
-    assert unary["match"] == {"prefix": "/"}
     assert unary["route"]["max_stream_duration"] == {
         "max_stream_duration": "2s",
         "grpc_timeout_header_max": "2s",

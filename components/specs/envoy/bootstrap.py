@@ -12,6 +12,9 @@ from config.units import BYTES_PER_MIB
 
 _CONNECTION_BYTES = 128 * 1024
 
+_MAX_EXPRESSION = 300
+"""Largest regular expression, in RE2's instructions; the routes' are half as large."""
+
 
 def _overload_manager(stack: InferenceStack) -> Json:
     heap_bytes = int(HEAP_SHARE * stack.gateway.memory_mib * BYTES_PER_MIB)
@@ -51,6 +54,8 @@ def _runtime() -> Json:
         "envoy.reloadable_features.least_request_lb_count_pending_requests": True,
         # Callers that give up together are not an attack: the stream reset bucket bounds those.
         "overload.premature_reset_total_stream_count": NO_LIMIT,
+        # The list of methods is longer than the expressions that Envoy takes by default.
+        "re2.max_program_size.error_level": _MAX_EXPRESSION,
     }
 
 
@@ -98,4 +103,7 @@ def arguments(config_path: str) -> list[str]:
         "--disable-hot-restart",
         "--log-level",
         "info",
+        # A line for every request that is too large would let a caller fill the log.
+        "--component-log-level",
+        "http:critical",
     ]

@@ -57,7 +57,7 @@ def _circuit_breakers(stack: InferenceStack) -> Json:
                 "max_connection_pools": NO_LIMIT,
                 "retry_budget": {
                     "budget_percent": {"value": retries.budget_percent},
-                    "min_retry_concurrency": retries.min_concurrency,
+                    "min_retry_concurrency": stack.min_retry_concurrency,
                 },
                 "track_remaining": True,
             }
@@ -83,6 +83,16 @@ def _health_checks(stack: InferenceStack) -> list[Json]:
     ]
 
 
+def _failures_that_eject(stack: InferenceStack) -> int:
+    """Return how many failures in a row eject a replica: more than its open calls can make.
+
+    Envoy counts a reset stream as it counts a connection that fails, and starts anew with every
+    stream that it opens. Streams that a caller's own mistakes make a replica reset are at most
+    those that are open; only connections that fail again and again make more.
+    """
+    return stack.open_calls_per_replica + 1
+
+
 def _outlier_detection(stack: InferenceStack) -> Json:
     outliers = stack.gateway.outliers
     return {
@@ -90,13 +100,16 @@ def _outlier_detection(stack: InferenceStack) -> Json:
         "base_ejection_time": seconds(outliers.base_ejection_seconds),
         "max_ejection_time": seconds(max(_MAX_EJECTION_SECONDS, outliers.base_ejection_seconds)),
         "max_ejection_percent": outliers.max_ejection_percent,
-        "consecutive_5xx": outliers.consecutive_failures,
-        "enforcing_consecutive_5xx": 100,
+        # A status, whichever it is, may be the caller's fault: connections alone are the replica's.
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": _failures_that_eject(stack),
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
         "enforcing_failure_percentage": 0,
-        # Triton's health says nothing of a model that fails every call: only time ends an ejection.
-        "successful_active_health_check_uneject_host": False,
+        "enforcing_failure_percentage_local_origin": 0,
     }
 
 

@@ -1,6 +1,6 @@
 """The gRPC listener."""
 
-from components.specs.envoy import http2
+from components.specs.envoy import http2, request_size
 from components.specs.envoy.routes import route_config
 from components.specs.envoy.wire import Json, address, extension, seconds, typed
 from config.inference import InferenceStack
@@ -31,7 +31,8 @@ def _connection_manager(stack: InferenceStack) -> Json:
         stat_prefix=STAT_PREFIX,
         codec_type="HTTP2",
         route_config=route_config(stack),
-        http_filters=[router()],
+        http_filters=[request_size.limit(stack), router()],
+        local_reply_config={"mappers": [request_size.answer(stack)]},
         http2_protocol_options=http2.downstream(stack),
         common_http_protocol_options={
             "idle_timeout": "3600s",

@@ -1,12 +1,43 @@
-"""Routes: unary calls and streams, each bounded in time."""
+"""Routes: the calls that replicas answer, each bounded in time; the gateway answers all others."""
 
+import re
+
+from components.specs.envoy import request_size
+from components.specs.envoy.grpc_timeout import at_most
 from components.specs.envoy.wire import Json, seconds
 from config.gateway import Retries
 from config.inference import InferenceStack
 from config.units import BYTES_PER_KIB
 
-STREAM_PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
-"""KServe v2's bidirectional stream (Triton's `grpc_service.proto`)."""
+SERVICE = "inference.GRPCInferenceService"
+"""KServe v2's gRPC service (Triton's `grpc_service.proto`)."""
+
+STREAM_METHOD = "ModelStreamInfer"
+"""The service's only stream."""
+
+UNARY_METHODS = (
+    "ModelInfer",
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelConfig",
+    "ModelStatistics",
+    "RepositoryIndex",
+)
+"""Methods that read, or infer. Those that load models, register shared memory, or change logs and
+traces would act on one replica of many, for all callers: they stay on the operators' side."""
+
+NOT_SERVED = f"the gateway serves {SERVICE}: {STREAM_METHOD}, {', '.join(UNARY_METHODS)}"
+"""Message of the UNIMPLEMENTED that the gateway itself answers."""
+
+EXPIRED = "the deadline is over before a replica can answer"
+"""Message of the DEADLINE_EXCEEDED that the gateway answers to a call that came too late."""
+
+_DEADLINE_EXCEEDED = "4"
+_NOT_FOUND = 404
+_OK = 200
 
 _ANSWER_SHARE = 0.025
 _MAX_ANSWER_SECONDS = 0.05
@@ -75,6 +106,35 @@ def _unary(stack: InferenceStack) -> Json:
     return _route(stack, duration, "0s")
 
 
+def _call(path: Json) -> Json:
+    """Match gRPC calls by the whole `:path`: with a query, for example, it is another method."""
+    return {
+        "prefix": "/",
+        "grpc": {},
+        "headers": [
+            {"name": ":path", "string_match": path},
+            {"name": ":method", "string_match": {"exact": "POST"}},
+        ],
+    }
+
+
+def _unary_call() -> Json:
+    methods = "|".join(UNARY_METHODS)
+    return _call({"safe_regex": {"regex": f"/{re.escape(SERVICE)}/({methods})"}})
+
+
+def _expired_call(stack: InferenceStack) -> Json:
+    """Match unary calls whose deadline is over before the gateway could answer in time."""
+    match = _unary_call()
+    timeout = {"safe_regex": {"regex": at_most(answer_seconds(stack))}}
+    match["headers"].insert(0, {"name": "grpc-timeout", "string_match": timeout})
+    return match
+
+
+def _answer(status: int, message: str) -> Json:
+    return {"status": status, "body": {"inline_string": message}}
+
+
 def route_config(stack: InferenceStack) -> Json:
     """`RouteConfiguration` of the gateway's listener."""
     return {
@@ -83,13 +143,33 @@ def route_config(stack: InferenceStack) -> Json:
             {
                 "name": "backend",
                 "domains": ["*"],
-                # A replica that knew the deadline would answer DEADLINE_EXCEEDED by itself, which
-                # counts as its failure: saturated replicas would be ejected. The reset tells it.
+                # A replica that knew the deadline would answer DEADLINE_EXCEEDED by itself, just
+                # before the gateway does. The reset tells it.
                 "request_headers_to_remove": ["grpc-timeout"],
                 "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
-                    {"name": "stream", "match": {"path": STREAM_PATH}, "route": _stream(stack)},
-                    {"name": "unary", "match": {"prefix": "/"}, "route": _unary(stack)},
+                    {
+                        "name": "stream",
+                        "match": _call({"exact": f"/{SERVICE}/{STREAM_METHOD}"}),
+                        "route": _stream(stack),
+                        # It counts all messages of a stream together.
+                        "typed_per_filter_config": request_size.off(),
+                    },
+                    {
+                        "name": "expired",
+                        "match": _expired_call(stack),
+                        "direct_response": _answer(_OK, EXPIRED),
+                        "response_headers_to_add": [
+                            {"header": {"key": "grpc-status", "value": _DEADLINE_EXCEEDED}}
+                        ],
+                    },
+                    {"name": "unary", "match": _unary_call(), "route": _unary(stack)},
+                    {
+                        "name": "unknown",
+                        "match": {"prefix": "/"},
+                        # Envoy answers gRPC calls UNIMPLEMENTED where it answers others 404.
+                        "direct_response": _answer(_NOT_FOUND, NOT_SERVED),
+                    },
                 ],
             }
         ],

@@ -14,6 +14,9 @@ _TIMEOUT_SECONDS = 60
 _NEWER_FIELDS = frozenset({"stream_reset_burst", "stream_reset_rate"})
 """Fields that Envoy 1.40 knows and `xds-protos` 1.85 does not."""
 
+_NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
+"""Extensions that Envoy 1.40 has and `xds-protos` 1.85 does not."""
+
 _MESSAGES = (
     "envoy.config.bootstrap.v3.bootstrap_pb2",
     "envoy.extensions.clusters.dns.v3.dns_cluster_pb2",
@@ -102,5 +105,15 @@ def _without_newer(value: Any, removed: set[str]) -> Any:
         kept = {name: item for name, item in fields.items() if name not in _NEWER_FIELDS}
         return {name: _without_newer(item, removed) for name, item in kept.items()}
     if isinstance(value, list):
-        return [_without_newer(item, removed) for item in cast(list[Any], value)]
+        items = cast(list[Any], value)
+        return [_without_newer(item, removed) for item in items if not _is_newer(item, removed)]
     return value
+
+
+def _is_newer(item: Any, removed: set[str]) -> bool:
+    """Tell whether an item of a list is an extension that the types lack; add its name if so."""
+    config: Json = cast(Json, item).get("typed_config", {}) if isinstance(item, dict) else {}
+    message = str(config.get("@type", "")).rpartition("/")[2]
+    if message in _NEWER_MESSAGES:
+        removed.add(message.rpartition(".")[2])
+    return message in _NEWER_MESSAGES

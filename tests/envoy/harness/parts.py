@@ -35,8 +35,14 @@ def virtual_host(config: Json) -> Json:
     return manager(config)["route_config"]["virtual_hosts"][0]
 
 
+def named_route(config: Json, name: str) -> Json:
+    (found,) = [route for route in virtual_host(config)["routes"] if route["name"] == name]
+    return found
+
+
 def routes(config: Json) -> list[Json]:
-    return [route["route"] for route in virtual_host(config)["routes"]]
+    """The actions of the routes that lead to replicas."""
+    return [route["route"] for route in virtual_host(config)["routes"] if "route" in route]
 
 
 def runtime(config: Json) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
 _NAMES = {_RST_STREAM: "RST_STREAM", _GOAWAY: "GOAWAY", _HEADERS: "HEADERS"}
 _END_HEADERS = 0x4
 _END = 0x1 | _END_HEADERS  # with END_STREAM
@@ -34,15 +34,43 @@ def _read(sock: socket.socket, count: int) -> bytes:
 
 def malformed_call(port: int) -> str:
     """Send a call without its mandatory `:path`; the frame that answers it, or `closed`."""
+    block = _header(b":method", b"POST") + _header(b":scheme", b"http")
+    return _answer(port, _frame(_HEADERS, _END, 1, block))
+
+
+def _answer(port: int, frames: bytes) -> str:
     with suppress(EOFError), socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
-        block = _header(b":method", b"POST") + _header(b":scheme", b"http")
-        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0) + _frame(_HEADERS, _END, 1, block))
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0) + frames)
         while True:
             length, kind = struct.unpack(">IB", b"\x00" + _read(sock, 4))
             _read(sock, 5 + length)
             if kind in _NAMES:
                 return _NAMES[kind]
     return "closed"
+
+
+def first_frame(
+    port: int, path: str, headers: Mapping[str, str | None], *, end: bool = True
+) -> str:
+    """Send a request; the frame that answers it, or `closed`.
+
+    Args:
+        port: Of the gateway.
+        path: What is asked for.
+        headers: What differs from a gRPC call; None leaves a header out.
+        end: Whether the request ends with its headers.
+    """
+    fields = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":authority": "gateway",
+        ":path": path,
+        "content-type": "application/grpc",
+        **headers,
+    }
+    block = b"".join(_header(k.encode(), v.encode()) for k, v in fields.items() if v is not None)
+    flags = _END if end else _END_HEADERS
+    return _answer(port, _frame(_HEADERS, flags, 1, block))
 
 
 def _indexed(name: int, value: bytes) -> bytes:
@@ -109,9 +137,32 @@ def ignores_pings(port: int) -> Iterator[None]:
         yield
 
 
+def reset(stream: int, code: int) -> bytes:
+    """RST_STREAM with an HTTP/2 error code."""
+    return _frame(_RST_STREAM, 0, stream, struct.pack(">I", code))
+
+
 def refusal(stream: int) -> bytes:
     """RST_STREAM with REFUSED_STREAM."""
-    return _frame(_RST_STREAM, 0, stream, struct.pack(">I", 7))
+    return reset(stream, 7)
+
+
+def large_trailers(stream: int, size: int) -> bytes:
+    """An error whose message has so many bytes, as one that repeats a caller's input."""
+    status = b"\x88" + _indexed(31, b"application/grpc") + _header(b"grpc-status", b"13")
+    length, rest = b"\x7f", size - 127  # HPACK: an integer of several bytes.
+    while rest >= 128:
+        length += bytes([rest % 128 | 128])
+        rest //= 128
+    block = status + b"\x00\x0cgrpc-message" + length + bytes([rest]) + b"x" * size
+    frames = [block[n : n + 16384] for n in range(0, len(block), 16384)]
+    kinds = [_HEADERS, *[_CONTINUATION] * (len(frames) - 1)]
+    flags = [0x1, *[0] * (len(frames) - 1)]
+    flags[-1] |= _END_HEADERS
+    return b"".join(
+        _frame(kind, flag, stream, part)
+        for kind, flag, part in zip(kinds, flags, frames, strict=True)
+    )
 
 
 def malformed_answer(stream: int) -> bytes:
