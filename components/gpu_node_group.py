@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.node_count import desired_size, ended_nodes, find_running, require_bounds
 from config.gpu_nodes import GPU_RESOURCE, GpuNodes
 
 EKS_TAINT_EFFECTS = {
@@ -40,10 +41,14 @@ class GpuNodeGroupArgs:
 class GpuNodeGroup(pulumi.ComponentResource):
     """Tainted GPU nodes, with their launch template and IAM role.
 
-    The cluster's autoscaler owns how many there are between min and max. Raising min above the
-    nodes that run is refused by EKS ("minimum capacity can't be greater than desired size"): scale
-    the group up first. EKS tags the Auto Scaling group for discovery; only the node-template tags
-    are ours. The VPC, the cluster and its autoscaler are the platform team's.
+    The cluster's autoscaler owns how many there are between min and max. EKS is sent the number
+    that runs when the program looks, within the stated bounds; only a `maxSize` below that number
+    ends nodes, and the preview says how many. One race remains: the provider sends the number
+    whenever it changes the bounds, and a node that the autoscaler adds between the look and that
+    call ends again (a new AMI or template is rolled out in between, which can take an hour).
+
+    EKS tags the Auto Scaling group for discovery; only the node-template tags are ours. The VPC,
+    the cluster and its autoscaler are the platform team's.
     """
 
     node_group_name: pulumi.Output[str]
@@ -60,20 +65,12 @@ class GpuNodeGroup(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         tags = {"project": pulumi.get_project(), "stack": pulumi.get_stack()}
 
+        lookup = pulumi.InvokeOptions(parent=self)
+        partition = aws.get_partition_output(opts=lookup)
+
         role = aws.iam.Role(
             f"{name}-role",
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "ec2.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                        }
-                    ],
-                }
-            ),
+            assume_role_policy=partition.dns_suffix.apply(_trust),
             tags=tags,
             opts=child,
         )
@@ -82,12 +79,21 @@ class GpuNodeGroup(pulumi.ComponentResource):
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}",
                 role=role.name,
-                policy_arn=f"arn:aws:iam::aws:policy/{policy}",
+                policy_arn=pulumi.Output.format(
+                    "arn:{0}:iam::aws:policy/{1}", partition.partition, policy
+                ),
                 opts=child,
             )
             for policy in policies
         ]
         template = self._launch_template(name, nodes, tags)
+
+        async def size(known: Sequence[str]) -> int:
+            running = await find_running(known[0], known[1], lookup)
+            if running and (ends := ended_nodes(nodes, running)):
+                pulumi.log.warn(ends, self)
+            return desired_size(nodes, running)
+
         group = aws.eks.NodeGroup(
             f"{name}-nodes",
             cluster_name=args.cluster_name,
@@ -104,7 +110,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             scaling_config={
                 "min_size": nodes.min_size,
                 "max_size": nodes.max_size,
-                "desired_size": nodes.min_size,
+                "desired_size": pulumi.Output.all(args.cluster_name, role.arn).apply(size),
             },
             labels=nodes.node_labels,
             taints=[
@@ -122,12 +128,17 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 # A node that starts before its role can do anything never joins; and on destroy
                 # the nodes need their rights until they are gone.
                 depends_on=attachments,
-                # The cluster's autoscaler moves it between runs.
-                ignore_changes=["scalingConfig.desiredSize"],
             ),
         )
         self._node_template_tags(name, args, group)
-        self.node_group_name = group.node_group_name
+
+        async def looked_at(known: Sequence[str]) -> str:
+            if pulumi.runtime.is_dry_run():
+                return known[1]
+            return await require_bounds(nodes, known[0], known[1], lookup)
+
+        named = pulumi.Output.all(group.cluster_name, group.node_group_name)
+        self.node_group_name = named.apply(looked_at)
         self.role_arn = role.arn
         self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
 
@@ -190,3 +201,20 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 },
                 opts=pulumi.ResourceOptions(parent=self),
             )
+
+
+def _trust(dns_suffix: str) -> str:
+    """Return the trust policy of the nodes' role.
+
+    In China EKS asks for `ec2.amazonaws.com.cn` and refuses a node group whose role trusts
+    `ec2.amazonaws.com` alone (awslabs/cdk-eks-blueprints#558).
+
+    Args:
+        dns_suffix: DNS suffix of the AWS partition, such as `amazonaws.com`.
+    """
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"ec2.{dns_suffix}"},
+        "Action": "sts:AssumeRole",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -46,6 +46,8 @@ class ModelAccess(pulumi.ComponentResource):
         if args.config.role_arn:
             self.role_arn = pulumi.Output.from_input(args.config.role_arn)
         else:
+            lookup = pulumi.InvokeOptions(parent=self)
+            partition = aws.get_partition_output(opts=lookup).partition
             role = aws.iam.Role(
                 f"{name}-role",
                 assume_role_policy=_trust(args),
@@ -56,7 +58,9 @@ class ModelAccess(pulumi.ComponentResource):
                 aws.iam.RolePolicy(
                     f"{name}-policy",
                     role=role.name,
-                    policy=json.dumps(read_policy(args.config.uri)),
+                    policy=partition.apply(
+                        lambda partition: json.dumps(read_policy(args.config.uri, partition))
+                    ),
                     opts=child,
                 )
             ]
@@ -76,15 +80,16 @@ class ModelAccess(pulumi.ComponentResource):
         self.register_outputs({"roleArn": self.role_arn})
 
 
-def read_policy(uri: str) -> dict[str, Any]:
-    """IAM policy that lists and reads one folder.
+def read_policy(uri: str, partition: str) -> dict[str, Any]:
+    """Return the IAM policy that lists and reads one folder.
 
     Args:
-        uri: of the folder, `s3://bucket/prefix`.
+        uri: Folder, `s3://bucket/prefix`.
+        partition: AWS partition of the bucket, such as `aws` or `aws-cn`.
     """
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
-    arn = f"arn:aws:s3:::{bucket}"
+    arn = f"arn:{partition}:s3:::{bucket}"
     inside = {"Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}}} if prefix else {}
     return {
         "Version": "2012-10-17",
@@ -100,7 +105,12 @@ def read_policy(uri: str) -> dict[str, Any]:
 
 
 def _trust(args: ModelAccessArgs) -> pulumi.Input[str]:
-    """IAM trust policy: who may take the role."""
+    """Return the IAM trust policy, which names who may take the role.
+
+    The two service names are the same in every partition: EKS's webhook asks for tokens of audience
+    `sts.amazonaws.com` in China too (terraform-aws-modules/terraform-aws-eks#1704). AWS offers Pod
+    Identity in all partitions but China's (EKS user guide); there, use `irsa`.
+    """
     if args.config.identity == "podIdentity":
         return _document(
             Principal={"Service": "pods.eks.amazonaws.com"},

@@ -1,6 +1,8 @@
 """What only an engine, a cluster or AWS knows, as values that say that they are placeholders."""
 
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from config.platform import PLATFORM_OUTPUTS
 
@@ -56,3 +58,34 @@ def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
     if pulumi_type == "aws:eks/nodeGroup:NodeGroup":
         computed["resources"] = [{"autoscalingGroups": [{"name": f"{name}-asg"}]}]
     return computed
+
+
+def looked_up(
+    token: str, arguments: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Answer a look-up as an account would in which nothing has been made before.
+
+    Args:
+        token: Pulumi's token of the function.
+        arguments: Its arguments.
+        groups: Inputs of the node groups that the program has declared.
+
+    Returns:
+        The answer, of partition `aws`; None for a function that is not known here.
+    """
+    if token == "aws:index/getPartition:getPartition":  # noqa: S105 - names a function
+        return {
+            "partition": "aws",
+            "dnsSuffix": "amazonaws.com",
+            "reverseDnsPrefix": "com.amazonaws",
+        }
+    if token == "aws:eks/getNodeGroups:getNodeGroups":  # noqa: S105
+        return {"clusterName": arguments["clusterName"], "names": []}
+    if token == "aws:eks/getNodeGroup:getNodeGroup":  # noqa: S105
+        # Asked for once a group is made: EKS has what it was sent.
+        return {
+            "nodeGroupName": arguments["nodeGroupName"],
+            "status": "ACTIVE",
+            "scalingConfigs": [group["scalingConfig"] for group in groups][-1:],
+        }
+    return None

@@ -21,7 +21,12 @@ from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
 from config.base import is_encrypted
 from ops.environment import PROJECT
-from ops.render_placeholders import PLACEHOLDER, computed_outputs, platform_outputs
+from ops.render_placeholders import (
+    PLACEHOLDER,
+    computed_outputs,
+    looked_up,
+    platform_outputs,
+)
 
 
 class RenderError(Exception):
@@ -47,7 +52,7 @@ class Declared:
 
 @dataclass
 class Recorder(Mocks):
-    """Mocks that keep every custom resource, and refuse look-ups."""
+    """Mocks that keep every custom resource, and answer the look-ups that they know."""
 
     declared: list[Declared] = field(default_factory=list[Declared])
 
@@ -68,12 +73,19 @@ class Recorder(Mocks):
         return identifier, {**computed_outputs(args.typ, args.name), **inputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
-        """Refuse a look-up.
+        """Answer a look-up with placeholders.
 
         Raises:
-            RenderError: always; a render has nothing to look at.
+            RenderError: the look-up has no placeholder; a render has nothing to look at.
         """
-        raise RenderError(f"the program looks {args.token} up, and a render has nothing to look at")
+        groups = [item.inputs for item in self.declared if item.type.endswith(":NodeGroup")]
+        arguments = cast("dict[str, Any]", args.args)  # pyright: ignore[reportUnknownMemberType]
+        answer = looked_up(args.token, arguments, groups)
+        if answer is None:
+            raise RenderError(
+                f"the program looks {args.token} up, and a render has nothing to look at"
+            )
+        return answer, None
 
 
 def plain(value: object) -> object:

@@ -1,5 +1,6 @@
 """What a preview means for the GPUs and for calls under way; pure functions on its steps."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,10 +16,20 @@ _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
 """Properties of a node group whose change makes EKS exchange its nodes, a few at a time."""
 
 
-def impact(steps: Iterable[Step]) -> list[str]:
-    """Sentences on what happens to GPUs, models and connections; the gravest first."""
+_ENDED_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group")
+"""Part of the program's own warning, which counts the nodes that run (`node_count.ended_nodes`)."""
+
+
+def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
+    """Say what happens to GPUs, models and connections; the gravest first.
+
+    Args:
+        steps: The preview's steps.
+        warnings: The program's warnings; the program has looked at the nodes that run, and the
+            state that the steps start from may be older.
+    """
     steps = list(steps)
-    said: list[tuple[int, str]] = []
+    said = [(0, f"{text}.") for text in warnings if _ENDED_NODES.search(text)]
     for step in steps:
         said += _of_step(step)
     before, after = max_gpus(steps)
@@ -51,16 +62,25 @@ def _of_step(step: Step) -> list[tuple[int, str]]:
 
 def _of_node_group(step: Step) -> list[tuple[int, str]]:
     name = f"`{step.name}`"
-    if step.operation in {"replace", "delete"}:
+    if step.operation == "delete":
         return [(0, f"GPU node group {name}: every GPU node goes away.")]
+    if step.operation == "replace":
+        return [
+            (
+                0,
+                f"GPU node group {name} is replaced: once a new group runs, every node of the old "
+                "one ends. Replicas move and load their models anew.",
+            )
+        ]
     said: list[tuple[int, str]] = []
     if any(change.path.partition(".")[0] in _NODE_ROLL for change in step.changes):
         said.append((1, f"GPU node group {name}: nodes are exchanged; their pods drain first."))
-    said += [
-        (3, f"GPU node group {name}: at most {change.old} → {change.new} nodes.")
-        for change in step.changes
-        if change.path == "scalingConfig.maxSize"
-    ]
+    for bound, key in (("at most", "maxSize"), ("at least", "minSize")):
+        said += [
+            (3, f"GPU node group {name}: {bound} {change.old} → {change.new} nodes.")
+            for change in step.changes
+            if change.path == f"scalingConfig.{key}"
+        ]
     return said
 
 

@@ -72,7 +72,7 @@ def _head(stack: str, preview: Mapping[str, Any]) -> str:
             because = f", because of {why}" if why else ""
             lines.append(f"- **{step.operation}** `{step.title}`{because}")
         lines.append("")
-    if consequences := impact(steps):
+    if consequences := impact(steps, messages(preview, "warning")):
         lines += ["**GPUs and calls**", "", *(f"- {text}" for text in consequences), ""]
     if not errors and any(step.operation != "same" for step in steps):
         lines += _capacity(preview)

@@ -21,6 +21,7 @@ from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 
 from config.base import PROJECT
+from ops.render_placeholders import looked_up
 
 # As the language host does: a program that fails leaves futures that nobody looks at.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -30,6 +31,7 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 COMPUTED: dict[str, dict[str, Any]] = {
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
     "aws:eks/nodeGroup:NodeGroup": {
+        "nodeGroupName": "gpu-nodes-1a2b3c4",
         "resources": [{"autoscalingGroups": [{"name": "eks-gpu-asg"}]}],
     },
     "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/mock"},
@@ -128,9 +130,18 @@ def _read(struct: Any) -> tuple[dict[str, Any], frozenset[str]]:
     return {key: _plain(value) for key, value in raw.items()}, secrets
 
 
-class _NoLookups(mocks.Mocks):
+@dataclass
+class _Lookups(mocks.Mocks):
+    """Answers from what was given, and otherwise as an account in which nothing was made before."""
+
+    declared: Declared
+    given: Mapping[str, Mapping[str, Any]]
+
     def call(self, args: mocks.MockCallArgs) -> Any:
-        raise AssertionError(f"nothing may be looked up: {args.token}")
+        groups = [group.inputs for group in self.declared.all("aws:eks/nodeGroup:NodeGroup")]
+        answer = self.given.get(args.token) or looked_up(args.token, args.args, groups)
+        assert answer is not None, f"nothing may be looked up: {args.token}"
+        return dict(answer)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> Any:  # noqa: ARG002
         raise AssertionError("answered by the monitor")
@@ -146,8 +157,9 @@ class _Monitor(mocks.MockMonitor):
         preview: bool,
         stack_outputs: Mapping[str, Mapping[str, Any]],
         computed: Mapping[str, Mapping[str, Any]],
+        lookups: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        super().__init__(_NoLookups())
+        super().__init__(_Lookups(declared, lookups))
         self.declared = declared
         self.prefix = f"urn:pulumi:{stack}::{PROJECT}::"
         self.preview = preview
@@ -258,6 +270,7 @@ def declare(
     preview: bool = False,
     stack_outputs: Mapping[str, Mapping[str, Any]] | None = None,
     computed: Mapping[str, Mapping[str, Any]] | None = None,
+    lookups: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Declared:
     """Run a program under mocks to its end and hand back what it declared.
 
@@ -269,6 +282,7 @@ def declare(
         stack_outputs: Outputs of other stacks, by the name in the StackReference; an output
             called `kubeconfig` is secret.
         computed: Outputs that a provider would compute, by type token, beside `COMPUTED`.
+        lookups: Results of functions of providers, by token.
     """
     declared = Declared()
 
@@ -282,7 +296,9 @@ def declare(
         )
         configure(
             mocks.MockSettings(
-                monitor=_Monitor(declared, stack, preview, stack_outputs or {}, computed or {}),
+                monitor=_Monitor(
+                    declared, stack, preview, stack_outputs or {}, computed or {}, lookups or {}
+                ),
                 engine=_Engine(declared),
                 project=PROJECT,
                 stack=stack,

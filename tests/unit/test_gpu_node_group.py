@@ -6,6 +6,7 @@ import pulumi
 import pytest
 
 from components.gpu_node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
+from components.node_count import RunningGroup, desired_size
 from config.gpu_nodes import GpuNodes
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -14,14 +15,14 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 @pytest.fixture
 def declared(declare):
-    def build(opts=None, gpus_per_node=4, **parameters):
+    def build(opts=None, gpus_per_node=4, lookups=None, preview=False, **parameters):
         args = GpuNodeGroupArgs(
             config=GpuNodes(provision="eks", **parameters),
             gpus_per_node=gpus_per_node,
             cluster_name="inference",
             subnet_ids=["subnet-a", "subnet-b"],
         )
-        return declare(lambda: GpuNodeGroup("gpu", args, opts))
+        return declare(lambda: GpuNodeGroup("gpu", args, opts), lookups=lookups, preview=preview)
 
     return build
 
@@ -38,10 +39,50 @@ def test_a_taint_is_spelt_as_eks_spells_it(declared, kubernetes, eks):
     assert group["taints"][0]["effect"] == eks
 
 
+def running(desired: int, status: str = "ACTIVE") -> RunningGroup:
+    return RunningGroup("gpu-nodes-1a2b3c4", status, 2, 7, desired)
+
+
+@pytest.mark.parametrize(
+    ("runs", "sent"), [(None, 2), (0, 2), (2, 2), (5, 5), (7, 7), (9, 7)], ids=str
+)
+def test_eks_is_sent_the_running_number_within_the_bounds(runs, sent):
+    nodes = GpuNodes(min_size=2, max_size=7)
+    assert desired_size(nodes, None if runs is None else running(runs)) == sent
+
+
+def test_the_number_is_that_of_the_group_whose_nodes_have_the_role(declared):
+    described = {
+        "nodeRoleArn": "arn:aws:iam::123456789012:role/mock",
+        "status": "ACTIVE",
+        "scalingConfigs": [{"minSize": 2, "maxSize": 7, "desiredSize": 5}],
+    }
+    of_others = {**described, "nodeRoleArn": "arn:aws:iam::123456789012:role/other"}
+    for group, sent in ((described, 5), (of_others, 2)):
+        lookups = {
+            "aws:eks/getNodeGroups:getNodeGroups": {"names": ["gpu-nodes-1a2b3c4"]},
+            "aws:eks/getNodeGroup:getNodeGroup": group,
+        }
+        seen = declared(min_size=2, max_size=7, lookups=lookups)
+        assert seen.one(NODE_GROUP)["scalingConfig"]["desiredSize"] == sent
+
+
+@pytest.mark.parametrize(
+    ("partition", "suffix"), [("aws-us-gov", "amazonaws.com"), ("aws-cn", "amazonaws.com.cn")]
+)
+def test_role_and_policies_are_of_the_partition(declared, partition, suffix):
+    token = "aws:index/getPartition:getPartition"
+    seen = declared(lookups={token: {"partition": partition, "dnsSuffix": suffix}})
+    trust = json.loads(seen.one("aws:iam/role:Role")["assumeRolePolicy"])
+    assert trust["Statement"][0]["Principal"] == {"Service": f"ec2.{suffix}"}
+    for policy in seen.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment"):
+        assert policy.inputs["policyArn"].startswith(f"arn:{partition}:iam::aws:policy/")
+
+
 def test_the_autoscaler_owns_the_number_of_nodes_between_the_bounds(declared):
     group = declared(min_size=2, max_size=7).resource(NODE_GROUP)
     assert group.inputs["scalingConfig"] == {"minSize": 2, "maxSize": 7, "desiredSize": 2}
-    assert group.ignore_changes == ("scalingConfig.desiredSize",)
+    assert group.ignore_changes == ()
 
 
 def test_the_nodes_are_those_of_the_parameters(declared):

@@ -50,9 +50,15 @@ def test_role_reads_one_folder_and_can_do_nothing_else(made):
 
 @pytest.mark.parametrize("uri", ["s3://models", "s3://models/"])
 def test_a_whole_bucket_is_a_folder_too(uri):
-    listing, reading = read_policy(uri)["Statement"]
+    listing, reading = read_policy(uri, "aws")["Statement"]
     assert "Condition" not in listing
     assert reading["Resource"] == "arn:aws:s3:::models/*"
+
+
+@pytest.mark.parametrize("partition", ["aws-us-gov", "aws-cn"])
+def test_the_policy_is_of_the_partition(partition):
+    for statement in read_policy("s3://models/prod", partition)["Statement"]:
+        assert statement["Resource"].startswith(f"arn:{partition}:s3:::models")
 
 
 def test_pod_identity_ties_the_role_to_one_service_account(made):

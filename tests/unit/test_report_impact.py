@@ -6,6 +6,8 @@ form.
 
 from typing import Any
 
+from components.node_count import RunningGroup, ended_nodes
+from config.gpu_nodes import GpuNodes
 from ops.environment import PROJECT
 from ops.report import read_previews
 from ops.report_markdown import comment
@@ -66,9 +68,31 @@ def node_group(operation: str, **changes: tuple[Any, Any]) -> dict[str, Any]:
     return {"steps": [step], "changeSummary": {operation: 1}}
 
 
-def test_a_replaced_node_group_takes_every_gpu_node_away():
+def test_a_replaced_node_group_ends_every_node_of_the_old_one():
     replaced = node_group("replace", amiType=("AL2023_x86_64_NVIDIA", "BOTTLEROCKET"))
-    assert "- GPU node group `gpu`: every GPU node goes away." in bullets(replaced)
+    (said,) = [line for line in bullets(replaced) if "GPU node group" in line]
+    assert "is replaced: once a new group runs, every node of the old one ends." in said
+
+
+def test_a_deleted_node_group_takes_every_gpu_node_away():
+    assert "- GPU node group `gpu`: every GPU node goes away." in bullets(node_group("delete"))
+
+
+def test_a_maximum_below_the_running_nodes_says_first_how_many_of_them_end():
+    running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 8, 6)
+    preview = node_group("update", scalingConfig_maxSize=(8, 4))
+    said = ended_nodes(GpuNodes(min_size=2, max_size=4), running)
+    preview["diagnostics"] = [{"severity": "warning", "message": said}]
+    assert bullets(preview) == [
+        "- gpuNodes.maxSize 4 ends 2 of 6 running nodes of node group gpu-nodes-1a2b3c4: their "
+        "pods move to the nodes that stay, or wait.",
+        "- GPU node group `gpu`: at most 8 → 4 nodes.",
+    ]
+
+
+def test_another_minimum_of_nodes_is_shown():
+    said = bullets(node_group("update", scalingConfig_minSize=(1, 2)))
+    assert said == ["- GPU node group `gpu`: at least 1 → 2 nodes."]
 
 
 def test_a_new_launch_template_exchanges_the_nodes():

@@ -1,0 +1,61 @@
+"""The world of the stand-in: what exists, which calls changed it, and which nodes ended."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WORLD_VARIABLE = "STANDIN_AWS_WORLD"
+"""Environment variable that names the world's file."""
+
+Properties = dict[str, Any]
+
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+
+
+@dataclass(frozen=True)
+class World:
+    """A JSON file; a file that does not exist is an empty account."""
+
+    file: Path
+
+    def read(self) -> dict[str, Any]:
+        """Everything in it.
+
+        `partition` is that of the account, `resources` holds what exists by type and id, `calls`
+        what changed it (operation, type, id), `ended` the nodes that ended by group, and
+        `refuse_updates` makes EKS refuse every change of a node group with that message.
+        """
+        empty: dict[str, Any] = {
+            "partition": "aws",
+            "resources": {},
+            "calls": [],
+            "ended": {},
+            "refuse_updates": "",
+        }
+        return {**empty, **json.loads(self.file.read_text())} if self.file.exists() else empty
+
+    @contextmanager
+    def change(self) -> Iterator[dict[str, Any]]:
+        """Change it, as its block does."""
+        content = self.read()
+        yield content
+        self.file.write_text(json.dumps(content, indent=1))
+
+    def of(self, typ: str) -> dict[str, Properties]:
+        """Everything of a type, by id."""
+        return self.read()["resources"].get(typ, {})
+
+    @property
+    def groups(self) -> dict[str, Properties]:
+        """The node groups by name."""
+        return {group["nodeGroupName"]: group for group in self.of(NODE_GROUP).values()}
+
+    def scale(self, name: str, nodes: int) -> None:
+        """Move a group's number of nodes, as the Cluster Autoscaler does between runs."""
+        with self.change() as content:
+            for group in content["resources"][NODE_GROUP].values():
+                if group["nodeGroupName"] == name:
+                    group["scalingConfig"]["desiredSize"] = nodes
