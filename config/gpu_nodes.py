@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from config.base import LabelKey, LabelValue, Section
-from config.instances import INSTANCE_TYPES, InstanceType
+from config.instances import INSTANCE_TYPES, Architecture, InstanceType
 
 GPU_RESOURCE = "nvidia.com/gpu"
 """Extended resource that the device plugin advertises."""
@@ -57,8 +57,16 @@ class GpuNodes(Section):
     provision: Literal["eks", "none"] = "none"
     """`eks` makes a managed node group; `none` takes nodes that are there (or simulated)."""
 
-    ami_type: Literal["AL2023_x86_64_NVIDIA", "BOTTLEROCKET_x86_64_NVIDIA"] = "AL2023_x86_64_NVIDIA"
-    """EKS AMI type; Bottlerocket brings its own device plugin."""
+    ami_type: Literal[
+        "AL2023_x86_64_NVIDIA",
+        "AL2023_ARM_64_NVIDIA",
+        "BOTTLEROCKET_x86_64_NVIDIA",
+        "BOTTLEROCKET_ARM_64_NVIDIA",
+        "BOTTLEROCKET_x86_64_NVIDIA_FIPS",
+        "BOTTLEROCKET_ARM_64_NVIDIA_FIPS",
+    ] = "AL2023_x86_64_NVIDIA"
+    """EKS AMI type, of the instance types' architecture; Bottlerocket brings its own device
+    plugin."""
 
     instance_types: tuple[str, ...] = Field(default=("g6.12xlarge",), min_length=1)
     """EC2 instance types; the smallest one counts in every capacity check."""
@@ -134,6 +142,11 @@ class GpuNodes(Section):
     def node_labels(self) -> dict[str, str]:
         """All labels of a GPU node."""
         return {**self.labels, GPU_LABEL[0]: GPU_LABEL[1]}
+
+    @property
+    def ami_architecture(self) -> Architecture:
+        """Architecture that the AMI is built for."""
+        return "arm64" if "_ARM_64_" in self.ami_type else "amd64"
 
     @property
     def brings_device_plugin(self) -> bool:

@@ -1,9 +1,13 @@
-"""What a node of each GPU instance type holds.
+"""Capacity, GPU and processor of EC2 instance types.
 
 Source: the AWS EC2 instance type pages (accelerated computing), read 2026-11.
 """
 
-from typing import NamedTuple
+import re
+from typing import Literal, NamedTuple
+
+Architecture = Literal["amd64", "arm64"]
+"""Value of a node's label `kubernetes.io/arch`."""
 
 
 class InstanceType(NamedTuple):
@@ -16,6 +20,16 @@ class InstanceType(NamedTuple):
 
 def _family(name: str, *sizes: tuple[str, int, int, int]) -> dict[str, InstanceType]:
     return {f"{name}.{size}": InstanceType(gpus, cpu, mem) for size, gpus, cpu, mem in sizes}
+
+
+class Gpu(NamedTuple):
+    """Model of a GPU."""
+
+    name: str
+    """NVIDIA's name."""
+
+    compute_capability: str
+    """CUDA compute capability (developer.nvidia.com/cuda-gpus)."""
 
 
 _G_SIZES = (
@@ -35,6 +49,15 @@ _G5_SIZES = (
 INSTANCE_TYPES: dict[str, InstanceType] = {
     **_family("g4dn", *_G_SIZES, ("16xlarge", 1, 64, 256), ("metal", 8, 96, 384)),
     **_family("g5", *_G5_SIZES),
+    **_family(
+        "g5g",
+        ("xlarge", 1, 4, 8),
+        ("2xlarge", 1, 8, 16),
+        ("4xlarge", 1, 16, 32),
+        ("8xlarge", 1, 32, 64),
+        ("16xlarge", 2, 64, 128),
+        ("metal", 2, 64, 128),
+    ),
     **_family("g6", *_G5_SIZES),
     **_family("g6e", *((size, gpus, cpu, 2 * mem) for size, gpus, cpu, mem in _G5_SIZES)),
     **_family("p4d", ("24xlarge", 8, 96, 1152)),
@@ -43,3 +66,61 @@ INSTANCE_TYPES: dict[str, InstanceType] = {
     **_family("p5e", ("48xlarge", 8, 192, 2048)),
     **_family("p5en", ("48xlarge", 8, 192, 2048)),
 }
+
+_GPUS: dict[str, Gpu] = {
+    "p3": Gpu("V100", "7.0"),
+    "p3dn": Gpu("V100", "7.0"),
+    "g4dn": Gpu("T4", "7.5"),
+    "g5g": Gpu("T4G", "7.5"),
+    "p4d": Gpu("A100", "8.0"),
+    "p4de": Gpu("A100", "8.0"),
+    "g5": Gpu("A10G", "8.6"),
+    "g6": Gpu("L4", "8.9"),
+    "g6f": Gpu("L4", "8.9"),
+    "gr6": Gpu("L4", "8.9"),
+    "gr6f": Gpu("L4", "8.9"),
+    "g6e": Gpu("L40S", "8.9"),
+    "p5": Gpu("H100", "9.0"),
+    "p5e": Gpu("H200", "9.0"),
+    "p5en": Gpu("H200", "9.0"),
+    "p6-b200": Gpu("B200", "10.0"),
+    "p6e-gb200": Gpu("GB200", "10.0"),
+    "p6-b300": Gpu("B300", "10.3"),
+    "g7e": Gpu("RTX PRO 6000", "12.0"),
+}
+"""NVIDIA GPU of each instance family."""
+
+_NVIDIA_FAMILY = re.compile(r"(p|g|gr)\d")
+_AMD_FAMILY = "g4ad"
+_ATTRIBUTES = re.compile(r"[a-z]+\d+([a-z]*)")
+
+
+def gpu_of(instance_type: str) -> Gpu | None:
+    """Return the NVIDIA GPU of an instance type; None where the family is not known."""
+    return _GPUS.get(_family_of(instance_type))
+
+
+def has_nvidia_gpu(instance_type: str) -> bool:
+    """Return whether an instance type has NVIDIA GPUs, by its family.
+
+    AWS names its accelerated families with NVIDIA GPUs `p` and `g`; `g4ad` has GPUs of AMD (EC2
+    user guide, "Amazon EC2 instance type naming conventions").
+    """
+    family = _family_of(instance_type)
+    return bool(_NVIDIA_FAMILY.match(family)) and family != _AMD_FAMILY
+
+
+def architecture_of(instance_type: str) -> Architecture:
+    """Return the processor architecture of an instance type, by its name.
+
+    A `g` among the letters after the generation stands for AWS Graviton, and so do `a1` and the
+    Grace processor of `gb` (EC2 user guide, "Amazon EC2 instance type naming conventions").
+    """
+    family = _family_of(instance_type)
+    attributes = _ATTRIBUTES.match(family)
+    graviton = attributes is not None and "g" in attributes[1]
+    return "arm64" if graviton or family == "a1" or "-gb" in family else "amd64"
+
+
+def _family_of(instance_type: str) -> str:
+    return instance_type.partition(".")[0]

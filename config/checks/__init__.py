@@ -2,6 +2,7 @@
 
 from config.checks import (
     drain,
+    eks,
     images,
     models,
     names,
@@ -30,6 +31,13 @@ CHECKS: tuple[Check, ...] = (
     nodes.nodes,
     nodes.cold_start,
     nodes.stranded_gpus,
+    eks.node_labels,
+    eks.node_taint,
+    eks.node_update,
+    eks.instance_count,
+    eks.node_architecture,
+    eks.gpu_types,
+    eks.gpu_generations,
     drain.pre_stop,
     drain.grace,
     drain.spot,

@@ -1,0 +1,184 @@
+"""Whether EKS accepts the node group: its API's own rules, which it enforces minutes into an `up`.
+
+Lengths and enumerations are those of EKS's service model (API version 2017-11-01); a test compares
+them with the model that botocore ships.
+"""
+
+from collections.abc import Iterator
+
+from config.checks.problem import Finding, refuse, warn
+from config.gpu_nodes import GpuNodes
+from config.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu
+from config.settings import Settings
+
+RESERVED_LABELS = ("kubernetes.io/", "k8s.io/", "eks.amazonaws.com/")
+"""Prefixes that EKS refuses in a node group's labels ("Label cannot contain reserved prefixes",
+aws/containers-roadmap#1451); `k8s.amazonaws.com/` contains none of them."""
+
+MAX_KEY = 63
+"""Longest key of a label or taint, its prefix included (shapes `labelKey` and `taintKey`).
+Kubernetes itself counts the name alone."""
+
+MAX_INSTANCE_TYPES = 20
+"""Most instance types of one group (CreateNodegroup, `instanceTypes`: "0-20 instance types")."""
+
+
+def _on_eks(settings: Settings) -> list[GpuNodes]:
+    return [settings.gpu_nodes] if settings.gpu_nodes.provision == "eks" else []
+
+
+@refuse
+def node_labels(settings: Settings) -> Iterator[Finding]:
+    """EKS accepts every label of the node group."""
+    for nodes in _on_eks(settings):
+        reasons = {
+            key: reason
+            for key, value in nodes.labels.items()
+            if (reason := _label_reason(key, value))
+        }
+        if reasons:
+            yield Finding(
+                keys={"gpuNodes.provision": "eks", "gpuNodes.labels": nodes.labels},
+                reason="EKS refuses " + "; ".join(reasons.values()),
+                change={
+                    "gpuNodes.labels": {
+                        key: value for key, value in nodes.labels.items() if key not in reasons
+                    }
+                },
+            )
+
+
+def _label_reason(key: str, value: str) -> str:
+    reserved = [prefix for prefix in RESERVED_LABELS if prefix in key]
+    if reserved:
+        return f"the label {key}: {reserved[-1]} is reserved"
+    if len(key) > MAX_KEY:
+        return f"the label {key}: {len(key)} characters with its prefix, at most {MAX_KEY}"
+    if not value:
+        return f"the label {key}: its value is empty, and needs 1 to 63 characters"
+    return ""
+
+
+@refuse
+def node_taint(settings: Settings) -> Iterator[Finding]:
+    """EKS accepts the taint of the node group."""
+    for nodes in _on_eks(settings):
+        key = nodes.taint.key
+        if len(key) > MAX_KEY:
+            yield Finding(
+                keys={"gpuNodes.provision": "eks", "gpuNodes.taint.key": key},
+                reason=(
+                    f"EKS takes at most {MAX_KEY} characters for a taint's key with its prefix, "
+                    f"and this one has {len(key)}"
+                ),
+                fix="a shorter key, such as nvidia.com/gpu",
+            )
+
+
+@refuse
+def node_update(settings: Settings) -> Iterator[Finding]:
+    """A node-group update takes away at most as many nodes as there can be."""
+    for nodes in _on_eks(settings):
+        if nodes.max_unavailable > nodes.max_size:
+            yield Finding(
+                keys={
+                    "gpuNodes.maxUnavailable": nodes.max_unavailable,
+                    "gpuNodes.maxSize": nodes.max_size,
+                },
+                reason="an update would take away more nodes than the group may have",
+                change={"gpuNodes.maxUnavailable": nodes.max_size},
+            )
+
+
+@refuse
+def instance_count(settings: Settings) -> Iterator[Finding]:
+    """A node group has at most as many instance types as EKS takes."""
+    for nodes in _on_eks(settings):
+        count = len(nodes.instance_types)
+        if count > MAX_INSTANCE_TYPES:
+            yield Finding(
+                keys={"gpuNodes.instanceTypes": list(nodes.instance_types)},
+                reason=(
+                    f"EKS takes at most {MAX_INSTANCE_TYPES} instance types, and {count} are stated"
+                ),
+                change={"gpuNodes.instanceTypes": list(nodes.instance_types[:MAX_INSTANCE_TYPES])},
+            )
+
+
+@refuse
+def node_architecture(settings: Settings) -> Iterator[Finding]:
+    """Instance types and AMI have one processor architecture."""
+    for nodes in _on_eks(settings):
+        types: dict[Architecture, list[str]] = {}
+        for name in nodes.instance_types:
+            types.setdefault(architecture_of(name), []).append(name)
+        if set(types) == {nodes.ami_architecture}:
+            continue
+        other = {"amd64": "arm64", "arm64": "amd64"}[nodes.ami_architecture]
+        spelled = "; ".join(f"{', '.join(names)}: {arch}" for arch, names in types.items())
+        change = {"gpuNodes.amiType": _swapped(nodes.ami_type)} if set(types) == {other} else {}
+        yield Finding(
+            keys={
+                "gpuNodes.amiType": nodes.ami_type,
+                "gpuNodes.instanceTypes": list(nodes.instance_types),
+            },
+            reason=(
+                f"the AMI is for {nodes.ami_architecture} and the instance types are not all of it "
+                f"({spelled}): EKS refuses the group, or its nodes never start"
+            ),
+            change=change,
+            fix="" if change else "instance types of one architecture, and the AMI type for it",
+        )
+
+
+def _swapped(ami_type: str) -> str:
+    if "_ARM_64_" in ami_type:
+        return ami_type.replace("_ARM_64_", "_x86_64_")
+    return ami_type.replace("_x86_64_", "_ARM_64_")
+
+
+@refuse
+def gpu_types(settings: Settings) -> Iterator[Finding]:
+    """Every instance type of the GPU nodes has NVIDIA GPUs, which their AMI is for."""
+    for nodes in _on_eks(settings):
+        without = [name for name in nodes.instance_types if not has_nvidia_gpu(name)]
+        if without:
+            yield Finding(
+                keys={
+                    "gpuNodes.instanceTypes": list(nodes.instance_types),
+                    "gpuNodes.amiType": nodes.ami_type,
+                },
+                reason=(
+                    f"{', '.join(without)} has no NVIDIA GPU, and the AMI is for instances with "
+                    "one: a node of it would never advertise a GPU"
+                ),
+                fix="leave it out; GPU instance types are those of the families g and p",
+            )
+
+
+@warn
+def gpu_generations(settings: Settings) -> Iterator[Finding]:
+    """The GPUs of all instance types can run one and the same model plan."""
+    nodes = settings.gpu_nodes
+    known = {name: gpu for name in nodes.instance_types if (gpu := gpu_of(name))}
+    if len({gpu.compute_capability for gpu in known.values()}) < 2:
+        return
+    spelled = ", ".join(
+        f"{name}: {gpu.name} (compute capability {gpu.compute_capability})"
+        for name, gpu in known.items()
+    )
+    first = next(iter(known.values())).compute_capability
+    kept = [
+        name
+        for name in nodes.instance_types
+        if name not in known or known[name].compute_capability == first
+    ]
+    yield Finding(
+        keys={"gpuNodes.instanceTypes": list(nodes.instance_types)},
+        reason=(
+            f"the GPUs are of several generations ({spelled}), and a TensorRT plan runs on that "
+            "alone which it was built for, unless it was built to be hardware-compatible: a "
+            "replica fails to load it on the other nodes"
+        ),
+        change={"gpuNodes.instanceTypes": kept},
+    )
