@@ -14,8 +14,11 @@ from typing import Any, NamedTuple, Self
 from components.kubeconfig import Target
 from components.kubectl_proxy import ApiRefusedError, ApiUnreachableError, KubectlProxy
 
-ANSWER_SECONDS = 10.0
-"""Time limit for the API server to begin an answer, connecting included."""
+REACH_SECONDS = 15.0
+"""Time limit for the first answer, connecting included; an address that leads nowhere takes it."""
+
+ANSWER_SECONDS = 30.0
+"""Time limit for each further answer to begin; a busy API server is not gone."""
 
 CREDENTIALS_SECONDS = 30.0
 """Additional time for a credential plug-in; a cloud's CLI takes a second or two."""
@@ -71,6 +74,7 @@ class ClusterApi:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._proxy = KubectlProxy(target)
+        self._reached = False
 
     def __enter__(self) -> Self:
         return self
@@ -128,22 +132,38 @@ class ClusterApi:
             if not following:
                 return found
 
-    def send(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Answer:
-        """Return the answer with its status, whatever that is but 401."""
-        self._proxy.open()
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = JSON,
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """Return the answer with its status, whatever that is but 401.
+
+        Args:
+            method: HTTP method.
+            path: Path with its query.
+            body: Sent as JSON; nothing where None.
+            content_type: Of the body.
+            timeout_seconds: Time limit for the answer to begin, where it is not the usual one.
+        """
         headers = {"Accept": f"{JSON}, */*"}
         content = None
         if body is not None:
             headers["Content-Type"] = content_type
             content = json.dumps(body).encode()
-        patience = ANSWER_SECONDS + (CREDENTIALS_SECONDS if self.target.command else 0)
-        with contextlib.closing(self._proxy.connection(patience)) as connection:
+        patience = timeout_seconds or (ANSWER_SECONDS if self._reached else REACH_SECONDS)
+        if self.target.command:
+            patience += CREDENTIALS_SECONDS
+        with contextlib.closing(self._proxy.connect(patience)) as connection:
             try:
                 connection.request(method, path, content, headers)
                 response = connection.getresponse()
                 text = response.read().decode(errors="replace")
             except TimeoutError:
-                raise ApiUnreachableError(f"it takes longer than {patience:g} s") from None
+                raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
             except (OSError, http.client.HTTPException) as error:
                 raise ApiUnreachableError(
                     f"kubectl proxy: {self._proxy.last_words() or error}"
@@ -153,6 +173,7 @@ class ClusterApi:
             raise self._proxy.failure(text.strip())
         if response.status == 401:
             raise ApiRefusedError("401 Unauthorized")
+        self._reached = True
         return Answer(response.status, text)
 
     def version(self) -> str:

@@ -41,7 +41,7 @@ class KubeconfigRefusedError(Exception):
 
 
 class KubectlProxy:
-    """A running `kubectl proxy` for one context of a kubeconfig; started by `open`.
+    """A running `kubectl proxy` for one context of a kubeconfig; started by `connect`.
 
     `close` ends it, and so does the end of this program.
     """
@@ -57,23 +57,33 @@ class KubectlProxy:
         with self._changing:
             self._stop()
 
-    def connection(self, timeout_seconds: float) -> http.client.HTTPConnection:
-        """Return a connection to it, not opened yet."""
-        return _UnixConnection(self._socket, timeout_seconds)
+    def connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
+        """Return an open connection to it, and start it where it does not run (any more).
+
+        Raises:
+            KubeconfigRefusedError: It does not start with this kubeconfig.
+            ApiUnreachableError: It ends as soon as it has started.
+        """
+        for _ in range(2):
+            process = self._start()
+            connection = _UnixConnection(self._socket, timeout_seconds)
+            try:
+                connection.connect()
+            except OSError:
+                # Somebody ended it.
+                self._end(process)
+            else:
+                return connection
+        raise ApiUnreachableError("kubectl proxy ends as soon as it has started")
 
     @property
     def _socket(self) -> str:
         return f"{self._folder}/socket"
 
-    def open(self) -> None:
-        """Start it unless it runs.
-
-        Raises:
-            KubeconfigRefusedError: It does not start with this kubeconfig.
-        """
+    def _start(self) -> "subprocess.Popen[bytes]":
         with self._changing:
             if self._process:
-                return
+                return self._process
             self._folder = _private_folder()
             kubeconfig = self._folder / "kubeconfig"
             kubeconfig.write_text(json.dumps(self._target.document), encoding="utf-8")
@@ -96,6 +106,7 @@ class KubectlProxy:
             except KubeconfigRefusedError:
                 self._stop()
                 raise
+            return self._process
 
     def _wait_for_socket(self, proxy: "subprocess.Popen[bytes]") -> None:
         # "Starting to serve on ...", or the end of the output where kubectl has ended.
@@ -105,6 +116,12 @@ class KubectlProxy:
             raise KubeconfigRefusedError(f"kubectl did not start within {START_SECONDS:g} s")
         if not proxy.stdout.readline():
             raise KubeconfigRefusedError(" ".join(self._said()).removeprefix("error: "))
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._changing:
+            # Unless another thread has started a new one meanwhile.
+            if self._process is process:
+                self._stop()
 
     def _stop(self) -> None:
         if self._process:

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from components import kubeconfig
+from components.kubectl_proxy import ApiUnreachableError
 from components.preflight.look import Look, dig
 from config.checks.problem import Problem
 from config.platform import LocalPlatform
@@ -16,11 +17,17 @@ _LOCAL_DNS = "169.254.20.10"
 _AUTO_MODE_DNS = 10
 """Host number of the cluster's DNS in EKS's service range."""
 
-_DNS_PATH = "/api/v1/namespaces/kube-system/services/kube-dns"
+_SERVICES_PATH = "/api/v1/namespaces/kube-system/services"
 _SLICES_PATH = (
     "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
-    "?labelSelector=kubernetes.io/service-name%3Dkube-dns"
+    "?labelSelector=kubernetes.io/service-name%3D"
 )
+_KUBELETS = 3
+"""Nodes to try: one may be about to go."""
+
+_KUBELET_SECONDS = 3.0
+"""Time limit for a kubelet's answer, which is of use and no more."""
+
 _CACHES_PATH = (
     "/apis/apps/v1/namespaces/kube-system/daemonsets?labelSelector=k8s-app%3Dnode-local-dns"
 )
@@ -63,16 +70,37 @@ def _resolvers(look: Look, api_server: str) -> Iterator[str]:
     caches = look.items(_CACHES_PATH, "DaemonSets in kube-system (NodeLocal DNSCache)") or ()
     for cache in caches:
         yield from _cache_addresses(cache["spec"]["template"]["spec"])
-    service = look.get(_DNS_PATH, "the Service kube-dns in kube-system (where DNS is)")
-    if service is None:
+    services = look.items(_SERVICES_PATH, "Services in kube-system (where DNS is)")
+    if services is None:
         return
-    if service:
-        slices = look.items(_SLICES_PATH, "EndpointSlices in kube-system (where DNS is)")
-        if slices is not None and not any(_has_pods(slice_) for slice_ in slices):
-            yield service["spec"]["clusterIP"]
-    elif api_server and look.api.serves("eks.amazonaws.com/v1", "nodeclasses"):
+    by_address: dict[str, str] = {s["spec"]["clusterIP"]: s["metadata"]["name"] for s in services}
+    asked = _asked_by_pods(look) or [a for a, name in by_address.items() if name == "kube-dns"]
+    if not asked and api_server and look.api.serves("eks.amazonaws.com/v1", "nodeclasses"):
         # EKS Auto Mode runs CoreDNS on the nodes, and no Service leads there.
-        yield str(ip_address(int(ip_address(api_server)) - 1 + _AUTO_MODE_DNS))
+        asked = [str(ip_address(int(ip_address(api_server)) - 1 + _AUTO_MODE_DNS))]
+    for address in asked:
+        name = by_address.get(address)
+        slices = look.items(f"{_SLICES_PATH}{name}", "EndpointSlices") if name else []
+        if slices is not None and not any(_has_pods(slice_) for slice_ in slices):
+            yield address
+
+
+def _asked_by_pods(look: Look) -> list[str]:
+    """Return the addresses that a kubelet gives to its pods; empty where none tells.
+
+    It takes the right to `get` `nodes/proxy`, which few have, so its lack is not complained about.
+    """
+    for node in (look.items("/api/v1/nodes", "nodes") or ())[:_KUBELETS]:
+        path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/configz"
+        try:
+            answer = look.api.send("GET", path, timeout_seconds=_KUBELET_SECONDS)
+        except ApiUnreachableError:
+            continue
+        if answer.status == 403:
+            break
+        if addresses := dig(answer.body, "kubeletconfig", "clusterDNS"):
+            return addresses
+    return []
 
 
 def _cache_addresses(pod: dict[str, Any]) -> Iterator[str]:

@@ -3,6 +3,8 @@
 On a real API server; a credential command is a script here, and no cloud's.
 """
 
+import os
+import signal
 import socket
 import stat
 import subprocess
@@ -86,11 +88,11 @@ def test_a_dead_address_is_one_message(document, found):
 
 
 def test_a_server_that_never_answers_is_not_waited_for(document, found, monkeypatch):
-    monkeypatch.setattr(cluster_api, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(cluster_api, "REACH_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         (message,) = found(with_server(document, f"https://127.0.0.1:{port}"))
-    assert "it takes longer than 0.2 s" in message
+    assert "/version takes longer than 0.2 s" in message
 
 
 def test_an_address_that_is_no_kubernetes_is_said(document, found):
@@ -264,6 +266,17 @@ def test_several_threads_ask_at_once_and_kubectl_ends_with_the_last_of_them(docu
         (folder,) = [Path(api._proxy._folder)]
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert not folder.exists()
+
+
+def test_a_kubectl_that_somebody_ended_is_started_again(document):
+    with api_of(document) as api:
+        version = api.version()
+        shell = api._proxy._process.pid
+        (child,) = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        command = Path(f"/proc/{child}/cmdline")
+        wait_until("it has ended", lambda: not command.exists() or not command.read_bytes())
+        assert api.version() == version
 
 
 def test_a_killed_program_leaves_no_kubectl_behind(document, tmp_path):
