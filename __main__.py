@@ -86,3 +86,4 @@ stacks = [
 ]
 
 export_outputs(settings, stacks)
+cluster.open()

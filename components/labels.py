@@ -13,7 +13,16 @@ NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 STACK_LABEL = f"{PROJECT}/stack"
-"""Label of a namespace that names the Pulumi stack which made it, and will delete it."""
+"""Label of a namespace that names the Pulumi stack which made it."""
+
+IDENTITY_LABEL = f"{PROJECT}/identity"
+"""Label of every object: identity of the stack that owns it."""
+
+OWNER_ANNOTATION = f"{PROJECT}/owner"
+"""Annotation of every object that says in words which stack owns it."""
+
+PATCH_FORCE: Mapping[str, str] = {"pulumi.com/patchForce": "true"}
+"""Annotation of an object whose stated fields `up` takes back from other field managers."""
 
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
 """Annotation of an object for whose readiness Pulumi is not to wait."""
@@ -54,6 +63,14 @@ def namespace_labels(pulumi_stack: str) -> dict[str, str]:
     """
     value = pulumi_stack[:_LABEL_VALUE_LENGTH].strip("-_.")
     return {PART_OF_LABEL: PART_OF, STACK_LABEL: value}
+
+
+def hand_over(pulumi_stack: str) -> str:
+    """Labels that hand a namespace to a stack for good, as `kubectl label` takes them."""
+    labels = namespace_labels(pulumi_stack)
+    return " ".join(
+        [*(f"{label}={value}" for label, value in labels.items()), f"{IDENTITY_LABEL}-"]
+    )
 
 
 def triton_labels(stack: InferenceStack) -> dict[str, str]:

@@ -26,8 +26,8 @@ class Namespaces(pulumi.ComponentResource):
     """Each namespace once, with its pod security level; all but KEDA's deny all traffic.
 
     KEDA's belongs to its chart, which knows what its parts need of the network and of one another;
-    namespaces of an existing KEDA or Prometheus are not touched. One that holds the user's own
-    claim, for a stack's models, outlives the stack.
+    namespaces of an existing KEDA or Prometheus are not touched. Pulumi never deletes a namespace,
+    since that deletes everything in it, whoever made it; `make destroy` deletes an empty one.
     """
 
     names: pulumi.Output[list[str]]
@@ -40,25 +40,24 @@ class Namespaces(pulumi.ComponentResource):
         closed, open_ = _wanted(args.config)
         levels: dict[str, Level] = {**open_, **closed}
         ours = namespace_labels(pulumi.get_stack())
-        kept = {stack.namespace for stack in args.config.inference if stack.triton.claim}
         for namespace, level in sorted(levels.items()):
             made = kubernetes.core.v1.Namespace(
                 f"{name}-{namespace}",
                 metadata=kubernetes.meta.v1.ObjectMetaArgs(
                     name=namespace, labels={**ours, **_pod_security(level)}
                 ),
-                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=namespace in kept),
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
             )
             if namespace in closed:
                 kubernetes.networking.v1.NetworkPolicy(
                     f"{name}-{namespace}-default-deny",
                     metadata=kubernetes.meta.v1.ObjectMetaArgs(
                         name="default-deny",
-                        namespace=made.metadata.name,
+                        namespace=namespace,
                         labels={PART_OF_LABEL: PART_OF},
                     ),
                     spec=DEFAULT_DENY,
-                    opts=pulumi.ResourceOptions(parent=self),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made]),
                 )
         self.names = pulumi.Output.from_input(sorted(levels))
         self.register_outputs({"names": self.names})

@@ -12,7 +12,8 @@ from pulumi.runtime.settings import get_monitor
 
 from components.cluster_api import ClusterApi
 from components.kubeconfig import KubeconfigError, as_text, path_of, read
-from components.preflight import preflight
+from components.ownership import Claim, Ownership
+from components.preflight import preflight, unowned
 from config.checks.problem import Problem
 from config.load import Refused, require
 from config.platform import (
@@ -31,6 +32,8 @@ class Cluster:
     """A cluster that was looked at; nothing is applied to it through anything but `provider`."""
 
     provider: kubernetes.Provider
+    ownership: Ownership
+    """The stack's identity, and the marks on all that it declares."""
     api: pulumi.Output[ClusterApi | None]
     """Questions to the same cluster; None where no engine runs (tests, `make render`)."""
     dns_addresses: Sequence[str] = ()
@@ -44,13 +47,20 @@ class Cluster:
     oidc_provider_url: pulumi.Input[str | None] = None
     """Its issuer URL, for IRSA."""
 
+    def open(self) -> None:
+        """Let the declared objects go to the cluster, where no other stack owns any of them.
+
+        The last line of a program: until then everything waits.
+        """
+        self.ownership.complete()
+
 
 def connect(settings: Settings) -> Cluster:
     """Look at the cluster and make its provider, which everything else waits for.
 
     A kubeconfig that is known is looked at before anything is declared. One that another stack
     exports is looked at when it is read: the provider waits for it, and so must all that does not
-    use the provider.
+    use the provider. The program's objects are looked for once all are declared (`Cluster.open`).
 
     Raises:
         Refused: the stack cannot be applied there; names everything that stands in the way.
@@ -59,13 +69,16 @@ def connect(settings: Settings) -> Cluster:
     if isinstance(platform, ReferencePlatform):
         return _referenced(platform, settings)
     api = _look(settings)
-    file = path_of(platform)
+    ownership = Ownership(applied=_is_applied())
+    file = _unowned(settings, ownership, api, path_of(platform))
     if isinstance(platform, LocalPlatform):
         return Cluster(
+            ownership=ownership,
             provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER),
             api=pulumi.Output.from_input(api),
         )
     return Cluster(
+        ownership=ownership,
         provider=_provider(
             file,
             # Held in the state, so that `pulumi destroy` never follows the file's current context.
@@ -99,6 +112,7 @@ def needed_outputs(settings: Settings) -> list[str]:
 
 
 def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
+    ownership = Ownership(applied=_is_applied())
     reference = pulumi.StackReference("platform", stack_name=platform.stack)
 
     def look(known: Sequence[Any]) -> ClusterApi | None:
@@ -110,7 +124,8 @@ def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
     contents = reference.get_output("kubeconfig")
     # The credentials stay inside the object.
     api = pulumi.Output.unsecret(pulumi.Output.all(contents, reference.outputs).apply(look))
-    kubeconfig = pulumi.Output.all(api, contents).apply(lambda both: as_text(both[1]))
+    text = pulumi.Output.all(api, contents).apply(lambda both: as_text(both[1]))
+    kubeconfig = _unowned(settings, ownership, api, text)
     server = cast("pulumi.Output[str]", api.apply(lambda api: api.target.server if api else None))
     _say_if_unknown(contents)
 
@@ -119,6 +134,7 @@ def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
         return pulumi.Output.all(api, reference.get_output(name)).apply(lambda both: both[1])
 
     return Cluster(
+        ownership=ownership,
         provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
         api=api,
         dns_addresses=platform.dns_addresses,
@@ -158,6 +174,29 @@ def _look(settings: Settings, contents: Any = None) -> ClusterApi | None:
     for problem in problems:
         pulumi.log.warn(str(problem))
     return api
+
+
+def _unowned(
+    settings: Settings,
+    ownership: Ownership,
+    api: pulumi.Input[ClusterApi | None],
+    kubeconfig: pulumi.Input[str],
+) -> pulumi.Output[str]:
+    """Hold the kubeconfig back until no other stack is found to own a declared object."""
+    if not _is_applied():
+        return pulumi.Output.from_input(kubeconfig)
+
+    def require_ours(known: Sequence[Any]) -> str:
+        claim, client, file = known
+        found = unowned(settings, client, ownership.declared, cast("Claim", claim))
+        require(f"stack {pulumi.get_stack()}", found)
+        return file
+
+    def look(known: Sequence[Any]) -> pulumi.Output[str]:
+        # Only now: the claim reads the state, which nothing needs where preflight refuses.
+        return pulumi.Output.all(ownership.claim(), *known).apply(require_ours)
+
+    return pulumi.Output.all(api, kubeconfig).apply(look)
 
 
 def _say_if_unknown(contents: pulumi.Output[Any]) -> None:

@@ -27,7 +27,8 @@ def resource_tree(resources: Sequence[Resource]) -> Tree:
 
 def _grow(tree: Tree, resource: Resource, children: Mapping[str, list[Resource]]) -> None:
     for child in sorted(children.get(resource["urn"], []), key=lambda r: str(r["urn"])):
-        if not child["type"].startswith("pulumi:providers:"):
+        # The engine's own say nothing of the cluster: providers, the stack's identity.
+        if not child["type"].startswith(("pulumi:providers:", "pulumi:index:")):
             _grow(tree.add(_label(child)), child, children)
 
 

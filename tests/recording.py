@@ -27,6 +27,7 @@ from ops.render_placeholders import looked_up
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 STACK_TYPE = "pulumi:pulumi:Stack"
+STASH_TYPE = "pulumi:index:Stash"
 
 COMPUTED: dict[str, dict[str, Any]] = {
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
@@ -199,6 +200,8 @@ class _Monitor(mocks.MockMonitor):
             self.declared.resources.append(resource)
         if not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
+        if request.type == STASH_TYPE:
+            request.object["output"] = request.object["input"]
         if self.preview:
             return resource_pb2.RegisterResourceResponse(urn=urn, object=request.object)
         computed = self.computed.get(request.type, {})

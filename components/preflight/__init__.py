@@ -3,21 +3,27 @@
 Each module looks at one thing and yields what stands in the way, or is to be warned of.
 """
 
+import contextlib
+from collections.abc import Generator, Iterable
+
 from components import kubeconfig
 from components.cluster_api import ClusterApi
+from components.cluster_objects import Kinds
 from components.kubectl_proxy import (
     ApiRefusedError,
     ApiUnreachableError,
     KubeconfigRefusedError,
 )
+from components.marks import ObjectName
+from components.ownership import Claim
 from components.preflight.admission import admission
 from components.preflight.balancer import balancer
 from components.preflight.claims import claims
 from components.preflight.gpus import gpus
 from components.preflight.keda import keda
 from components.preflight.look import Look
-from components.preflight.namespaces import namespaces
 from components.preflight.network import network
+from components.preflight.ownership import strangers
 from components.preflight.pod_monitors import pod_monitors
 from components.preflight.quota import quota
 from components.preflight.rights import rights
@@ -45,11 +51,10 @@ def preflight(
     Returns:
         Everything that stands in the way, and what is to be warned of.
     """
-    platform, target, look = settings.platform, api.target, Look(api)
-    try:
-        return [
+    platform, look = settings.platform, Look(api)
+    with _answers(platform, api) as problems:
+        problems += [
             *version(platform, api),
-            *namespaces(settings, stack, api),
             *keda(settings, api),
             *pod_monitors(settings, api),
             *claims(settings, stack, look),
@@ -62,19 +67,47 @@ def preflight(
             *rights(settings, api, preview),
             *look.unseen(platform),
         ]
+    return problems
+
+
+def unowned(
+    settings: Settings, api: ClusterApi, declared: Iterable[ObjectName], claim: Claim
+) -> list[Problem]:
+    """Ask the API server for declared objects that are there, and not the stack's own.
+
+    Args:
+        settings: The stack's parameters.
+        api: The cluster that the parameters mean.
+        declared: Every object that the program declares.
+        claim: Grounds on which an object is the stack's.
+
+    Returns:
+        Everything that stands in the way.
+    """
+    with _answers(settings.platform, api) as problems:
+        problems += strangers(settings, Kinds(api), declared, claim)
+    return problems
+
+
+@contextlib.contextmanager
+def _answers(platform: Platform, api: ClusterApi) -> Generator[list[Problem]]:
+    """Collect problems; a cluster that does not answer is the only one then."""
+    target, problems = api.target, list[Problem]()
+    try:
+        yield problems
     except KubeconfigRefusedError as error:
         reason = f"context {target.context!r} of the kubeconfig cannot be used: {error}"
-        return [kubeconfig.problem(platform, reason, _correct_fix(platform))]
+        problems[:] = [kubeconfig.problem(platform, reason, _correct_fix(platform))]
     except ApiUnreachableError as error:
         reason = (
             f"the API server {target.server} (context {target.context}) does not answer: {error}"
         )
-        return [kubeconfig.problem(platform, reason, _reach_fix(platform))]
+        problems[:] = [kubeconfig.problem(platform, reason, _reach_fix(platform))]
     except ApiRefusedError as error:
         reason = (
             f"the API server {target.server} refuses the credentials of {target.context}: {error}"
         )
-        return [kubeconfig.problem(platform, reason, _login_fix(platform))]
+        problems[:] = [kubeconfig.problem(platform, reason, _login_fix(platform))]
 
 
 def _correct_fix(platform: Platform) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from components.labels import hand_over
 from components.preflight.look import Look, dig
-from components.preflight.namespaces import marks
 from config.checks.places import At, stacks
 from config.checks.problem import Problem
 from config.settings import Settings
@@ -31,7 +31,7 @@ def claims(settings: Settings, stack: str, look: Look) -> Iterable[Problem]:
                     "would wait for it"
                 ),
                 fix="make it first, and where its namespace is not there yet: kubectl create "
-                f"namespace {namespace}, kubectl label namespace {namespace} {marks(stack)}",
+                f"namespace {namespace}, kubectl label namespace {namespace} {hand_over(stack)}",
             )
         else:
             yield from _usable(settings, at, claim, keys, look)

@@ -1,4 +1,4 @@
-"""What preflight finds on a real API server: KEDA, namespaces, claims.
+"""What preflight finds on a real API server: KEDA, claims.
 
 Not that every right is asked for: a right that is missing from the list shows up in the run.
 """
@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Namespace, PersistentVolumeClaim
 from lightkube.types import PatchType
 
 from components.cluster_api import ClusterApi
-from components.labels import PART_OF_LABEL, namespace_labels
+from components.labels import namespace_labels
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
@@ -114,58 +114,6 @@ class TestWithAnOldKeda:
     def test_where_the_schema_may_not_be_read_nothing_is_said(self, document, found, monkeypatch):
         monkeypatch.setattr(ClusterApi, "schema", lambda *_: {})
         assert found(document) == []
-
-
-class TestNamespacesThatAreThere:
-    @pytest.fixture
-    def named(self, bare_cluster):
-        """Make `observability` by hand, with these labels."""
-        client = bare_cluster.client()
-
-        def make(labels):
-            metadata = ObjectMeta(name="observability", labels=labels)
-            client.apply(Namespace(metadata=metadata), field_manager="test", force=True)
-
-        yield make
-        client.delete(Namespace, "observability")
-        with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as api:
-            wait_until("it is gone", lambda: api.namespace_labels("observability") is None, 60)
-
-    @pytest.mark.parametrize(
-        ("labels", "whose"),
-        [
-            ({}, "not made by this stack"),
-            ({PART_OF_LABEL: "another-product"}, "not made by this stack"),
-            (namespace_labels("staging"), "of the Pulumi stack staging"),
-        ],
-    )
-    def test_somebody_elses_is_not_taken_over(self, document, found, named, labels, whose):
-        named(labels)
-        (message,) = found(document)
-        assert f"has a namespace observability that is {whose}" in message
-        assert "`destroy` delete it with all that it holds" in message
-        assert "now: prometheus.namespace = observability" in message
-        assert "fix: name another namespace" in message
-
-    @pytest.mark.parametrize(
-        "labels", [namespace_labels(STACK), {PART_OF_LABEL: namespace_labels(STACK)[PART_OF_LABEL]}]
-    )
-    def test_ours_and_one_handed_over_pass(self, document, found, named, labels):
-        named(labels)
-        assert found(document) == []
-
-    def test_every_key_that_names_it_is_said(self, document, found, named):
-        named({})
-        stacks = [{"namePrefix": f"{name}-", "namespace": "observability"} for name in "ab"]
-        elsewhere = {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}
-        (message,) = found(document, inference=stacks, prometheus=elsewhere)
-        assert "inference[0].namespace = observability" in message
-        assert "inference[1].namespace = observability" in message
-
-    def test_one_that_the_stack_does_not_make_is_left_to_its_owner(self, document, found, named):
-        named({})
-        elsewhere = {"kind": "existing", "address": "http://p:9090", "namespace": "observability"}
-        assert found(document, prometheus=elsewhere) == []
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 import pytest
 import yaml
 
-from components import kubeconfig, platform
+from components import kubeconfig, ownership, platform
 from components.kubeconfig import Target
 from components.platform import connect, needed_outputs
 from config.checks.problem import Problem
@@ -61,6 +61,7 @@ def everything(parameters):
             "t:i:Outside", "outside", None, pulumi.ResourceOptions(depends_on=[cluster.provider])
         )
         kubernetes.core.v1.ConfigMap("child", data={}, opts=pulumi.ResourceOptions(parent=outside))
+        cluster.open()
 
     return program
 
@@ -72,11 +73,22 @@ def read_or_local(stated, contents=None):
     return kubeconfig.read(stated, contents)
 
 
+async def no_state(**_how):
+    return frozenset()
+
+
+def engine(monkeypatch):
+    """As under a real engine whose state holds nothing, on a cluster that holds nothing."""
+    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "unowned", lambda *_: [])
+    monkeypatch.setattr(ownership, "_held", no_state)
+
+
 @pytest.fixture
 def applied(monkeypatch):
     """As under a real engine; records whom preflight asks, which answers with `problems`."""
     asked, problems = [], []
-    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    engine(monkeypatch)
     monkeypatch.setattr(platform, "read", read_or_local)
 
     def preflight(_settings, _stack, api, **_how):
@@ -185,7 +197,7 @@ def test_a_warning_is_said_and_stops_nothing(declare, applied):
 @pytest.mark.parametrize("preview", [True, False])
 def test_preflight_knows_whether_anything_will_be_applied(declare, monkeypatch, preview):
     asked = []
-    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    engine(monkeypatch)
     monkeypatch.setattr(platform, "read", read_or_local)
     monkeypatch.setattr(platform, "preflight", lambda *_, preview: asked.append(preview) or [])
     declare(everything(Settings()), preview=preview)
@@ -244,7 +256,7 @@ class TestStackReference:
         with pytest.raises(Refused, match="preflight: why"):
             declare(program, stack_outputs={STACK: OUTPUTS})
         declared = {resource.typ for resource in monitors[0].declared.resources}
-        assert declared <= {"pulumi:pulumi:StackReference"}
+        assert declared <= {"pulumi:pulumi:StackReference", "pulumi:index:Stash"}
 
     def test_missing_outputs_are_named_all_at_once(self, declare):
         parameters = settings(self.PLATFORM, gpuNodes={"provision": "eks"})

@@ -56,6 +56,7 @@ def test_every_resource_belongs_to_a_component(program):
     assert {typ for typ in roots if not typ.startswith("kubemind:index:")} <= {
         "pulumi:providers:kubernetes",
         "pulumi:pulumi:StackReference",
+        "pulumi:index:Stash",
     }
 
 

@@ -28,7 +28,7 @@ def test_a_cluster_that_is_refused_gets_nothing(monkeypatch, stack):
     with pytest.raises(Refused, match="preflight: no"):
         recording.declare(watched, config=config, stack=stack, stack_outputs=references)
     declared = {resource.typ for resource in monitors[0].declared.resources}
-    assert declared <= {"pulumi:pulumi:StackReference"}
+    assert declared <= {"pulumi:pulumi:StackReference", "pulumi:index:Stash"}
 
 
 def test_wrong_parameters_declare_nothing():
