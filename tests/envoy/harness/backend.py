@@ -12,6 +12,9 @@ from tests.envoy.harness.waiting import wait_until
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+FAIL, REFUSE = "fail", "refuse"
+"""Before the name of the status that a call asks for: after its service time, or at once."""
+
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse{status}
 
@@ -33,6 +36,7 @@ class Replica(grpc.GenericRpcHandler):
         self.service_seconds = service_seconds
         self.serving = True
         self.failure: grpc.StatusCode | None = None
+        self.strict = False
         self.calls = 0
         self.checks = 0
         self.deadlines = 0
@@ -51,6 +55,8 @@ class Replica(grpc.GenericRpcHandler):
                 return grpc.unary_unary_rpc_method_handler(self._health)
             case method if method == STREAM:
                 return grpc.stream_stream_rpc_method_handler(self._stream)
+            case method if self.strict and method != INFER:
+                return None
             case _:
                 return grpc.unary_unary_rpc_method_handler(self._infer)
 
@@ -69,8 +75,12 @@ class Replica(grpc.GenericRpcHandler):
             await self._working.wait()
             if self.failure is not None:
                 await context.abort(self.failure, "as told")
-            async with self._slots:
-                await asyncio.sleep(self.service_seconds)
+            how, _, status = request.decode(errors="replace").rpartition(" ")
+            if how != REFUSE:
+                async with self._slots:
+                    await asyncio.sleep(self.service_seconds)
+            if how in (FAIL, REFUSE):
+                await context.abort(grpc.StatusCode[status], "as asked")
             return request
         finally:
             self.active -= 1
