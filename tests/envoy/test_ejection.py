@@ -103,7 +103,7 @@ def together(count: int, answer: Callable[[int], bytes]) -> Callable[[int], byte
 
 ANSWERS = {
     **{f"RST_STREAM {code}": (lambda stream, c=code: reset(stream, c)) for code in (1, 2, 8, 11)},
-    "trailers of 40 KiB": lambda stream: large_trailers(stream, 40 * 1024),
+    "trailers of 257 KiB": lambda stream: large_trailers(stream, 257 * 1024),
 }
 
 

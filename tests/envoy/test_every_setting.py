@@ -69,6 +69,9 @@ SHOWN: dict[str, Callable[..., None]] = {
     "upstream.override_stream_error_on_invalid_http_message": (
         test_upstream.test_a_malformed_answer_ends_its_stream_and_not_the_connection
     ),
+    "upstream.max_header_field_size_kb": (
+        test_upstream.test_a_long_error_message_ends_its_stream_and_not_the_connection
+    ),
     "retry.retry_on.connect-failure": (
         test_retries.test_a_call_that_a_replica_refuses_is_tried_on_another
     ),

@@ -7,7 +7,13 @@ import pytest
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import unchanged
 from tests.envoy.harness.client import Client, codes
-from tests.envoy.harness.raw import answering, burst, malformed_answer, reads_nothing
+from tests.envoy.harness.raw import (
+    answering,
+    burst,
+    large_trailers,
+    malformed_answer,
+    reads_nothing,
+)
 from tests.envoy.harness.sockets import connections_to
 from tests.envoy.harness.waiting import wait_until
 
@@ -33,6 +39,29 @@ def test_a_malformed_answer_ends_its_stream_and_not_the_connection(bed, edit, st
     ):
         it.fleet.stop(it.fleet.replicas[0])
         with answering(it.fleet.hosts[0], it.fleet.port, malformed_answer) as answered:
+            assert "OK" not in codes(client.calls(3, window=1))
+            assert answered == ([3] if stays else [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("edit", "stays"), [(unchanged, True), (without("max_header_field_size_kb"), False)]
+)
+def test_a_long_error_message_ends_its_stream_and_not_the_connection(bed, edit, stays):
+    """As of Triton, which repeats a model's name that it does not know.
+
+    Messages above 256 KiB do end it: Envoy's codec does not decode them.
+    """
+    with (
+        bed(replicas=1, gateway=UNCHECKED, edit=edit) as it,
+        Client(it.gateway.port) as client,
+    ):
+        it.fleet.stop(it.fleet.replicas[0])
+        size = 250 * 1024
+
+        def answer(stream: int) -> bytes:
+            return large_trailers(stream, size)
+
+        with answering(it.fleet.hosts[0], it.fleet.port, answer) as answered:
             assert "OK" not in codes(client.calls(3, window=1))
             assert answered == ([3] if stays else [1, 1, 1])
 

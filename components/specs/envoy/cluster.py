@@ -146,7 +146,7 @@ def triton_cluster(stack: InferenceStack) -> Json:
                 common_http_protocol_options={
                     "idle_timeout": "3600s",
                     "max_headers_count": http2.MAX_HEADERS,
-                    "max_response_headers_kb": http2.MAX_HEADERS_KIB,
+                    "max_response_headers_kb": http2.MAX_ERROR_KIB,
                 },
                 explicit_http_config={"http2_protocol_options": http2.upstream(stack)},
             )

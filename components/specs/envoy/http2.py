@@ -12,6 +12,13 @@ _MIN_OUTBOUND_CONTROL_FRAMES = 1_000
 MAX_HEADERS_KIB = 32
 """Largest header block of one call; gRPC's own limit is 16 KiB at most."""
 
+MAX_ERROR_KIB = 256
+"""Largest error message of a replica that ends its own call alone; Envoy's codec allows no more.
+
+Triton repeats what it does not know, such as the name of a model. A longer message cannot be
+decoded: it ends the connection, and with it the calls beside.
+"""
+
 MAX_HEADERS = 100
 """Headers of one call; Envoy's own default, written down."""
 
@@ -66,4 +73,9 @@ def upstream(stack: InferenceStack) -> Json:
     """
     # A static breaker refuses before the connection is full; a full one would queue first.
     streams = stack.streams_per_pod or stack.max_requests + 1
-    return {"max_concurrent_streams": streams, **_windows(stack, streams), **_guards(streams)}
+    return {
+        "max_concurrent_streams": streams,
+        **_windows(stack, streams),
+        **_guards(streams),
+        "max_header_field_size_kb": MAX_ERROR_KIB,
+    }

@@ -11,7 +11,7 @@ from components.specs.envoy.wire import Json
 
 _TIMEOUT_SECONDS = 60
 
-_NEWER_FIELDS = frozenset({"stream_reset_burst", "stream_reset_rate"})
+_NEWER_FIELDS = frozenset({"max_header_field_size_kb", "stream_reset_burst", "stream_reset_rate"})
 """Fields that Envoy 1.40 knows and `xds-protos` 1.85 does not."""
 
 _NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
