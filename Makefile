@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools cluster up preview render destroy down outputs refresh env infer \
+.PHONY: help setup tools cluster up preview render destroy down outputs refresh retain env infer \
 	status image models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
@@ -41,6 +41,9 @@ refresh: setup ## Read the stack's real state back into Pulumi's
 
 destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
 	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
+
+retain: setup ## Let the state keep the models that an earlier release made (`up` asks for it)
+	@$(PY) -m ops retain --stack $(STACK)
 
 cluster: setup ## Start the local cluster alone
 	@$(PY) -m ops cluster --stack $(STACK)

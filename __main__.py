@@ -54,13 +54,15 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         config=settings.prometheus,
         stacks=settings.inference,
         keda_namespace=settings.keda.namespace,
+        api=cluster.api,
     )
-    scaling: list[Resource] = [Prometheus("prometheus", watch, after(namespaces))]
+    Prometheus("prometheus", watch, after(namespaces))
 else:
     monitors = PodMonitorsArgs(config=settings.prometheus, stacks=settings.inference)
-    scaling = [PodMonitors("pod-monitors", monitors, after(namespaces))]
+    PodMonitors("pod-monitors", monitors, after(namespaces))
 
 # What scales.
+scaling: list[Resource] = []
 if isinstance(settings.keda, HelmKeda):
     # Imported here: Helm's resources bring YAML's and an HTTP client along (0.2 s).
     from components.keda import KedaRelease, KedaReleaseArgs

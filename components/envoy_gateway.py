@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.cluster_api import ClusterApi
+from components.contents import Workload, collect, content_config_map
 from components.labels import gateway_labels
 from components.specs import gateway
 from config.gateway import InternalLoadBalancer
@@ -18,12 +20,14 @@ class EnvoyGatewayArgs:
 
     config: InferenceStack
     prometheus: Prometheus
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
 
 
 class EnvoyGateway(pulumi.ComponentResource):
     """Owns the only way in to Triton; who may take it is the NetworkPolicies' to say.
 
-    Makes a ConfigMap (bootstrap and drain script), a ServiceAccount without rights, a Deployment of
+    Makes ConfigMaps (bootstrap and drain script), a ServiceAccount without rights, a Deployment of
     one-worker Envoys, a Service and a PodDisruptionBudget.
     """
 
@@ -39,10 +43,10 @@ class EnvoyGateway(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         def metadata(
-            annotations: dict[str, str] | None = None,
+            annotations: dict[str, str] | None = None, name: str = stack.gateway_name
         ) -> kubernetes.meta.v1.ObjectMetaArgs:
             return kubernetes.meta.v1.ObjectMetaArgs(
-                name=stack.gateway_name,
+                name=name,
                 namespace=stack.namespace,
                 labels=gateway_labels(stack),
                 annotations=annotations,
@@ -54,15 +58,22 @@ class EnvoyGateway(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
-        config_map = kubernetes.core.v1.ConfigMap(
-            f"{name}-config", metadata=metadata(), data=files, opts=child
+        # Pods that an earlier release made mount this one; nothing else does.
+        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
+        config_map = content_config_map(
+            f"{name}-files",
+            metadata=metadata(name=gateway.config_name(stack, files)),
+            data=files,
+            parent=self,
         )
-        kubernetes.apps.v1.Deployment(
+        spec = gateway.deployment_spec(stack, files, args.prometheus)
+        deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata(),
-            spec=gateway.deployment_spec(stack, files, args.prometheus),
+            spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map]),
         )
+        collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),

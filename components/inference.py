@@ -26,8 +26,8 @@ class InferenceArgs:
     """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
     cluster: Cluster
     scaling: Sequence[pulumi.Resource] = ()
-    """What of Prometheus and KEDA this program makes: both must be there while the scaler is, which
-    reads the load by the one, and whose finalizer the other takes away."""
+    """KEDA's release, where this program makes it: it must be there as long as the scaler is, whose
+    finalizer it takes away."""
 
 
 class Inference(pulumi.ComponentResource):
@@ -55,12 +55,13 @@ class Inference(pulumi.ComponentResource):
         )
         # Policies first: on destroy they go last, so that nothing is cut off while it drains.
         connected = pulumi.ResourceOptions(parent=self, depends_on=[policies])
-        triton = Triton(
+        Triton(
             f"{name}-triton",
             TritonArgs(
                 config=stack,
                 nodes=args.nodes,
                 prometheus=args.prometheus,
+                api=args.cluster.api,
                 cluster_name=args.cluster.name,
                 oidc_provider_arn=args.cluster.oidc_provider_arn,
                 oidc_provider_url=args.cluster.oidc_provider_url,
@@ -69,7 +70,7 @@ class Inference(pulumi.ComponentResource):
         )
         gateway = EnvoyGateway(
             f"{name}-gateway",
-            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus),
+            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus, api=args.cluster.api),
             opts=connected,
         )
         Autoscaler(
@@ -79,7 +80,9 @@ class Inference(pulumi.ComponentResource):
                 prometheus=args.prometheus,
                 rate_window_seconds=args.rate_window_seconds,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[triton, gateway, *args.scaling]),
+            # Not after Triton, the gateway or Prometheus: one that the API server refuses must not
+            # keep the scaler from the replicas that are there. KEDA retries until all are.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.scaling)),
         )
         self.endpoint = gateway.endpoint
         self.register_outputs({"endpoint": self.endpoint})

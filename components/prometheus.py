@@ -7,11 +7,12 @@ import pulumi_kubernetes as kubernetes
 import yaml
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.cluster_api import ClusterApi
+from components.contents import Workload, collect, content_config_map
 from components.labels import SKIP_AWAIT, prometheus_labels
 from components.specs import prometheus as specs
 from components.specs.alerts import alert_rules
 from components.specs.network_policies import policy_spec, prometheus_flows, prometheus_pods
-from components.specs.pods import config_hash
 from components.specs.scrape import RULES_FILE, pod_monitors, prometheus_config
 from config.inference import InferenceStack
 from config.prometheus import ExistingPrometheus, ManagedPrometheus
@@ -25,6 +26,8 @@ class PrometheusArgs:
     stacks: tuple[InferenceStack, ...]
     keda_namespace: str
     """Namespace from which KEDA asks."""
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -44,9 +47,9 @@ class Prometheus(pulumi.ComponentResource):
         config = args.config
         child = pulumi.ResourceOptions(parent=self)
 
-        def metadata(*, awaited: bool = True) -> ObjectMetaArgs:
+        def metadata(*, name: str = config.name, awaited: bool = True) -> ObjectMetaArgs:
             return ObjectMetaArgs(
-                name=config.name,
+                name=name,
                 namespace=config.namespace,
                 labels=prometheus_labels(config),
                 annotations=None if awaited else SKIP_AWAIT,
@@ -65,8 +68,11 @@ class Prometheus(pulumi.ComponentResource):
             ),
             RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
         }
-        config_map = kubernetes.core.v1.ConfigMap(
-            f"{name}-config", metadata=metadata(), data=files, opts=child
+        # Pods that an earlier release made mount this one; nothing else does.
+        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
+        config_name = specs.config_name(config, files)
+        config_map = content_config_map(
+            f"{name}-files", metadata=metadata(name=config_name), data=files, parent=self
         )
         needs: list[pulumi.Resource] = [account, config_map, *self._may_discover(name, args)]
         if config.persistent_volume:
@@ -79,12 +85,14 @@ class Prometheus(pulumi.ComponentResource):
                     opts=child,
                 )
             )
-        kubernetes.apps.v1.Deployment(
+        spec = specs.deployment_spec(config, config_name)
+        deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata(),
-            spec=specs.deployment_spec(config, config_hash(files)),
+            spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
+        collect(args.api, Workload.of(config.namespace, config.name, spec), deployment)
         kubernetes.core.v1.Service(
             f"{name}-service",
             # The Deployment's readiness is what counts; this would wait ten seconds more.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.cluster_api import ClusterApi
+from components.contents import Workload, collect, content_config_map
 from components.labels import triton_labels
 from components.specs import model_repository, triton
 from components.specs.model_repository import Repository
@@ -22,6 +24,8 @@ class TritonArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
     cluster_name: pulumi.Input[str | None] = None
     """EKS cluster, for Pod Identity."""
     oidc_provider_arn: pulumi.Input[str | None] = None
@@ -67,10 +71,11 @@ class Triton(pulumi.ComponentResource):
         repository, config_maps = self._repository(name, stack)
         start = f"{triton.start_seconds(stack, args.nodes)}s"
         rollout = f"{triton.rollout_seconds(stack, args.nodes)}s"
+        spec = triton.deployment_spec(stack, args.nodes, repository, args.prometheus)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata,
-            spec=triton.deployment_spec(stack, args.nodes, repository, args.prometheus),
+            spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, *needs, *config_maps],
@@ -78,6 +83,7 @@ class Triton(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create=start, update=rollout),
             ),
         )
+        collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
@@ -137,14 +143,13 @@ class Triton(pulumi.ComponentResource):
                 files = read_model_files(stack, folder)
         text, binary = model_repository.config_map_data(files)
         config_map_name = model_repository.config_map_name(stack.deployment_name, files)
-        config_map = kubernetes.core.v1.ConfigMap(
+        config_map = content_config_map(
             f"{name}-models",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
                 name=config_map_name, namespace=stack.namespace, labels=triton_labels(stack)
             ),
             data=text,
-            binary_data=binary or None,
-            immutable=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            binary_data=binary,
+            parent=self,
         )
         return model_repository.config_map(config_map_name, files), [config_map]

@@ -55,6 +55,7 @@ for _name, _command in {
 }.items():
     _register(_name, _command, context_settings=_PASS_ON)
 _register("cluster", stacks.start_cluster)
+_register("retain", stacks.retain)
 _register("down", stacks.down)
 
 

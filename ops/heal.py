@@ -20,6 +20,7 @@ from local import processes
 from local.record import write_atomically
 from ops import pulumi
 from ops.environment import StackEnvironment
+from ops.retain import needs_retaining, retain
 from toolchain.bootstrap import drop_lock, locked
 
 
@@ -212,6 +213,11 @@ def clear_pending(env: StackEnvironment) -> bool:
     clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
     pulumi.capture(env, "refresh", "--stack", env.stack, *clear)
     return True
+
+
+def keep_contents(env: StackEnvironment) -> bool:
+    """Let the state of an earlier release keep the models that it made; True if it did not."""
+    return needs_retaining(_latest(env.checkpoint).get("resources") or []) and retain(env)
 
 
 def has_checkpoint(env: StackEnvironment) -> bool:

@@ -16,8 +16,10 @@ from local.modes import best_here
 from local.objects import wait_for
 from local.serving import machine
 from ops import heal, pulumi, serving
+from ops import retain as contents
 from ops.environment import StackEnvironment
 from ops.tree import resource_tree
+from ops.unfinished import pending_advice
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -69,6 +71,10 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
             console.print("restored the state that an interrupted run had cut short")
     if not (env.is_dev and heal.has_checkpoint(env)):
         pulumi.select_stack(env)
+    if not env.is_dev and (advice := pending_advice(env.stack, pulumi.deployment(env))):
+        console.print(advice, markup=False)
+    if env.is_dev and heal.keep_contents(env):
+        console.print("let the state keep the models that an earlier release made")
     if local and heal.clear_pending(env):
         console.print("settled what an interrupted run had left open")
     return settings
@@ -102,7 +108,8 @@ def start_cluster(env: StackEnvironment) -> None:
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
     settings = prepare(env, reshape=True)
-    pulumi.change(env, settings, "up", "--suppress-outputs", *arguments)
+    # One object that is refused must not keep others away, such as the scaler.
+    pulumi.change(env, settings, "up", "--continue-on-error", "--suppress-outputs", *arguments)
     held = pulumi.deployment(env)
     console.print()
     console.print(resource_tree(held["resources"]))
@@ -132,6 +139,14 @@ def refresh(env: StackEnvironment, *arguments: str) -> None:
 def destroy(env: StackEnvironment, *arguments: str) -> None:
     """Remove what `up` made; Pulumi asks, except on the local cluster."""
     pulumi.change(env, prepare(env), "destroy", *arguments)
+
+
+@alone
+def retain(env: StackEnvironment) -> None:
+    """Let the state keep the models that an earlier release made."""
+    pulumi.select_stack(env)
+    done = contents.retain(env)
+    console.print("the state keeps them now" if done else "the state keeps them already")
 
 
 @alone

@@ -19,6 +19,7 @@ from components.ownership import Claim
 from components.preflight.admission import admission
 from components.preflight.balancer import balancer
 from components.preflight.claims import claims
+from components.preflight.contents import contents
 from components.preflight.gpus import gpus
 from components.preflight.keda import keda
 from components.preflight.look import Look
@@ -64,6 +65,7 @@ def preflight(
             *gpus(settings, look),
             *quota(settings, look),
             *admission(settings, stack, look),
+            *contents(settings, stack, api),
             *rights(settings, api, preview),
             *look.unseen(platform),
         ]

@@ -3,13 +3,12 @@
 import yaml
 
 from components.labels import SKIP_AWAIT, gateway_labels, gateway_selector
+from components.specs.contents import REVISIONS, content_name
 from components.specs.envoy.bootstrap import arguments, bootstrap
 from components.specs.envoy.drain import drain_script
 from components.specs.envoy.ops import METRICS_PATH, READY_PATH
 from components.specs.pods import (
-    HASH_ANNOTATION,
     Manifest,
-    config_hash,
     container_security,
     pod_security,
     resources,
@@ -39,6 +38,11 @@ def config_files(stack: InferenceStack) -> dict[str, str]:
     return {BOOTSTRAP_FILE: text, DRAIN_FILE: drain_script(stack)}
 
 
+def config_name(stack: InferenceStack, files: dict[str, str]) -> str:
+    """Name of the ConfigMap with these files that the pods mount."""
+    return content_name(f"{stack.gateway_name}-config", files)
+
+
 def deployment_spec(
     stack: InferenceStack, files: dict[str, str], prometheus: Prometheus
 ) -> Manifest:
@@ -46,11 +50,12 @@ def deployment_spec(
 
     Args:
         stack: the inference stack.
-        files: what is mounted from the ConfigMap of its name.
+        files: what is mounted from the ConfigMap that they name.
         prometheus: what scrapes it.
     """
     return {
         "replicas": stack.gateway.replicas,
+        "revisionHistoryLimit": REVISIONS,
         "selector": {"matchLabels": gateway_selector(stack)},
         # A gateway that goes before its successor is ready takes its connections' calls with it.
         "strategy": {
@@ -60,17 +65,14 @@ def deployment_spec(
         "template": {
             "metadata": {
                 "labels": gateway_labels(stack),
-                "annotations": {
-                    HASH_ANNOTATION: config_hash(files),
-                    **scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
-                },
+                "annotations": scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
             },
-            "spec": _pod(stack),
+            "spec": _pod(stack, config_name(stack, files)),
         },
     }
 
 
-def _pod(stack: InferenceStack) -> Manifest:
+def _pod(stack: InferenceStack, config: str) -> Manifest:
     gateway = stack.gateway
     ready: Manifest = {
         "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
@@ -118,7 +120,7 @@ def _pod(stack: InferenceStack) -> Manifest:
                 ],
             }
         ],
-        "volumes": [{"name": "config", "configMap": {"name": stack.gateway_name}}],
+        "volumes": [{"name": "config", "configMap": {"name": config}}],
     }
     return pod
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components.specs.pods import Manifest, config_hash, container_security, resources
+from components.specs.contents import content_name
+from components.specs.pods import Manifest, container_security, resources
 from config import model_config, repository_links, repository_reader
 from config.repository_reader import is_program
 from config.triton import SCRATCH_MIB, PvcRepository, S3Repository, Triton
@@ -221,7 +222,7 @@ def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
 def config_map_name(prefix: str, files: Mapping[str, bytes]) -> str:
     """Name an immutable ConfigMap by its contents, so that running pods keep theirs."""
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    return f"{prefix}-models-{config_hash(digests)[:8]}"
+    return content_name(f"{prefix}-models", digests)
 
 
 def config_map_data(files: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, str]]:

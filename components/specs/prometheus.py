@@ -1,8 +1,8 @@
 """Our Prometheus: Deployment, Service and what it may read."""
 
 from components.labels import prometheus_labels, prometheus_selector
+from components.specs.contents import REVISIONS, content_name
 from components.specs.pods import (
-    HASH_ANNOTATION,
     Manifest,
     container_security,
     pod_security,
@@ -26,12 +26,17 @@ RULES: Manifest = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "
 """What its Role allows in each inference namespace: to discover pods."""
 
 
-def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manifest:
+def config_name(prometheus: ManagedPrometheus, files: dict[str, str]) -> str:
+    """Name of the ConfigMap with these files that the pod mounts."""
+    return content_name(f"{prometheus.name}-config", files)
+
+
+def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
     """Spec of the Deployment.
 
     Args:
         prometheus: its parameters.
-        config_digest: changes with the mounted configuration, and so rolls the pod.
+        config: name of the ConfigMap with its files.
     """
     volume = prometheus.persistent_volume
     data = (
@@ -42,14 +47,12 @@ def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manife
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     return {
         "replicas": 1,
+        "revisionHistoryLimit": REVISIONS,
         "selector": {"matchLabels": prometheus_selector(prometheus)},
         # A volume has one writer at a time.
         "strategy": {"type": "Recreate"} if volume else rolling,
         "template": {
-            "metadata": {
-                "labels": prometheus_labels(prometheus),
-                "annotations": {HASH_ANNOTATION: config_digest},
-            },
+            "metadata": {"labels": prometheus_labels(prometheus)},
             "spec": {
                 "serviceAccountName": prometheus.name,
                 # The one pod of the stack that asks the API server: it discovers its targets.
@@ -58,7 +61,7 @@ def deployment_spec(prometheus: ManagedPrometheus, config_digest: str) -> Manife
                 "securityContext": pod_security(UID),
                 "containers": [_container(prometheus)],
                 "volumes": [
-                    {"name": "config", "configMap": {"name": prometheus.name}},
+                    {"name": "config", "configMap": {"name": config}},
                     {"name": "data", **data},
                 ],
             },

@@ -5,6 +5,7 @@ import re
 
 from components.labels import triton_labels, triton_selector
 from components.specs import triton_start
+from components.specs.contents import REVISIONS
 from components.specs.model_repository import MODELS_PATH, Repository
 from components.specs.pods import (
     Manifest,
@@ -147,6 +148,7 @@ def deployment_spec(
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": triton.max_surge, "maxUnavailable": 0},
         },
+        "revisionHistoryLimit": REVISIONS,
         "progressDeadlineSeconds": start_seconds(stack, nodes),
         "template": {
             "metadata": {

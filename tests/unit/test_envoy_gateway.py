@@ -7,7 +7,6 @@ import yaml
 
 from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
 from components.specs.envoy.bootstrap import arguments, bootstrap
-from components.specs.pods import HASH_ANNOTATION
 from config.inference import InferenceStack
 from config.prometheus import ManagedPrometheus
 
@@ -50,7 +49,8 @@ def envoy(declared) -> dict[str, Any]:
 
 def test_the_config_map_holds_what_envoy_reads_and_the_hook_runs(made):
     declared = made()
-    data = declared.one("core/v1:ConfigMap")["data"]
+    config_map = declared.one("core/v1:ConfigMap", "gateway-files")
+    data = config_map["data"]
     assert yaml.safe_load(data["envoy.yaml"]) == bootstrap(stack_of())
     assert "&id" not in data["envoy.yaml"]
     container = envoy(declared)
@@ -61,11 +61,24 @@ def test_the_config_map_holds_what_envoy_reads_and_the_hook_runs(made):
     hook = container["lifecycle"]["preStop"]["exec"]["command"]
     assert hook == ["bash", "/etc/envoy/drain.sh"]
     (volume,) = pod(declared)["volumes"]
-    assert volume["configMap"]["name"] == "envoy-gateway"
+    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
 
 
-def hash_of(declared) -> str:
-    return deployment(declared)["template"]["metadata"]["annotations"][HASH_ANNOTATION]
+def test_the_files_are_named_by_their_contents_and_never_change(made):
+    resource = made().resource("core/v1:ConfigMap", "gateway-files")
+    assert resource.inputs["immutable"]
+    assert resource.retain_on_delete
+
+
+def test_pods_of_an_earlier_release_keep_the_name_that_they_mount(made):
+    kept = made().one("core/v1:ConfigMap", "gateway-config")
+    assert kept["metadata"]["name"] == "envoy-gateway"
+    assert not kept.get("immutable")
+
+
+def files_of(declared) -> str:
+    (volume,) = pod(declared)["volumes"]
+    return volume["configMap"]["name"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +92,7 @@ def hash_of(declared) -> str:
     ],
 )
 def test_pods_roll_when_their_files_change_and_only_then(made, raw, rolls):
-    assert (hash_of(made(**raw)) != hash_of(made())) is rolls
+    assert (files_of(made(**raw)) != files_of(made())) is rolls
 
 
 def test_a_gateway_goes_only_after_its_successor_is_ready(made):

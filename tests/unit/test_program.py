@@ -240,9 +240,6 @@ def depends(program, later, earlier):
     ("later", "earlier"),
     [
         ("inference-autoscaler-scaled-object", "keda-release"),
-        ("inference-autoscaler-scaled-object", "inference-triton-deployment"),
-        ("inference-autoscaler-scaled-object", "inference-gateway-deployment"),
-        ("inference-autoscaler-scaled-object", "prometheus-deployment"),
         ("inference-autoscaler-scaled-object", "namespaces-ai-namespace"),
         ("keda-release", "namespaces-keda"),
         ("inference-triton-deployment", "gpu-nodes"),
@@ -258,6 +255,17 @@ def test_what_is_needed_comes_first_and_goes_last(later, earlier):
     assert {later, earlier} <= names
     assert depends(staging, later, earlier)
     assert not depends(staging, earlier, later)
+
+
+@pytest.mark.parametrize(
+    "failed",
+    ["inference-triton-deployment", "inference-gateway-deployment", "prometheus-deployment"],
+)
+def test_a_workload_that_is_refused_keeps_no_other_object_away(failed):
+    """With `--continue-on-error`, which `make up` sets; the engine: tests/integration."""
+    staging = declared_by("staging")
+    waiting = {r.name for r in staging.resources if depends(staging, r.name, failed)}
+    assert {name for name in waiting if name != failed} == set()
 
 
 def test_nothing_is_looked_up(program):

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
-from components.specs.pods import HASH_ANNOTATION
 from config.inference import InferenceStack
 from config.prometheus import ExistingPrometheus, ManagedPrometheus
 
@@ -100,25 +99,28 @@ def test_pod_is_restricted_with_a_read_only_root(made):
 
 def test_configuration_is_mounted_where_it_is_read(made):
     declared = made()
-    data = declared.one("core/v1:ConfigMap")["data"]
+    config_map = declared.one("core/v1:ConfigMap", "prometheus-files")
+    data = config_map["data"]
     (container,) = pod_of(declared)["containers"]
     (path,) = [a.partition("=")[2] for a in container["args"] if a.startswith("--config.file=")]
     (mount,) = [m for m in container["volumeMounts"] if m["name"] == "config"]
     folder, _, file = path.rpartition("/")
     assert mount["mountPath"] == folder
     assert set(yaml.safe_load(data[file])["rule_files"]) | {file} == set(data)
+    (volume,) = [v for v in pod_of(declared)["volumes"] if v["name"] == "config"]
+    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
+    assert declared.resource("core/v1:ConfigMap", "prometheus-files").retain_on_delete
 
 
 @pytest.mark.parametrize(
     "changed", [{"scrapeIntervalSeconds": 7}, {"stacks": STACKS[:1]}], ids=["interval", "stacks"]
 )
 def test_changed_configuration_rolls_the_pod(made, changed):
-    def annotation(**raw: Any) -> str:
-        template = made(**raw).one("apps/v1:Deployment")["spec"]["template"]
-        return template["metadata"]["annotations"][HASH_ANNOTATION]
+    def template(**raw: Any) -> dict[str, Any]:
+        return made(**raw).one("apps/v1:Deployment")["spec"]["template"]
 
-    assert annotation() == annotation()
-    assert annotation() != annotation(**changed)
+    assert template() == template()
+    assert template() != template(**changed)
 
 
 def test_without_a_volume_a_successor_is_ready_before_it_goes(made):
