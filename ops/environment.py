@@ -84,6 +84,8 @@ class StackEnvironment:
             "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
             # Nothing that dev needs is downloaded: it runs with no network but the registries'.
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            # As `make up` runs it: one object that is refused keeps no other away.
+            "PULUMI_CONTINUE_ON_ERROR": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             # The Kubernetes provider leaves a copy of its kubeconfig there each time.
             "TMPDIR": str(self.temporary_dir),

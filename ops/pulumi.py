@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from config.settings import Settings
 from ops.environment import StackEnvironment
+from ops.unfinished import lock_advice
 
 _KIND = "4dabf18193072939515e22adb298388d"
 """Key of a value in Pulumi's state that is of a special kind."""
@@ -28,12 +31,51 @@ def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
     Raises:
         SystemExit: the command failed and `check` is set; with the command's own exit code.
     """
-    code = subprocess.run(
-        ["pulumi", *arguments], cwd=env.project, env=env.variables(), check=False
-    ).returncode
+    code, said = _run(env, *arguments)
+    if code and not env.is_dev and (advice := lock_advice(env.stack, said)):
+        print(advice, file=sys.stderr)
     if check and code:
         raise SystemExit(code)
     return code
+
+
+def _run(env: StackEnvironment, *arguments: str) -> tuple[int, str]:
+    """Run `pulumi ARGUMENTS`; its exit code and what it wrote to standard error.
+
+    Standard output stays the user's terminal: Pulumi draws there, and asks.
+    """
+    written: list[str] = []
+
+    def hand_on(stream: IO[str]) -> None:
+        for line in stream:
+            written.append(line)
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    with subprocess.Popen(
+        ["pulumi", *arguments],
+        cwd=env.project,
+        env=env.variables(),
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        if process.stderr is None:
+            raise OpsError("no standard error to read")
+        reader = threading.Thread(target=hand_on, args=(process.stderr,), daemon=True)
+        reader.start()
+        interrupted = False
+        while process.poll() is None:
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                # The engine has the terminal's signal too, and closes the state in good order.
+                interrupted = True
+        # A plugin that outlives the engine holds the pipe open.
+        reader.join(timeout=1)
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode, "".join(written)
 
 
 def capture(env: StackEnvironment, *arguments: str) -> str:
@@ -68,13 +110,18 @@ def change(env: StackEnvironment, settings: Settings, command: str, *arguments: 
     run(env, command, "--stack", env.stack, *unattended, *arguments)
 
 
-def deployment(env: StackEnvironment) -> dict[str, Any]:
+def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any]:
     """What the stack's state holds, such as its `resources`.
+
+    Args:
+        env: The stack.
+        secrets: True if encrypted values are to be decrypted; `unwrap` reads them.
 
     Raises:
         OpsError: the backend does not open.
     """
-    exported = json.loads(capture(env, "stack", "export", "--stack", env.stack))
+    shown = ("--show-secrets",) if secrets else ()
+    exported = json.loads(capture(env, "stack", "export", "--stack", env.stack, *shown))
     return dict(exported["deployment"])
 
 
@@ -87,6 +134,13 @@ def outputs(held: Mapping[str, Any]) -> dict[str, object]:
     roots = [one for one in resources if one["type"] == "pulumi:pulumi:Stack"]
     found: dict[str, object] = roots[0].get("outputs", {}) if roots else {}
     return {name: _masked(value) for name, value in found.items()}
+
+
+def unwrap(value: Any) -> Any:
+    """Read a value of the state that may have been encrypted."""
+    if isinstance(value, dict) and cast("dict[str, Any]", value).get(_KIND) == _SECRET:
+        return json.loads(cast("dict[str, Any]", value)["plaintext"])
+    return value
 
 
 def _masked(value: Any) -> object:
