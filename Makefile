@@ -42,7 +42,7 @@ refresh: setup ## Read the stack's real state back into Pulumi's
 destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
 	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
 
-retain: setup ## Let the state keep the models that an earlier release made (`up` asks for it)
+retain: setup ## Let the state keep the models of an earlier release; `up` says when
 	@$(PY) -m ops retain --stack $(STACK)
 
 cluster: setup ## Start the local cluster alone

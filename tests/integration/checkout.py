@@ -112,10 +112,12 @@ class Checkout:
         )
 
     def preview_steps(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a preview would do: operation by `type::name`, unchanged resources left out."""
+        """What a preview would do: operation by `type::name`; reads and what is as it was left out."""
         digest = json.loads(self.pulumi("preview", "--json", env=env).ok().stdout)
         return {
-            _identity(step["urn"]): step["op"] for step in digest["steps"] if step["op"] != "same"
+            _identity(step["urn"]): step["op"]
+            for step in digest["steps"]
+            if step["op"] not in ("same", "refresh")
         }
 
     def kubectl(self, *arguments: str) -> "Ran":
