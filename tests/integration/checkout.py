@@ -112,7 +112,7 @@ class Checkout:
         )
 
     def preview_steps(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a preview would do: operation by `type::name`; reads and what is as it was left out."""
+        """What a preview would do: operation by `type::name`; refreshes and sames are left out."""
         digest = json.loads(self.pulumi("preview", "--json", env=env).ok().stdout)
         return {
             _identity(step["urn"]): step["op"]
