@@ -7,10 +7,8 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import pulumi
-import yaml
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import ValidationError
 
@@ -21,9 +19,8 @@ from config.checks.problem import Problem
 from config.schema_errors import no_secret, schema_problems
 from config.settings import Settings
 from config.shape import fields, shape
-
-_PLAIN_KEYS = frozenset({"tier"})
-"""Keys whose value is text; the others hold JSON, as Pulumi hands on structured configuration."""
+from config.stack_file import StackFileError, decoded
+from config.stack_file import read as read_file
 
 _UNSTATED: dict[str, object] = {
     key: [] if shape(field.annotation).many else {}
@@ -104,23 +101,13 @@ def read_stack_file(path: Path) -> dict[str, object]:
     """Read a `Pulumi.<stack>.yaml` without Pulumi; `parse` takes what this returns.
 
     Raises:
-        Refused: the file is not YAML, or not a stack file, or a key is there twice.
+        Refused: the engine would not read the file; names the line.
     """
     try:
-        content: object = yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError) as error:
-        raise Refused(str(path), [_unreadable(path, " ".join(str(error).split()))]) from None
-    held = _mapping(content)
-    values = _mapping(held.get("config")) if held is not None else None
-    if values is None:
-        raise Refused(str(path), [_unreadable(path, "it has no mapping `config`")])
+        values = read_file(path)
+    except StackFileError as error:
+        raise Refused(str(path), [_unreadable(path, str(error))]) from None
     return _ours(values, PROJECT)
-
-
-def _mapping(content: object) -> Mapping[str, object] | None:
-    if content is None:
-        return {}
-    return cast("Mapping[str, object]", content) if isinstance(content, Mapping) else None
 
 
 def _unreadable(path: Path, why: str) -> Problem:
@@ -133,33 +120,11 @@ def _unreadable(path: Path, why: str) -> Problem:
     )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice, as Pulumi does; YAML itself would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key.value} stands twice", problem_mark=key.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def _pulumi_values(project: str) -> dict[str, object]:
     """All configuration of the project as Pulumi knows it, under the engine or under mocks."""
     known = {**get_config_env(), **CONFIG.get()}
     values = _ours(known, project)
-    return {key: value if key in _PLAIN_KEYS else _decoded(value) for key, value in values.items()}
-
-
-def _decoded(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
+    return {key: decoded(key, value) for key, value in values.items()}
 
 
 def _ours(values: Mapping[str, object], project: str) -> dict[str, object]:

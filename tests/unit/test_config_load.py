@@ -166,7 +166,7 @@ def test_an_unknown_top_level_key_in_pulumis_configuration_is_refused(under_mock
 
 
 def test_a_secret_is_refused_by_pulumi_and_by_make_alike(under_mocks: Any):
-    prometheus = {"kind": "existing", "address": "http://p:9090", "namespace": "p"}
+    prometheus = {"kind": "existing", "address": "http://p.m:9090", "namespace": "p"}
     key = f"{PROJECT}:prometheus"
     with pytest.raises(Refused, match=r"1 problem(.|\n)*secrets: (.|\n)*prometheus = a secret"):
         under_mocks({key: json.dumps(prometheus)}, secret=[key])
@@ -218,9 +218,9 @@ def test_an_empty_stack_file_is_all_defaults(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("config: [", "while parsing"),
-        ("config: 3", "no mapping `config`"),
-        ("- 1", "no mapping `config`"),
+        ("config: [", "line 2: did not find expected node content"),
+        ("config: 3", "`config` must be a mapping"),
+        ("- 1", "the file must be a mapping"),
         ("config:\n  tier: dev\n  tier: prod\n", "the key tier stands twice"),
     ],
 )

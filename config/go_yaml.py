@@ -1,0 +1,286 @@
+"""YAML as Go's gopkg.in/yaml.v3 decodes it into `any`, which is how Pulumi reads a stack file.
+
+PyYAML composes the nodes (libyaml, of which yaml.v3 is a port); the values of scalars, merged
+keys and the limits are yaml.v3's own. PyYAML's constructors are of YAML 1.1: `on` is a boolean
+there, and a date an object that JSON does not know.
+"""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, cast
+
+import yaml
+
+_Loader = cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+_STANDARD = "tag:yaml.org,2002:"
+_PLAIN = ""
+"""Tag of a scalar that states none and stands without quotes."""
+
+_WORDS: dict[str, tuple[str, object]] = {
+    **dict.fromkeys(("true", "True", "TRUE"), ("!!bool", True)),
+    **dict.fromkeys(("false", "False", "FALSE"), ("!!bool", False)),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), ("!!null", None)),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), ("!!float", math.nan)),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), ("!!float", math.inf)),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), ("!!float", -math.inf)),
+}
+_INTEGER = re.compile(
+    r"(?P<sign>[-+]?)(0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
+)
+_BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_TIMESTAMP = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2})"
+    r"([Tt](?P<time>[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})([.,](?P<fraction>[0-9]+))?(?P<zone>Z|[-+][0-9]{2}:[0-9]{2})"
+    r"| (?P<bare>[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})([.,](?P<part>[0-9]+))?)?"
+)
+_VERSION = re.compile(rb"(\s*(#[^\n]*)?\n)*%YAML[ \t]+(?P<version>[0-9.]+)")
+_RESOLVED = frozenset({"", "!!str", "!!bool", "!!int", "!!float", "!!null", "!!timestamp"})
+
+_FREE_NODES = 1_000
+_FREE_ALIASES = 100
+_LOW_NODES, _HIGH_NODES = 400_000, 4_000_000
+"""Limits of aliases (yaml.v3, decode.go: `allowedAliasRatio`)."""
+
+
+class SpeltKey(str):
+    """A key that is no text in the file, such as `1:`, as Pulumi spells it."""
+
+    __slots__ = ()
+
+
+class GoYamlError(ValueError):
+    """The text is none that yaml.v3 decodes; the message names the line."""
+
+
+def decode(content: bytes) -> object:
+    """Decode the first document of a file, as `yaml.Unmarshal` does.
+
+    Returns:
+        None for an empty document. A timestamp is the text that Go's `Time.String` makes of it.
+
+    Raises:
+        GoYamlError: the content is not YAML, a key of a mapping is no scalar or stands twice, or
+            a value cannot be said in JSON (an infinite number).
+    """
+    if (stated := _VERSION.match(content)) and stated["version"] != b"1.1":
+        raise GoYamlError(f"{_at(content[: stated.end()].count(10))}it is not YAML 1.1")
+    try:
+        loader = _NodeLoader(content)
+        node = loader.get_node() if loader.check_node() else None
+        return None if node is None else _Decoder().value(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = error.problem or error.context or "it is not YAML"
+        raise GoYamlError(f"{_at(mark.line) if mark else ''}{said}") from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        position = int(getattr(error, "position", getattr(error, "start", 0)))
+        said = str(getattr(error, "reason", "it is not YAML"))
+        raise GoYamlError(f"{_at(content[:position].count(10))}{said}") from None
+    except RecursionError:
+        raise GoYamlError("it is nested too deeply") from None
+
+
+class _NodeLoader(_Loader):
+    """Composes nodes whose scalars keep it open which type a plain one has."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else f"{_STANDARD}str"
+        return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._seen: set[int] = set()
+        self._nodes = 0
+        self._aliased = 0
+        self._depth = 0
+
+    def value(self, node: yaml.Node) -> Any:
+        """Decode a node; one that was decoded before stands there by an alias."""
+        alias = id(node) in self._seen
+        if id(node) in self._open:
+            raise _error(node, "an anchor's value contains itself")
+        self._depth += alias
+        self._count(node)
+        self._open.add(id(node))
+        self._seen.add(id(node))
+        try:
+            if isinstance(node, yaml.ScalarNode):
+                return _scalar(node)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.value(item) for item in node.value]
+            return self._mapping(cast("yaml.MappingNode", node))
+        finally:
+            self._open.discard(id(node))
+            self._depth -= alias
+
+    def _count(self, node: yaml.Node) -> None:
+        self._nodes += 1
+        self._aliased += self._depth > 0
+        if self._nodes <= _FREE_NODES or self._aliased <= _FREE_ALIASES:
+            return
+        over = (self._nodes - _LOW_NODES) / (_HIGH_NODES - _LOW_NODES)
+        if self._aliased / self._nodes > 0.99 - 0.89 * min(1.0, max(0.0, over)):
+            raise _error(node, "it contains excessive aliasing")
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        _refuse_twins(node)
+        held: dict[str, Any] = {}
+        merged: yaml.Node | None = None
+        for key, value in node.value:
+            if _is_merge(key):
+                merged = value
+                continue
+            held[self._key(key)] = self.value(value)
+        for source in _sources(merged):
+            for key, value in self._mapping(source).items():
+                held.setdefault(key, value)
+        return held
+
+    def _key(self, node: yaml.Node) -> str:
+        """Key as Pulumi spells it: `%v` of the decoded value."""
+        self._count(node)
+        value = _scalar(cast("yaml.ScalarNode", node), as_key=True)
+        if isinstance(value, str):
+            return SpeltKey(value) if node.tag == _PLAIN and _timestamp(node.value) else value
+        if isinstance(value, bool):
+            return SpeltKey(str(value).lower())
+        if isinstance(value, float):
+            return SpeltKey(_spelt_float(value))
+        return SpeltKey("<nil>" if value is None else value)
+
+
+def _scalar(node: yaml.ScalarNode, *, as_key: bool = False) -> object:
+    tag = node.tag
+    tag = f"!!{tag.removeprefix(_STANDARD)}" if tag.startswith(_STANDARD) else tag
+    if tag == "!!str":
+        return node.value
+    if tag == "!!binary":
+        try:
+            data = base64.b64decode(re.sub(r"[\r\n]", "", node.value), validate=True)
+        except binascii.Error:
+            raise _error(node, "a !!binary value is not base64") from None
+        return data.decode(errors="replace")
+    if tag not in _RESOLVED or (tag == _PLAIN and node.value == "<<"):
+        return node.value
+    kind, value = _resolve(tag, node.value)
+    if tag == "!!float" and kind == "!!int":
+        kind, value = tag, float(cast("int", value))
+    if tag not in (_PLAIN, kind):
+        raise _error(node, f"cannot decode {kind} {_spelt(node)} as a {tag}")
+    if isinstance(value, float) and not as_key:
+        if not math.isfinite(value):
+            raise _error(node, f"{_spelt(node)} is no finite number")
+        return _json_number(value)
+    if isinstance(value, int) and not as_key and not -(2**63) <= value < 2**63:
+        # Pulumi reads its own JSON back, where only an int64 is exact.
+        return _json_number(float(value))
+    return value
+
+
+def _json_number(value: float) -> float | int:
+    """Read back what Go's JSON spells: 2.0 as 2, and 1e20 with the shortest digits and zeros."""
+    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def _resolve(tag: str, text: str) -> tuple[str, object]:
+    """Tag and value of a scalar without quotes (yaml.v3, resolve.go)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] == "." and _FLOAT.fullmatch(text):
+        return _number(float(text), text)
+    if text[0] in "+-0123456789":
+        if tag in (_PLAIN, "!!timestamp") and (stamp := _timestamp(text)):
+            return "!!timestamp", stamp
+        plain = text.replace("_", "")
+        if match := _INTEGER.fullmatch(plain):
+            digits, base = next((match[name], base) for name, base in _BASES.items() if match[name])
+            value = int(digits, base) * (-1 if match["sign"] == "-" else 1)
+            if -(2**63) <= value < (2**63 if match["sign"] else 2**64):
+                return "!!int", value
+        if _FLOAT.fullmatch(plain):
+            return _number(float(plain), text)
+    return "!!str", text
+
+
+def _number(value: float, text: str) -> tuple[str, object]:
+    return ("!!float", value) if math.isfinite(value) else ("!!str", text)
+
+
+def _spelt_float(value: float) -> str:
+    """Spell a number as Go's `%v`, which turns to exponents from 1e6 on."""
+    if not math.isfinite(value):
+        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
+    shortest = Decimal(repr(value)).normalize()
+    precision, exponent = len(shortest.as_tuple().digits), shortest.adjusted() if value else 0
+    form = f".{precision}g" if -4 <= exponent < 6 else f".{precision - 1}e"
+    return format(value, form)
+
+
+def _timestamp(text: str) -> str | None:
+    """Text that Go makes of a time; None if the text is none."""
+    match = _TIMESTAMP.fullmatch(text)
+    if not match:
+        return None
+    zone = match["zone"] or "Z"
+    hours, minutes = (0, 0) if zone == "Z" else (int(zone[1:3]), int(zone[4:6]))
+    offset = timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
+    try:
+        year, month, day = map(int, match["date"].split("-"))
+        clock = map(int, (match["time"] or match["bare"] or "0:0:0").split(":"))
+        moment = datetime(year, month, day, *clock, tzinfo=timezone(offset))
+    except ValueError:
+        return None
+    fraction = (match["fraction"] or match["part"] or "")[:9].rstrip("0")
+    # Go calls an offset by its name where it is that of the machine's own time zone.
+    local = moment.astimezone()
+    named = "UTC" if zone == "Z" else zone.replace(":", "")
+    if zone != "Z" and local.utcoffset() == offset:
+        named = local.tzname() or named
+    text = moment.strftime("-%m-%d %H:%M:%S") + (f".{fraction}" if fraction else "")
+    return f"{year:04}{text} {moment.strftime('%z')} {named}"
+
+
+def _refuse_twins(node: yaml.MappingNode) -> None:
+    first: dict[tuple[type[yaml.Node], str], yaml.Node] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _error(key, "a key must be text")
+        known = first.setdefault((type(key), key.value), key)
+        if known is not key:
+            line = known.start_mark.line + 1
+            raise _error(key, f"the key {key.value} stands twice (first in line {line})")
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return key.value == "<<" and key.tag in (_PLAIN, f"{_STANDARD}merge")
+
+
+def _sources(merged: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    if merged is None:
+        return
+    for source in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+        if not isinstance(source, yaml.MappingNode):
+            raise _error(source, "a merge (<<) takes a mapping or a list of mappings")
+        yield source
+
+
+def _spelt(node: yaml.Node) -> str:
+    return node.value if isinstance(node, yaml.ScalarNode) else "it"
+
+
+def _error(node: yaml.Node, why: str) -> GoYamlError:
+    return GoYamlError(f"{_at(node.start_mark.line)}{why}")
+
+
+def _at(line: int) -> str:
+    return f"line {line + 1}: "
