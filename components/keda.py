@@ -40,7 +40,10 @@ class KedaRelease(pulumi.ComponentResource):
             values={
                 # One works and one stands by: without an operator nothing scales.
                 "operator": {"replicaCount": 2},
-                # The stack's trigger needs no Secret, so KEDA may read none but its own.
+                # The operator may read the Secrets of its own namespace alone. Without the second
+                # value the chart lets it get every object of every kind, Secrets included; it
+                # scales Deployments and StatefulSets all the same.
+                "rbac": {"enabledCustomScaledRefKinds": False},
                 "permissions": {
                     "operator": {"restrict": {"secret": True}},
                     "metricServer": {"restrict": {"secret": True}},

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import tarfile
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from types import FrameType
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 from toolchain.golang import Go, find_go
-from toolchain.model import GoPackage, ModuleFiles, Tool
+from toolchain.model import GoPackage, ModuleArchive, ModuleFiles, Tool
 from toolchain.progress import Progress
 
 
@@ -93,6 +94,9 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
     match tool.source:
         case ModuleFiles():
             target.write_bytes(_contents(tool.source, tool, work, go, log))
+        case ModuleArchive(module=module, folder=folder):
+            with tarfile.open(target, "w:gz") as archive:
+                archive.add(_module_directory(module, tool, work, go, log) / folder, folder)
         case GoPackage():
             for name, files in tool.source.embeds.items():
                 (work / name).write_bytes(_contents(files, tool, work, go, log))
@@ -110,17 +114,21 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
 
 
 def _contents(files: ModuleFiles, tool: Tool, work: Path, go: Go, log: Path) -> bytes:
-    mod = tool.module.mod
-    version = mod.replaces.get(files.module) or mod.requires[files.module]
-    directory = go.module_directory(files.module, version, work, log)
+    directory = _module_directory(files.module, tool, work, go, log)
     matches = sorted(directory.glob(files.pattern))
     if not matches:
-        raise ToolchainError(f"{files.module}@{version} holds no {files.pattern}")
+        raise ToolchainError(f"{files.module} of {tool.module.name} holds no {files.pattern}")
     texts = [match.read_bytes() for match in matches]
     if len(texts) == 1:
         return texts[0]
     # Not every file begins with the document marker.
     return b"".join(text if text.startswith(b"---") else b"---\n" + text for text in texts)
+
+
+def _module_directory(module: str, tool: Tool, work: Path, go: Go, log: Path) -> Path:
+    mod = tool.module.mod
+    version = mod.replaces.get(module) or mod.requires[module]
+    return go.module_directory(module, version, work, log)
 
 
 def _ldflags(tool: Tool, package: GoPackage) -> str:

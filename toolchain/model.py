@@ -83,6 +83,14 @@ class ModuleFiles:
 
 
 @dataclass(frozen=True)
+class ModuleArchive:
+    """A folder of a required module, as a gzipped tar archive that holds the folder itself."""
+
+    module: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class GoPackage:
     """A main package to build."""
 
@@ -105,7 +113,7 @@ class Tool:
     module: GoModule
     requirement: str
     """Path of the required module whose release is the tool's version."""
-    source: GoPackage | ModuleFiles
+    source: GoPackage | ModuleFiles | ModuleArchive
     probe: Probe | None = None
     """None: only the pinned build does; nothing on PATH is looked at."""
     accepts: Accepts = Accepts.EXACT
@@ -141,6 +149,8 @@ class Tool:
                 how = [package.path, *package.ldflags, *package.tags, *_described(package.embeds)]
             case ModuleFiles():
                 how = [self.source.module, self.source.pattern]
+            case ModuleArchive():
+                how = [self.source.module, self.source.folder, "archive"]
         recipe = [self.module.digest, str(self.relative_path), *how, *_described(self.companions)]
         return f"{self.version}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
 

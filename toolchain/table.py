@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
-from toolchain.model import Accepts, GoModule, GoPackage, ModuleFiles, Probe, Tool
+from toolchain.model import Accepts, GoModule, GoPackage, ModuleArchive, ModuleFiles, Probe, Tool
 
 GO_MODULES = Path(__file__).parent / "go"
 
@@ -31,6 +31,7 @@ _KUBERNETES = GoModule(GO_MODULES / "kubernetes", build_mib=6_500, installed_mib
 _ETCD = GoModule(GO_MODULES / "etcd", build_mib=1_200, installed_mib=30)
 _KWOK = GoModule(GO_MODULES / "kwok", build_mib=2_300, installed_mib=120)
 _KEDA = GoModule(GO_MODULES / "keda", build_mib=5_000, installed_mib=330)
+_KEDA_CHART = GoModule(GO_MODULES / "keda-chart", build_mib=60, installed_mib=1)
 _COREDNS = GoModule(GO_MODULES / "coredns", build_mib=2_500, installed_mib=70)
 _CNI = GoModule(GO_MODULES / "cni", build_mib=300, installed_mib=15)
 _PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60, installed_mib=1)
@@ -231,6 +232,15 @@ _ROWS = (
             "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
         ),
         filename="podmonitor-crd.yaml",
+    ),
+    Tool(
+        # The official chart, which a test installs on a cluster that has no KEDA.
+        "keda-chart",
+        "checks",
+        _KEDA_CHART,
+        "github.com/kedacore/charts",
+        ModuleArchive("github.com/kedacore/charts", "keda"),
+        filename="keda-chart.tgz",
     ),
     _prometheus("promtool"),
     # Some distributions build it without Kubernetes discovery, under older versions than this.

@@ -37,8 +37,9 @@ def test_a_mirror_another_version_and_another_namespace_do_too(declared):
 
 
 def test_keda_reads_no_secrets_of_others(declared):
-    permissions = declared().one(RELEASE)["values"]["permissions"]
-    assert {part["restrict"]["secret"] for part in permissions.values()} == {True}
+    values = declared().one(RELEASE)["values"]
+    assert {part["restrict"]["secret"] for part in values["permissions"].values()} == {True}
+    assert values["rbac"] == {"enabledCustomScaledRefKinds": False}
 
 
 def test_a_failed_install_leaves_nothing_behind(declared):
