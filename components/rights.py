@@ -77,6 +77,8 @@ def made(settings: Settings) -> list[Thing]:
         make(plugin.namespace, ("", "serviceaccounts"), ("apps", "daemonsets"), _NETWORK_POLICIES)
         if sharing(plugin):
             make(plugin.namespace, ("", "configmaps"))
+    if prometheus.authentication.authentication_spec:
+        make("", ("keda.sh", "clustertriggerauthentications"))
     for namespace in sorted({stack.namespace for stack in settings.inference}):
         make(namespace, *_WORKLOAD, _NETWORK_POLICIES)
         make(namespace, ("policy", "poddisruptionbudgets"), ("keda.sh", "scaledobjects"))

@@ -66,6 +66,14 @@ def _dns_label(value: str) -> str:
     return value
 
 
+def _object_name(value: str) -> str:
+    if len(value) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in value.split(".")):
+        raise ValueError(
+            "must be at most 253 of a-z, 0-9, '-' and '.', with a-z or 0-9 around each '.'"
+        )
+    return value
+
+
 def _image(value: str) -> str:
     if not _IMAGE.fullmatch(value):
         raise ValueError("must be an image reference: repository[:tag][@sha256:digest]")
@@ -92,6 +100,19 @@ def _label_value(value: str) -> str:
     return value
 
 
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise ValueError("must be the name of an HTTP header, such as X-Scope-OrgID")
+    return value
+
+
+def _header_text(value: str) -> str:
+    # KEDA parts headers by ',' and names from values by '='.
+    if not re.fullmatch(r"[!-+\--<>-~]+", value):
+        raise ValueError("must be the value of an HTTP header, without spaces, ',' and '='")
+    return value
+
+
 def _cidr(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value))
@@ -106,6 +127,9 @@ def _for_editors(pattern: re.Pattern[str]) -> Any:
 DnsLabel = Annotated[str, AfterValidator(_dns_label), _for_editors(_DNS_LABEL)]
 """A Kubernetes object name of the strictest kind (RFC 1123 label)."""
 
+ObjectName = Annotated[str, AfterValidator(_object_name)]
+"""A Kubernetes object name of the usual kind (RFC 1123 subdomain)."""
+
 Image = Annotated[str, AfterValidator(_image), _for_editors(_IMAGE)]
 """An image reference; see `image_pin` for what counts as pinned."""
 
@@ -117,6 +141,12 @@ LabelKey = Annotated[str, AfterValidator(_label_key), _for_editors(_LABEL_KEY)]
 
 LabelValue = Annotated[str, AfterValidator(_label_value), _for_editors(_LABEL_VALUE)]
 """Value of a Kubernetes label or taint; may be empty."""
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+"""Name of an HTTP header."""
+
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+"""Value of an HTTP header, as KEDA's trigger can state it."""
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
 """An IP address range, with no host bits set."""

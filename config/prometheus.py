@@ -8,6 +8,8 @@ from config.base import (
     Cores,
     DiskGib,
     DnsLabel,
+    HeaderName,
+    HeaderText,
     Image,
     LabelKey,
     LabelValue,
@@ -15,6 +17,7 @@ from config.base import (
     Port,
     Section,
 )
+from config.prometheus_access import NoAccess, PrometheusAccess
 from config.units import MIB_PER_GIB
 from config.versions import PROMETHEUS_IMAGE
 
@@ -73,6 +76,16 @@ class ManagedPrometheus(Section):
         return f"http://{self.name}.{self.namespace}.svc.cluster.local:{self.port}"
 
     @property
+    def authentication(self) -> PrometheusAccess:
+        """None: the NetworkPolicies say who may ask."""
+        return NoAccess()
+
+    @property
+    def trigger_metadata(self) -> dict[str, str]:
+        """What KEDA's trigger says of the way to it, beside the address: nothing."""
+        return {}
+
+    @property
     def data_gib(self) -> int:
         """Room for the samples, GiB."""
         return self.persistent_volume.size_gib if self.persistent_volume else _DATA_GIB
@@ -93,6 +106,14 @@ class ExistingPrometheus(Section):
     """URL that KEDA asks. Every inference stack that it watches, of this program or another, needs
     a `namePrefix` of its own, or each scaler counts the calls of all that share one."""
 
+    authentication: PrometheusAccess = Field(default=NoAccess(), discriminator="kind")
+    """How KEDA proves to it who asks."""
+
+    headers: dict[HeaderName, HeaderText] = Field(
+        default_factory=dict, json_schema_extra={"additionalProperties": False}
+    )
+    """Further headers of KEDA's requests, in plain text: `X-Scope-OrgID` with the tenant."""
+
     namespace: DnsLabel
     """Namespace from which it scrapes; the NetworkPolicies let it in."""
 
@@ -108,6 +129,14 @@ class ExistingPrometheus(Section):
 
     scrape_interval_seconds: float = Field(default=15.0, ge=1, le=3600)
     """Its scrape interval, as configured (or as the PodMonitors ask)."""
+
+    @property
+    def trigger_metadata(self) -> dict[str, str]:
+        """What KEDA's trigger says of the way to it, beside the address."""
+        headers = ",".join(f"{name}={text}" for name, text in self.headers.items())
+        return self.authentication.trigger_metadata | (
+            {"customHeaders": headers} if headers else {}
+        )
 
 
 Prometheus = ManagedPrometheus | ExistingPrometheus

@@ -21,6 +21,7 @@ def scaled_object(
         `spec` of a `keda.sh/v1alpha1` ScaledObject, plain data.
     """
     scaler = stack.autoscaler
+    reference = prometheus.authentication.reference(authentication_name(stack))
     return {
         "scaleTargetRef": {
             "apiVersion": "apps/v1",
@@ -46,15 +47,22 @@ def scaled_object(
                 # The HPA divides the total by the number of replicas itself.
                 "metricType": "AverageValue",
                 "metadata": {
-                    "serverAddress": prometheus.address,
+                    "serverAddress": prometheus.address.rstrip("/"),
                     "query": scaler_query(stack, rate_window_seconds),
                     "threshold": f"{scaler.threshold:g}",
                     # An empty answer is an error, which leads to the fallback, and never a zero.
                     "ignoreNullValues": "false",
+                    **prometheus.trigger_metadata,
                 },
+                **({"authenticationRef": reference} if reference else {}),
             }
         ],
     }
+
+
+def authentication_name(stack: InferenceStack) -> str:
+    """Name of the ClusterTriggerAuthentication that the stack makes, one of the whole cluster."""
+    return f"{stack.namespace}-{stack.scaler_name}"
 
 
 def _behavior(stack: InferenceStack) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the parameters are held to beyond their types, all of it before anything is touched."""
 
 from config.checks import (
+    addresses,
     drain,
     eks,
     images,
@@ -62,6 +63,9 @@ CHECKS: tuple[Check, ...] = (
     names.ports,
     platform.eks_platform,
     platform.keda_version,
+    addresses.prometheus_address,
+    addresses.prometheus_access,
+    addresses.prometheus_plain_text,
     platform.local_tier,
     platform.load_balancer,
     drain.balancer_lag,

@@ -1,6 +1,7 @@
 """What a check is, what it has to say, and how that is said."""
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from config.changes import changed
 from config.settings import Settings
 
 _COLUMNS = 96
+_CREDENTIALS = re.compile(r"//[^/]*@")
 
 Severity = Literal["refuse", "warn"]
 
@@ -133,5 +135,6 @@ def text(value: object) -> str:
     if isinstance(value, int | float):
         return number(value)
     if isinstance(value, str):
-        return value if value else '""'
+        # A password in a URL is not repeated in logs.
+        return _CREDENTIALS.sub("//***@", value) if value else '""'
     return json.dumps(value)

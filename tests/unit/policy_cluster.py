@@ -15,7 +15,7 @@ from tests.recording import declare
 
 CLIENTS = "clients"
 S3 = {"kind": "s3", "uri": "s3://models", "roleArn": "arn:aws:iam::1:role/r"}
-EXISTING = {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}
+EXISTING = {"kind": "existing", "address": "http://p.m:9090", "namespace": "monitoring"}
 
 S3_ADDRESS = End("52.218.0.1")
 POD_IDENTITY_AGENT = End("169.254.170.23")

@@ -185,3 +185,101 @@ def test_a_second_stack_scales_its_own_fleet(declare):
     assert scaled["metadata"]["namespace"] == "vision"
     assert scaled["spec"]["scaleTargetRef"]["name"] == "vision-triton-inference-deployment"
     assert scaled["spec"]["triggers"][0]["metadata"]["query"] == scaler_query(stack, WINDOW_SECONDS)
+
+
+ACCESS = {
+    "bearer": (
+        {"kind": "bearer", "secret": "metrics", "caKey": "ca.crt"},
+        {"authModes": "bearer"},
+        {"bearerToken": "token", "ca": "ca.crt"},
+    ),
+    "basic": (
+        {"kind": "basic", "secret": "metrics"},
+        {"authModes": "basic"},
+        {"username": "username", "password": "password"},
+    ),
+    "tls": (
+        {"kind": "tls", "secret": "metrics"},
+        {"authModes": "tls"},
+        {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"},
+    ),
+    "header": (
+        {"kind": "header", "secret": "metrics"},
+        {"authModes": "custom"},
+        {"customAuthHeader": "name", "customAuthValue": "value"},
+    ),
+}
+
+
+def existing(**parameters):
+    return ExistingPrometheus.model_validate(
+        {
+            "kind": "existing",
+            "address": "https://metrics.example.com",
+            "namespace": "m",
+            **parameters,
+        }
+    )
+
+
+def scaled_by(declare, prometheus):
+    """Every object that the autoscaler declares, by kind."""
+    args = AutoscalerArgs(
+        config=InferenceStack(), prometheus=prometheus, rate_window_seconds=WINDOW_SECONDS
+    )
+    return declare(lambda: Autoscaler("inference-autoscaler", args))
+
+
+@pytest.mark.parametrize(("access", "metadata", "keys"), ACCESS.values(), ids=ACCESS)
+def test_a_prometheus_that_asks_who_asks_is_told_by_a_secret_of_kedas_namespace(
+    declare, keda_schema, access, metadata, keys
+):
+    declared = scaled_by(declare, existing(authentication=access))
+    made = declared.one("kubernetes:keda.sh/v1alpha1:ClusterTriggerAuthentication")
+    assert made["spec"] == {
+        "secretTargetRef": [
+            {"parameter": parameter, "name": "metrics", "key": key}
+            for parameter, key in keys.items()
+        ]
+    }
+    spec = spec_of(existing(authentication=access))
+    jsonschema.validate(spec, keda_schema)
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"].items() >= metadata.items()
+    assert trigger["authenticationRef"] == {
+        "name": made["metadata"]["name"],
+        "kind": "ClusterTriggerAuthentication",
+    }
+
+
+def test_requests_to_amazons_prometheus_are_signed_by_kedas_identity(declare):
+    role = "arn:aws-us-gov:iam::123456789012:role/metrics"
+    access = {"kind": "awsSigV4", "region": "us-gov-west-1", "roleArn": role}
+    declared = scaled_by(declare, existing(authentication=access))
+    made = declared.one("kubernetes:keda.sh/v1alpha1:ClusterTriggerAuthentication")
+    assert made["spec"] == {"podIdentity": {"provider": "aws", "roleArn": role}}
+    (trigger,) = spec_of(existing(authentication=access))["triggers"]
+    assert trigger["metadata"]["awsRegion"] == "us-gov-west-1"
+    assert "authModes" not in trigger["metadata"]
+
+
+def test_an_authentication_that_is_there_is_named_and_not_made(declare):
+    access = {"kind": "triggerAuthentication", "name": "theirs", "authModes": ["tls", "custom"]}
+    declared = scaled_by(declare, existing(authentication=access))
+    assert not [line for line in declared.identities if "ClusterTriggerAuthentication" in line]
+    (trigger,) = spec_of(existing(authentication=access))["triggers"]
+    assert trigger["metadata"]["authModes"] == "tls,custom"
+    assert trigger["authenticationRef"]["name"] == "theirs"
+    (trigger,) = spec_of(existing(authentication={**access, "cluster": False}))["triggers"]
+    assert trigger["authenticationRef"] == {"name": "theirs"}
+
+
+def test_a_tenant_is_a_header_of_the_query():
+    (trigger,) = spec_of(existing(headers={"X-Scope-OrgID": "a", "X-B": "c"}))["triggers"]
+    assert trigger["metadata"]["customHeaders"] == "X-Scope-OrgID=a,X-B=c"
+    assert "authenticationRef" not in trigger
+
+
+def test_a_trailing_slash_is_no_part_of_the_address():
+    (trigger,) = spec_of(existing(address="https://metrics.example.com/prom/"))["triggers"]
+    assert trigger["metadata"]["serverAddress"] == "https://metrics.example.com/prom"

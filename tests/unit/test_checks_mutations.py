@@ -57,6 +57,24 @@ TWO_SHAPES = {
     "gpuNodes.minSize": 2,
     "gpuNodes.maxSize": 9,
 }
+WATCHED = {"prometheus": {"kind": "existing", "address": "http://p.m.svc:9090", "namespace": "m"}}
+
+
+def asked_by(kind: str) -> dict[str, Any]:
+    """A Prometheus that asks who asks."""
+    access = {"kind": kind, "secret": "metrics"}
+    watched = {**WATCHED["prometheus"], "address": "https://p.m.svc:9090", "authentication": access}
+    return {"prometheus": watched}
+
+
+MANAGED_BY_AWS = {
+    "prometheus": {
+        "kind": "existing",
+        "address": "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1",
+        "namespace": "m",
+        "authentication": {"kind": "awsSigV4", "region": "eu-central-1"},
+    }
+}
 ON_CPU = {"inference[0].triton.gpus": 0, "platform.cpuNodes": 8}
 S3 = {"kind": "s3", "uri": "s3://bucket-of-models/prefix"}
 FROM_S3 = {
@@ -192,6 +210,33 @@ CASES = [
          "9 vCPUs, 0.5 GiB and 0.0625 GiB of disk of 8 vCPUs, 32 GiB and 100 GiB"),
     Case("localNodes", "inference[0].gateway.cpu", 5,
          "15.5 vCPUs, 2.5 GiB and 4.4375 GiB of disk, no pod on two nodes: 3"),
+    Case("prometheusAddress", "prometheus.address", "https://me:pw@m.example.com", "a password",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090?team=a", "swallows",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/api/v1/query",
+         "must be the base URL", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/graph",
+         "must be the base URL", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://localhost:9090", "the pod itself",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://[::1]:9090", "the pod itself", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://prometheus:9090", "their own namespace",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:99090", "port", WATCHED),
+    Case("prometheusAccess", "prometheus.address",
+         "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1", "signed requests",
+         WATCHED),
+    Case("prometheusAccess", "prometheus.authentication.region", "eu-west-1", "is in eu-central-1",
+         MANAGED_BY_AWS),
+    Case("prometheusAccess", "prometheus.address",
+         "https://aps-workspaces.eu-central-1.amazonaws.com", "names no workspace", MANAGED_BY_AWS),
+    Case("prometheusAccess", "prometheus.address", "http://p.m.svc:9090",
+         "an encrypted connection", asked_by("tls")),
+    Case("prometheusAccess", "prometheus.headers", {"Authorization": "Bearer"}, "in plain text",
+         WATCHED),
+    Case("prometheusPlainText", "prometheus.address", "http://p.m.svc:9090", "in clear text",
+         asked_by("basic")),
     Case("localNodes", "prometheus.memoryMib", 32769, "Prometheus does not fit"),
     Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
     Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",

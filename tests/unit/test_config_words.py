@@ -66,7 +66,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
      "semantic version such as", "write it so"),
     ({"prometheus": {"kind": "managed", "scrapeIntervalSeconds": 0.0001}},
      "prometheus.scrapeIntervalSeconds = 0.0001", "must be at least 1", "at least 1"),
-    ({"prometheus": {"kind": "existing", "address": "http://p:9090", "namespace": "a",
+    ({"prometheus": {"kind": "existing", "address": "http://p.m:9090", "namespace": "a",
                      "scrapeIntervalSeconds": 0.9}},
      "prometheus.scrapeIntervalSeconds = 0.9", "must be at least 1", "at least 1"),
     ({"gpuNodes": {"instanceTypes": []}}, "gpuNodes.instanceTypes = a list", "at least 1 item",

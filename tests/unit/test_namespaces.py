@@ -48,7 +48,7 @@ def test_every_namespace_outlives_the_stack_for_what_others_keep_in_it(made):
             {
                 "prometheus": {
                     "kind": "existing",
-                    "address": "http://p:9090",
+                    "address": "http://p.m:9090",
                     "namespace": "observability",
                 }
             },

@@ -77,11 +77,19 @@ def test_every_object_is_in_a_namespace_that_the_program_makes(program):
 VARIANTS = [
     {},
     {"prometheus": {"kind": "managed", "persistentVolume": {"sizeGib": 1}}},
-    {"prometheus": {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}},
+    {"prometheus": {"kind": "existing", "address": "http://p.m:9090", "namespace": "monitoring"}},
     {
         "prometheus": {
             "kind": "existing",
-            "address": "http://p:9090",
+            "address": "https://p.m:9090",
+            "namespace": "monitoring",
+            "authentication": {"kind": "basic", "secret": "metrics"},
+        }
+    },
+    {
+        "prometheus": {
+            "kind": "existing",
+            "address": "http://p.m:9090",
             "namespace": "monitoring",
             "podMonitors": True,
         },

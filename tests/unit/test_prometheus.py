@@ -153,7 +153,7 @@ def test_samples_are_dropped_before_the_room_for_them_is_full(made):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_an_existing_prometheus_gets_pod_monitors_where_it_wants_them(declare, wanted):
     config = ExistingPrometheus(
-        kind="existing", address="http://p:9090", namespace="monitoring", pod_monitors=wanted
+        kind="existing", address="http://p.m:9090", namespace="monitoring", pod_monitors=wanted
     )
     declared = declare(
         lambda: PodMonitors("monitors", PodMonitorsArgs(config=config, stacks=STACKS))
@@ -170,7 +170,7 @@ def test_pod_monitors_carry_the_labels_by_which_an_operator_selects_them(declare
     def labels(**wanted: str) -> list[dict[str, str]]:
         config = ExistingPrometheus(
             kind="existing",
-            address="http://p:9090",
+            address="http://p.m:9090",
             namespace="monitoring",
             pod_monitors=True,
             pod_monitor_labels=wanted,

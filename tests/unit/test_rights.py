@@ -5,7 +5,7 @@ import pytest
 from components.rights import required
 from config.settings import Settings
 
-EXISTING = {"kind": "existing", "address": "http://p:9090", "namespace": "monitoring"}
+EXISTING = {"kind": "existing", "address": "http://p.m:9090", "namespace": "monitoring"}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,10 @@ def test_annotations_say_what_the_jobs_say():
 
 def test_pod_monitors_scrape_the_same_ports_and_paths_as_we_do():
     existing = ExistingPrometheus(
-        kind="existing", address="http://p:9090", namespace="monitoring", scrape_interval_seconds=7
+        kind="existing",
+        address="http://p.m:9090",
+        namespace="monitoring",
+        scrape_interval_seconds=7,
     )
     wanted = {job["metrics_path"] for job in jobs(STACKS[0]).values()}
     ports = {job["relabel_configs"][0]["regex"].rpartition(";")[2] for job in jobs().values()}

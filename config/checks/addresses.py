@@ -1,0 +1,150 @@
+"""Addresses that cannot work, and secrets that would stand in plain text."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from config.checks.problem import Finding, refuse, text, warn
+from config.prometheus import ExistingPrometheus
+from config.prometheus_access import SharedAccess, SigV4Access
+from config.settings import Settings
+
+_KEY = "prometheus.address"
+_API_PATH = re.compile(r"/(api(/v1.*)?|graph|query|metrics)/?$")
+"""Ends of an address that has more than the base URL: KEDA appends `/api/v1/query` itself."""
+
+_AMP = re.compile(
+    r"aps-workspaces(-fips)?\.(?P<region>[a-z0-9-]+)\.(amazonaws\.com(\.cn)?|api\.aws)"
+)
+"""Host of Amazon Managed Service for Prometheus (AWS General Reference, service endpoints)."""
+
+_SECRET_HEADERS = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+
+
+@refuse
+def prometheus_address(settings: Settings) -> Iterator[Finding]:
+    """KEDA can ask the address for the scaler's query, and it holds no secret."""
+    prometheus = settings.prometheus
+    if not isinstance(prometheus, ExistingPrometheus):
+        return
+    url = urlsplit(prometheus.address)
+    keys: dict[str, object] = {_KEY: prometheus.address}
+    if "@" in url.netloc:
+        yield Finding(
+            keys=keys,
+            reason=(
+                "the address holds a user or a password, and would stand readable in the state, "
+                "the ScaledObject and the stack's outputs"
+            ),
+            fix="put both into a Secret in KEDA's namespace, name it under "
+            "prometheus.authentication (kind: basic), and take them out of the address",
+        )
+    if url.query or url.fragment:
+        yield Finding(
+            keys=keys,
+            reason="KEDA appends /api/v1/query to the address, which a `?` or `#` in it swallows",
+            fix=f"set {_KEY} to {text(urlunsplit(url._replace(query='', fragment='')))}",
+        )
+    if match := _API_PATH.search(url.path):
+        yield Finding(
+            keys=keys,
+            reason="KEDA appends /api/v1/query to the address, so it must be the base URL alone",
+            fix=f"set {_KEY} to "
+            f"{text(urlunsplit(url._replace(path=url.path[: match.start()], query='')))}",
+        )
+    if why := _unreachable(url, prometheus, settings.keda.namespace):
+        yield Finding(
+            keys={**keys, "keda.namespace": settings.keda.namespace},
+            reason=why,
+            fix="name the Service with its namespace: http://<service>.<namespace>.svc:<port>",
+        )
+
+
+@refuse
+def prometheus_access(settings: Settings) -> Iterator[Finding]:
+    """The way in to the Prometheus fits its address, and no secret is a header in plain text."""
+    prometheus = settings.prometheus
+    if not isinstance(prometheus, ExistingPrometheus):
+        return
+    url, access = urlsplit(prometheus.address), prometheus.authentication
+    kind = access.kind
+    keys: dict[str, object] = {
+        _KEY: prometheus.address,
+        "prometheus.authentication.kind": kind,
+    }
+    amp = _AMP.fullmatch(url.hostname or "")
+    if amp and not isinstance(access, SigV4Access | SharedAccess):
+        yield Finding(
+            keys=keys,
+            reason="Amazon Managed Service for Prometheus answers signed requests alone",
+            change={"prometheus.authentication": {"kind": "awsSigV4", "region": amp["region"]}},
+        )
+    if amp and isinstance(access, SigV4Access) and access.region != amp["region"]:
+        yield Finding(
+            keys={**keys, "prometheus.authentication.region": access.region},
+            reason=f"the workspace is in {amp['region']}: a signature for another region fails",
+            change={"prometheus.authentication.region": amp["region"]},
+        )
+    if amp and "/workspaces/" not in url.path:
+        yield Finding(
+            keys=keys,
+            reason="the address names no workspace",
+            fix="end it with /workspaces/<workspace id>",
+        )
+    if url.scheme == "http" and kind in ("tls", "awsSigV4"):
+        yield Finding(
+            keys=keys,
+            reason=f"{kind} needs an encrypted connection",
+            fix="begin the address with https://",
+        )
+    secret = [name for name in prometheus.headers if _SECRET_HEADERS.search(name)]
+    if secret:
+        yield Finding(
+            keys={"prometheus.headers": f"(the value of {', '.join(secret)})"},
+            reason="headers stand in plain text in the state and in the ScaledObject",
+            fix="put it into a Secret in KEDA's namespace, and name that under "
+            "prometheus.authentication (kind: bearer or header)",
+        )
+
+
+@warn
+def prometheus_plain_text(settings: Settings) -> Iterator[Finding]:
+    """A token or a password travels encrypted."""
+    prometheus = settings.prometheus
+    if not isinstance(prometheus, ExistingPrometheus):
+        return
+    kind = prometheus.authentication.kind
+    if urlsplit(prometheus.address).scheme == "http" and kind in ("bearer", "basic", "header"):
+        yield Finding(
+            keys={
+                _KEY: prometheus.address,
+                "prometheus.authentication.kind": kind,
+            },
+            reason="KEDA would send the secret in clear text",
+            fix="serve Prometheus by TLS, and begin the address with https://",
+        )
+
+
+def _unreachable(url: SplitResult, prometheus: ExistingPrometheus, keda: str) -> str:
+    """Why KEDA's pods cannot reach a host; empty where they may."""
+    host = url.hostname or ""
+    try:
+        port: int | None = url.port if url.port is not None else 1
+    except ValueError:
+        port = None
+    if not port:
+        return "the port is none"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if host == "localhost" or (
+        address and (address.is_loopback or address.is_unspecified or address.is_link_local)
+    ):
+        return f"in KEDA's pods {host} is the pod itself, or nothing"
+    if not address and "." not in host and keda != prometheus.namespace:
+        return f"KEDA's pods look the name {host} up in their own namespace {keda}"
+    if not address and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", host):
+        return f"{host} is no name of a host"
+    return ""
