@@ -18,7 +18,7 @@ from components.kubeconfig import Target, kubectl_environment
 START_SECONDS = 30.0
 """Time limit for kubectl to open its socket, which takes 0.1 s on an idle machine."""
 
-_ENDS_WITH_US = (
+ENDS_WITH_US = (
     'exec 3<&0; "$@" </dev/null 3<&- & exec >/dev/null 2>&1; read -r _ <&3; kill $!; wait $!'
 )
 """Shell script that runs a command until standard input ends, which it does with this program,
@@ -84,7 +84,7 @@ class KubectlProxy:
         with self._changing:
             if self._process:
                 return self._process
-            self._folder = _private_folder()
+            self._folder = private_folder()
             kubeconfig = self._folder / "kubeconfig"
             kubeconfig.write_text(json.dumps(self._target.document), encoding="utf-8")
             command = [
@@ -93,7 +93,7 @@ class KubectlProxy:
             ]
             with (self._folder / "stderr").open("wb") as stderr:
                 self._process = subprocess.Popen(  # noqa: S603 - kubectl, as found on PATH
-                    ["sh", "-c", _ENDS_WITH_US, "sh", *command],  # noqa: S607
+                    ["sh", "-c", ENDS_WITH_US, "sh", *command],  # noqa: S607
                     env=kubectl_environment(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -178,7 +178,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _private_folder() -> Path:
+def private_folder() -> Path:
     """Make a folder that only this user may enter, with a path short enough for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="kubemind-"))
     if len(f"{folder}/socket".encode()) > _MAX_SOCKET_PATH:

@@ -26,6 +26,7 @@ from components.preflight.look import Look
 from components.preflight.network import network
 from components.preflight.ownership import strangers
 from components.preflight.pod_monitors import pod_monitors
+from components.preflight.prometheus import prometheus
 from components.preflight.quota import quota
 from components.preflight.rights import rights
 from components.preflight.storage import storage
@@ -58,6 +59,7 @@ def preflight(
             *version(platform, api),
             *keda(settings, api),
             *pod_monitors(settings, api),
+            *prometheus(settings, look),
             *claims(settings, stack, look),
             *storage(settings, look),
             *network(settings, look),

@@ -5,11 +5,8 @@ itself knows passwords and certificates and no tokens: a proxy in front of it as
 """
 
 import json
-import os
-import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -23,13 +20,12 @@ from components.specs.scaled_object import authentication_name, scaled_object
 from config.inference import InferenceStack
 from config.prometheus import ExistingPrometheus
 from config.prometheus_access import CLUSTER_AUTHENTICATION
+from tests.asking_prometheus import PASSWORD, USER, asking_prometheus, running
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.integration.checkout import Checkout
 
 KEDA_NAMESPACE = "keda"
-USER, PASSWORD, TOKEN = "keda", "right", "a-token-of-the-test"
-HASHED = "$2b$05$0OQ4F4k1kqLvAG36a3Cqe.GC.3fzeyiM7aCkeA2srNk4chhHKokkq"
-"""The password as Prometheus's web configuration takes it (bcrypt)."""
+TOKEN = "a-token-of-the-test"
 
 SECRETS = {
     "password": {"username": USER, "password": PASSWORD},
@@ -60,36 +56,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         checkout.ops("down").ok()
 
 
-@contextmanager
-def running(command: list[str | Path], log: Path, **environment: str) -> Iterator[None]:
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output
-        )
-        try:
-            yield
-            assert process.poll() is None, log.read_text()[-2000:]
-        finally:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Prometheus that asks for a password."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    (port,) = free_ports(1)
-    (folder / "prometheus.yml").write_text("{}")
-    (folder / "web.yml").write_text(json.dumps({"basic_auth_users": {USER: HASHED}}))
-    command: list[str | Path] = [
-        toolchain.ensure("prometheus")["prometheus"],
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--web.config.file={folder / 'web.yml'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--storage.tsdb.path={folder / 'data'}",
-    ]
-    with running(command, folder / "log"):
-        yield f"http://127.0.0.1:{port}"
+    with asking_prometheus(tmp_path_factory.mktemp("prometheus")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

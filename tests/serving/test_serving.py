@@ -8,6 +8,12 @@ from pathlib import Path
 
 from lightkube.utils.quantity import parse_quantity
 
+from components import kubeconfig
+from components.cluster_api import ClusterApi
+from components.preflight.look import Look
+from components.preflight.prometheus import prometheus
+from config.platform import KubeconfigPlatform
+from config.prometheus import ExistingPrometheus, ManagedPrometheus
 from local.serving.plan import NODE_NAME
 from ops.load.client import Client
 from ops.serving import gateway_address, prometheus_address
@@ -102,3 +108,22 @@ def test_status_shows_pods_calls_and_the_scaler_in_numbers(
     assert found["replicas wanted"] == found[stack.deployment_name][:1]
     assert found["threshold per replica"] == [f"{stack.autoscaler.threshold:g}"]
     assert found["ScaledObject ready"] == found["may scale"] == ["True"]
+
+
+def test_preflight_asks_a_prometheus_in_the_cluster(served: Checkout) -> None:
+    """By the way that KEDA would take, but for the network policies."""
+    settings = read_settings(served.env)
+    managed = settings.prometheus
+    assert isinstance(managed, ManagedPrometheus)
+    target = kubeconfig.read(KubeconfigPlatform(kind="kubeconfig", path=str(served.kubeconfig)))
+
+    def said(address: str) -> list[str]:
+        stated = ExistingPrometheus(kind="existing", address=address, namespace=managed.namespace)
+        with ClusterApi(target) as api:
+            look = Look(api)
+            found = prometheus(settings.model_copy(update={"prometheus": stated}), look)
+            return [str(problem) for problem in (*found, *look.unseen(settings.platform))]
+
+    assert said(managed.address) == []
+    (message,) = said(f"{managed.address}/elsewhere")
+    assert "it answers 404" in message
