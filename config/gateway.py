@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from config.base import Calls, Cidr, Cores, DnsLabel, Image, MemoryMib, Port, Section, Share
+from config.instances import Architecture
 from config.versions import ENVOY_IMAGE
 
 STORAGE_MIB = 64
@@ -118,6 +119,10 @@ class Gateway(Section):
 
     image: Image = ENVOY_IMAGE
     """Image; needs bash, with which the preStop hook drains over loopback."""
+
+    architecture: Architecture | None = None
+    """Architecture that the image is built for; nodes of any other are left out. Unset, the image
+    is for all of them, as the official one is."""
 
     port: Port = 8080
     """Port of the Service and the listener."""

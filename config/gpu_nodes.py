@@ -21,8 +21,8 @@ side of the EKS AMI's kube-reserved formula (255 MiB + 11 MiB a pod, then 100 Mi
 _SYSTEM_DISK_SHARE = 0.11
 _SYSTEM_DISK_GIB = 1
 """Held back of a node's disk: a tenth, below which kubelet evicts (`nodefs.available`) and 1 GiB of
-kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images lie on the same
-disk, and the scheduler counts nothing for them."""
+kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images are counted
+where they are known (`packing.free_disk_gib`)."""
 
 
 class Taint(Section):

@@ -9,6 +9,10 @@ from config.inference import InferenceStack
 from config.settings import Settings
 from config.units import FLOAT_SLACK, MIB_PER_GIB
 
+OTHER_IMAGES_GIB = 2
+"""Room on a GPU node for every image but Triton's, GiB: VPC CNI, kube-proxy, agents, the device
+plugin and the AWS CLI that copies models, each a few hundred MiB; an estimate."""
+
 
 class PerNode(NamedTuple):
     """Replicas that the smallest allowed node holds, by each resource."""
@@ -23,7 +27,7 @@ class PerNode(NamedTuple):
     """By memory; /dev/shm is inside the limit."""
 
     disk: int
-    """By disk; images aside."""
+    """By disk, beside the images."""
 
     @property
     def replicas(self) -> int:
@@ -94,6 +98,18 @@ def _fitting(free: float, each: float) -> int:
     return math.floor(free / each + FLOAT_SLACK)
 
 
+def free_disk_gib(settings: Settings) -> float:
+    """Return the disk of a GPU node that replicas can ask for beside the images, GiB.
+
+    Images lie on the disk that pods write to, and neither kubelet's allocatable nor the scheduler
+    counts them.
+    """
+    tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
+    sizes = {triton.image: triton.unpacked_image_gib for triton in tritons}
+    images_gib = sum(sizes.values()) + OTHER_IMAGES_GIB
+    return max(0, settings.gpu_nodes.allocatable_disk_gib - images_gib)
+
+
 def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
     """Return how many of a stack's replicas the smallest allowed node holds by itself.
 
@@ -105,7 +121,7 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
         gpus=settings.gpus_per_node // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
         memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
-        disk=_fitting(settings.gpu_nodes.allocatable_disk_gib * MIB_PER_GIB, triton.storage_mib),
+        disk=_fitting(free_disk_gib(settings) * MIB_PER_GIB, triton.storage_mib),
     )
 
 

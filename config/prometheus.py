@@ -17,6 +17,7 @@ from config.base import (
     Port,
     Section,
 )
+from config.instances import Architecture
 from config.prometheus_access import NoAccess, PrometheusAccess
 from config.units import MIB_PER_GIB
 from config.versions import PROMETHEUS_IMAGE
@@ -54,6 +55,10 @@ class ManagedPrometheus(Section):
 
     image: Image = PROMETHEUS_IMAGE
     """Image."""
+
+    architecture: Architecture | None = None
+    """Architecture that the image is built for; nodes of any other are left out. Unset, the image
+    is for all of them, as the official one is."""
 
     scrape_interval_seconds: float = Field(default=5.0, ge=1, le=3600)
     """How often gateways and Triton are scraped; at most 15 s, or bursts go unseen."""

@@ -5,11 +5,21 @@ from typing import Literal
 from pydantic import Field
 
 from config.base import Calls, Cores, DiskGib, DnsLabel, Image, MemoryMib, Port, Section
+from config.gpu_nodes import GpuNodes
+from config.instances import Architecture
 from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
 
 SCRATCH_MIB = 1024
 """Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
+
+_IMAGE_GIB = 18
+"""Unpacked size of `tritonserver:<release>-py3`, GiB, with room: 15.5 GB for 24.06 and 16 GB for
+23.01 (triton-inference-server/server#7474 and #5383)."""
+
+_TRTLLM_IMAGE_GIB = 40
+"""Unpacked size of `-trtllm-python-py3`, GiB; 24.04 has 18.5 GB packed
+(triton-inference-server/server#7335), and layers of libraries unpack to about twice as much."""
 
 PULL_SECONDS = 600
 """Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
@@ -76,6 +86,14 @@ class Triton(Section):
     image: Image = TRITON_IMAGE
     """Image; its flags follow the Triton version."""
 
+    image_gib: DiskGib | None = None
+    """Unpacked size of the image, GiB, which the node's disk holds beside the replicas. Where
+    unset, that of NVIDIA's images is assumed."""
+
+    architecture: Architecture | None = None
+    """Architecture that the image is built for; nodes of any other are left out. Where unset, that
+    of the AMI for replicas with GPUs on EKS; elsewhere the image is for all, as NVIDIA's are."""
+
     service_port: Port = 9000
     """Port of the Service."""
 
@@ -130,6 +148,22 @@ class Triton(Section):
         """Name of the user's claim that the models lie on, where they lie on one."""
         repository = self.model_repository
         return repository.claim if isinstance(repository, PvcRepository) else None
+
+    @property
+    def unpacked_image_gib(self) -> int:
+        """Disk of a node that the image takes, GiB.
+
+        The packed layers are discarded (`discard_unpacked_layers`, AL2023's containerd).
+        """
+        if self.image_gib is not None:
+            return self.image_gib
+        return _TRTLLM_IMAGE_GIB if "trtllm" in self.image else _IMAGE_GIB
+
+    def node_architecture(self, nodes: GpuNodes) -> Architecture | None:
+        """Architecture of the nodes that replicas may run on; None for any."""
+        if self.architecture or not self.gpus or nodes.provision != "eks":
+            return self.architecture
+        return nodes.ami_architecture
 
     @property
     def storage_mib(self) -> int:

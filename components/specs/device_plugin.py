@@ -6,8 +6,8 @@ from components.specs.pods import (
     Manifest,
     config_hash,
     container_security,
-    gpu_node_selector,
     gpu_tolerations,
+    node_selector,
     resources,
 )
 from config.device_plugin import DevicePlugin
@@ -61,7 +61,7 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
                 "enableServiceLinks": False,
                 # Without it no GPU pod can start on the node.
                 "priorityClassName": "system-node-critical",
-                "nodeSelector": gpu_node_selector(),
+                "nodeSelector": node_selector(gpus=True),
                 "tolerations": gpu_tolerations(nodes),
                 "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [_container(plugin, configured=bool(shared))],

@@ -10,6 +10,7 @@ from components.specs.envoy.ops import METRICS_PATH, READY_PATH
 from components.specs.pods import (
     Manifest,
     container_security,
+    node_selector,
     pod_security,
     resources,
     spread,
@@ -85,6 +86,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(_UID),
         "terminationGracePeriodSeconds": stack.gateway_grace_seconds,
+        "nodeSelector": node_selector(gateway.architecture),
         "topologySpreadConstraints": spread(gateway_selector(stack)),
         "containers": [
             {

@@ -6,6 +6,7 @@ import math
 from typing import Any, TypeAlias
 
 from config.gpu_nodes import GPU_LABEL, GPU_RESOURCE, GpuNodes
+from config.instances import Architecture
 
 Manifest: TypeAlias = Any
 """A piece of a Kubernetes object in its wire spelling (camelCase keys). Any, because Pulumi's typed
@@ -67,9 +68,18 @@ def gpu_tolerations(nodes: GpuNodes) -> Manifest:
     return [{"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}]
 
 
-def gpu_node_selector() -> dict[str, str]:
-    """Land on GPU nodes only."""
-    return {GPU_LABEL[0]: GPU_LABEL[1]}
+def node_selector(architecture: Architecture | None = None, *, gpus: bool = False) -> Manifest:
+    """Return the labels of the nodes that a pod may run on: Linux, and what else it needs.
+
+    Args:
+        architecture: Architecture that the image is built for; None where it is built for all.
+        gpus: Whether the pod needs a node with GPUs.
+    """
+    return {
+        "kubernetes.io/os": "linux",
+        **({"kubernetes.io/arch": architecture} if architecture else {}),
+        **({GPU_LABEL[0]: GPU_LABEL[1]} if gpus else {}),
+    }
 
 
 def spread(selector: dict[str, str]) -> Manifest:

@@ -5,6 +5,7 @@ from components.specs.contents import REVISIONS, content_name
 from components.specs.pods import (
     Manifest,
     container_security,
+    node_selector,
     pod_security,
     resources,
 )
@@ -59,6 +60,7 @@ def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
                 "automountServiceAccountToken": True,
                 "enableServiceLinks": False,
                 "securityContext": pod_security(UID),
+                "nodeSelector": node_selector(prometheus.architecture),
                 "containers": [_container(prometheus)],
                 "volumes": [
                     {"name": "config", "configMap": {"name": config}},

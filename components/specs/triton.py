@@ -10,8 +10,8 @@ from components.specs.model_repository import MODELS_PATH, Repository
 from components.specs.pods import (
     Manifest,
     container_security,
-    gpu_node_selector,
     gpu_tolerations,
+    node_selector,
     pod_security,
     resources,
     spread,
@@ -130,6 +130,7 @@ def deployment_spec(
         "enableServiceLinks": False,
         "securityContext": pod_security(UID),
         "terminationGracePeriodSeconds": stack.triton_grace_seconds,
+        "nodeSelector": node_selector(triton.node_architecture(nodes), gpus=triton.gpus > 0),
         "topologySpreadConstraints": spread(triton_selector(stack)),
         "containers": [_container(stack, repository)],
         "volumes": [
@@ -141,7 +142,7 @@ def deployment_spec(
     if repository.init_containers:
         pod["initContainers"] = repository.init_containers
     if triton.gpus:
-        pod |= {"nodeSelector": gpu_node_selector(), "tolerations": gpu_tolerations(nodes)}
+        pod["tolerations"] = gpu_tolerations(nodes)
     return {
         "selector": {"matchLabels": triton_selector(stack)},
         "strategy": {

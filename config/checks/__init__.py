@@ -37,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     eks.node_update,
     eks.instance_count,
     eks.node_architecture,
+    eks.triton_architecture,
     eks.gpu_types,
     eks.gpu_generations,
     drain.pre_stop,

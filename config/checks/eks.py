@@ -6,6 +6,7 @@ them with the model that botocore ships.
 
 from collections.abc import Iterator
 
+from config.checks.places import stacks
 from config.checks.problem import Finding, refuse, warn
 from config.gpu_nodes import GpuNodes
 from config.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu
@@ -129,6 +130,21 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
             change=change,
             fix="" if change else "instance types of one architecture, and the AMI type for it",
         )
+
+
+@refuse
+def triton_architecture(settings: Settings) -> Iterator[Finding]:
+    """Replicas with GPUs run on the architecture of the GPU nodes."""
+    for nodes in _on_eks(settings):
+        for at in stacks(settings):
+            stated = at.stack.triton.architecture
+            if at.stack.triton.gpus and stated and stated != nodes.ami_architecture:
+                key = at.key("triton.architecture")
+                yield Finding(
+                    keys={key: stated, "gpuNodes.amiType": nodes.ami_type},
+                    reason=f"the GPU nodes are {nodes.ami_architecture}: no node takes a replica",
+                    change={key: None},
+                )
 
 
 def _swapped(ami_type: str) -> str:

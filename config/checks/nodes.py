@@ -2,10 +2,16 @@
 
 from collections.abc import Iterator
 
-from config.checks.places import At, stacks
+from config.checks.places import At, least, stacks
 from config.checks.problem import Finding, derived, number, refuse, warn
 from config.instances import INSTANCE_TYPES
-from config.packing import nodes_needed, replicas_per_node, stranded_nodes
+from config.packing import (
+    OTHER_IMAGES_GIB,
+    free_disk_gib,
+    nodes_needed,
+    replicas_per_node,
+    stranded_nodes,
+)
 from config.settings import Settings
 from config.triton import PULL_SECONDS, S3Repository
 from config.units import MIB_PER_GIB
@@ -38,6 +44,10 @@ def _replica_keys(at: At) -> dict[str, object]:
         at.key("triton.cpu"): triton.cpu,
         at.key("triton.memoryMib"): triton.memory_mib,
     }
+    if triton.image_gib is None:
+        keys[at.key("triton.image")] = triton.image
+    else:
+        keys[at.key("triton.imageGib")] = triton.image_gib
     if isinstance(triton.model_repository, S3Repository):
         keys[at.key("triton.modelRepository.cacheGib")] = triton.model_repository.cache_gib
     return keys
@@ -93,7 +103,7 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
             continue
         free, triton = settings.gpu_nodes.allocatable, at.stack.triton
         memory_mib = free.memory_gib * MIB_PER_GIB
-        disk_mib = settings.gpu_nodes.allocatable_disk_gib * MIB_PER_GIB
+        disk_mib = free_disk_gib(settings) * MIB_PER_GIB
         short = [
             f"{name} ({needed} of {number(there)})"
             for name, count, needed, there in (
@@ -104,10 +114,22 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
             )
             if not count
         ]
+        images = ""
+        change: dict[str, object] = {}
+        if not fit.disk:
+            gib = triton.unpacked_image_gib
+            images = f"; of the disk its image takes {gib} GiB and others {OTHER_IMAGES_GIB} GiB"
+            change = least(
+                settings,
+                "gpuNodes.diskGib",
+                range(settings.gpu_nodes.disk_gib, 64 * 1024),
+                lambda after, at=at: _fits(after, at),
+            )
         yield Finding(
             keys={**_node_keys(settings), **_replica_keys(at)},
-            reason=f"a replica does not fit on the smallest node: {', '.join(short)}",
-            fix="larger instance types or disks, or a smaller replica",
+            reason=f"a replica does not fit on the smallest node: {', '.join(short)}{images}",
+            change=change,
+            fix="" if change else "larger instance types or disks, or a smaller replica",
         )
 
 

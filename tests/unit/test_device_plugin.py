@@ -24,7 +24,10 @@ def made(declare):
 def test_runs_on_gpu_nodes_only_and_tolerates_their_taint_alone(made):
     taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
     pod = made({"gpuNodes": {"taint": taint}})[0]["spec"]
-    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["nodeSelector"] == {
+        "kubernetes.io/os": "linux",
+        "nvidia.com/gpu.present": "true",
+    }
     assert pod["tolerations"] == [{"operator": "Equal", **taint}]
 
 

@@ -82,7 +82,7 @@ def test_gpus_bind_it_to_the_tainted_gpu_nodes():
     taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
     spec, _ = made({"triton": {"gpus": 2}}, gpuNodes={"taint": taint})
     pod = spec["template"]["spec"]
-    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "nvidia.com/gpu.present": "true"}
     assert pod["tolerations"] == [{"operator": "Equal", **taint}]
     resources = pod["containers"][0]["resources"]
     assert resources["limits"]["nvidia.com/gpu"] == "2"
@@ -91,9 +91,30 @@ def test_gpus_bind_it_to_the_tainted_gpu_nodes():
 
 def test_without_gpus_it_goes_anywhere_but_the_gpu_nodes():
     pod = pod_of(gpus=0)
-    assert not {"nodeSelector", "tolerations"} & set(pod)
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert "tolerations" not in pod
     assert "nvidia.com/gpu" not in keys_of(pod)
     assert "--allow-gpu-metrics=false" in pod["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "architecture"),
+    [
+        ({"provision": "eks"}, "amd64"),
+        ({"provision": "eks", "amiType": "AL2023_ARM_64_NVIDIA"}, "arm64"),
+        # Of nodes that are there nothing is known, and NVIDIA's images are for both.
+        ({"provision": "none"}, None),
+    ],
+)
+def test_on_eks_it_runs_on_the_architecture_of_the_ami(nodes, architecture):
+    spec, _ = made({}, gpuNodes=nodes)
+    selector = spec["template"]["spec"]["nodeSelector"]
+    assert selector.get("kubernetes.io/arch") == architecture
+
+
+def test_an_image_of_one_architecture_stays_away_from_other_nodes():
+    pod = pod_of(gpus=0, architecture="arm64")
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
 
 
 def test_spreading_is_never_a_reason_not_to_be_scheduled():
