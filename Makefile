@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup tools cluster up preview render destroy down outputs refresh retain env infer \
-	status image models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
+	status image models check-models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ image: setup ## Build the local image NAME if it is missing; print its archive, 
 
 models: setup ## Write the models of the stack as files into the folder OUT
 	@$(PY) -m ops models --stack $(STACK) $(if $(OUT),--out $(OUT))
+
+check-models: setup ## Check a model repository (the folder DIR) without a cluster
+	@$(PY) -m ops check-models --stack $(STACK) $(if $(DIR),--dir "$(DIR)")
 
 env: setup ## Print the environment for bare pulumi and kubectl: eval "$$(make -s env)"
 	@$(PY) -m ops env --stack $(STACK)

@@ -1,6 +1,6 @@
 """A model repository small enough for a ConfigMap: its files, with the stack's parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
@@ -36,16 +36,17 @@ def placeholders(stack: InferenceStack) -> dict[str, str]:
     }
 
 
-def read_repository(stack: InferenceStack, folder: str) -> Repository:
+def read_repository(stack: InferenceStack, folder: str, where: str = "") -> Repository:
     """Read a folder of the project with one folder a model, templates filled in.
 
     Args:
         stack: Stack whose parameters fill in the templates.
         folder: Relative to the project, or absolute.
+        where: Its name in messages, where it has another.
     """
     return Repository(
         PROJECT_FOLDER / folder,
-        folder.rstrip("/"),
+        (where or folder).rstrip("/"),
         completes=stack.triton.complete_model_configs,
         config_of=lambda model: _config(stack, model),
     )
@@ -65,12 +66,7 @@ def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
         ModelFilesError: Triton could not serve the folder, or a ConfigMap cannot hold it.
     """
     repository = read_repository(stack, folder)
-    sizes = {name: path.stat().st_size for name, path in repository.files.items()}
-    if problems := [
-        *repository.problems,
-        *_unmountable(folder, repository),
-        *_too_large(folder, sizes),
-    ]:
+    if problems := [*repository.problems, *config_map_problems(folder, repository)]:
         raise ModelFilesError(problems)
     files = {name: path.read_bytes() for name, path in repository.files.items()}
     for model in repository.models:
@@ -83,8 +79,13 @@ def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def _unmountable(folder: str, repository: Repository) -> Iterator[str]:
-    """Find names that Kubernetes refuses."""
+def config_map_problems(folder: str, repository: Repository) -> Iterator[str]:
+    """Find what keeps a repository from a ConfigMap: names that Kubernetes refuses, and its size.
+
+    Args:
+        folder: Name of the repository in messages.
+        repository: The repository.
+    """
     for model in repository.models:
         if ":" in model.name:
             yield (
@@ -96,9 +97,7 @@ def _unmountable(folder: str, repository: Repository) -> Iterator[str]:
             name.encode()
         except UnicodeEncodeError:
             yield f"{folder}/{name!a} has a name that is not UTF-8; rename it"
-
-
-def _too_large(folder: str, sizes: Mapping[str, int]) -> Iterator[str]:
+    sizes = {name: path.stat().st_size for name, path in repository.files.items()}
     if (size := sum(sizes.values())) > MAX_BYTES:
         name, largest = max(sizes.items(), key=lambda item: item[1])
         yield (

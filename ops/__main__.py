@@ -99,9 +99,22 @@ def models(
     out: Annotated[Path | None, typer.Option(help="Folder; build/models if unset.")] = None,
 ) -> None:
     """Write the stack's model repository as files; print the folder."""
-    from ops.image import write_models
+    from ops.models import write_models
 
     print(write_models(StackEnvironment(stack=stack), out))
+
+
+@app.command("check-models")
+def check_models(
+    stack: Stack = "dev",
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Model repository; the stack's own if unset.")
+    ] = None,
+) -> None:
+    """Read a model repository as Triton does, without a cluster; say what it could not serve."""
+    from ops.models import check
+
+    raise SystemExit(check(StackEnvironment(stack=stack), folder))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import model_container
+from tests.models import container
 from tests.unit.declared_triton import pod_of
 from tests.unit.test_repository_reader import ENSEMBLE, MODEL, PYTHON, write
 
@@ -22,10 +22,8 @@ def check(
 ) -> tuple[int, str, dict[str, str]]:
     """Exit code, last line on stderr, and what each link leads to."""
     write(tmp_path / "repository", files)
-    (container,) = pod_of(modelRepository={"kind": "pvc", "claim": "c", "path": path})[
-        "initContainers"
-    ]
-    ran = model_container.run(container, tmp_path, **how)
+    (init,) = pod_of(modelRepository={"kind": "pvc", "claim": "c", "path": path})["initContainers"]
+    ran = container.run(init, tmp_path, **how)
     links = {
         str(link.relative_to(tmp_path / "models")): str(link.readlink().relative_to(tmp_path))
         for link in (tmp_path / "models").rglob("*")
