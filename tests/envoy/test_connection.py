@@ -7,7 +7,7 @@ import pytest
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.client import Client, codes
-from tests.envoy.harness.raw import burst, ignores_pings, malformed_call, reads_nothing
+from tests.envoy.harness.raw import burst, malformed_call, reads_nothing, silent
 from tests.envoy.harness.waiting import wait_until
 
 MANY = 1500
@@ -206,6 +206,34 @@ def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, e
         assert (killed(it) == 0) is survives
 
 
+def without_idle_timeout(config):
+    del parts.manager(config)["common_http_protocol_options"]["idle_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "greets", "closed"),
+    [(unchanged, False, True), (unchanged, True, True), (without_idle_timeout, False, False)],
+)
+def test_a_connection_that_carries_nothing_is_closed(bed, edit, greets, closed):
+    """With a shorter time than its 300 s; Envoy's own is an hour."""
+
+    def in_short(config):
+        parts.manager(config)["common_http_protocol_options"]["idle_timeout"] = "0.2s"
+        edit(config)
+
+    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=greets):
+        wait_until("it is connected", lambda: it.gateway.downstream_stat("downstream_cx_total"))
+        checks = it.gateway.cluster_stat("health_check.success")
+        if closed:
+            wait_until("it is closed", lambda: killed(it))
+        else:
+            wait_until(
+                "time passes",
+                lambda: it.gateway.cluster_stat("health_check.success") > checks + 8,
+            )
+            assert it.gateway.downstream_stat("downstream_cx_active") == 1
+
+
 def without_pings(config):
     del parts.http2_down(config)["connection_keepalive"]
 
@@ -219,7 +247,7 @@ def test_the_connection_of_a_caller_that_is_gone_is_ended(bed, edit, ended):
         keepalive.update(interval="0.2s", timeout="0.3s")
         edit(config)
 
-    with bed(replicas=1, edit=in_short) as it, ignores_pings(it.gateway.port):
+    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=True):
         wait_until("it is connected", lambda: it.gateway.downstream_stat("downstream_cx_total"))
         checks = it.gateway.cluster_stat("health_check.success")
         if ended:

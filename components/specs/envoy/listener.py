@@ -11,6 +11,13 @@ STAT_PREFIX = "grpc_router"
 CONNECTION_BUFFER_BYTES = 1024 * 1024
 """Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
 
+_IDLE_SECONDS = 300
+"""How long a connection may carry no call; callers reconnect at their next one.
+
+It also ends connections whose handshake never comes: each one that is open takes the place of
+another, up to a number that the gateway's memory bounds.
+"""
+
 GOAWAY_SECONDS = 1.0
 """Time between the first GOAWAY, which moves the client, and the last, which closes: some RTTs."""
 
@@ -35,7 +42,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         local_reply_config={"mappers": [request_size.answer(stack)]},
         http2_protocol_options=http2.downstream(stack),
         common_http_protocol_options={
-            "idle_timeout": "3600s",
+            "idle_timeout": seconds(_IDLE_SECONDS),
             "max_headers_count": http2.MAX_HEADERS,
         },
         max_request_headers_kb=http2.MAX_HEADERS_KIB,

@@ -130,10 +130,11 @@ def _greet(listener: socket.socket, accepted: ExitStack) -> None:
 
 
 @contextmanager
-def ignores_pings(port: int) -> Iterator[None]:
-    """A caller that is gone without a word: it connects, and answers nothing from then on."""
+def silent(port: int, *, greets: bool) -> Iterator[None]:
+    """A caller that sends nothing and answers no ping, from the start or after its greeting."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
-        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0))
+        if greets:
+            sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0))
         yield
 
 
