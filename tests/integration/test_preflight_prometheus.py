@@ -14,6 +14,8 @@ from local.cluster import Cluster
 from tests.asking_prometheus import PASSWORD, USER, asking_prometheus
 from tests.integration.preflights import Kubeconfig
 
+KEDA_NAMESPACE = "scaling"
+
 Found = Callable[..., list[str]]
 
 
@@ -29,25 +31,26 @@ def asked(document: Kubeconfig, found: Found, address: str) -> Callable[..., lis
 
     def ask(at: str = address, **parameters: object) -> list[str]:
         prometheus = {"kind": "existing", "address": at, "namespace": "monitoring", **parameters}
-        return found(document, prometheus=prometheus)
+        keda = {"kind": "existing", "namespace": KEDA_NAMESPACE}
+        return found(document, prometheus=prometheus, keda=keda)
 
     return ask
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def secrets(bare_cluster: Cluster) -> Iterator[None]:
     """Secrets in KEDA's namespace: one that is right, one that is wrong, one that lacks a key."""
     client = bare_cluster.client()
-    client.create(Namespace(metadata=ObjectMeta(name="keda")))
+    client.create(Namespace(metadata=ObjectMeta(name=KEDA_NAMESPACE)))
     for name, data in {
         "right": {"username": USER, "password": PASSWORD},
         "wrong": {"username": USER, "password": "wrong"},
         "half": {"username": USER},
     }.items():
-        metadata = ObjectMeta(name=name, namespace="keda")
+        metadata = ObjectMeta(name=name, namespace=KEDA_NAMESPACE)
         client.create(Secret(metadata=metadata, stringData=data))
     yield
-    client.delete(Namespace, "keda")
+    client.delete(Namespace, KEDA_NAMESPACE)
 
 
 def basic(secret: str) -> dict[str, object]:
@@ -64,9 +67,9 @@ def test_who_asks_is_told_and_nothing_secret_is_said(asked) -> None:
     assert "it answers 401" in message
     assert "fix: correct the Secret that prometheus.authentication names" in message
     (message,) = asked(**basic("half"))
-    assert "the Secret half in keda holds no password" in message
+    assert "the Secret half in scaling holds no password" in message
     (message,) = asked(**basic("none"))
-    assert "there is no Secret none in keda, where KEDA reads it" in message
+    assert "there is no Secret none in scaling, where KEDA reads it" in message
 
 
 @pytest.mark.usefixtures("secrets")
