@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from config.base import ENCRYPTED, PROJECT, is_encrypted
-from config.checks.problem import Problem
+from config.checks.problem import Problem, text
 from config.shape import Located, choices, fields, join, kind_of, leaves, locate
 
 _CLOSE = 0.6
@@ -151,7 +151,7 @@ def _expected(detail: ErrorDetails, value: object) -> tuple[str, str]:
         return f"must be {name}", f"write it {hint}" if quoted else f"write {name}"
     if kind == "string_type":
         scalar = isinstance(value, int | float)
-        return "must be text", f'write "{value}"' if scalar else "write text"
+        return "must be text", f'write "{text(value)}"' if scalar else "write text"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "must be a mapping of parameters", "leave it out for all defaults"
     if kind == "tuple_type":

@@ -21,8 +21,12 @@ class StackFileError(ValueError):
     """The engine would not read the file; the message says why, and where."""
 
 
-def read(path: Path) -> dict[str, object]:
+def read(path: Path, project: str = PROJECT) -> dict[str, object]:
     """Read the configuration of a stack file.
+
+    Args:
+        path: Of the file.
+        project: Name of the Pulumi project, the namespace of a key that states none.
 
     Returns:
         Values by full key (`kubemind-inference:tier`), as `decoded` makes them of the engine's.
@@ -43,7 +47,7 @@ def read(path: Path) -> dict[str, object]:
             raise StackFileError(f"{name} must be text")
     values: dict[str, object] = {}
     for stated, value in _mapping(held.get("config"), "`config`").items():
-        key = _full(stated)
+        key = _full(stated, project)
         if key in values:
             raise StackFileError(f"the key {key} stands twice, in two spellings")
         values[key] = value if is_encrypted(value) else decoded(key, _text(value))
@@ -76,7 +80,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _full(key: str) -> str:
+def _full(key: str, project: str) -> str:
     """Key with its namespace.
 
     Raises:
@@ -84,7 +88,7 @@ def _full(key: str) -> str:
     """
     match key.split(":"):
         case [name]:
-            return f"{PROJECT}:{name}"
+            return f"{project}:{name}"
         case [namespace, name] | [namespace, "config", name]:
             return f"{namespace}:{name}"
         case _:

@@ -20,6 +20,7 @@ from pulumi.runtime.mocks import test  # pyright: ignore[reportUnknownVariableTy
 from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
 from config.base import is_encrypted
+from config.stack_file import StackFileError, read
 from ops.environment import PROJECT
 from ops.render_placeholders import (
     PLACEHOLDER,
@@ -112,7 +113,7 @@ def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], l
         Values by `namespace:key`, structured ones as JSON; and the keys of secrets.
 
     Raises:
-        RenderError: there is no such stack.
+        RenderError: there is no such stack, or the engine would not read its file.
     """
     file = project / f"Pulumi.{stack}.yaml"
     if not file.exists():
@@ -128,14 +129,17 @@ def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], l
             default = declaration.get("value", declaration.get("default"))
         if default is not None:
             values[_qualified(key, project_name)] = _as_text(default)
-    for key, item in _config(file).items():
-        qualified = _qualified(key, project_name)
+    try:
+        stated = read(file, project_name)
+    except StackFileError as error:
+        raise RenderError(f"{file.name}: {error}") from None
+    for qualified, item in stated.items():
         if is_encrypted(item):
             # No passphrase opens it here.
             values[qualified] = PLACEHOLDER
             secrets.append(qualified)
         else:
-            values[qualified] = _as_text(item)
+            values[qualified] = "" if item is None else _as_text(item)
     return values, secrets
 
 

@@ -35,6 +35,8 @@ BALANCER = {
 }
 
 WRONG: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"gpuNodes": {"labels": {"a": True}}}, "gpuNodes.labels.a = True", "must be text",
+     'write "true"'),
     ({"inference": [{"gateway": {"outliers": {"consecutiveFailures": 5}}}]},
      "inference[0].gateway.outliers.consecutiveFailures = 5", "is no parameter any more: answers",
      "delete the key"),
