@@ -1,0 +1,89 @@
+"""What preflight makes of a cluster's network, by answers as such clusters give them.
+
+None of these clusters runs here; tests/integration/test_preflight_needs.py asks a real API server.
+"""
+
+import json
+
+import pytest
+
+from components.cluster_api import Answer
+from components.preflight.look import Look
+from components.preflight.network import network
+from config.settings import Settings
+
+DNS = "10.43.0.10"
+
+
+class Api:
+    """Answers by the end of a path; 404 for all others, and empty lists."""
+
+    def __init__(self, answers=(), lists=()):
+        self.answers, self.lists = dict(answers), dict(lists)
+
+    def send(self, _method, path, timeout_seconds=0):
+        del timeout_seconds
+        for end, (status, body) in self.answers.items():
+            if path.endswith(end):
+                return Answer(status, json.dumps(body))
+        return Answer(404, "{}")
+
+    def items(self, path):
+        return next((found for end, found in self.lists.items() if path.endswith(end)), [])
+
+    def serves(self, *_):
+        return False
+
+
+def found(api, **platform):
+    at = {"kind": "kubeconfig", "path": "kubeconfig", **platform}
+    look = Look(api)
+    problems = list(network(Settings.model_validate({"platform": at}), look))
+    assert list(look.unseen(Settings().platform)) == []
+    return problems
+
+
+def api_server(address):
+    return {"/services/kubernetes": (200, {"spec": {"clusterIP": address}})}
+
+
+@pytest.mark.parametrize(("address", "refused"), [("fd00::1", True), ("10.96.0.1", False)])
+def test_a_cluster_whose_services_have_ipv6_addresses_is_refused(address, refused):
+    problems = found(Api(api_server(address)))
+    assert [problem.severity for problem in problems] == ["refuse"] * refused
+    assert all("IPv6 addresses" in problem.reason for problem in problems)
+
+
+def kubelet(*addresses):
+    """An API server whose one node's kubelet gives these addresses to its pods."""
+    answers = {
+        **api_server("10.43.0.1"),
+        "/nodes/one/proxy/configz": (200, {"kubeletconfig": {"clusterDNS": list(addresses)}}),
+    }
+    service = {"metadata": {"name": "rke2-coredns"}, "spec": {"clusterIP": DNS}}
+    slices = [{"endpoints": [{"targetRef": {"kind": "Pod"}}]}]
+    lists = {
+        "/nodes": [{"metadata": {"name": "one"}}],
+        "/services": [service],
+        "service-name%3Drke2-coredns": slices,
+    }
+    return Api(answers, lists)
+
+
+def test_dns_that_leads_to_pods_under_another_name_needs_no_address():
+    """As RKE2 names it."""
+    assert found(kubelet(DNS)) == []
+
+
+def test_dns_on_the_node_that_no_object_shows_is_seen_by_a_kubelet():
+    """As LocalDNS of AKS."""
+    (problem,) = found(kubelet("169.254.10.11"))
+    assert problem.change == {"platform.dnsAddresses": ["169.254.10.11"]}
+    assert found(kubelet("169.254.10.11"), dnsAddresses=["169.254.10.11"]) == []
+
+
+def test_who_may_not_ask_kubelets_is_not_told_so():
+    """Few may, and nothing is known to be amiss."""
+    api = kubelet()
+    api.answers["/nodes/one/proxy/configz"] = (403, {})
+    assert found(api) == []
