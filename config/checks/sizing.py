@@ -129,7 +129,8 @@ def tensors_mib(stack: InferenceStack) -> float:
     """Shared memory of one replica's tensors at most, MiB.
 
     The python backend keeps the inputs of a call there for as long as the model holds the call, in
-    its own queue too, and the outputs while the call is answered.
+    its own queue too, and the outputs while the call is answered. Measured with Triton 2.51 and
+    64 MiB: of 64 calls at once all of 980 KiB were answered, and 17 of 1,500 KiB failed.
     """
     traffic = stack.traffic
     requests = stack.calls_in_replica * traffic.max_request_kib
