@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools cluster up preview render destroy down outputs refresh retain env infer \
+.PHONY: help setup tools cluster up preview render destroy adopt down outputs refresh retain env infer \
 	status image models check-models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
@@ -44,6 +44,9 @@ destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
 
 retain: setup ## Let the state keep the models of an earlier release; `up` says when
 	@$(PY) -m ops retain --stack $(STACK)
+
+adopt: setup ## Take over the objects of STACK from a stack of its name whose state is lost
+	@$(PY) -m ops adopt --stack $(STACK) $(ARGS)
 
 cluster: setup ## Start the local cluster alone
 	@$(PY) -m ops cluster --stack $(STACK)

@@ -1,7 +1,7 @@
 """Any object of a cluster, whatever its kind, as the API server's discovery tells of kinds."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +54,17 @@ class Kinds:
         """Return an object; empty where it is not there, or may not be read."""
         kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
         return self._api.ask("GET", kind.path(name.namespace, name.name)) if kind else {}
+
+    def delete(self, name: ObjectName) -> None:
+        """Delete an object, where it is there and the user may."""
+        kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
+        if kind:
+            self._api.ask("DELETE", kind.path(name.namespace, name.name))
+
+    def is_namespaced(self, reference: Mapping[str, str]) -> bool:
+        """Tell whether what an owner reference names lies in a namespace."""
+        kinds = self._of(reference["apiVersion"])
+        return any(kind.namespaced for kind in kinds if kind.kind == reference["kind"])
 
     def contents(
         self, namespace: str, selector: str = ""

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -114,23 +114,25 @@ async def _held(*, is_new: bool) -> frozenset[ObjectName]:
         if not seen["outputs"]:
             return frozenset()
     read = await pulumi.runtime.invoke_async(_READ_RESOURCES, {"stackName": name})
-    return frozenset(held_objects(read["outputs"]))
+    return frozenset(held_objects(read["outputs"].values()))
 
 
-def held_objects(resources: Mapping[str, Mapping[str, Any]]) -> list[ObjectName]:
-    """Name the Kubernetes objects of a state.
+def identity_in(resources: Iterable[Mapping[str, Any]]) -> str:
+    """Return the identity that a state keeps; empty where it keeps none."""
+    kept = [one["outputs"]["output"]["identity"] for one in resources if one["type"] == _STASH]
+    return kept[0] if kept else ""
 
-    Args:
-        resources: Type and outputs of each resource, by URN.
-    """
-    objects = [one for one in resources.values() if one["type"].startswith("kubernetes:")]
+
+def held_objects(resources: Iterable[Mapping[str, Any]]) -> list[ObjectName]:
+    """Name the Kubernetes objects of a state, by the type and outputs of each resource."""
+    objects = [one for one in resources if one["type"].startswith("kubernetes:")]
     named = [(one["type"], _metadata(one)) for one in objects]
     return [ObjectName.of_resource(kind, metadata) for kind, metadata in named if metadata]
 
 
 def _metadata(resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of an object; empty where the resource is none, such as a provider."""
-    outputs: dict[str, Any] = resource["outputs"] or {}
+    outputs: dict[str, Any] = resource.get("outputs") or {}
     metadata: dict[str, Any] = outputs.get("metadata") or {}
     return metadata if "name" in metadata else {}
 

@@ -51,6 +51,7 @@ for _name, _command in {
     "preview": stacks.preview,
     "refresh": stacks.refresh,
     "destroy": stacks.destroy,
+    "adopt": stacks.adopt,
     "infer": serving.infer,
 }.items():
     _register(_name, _command, context_settings=_PASS_ON)

@@ -119,6 +119,11 @@ def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
     return stale
 
 
+def state_lost(env: StackEnvironment) -> Path:
+    """Path of a marker: the local cluster may hold objects of this stack that its state lost."""
+    return env.state_dir / "state-lost"
+
+
 def release_dead_locks(env: StackEnvironment) -> int:
     """Remove locks of dev's backend whose process is gone; their number.
 
@@ -232,6 +237,7 @@ def forget(env: StackEnvironment) -> None:
     shutil.rmtree(env.state_dir / "kubectl", ignore_errors=True)
     shutil.rmtree(env.temporary_dir, ignore_errors=True)
     (env.state_dir / "pulumi-cluster").unlink(missing_ok=True)
+    state_lost(env).unlink(missing_ok=True)
     # By whoever holds it; a command that waits for it makes it anew.
     _lock(env).unlink(missing_ok=True)
     drop_lock(env.project)

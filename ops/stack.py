@@ -4,10 +4,12 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from rich.console import Console
 
+from components.ownership import ADOPT_VARIABLE
 from config.load import parse, read_stack_file
 from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
@@ -15,7 +17,7 @@ from local.cluster import Cluster
 from local.modes import best_here
 from local.objects import wait_for
 from local.serving import machine
-from ops import heal, pulumi, serving
+from ops import heal, pulumi, serving, teardown
 from ops import retain as contents
 from ops.environment import StackEnvironment
 from ops.tree import resource_tree
@@ -64,11 +66,14 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
             cluster_id = _local_cluster(env).up(settings, reshape=reshape).cluster_id
             if heal.match_cluster(env, cluster_id):
                 console.print("dropped the state of a cluster that is gone")
+                heal.state_lost(env).touch()
         heal.end_orphans(env)
         if heal.release_dead_locks(env):
             console.print("released a lock that a dead process had left")
         if heal.restore_checkpoint(env):
             console.print("restored the state that an interrupted run had cut short")
+            if not heal.has_checkpoint(env):
+                heal.state_lost(env).touch()
     if not (env.is_dev and heal.has_checkpoint(env)):
         pulumi.select_stack(env)
     if not env.is_dev and (advice := pending_advice(env.stack, pulumi.deployment(env))):
@@ -107,9 +112,14 @@ def start_cluster(env: StackEnvironment) -> None:
 @alone
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then say what there is and what comes next."""
-    settings = prepare(env, reshape=True)
+    _provision(env, prepare(env, reshape=True), *arguments)
+
+
+def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> None:
+    taking = _adopting(env, settings) if _lost_its_state(env, settings) else env
     # One object that is refused must not keep others away, such as the scaler.
-    pulumi.change(env, settings, "up", "--continue-on-error", "--suppress-outputs", *arguments)
+    pulumi.change(taking, settings, "up", "--continue-on-error", "--suppress-outputs", *arguments)
+    heal.state_lost(env).unlink(missing_ok=True)
     held = pulumi.deployment(env)
     console.print()
     console.print(resource_tree(held["resources"]))
@@ -137,8 +147,44 @@ def refresh(env: StackEnvironment, *arguments: str) -> None:
 
 @alone
 def destroy(env: StackEnvironment, *arguments: str) -> None:
-    """Remove what `up` made; Pulumi asks, except on the local cluster."""
-    pulumi.change(env, prepare(env), "destroy", *arguments)
+    """Remove what `up` made; Pulumi asks, except on the local cluster.
+
+    Namespaces go last, by themselves: Pulumi would delete them with all that others keep in them.
+
+    Raises:
+        pulumi.OpsError: the cluster cannot be asked what others keep in it.
+    """
+    settings = prepare(env)
+    with teardown.open_on(env, settings, pulumi.deployment(env)) as on_cluster:
+        on_cluster.keep_what_others_own(console.print)
+        pulumi.change(env, settings, "destroy", *arguments)
+        if pulumi.deployment(env).get("resources"):
+            # A preview, or a part of the stack.
+            return
+        if not on_cluster.remove_namespaces(console.print):
+            raise SystemExit(1)
+
+
+@alone
+def adopt(env: StackEnvironment, *arguments: str) -> None:
+    """Take over the objects of a stack of this name whose state is lost; then as `up`."""
+    settings = prepare(env)
+    _provision(_adopting(env, settings, required=True), settings, *arguments)
+
+
+def _lost_its_state(env: StackEnvironment, settings: Settings) -> bool:
+    return env.is_local(settings) and heal.state_lost(env).exists()
+
+
+def _adopting(
+    env: StackEnvironment, settings: Settings, *, required: bool = False
+) -> StackEnvironment:
+    """Return the environment of a run that takes over what a lost state of the stack held."""
+    identities = teardown.adoptable(env, settings, required=required)
+    if not identities:
+        return env
+    console.print(f"adopting the objects of {env.stack} ({identities})")
+    return replace(env, extra={**env.extra, ADOPT_VARIABLE: identities})
 
 
 @alone
