@@ -151,6 +151,8 @@ def _whose(one: Found) -> str:
     if one.identity:
         return f"of the stack {one.annotations.get(OWNER_ANNOTATION)} (identity {one.identity})"
     stack = one.labels.get(STACK_LABEL)
+    if one.is_ours and one.name.kind != "Namespace":
+        return "of a stack whose state is elsewhere (an earlier release made them, unmarked)"
     return f"of the Pulumi stack {stack}" if one.is_ours and stack else "not made by this stack"
 
 

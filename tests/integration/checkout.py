@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from components.labels import PART_OF, PART_OF_LABEL
 from config.base import PROJECT as PULUMI_PROJECT
 from config.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
 from ops.environment import PROJECT, StackEnvironment
@@ -136,6 +137,10 @@ class Checkout:
     def objects(self) -> set[str]:
         """Name of every object of the local cluster, of the kinds that the stack makes."""
         return set(self.kubectl("get", _KINDS, "-A", "-o", "name").ok().stdout.split())
+
+    def delete_namespaces(self) -> None:
+        """Delete the namespaces that bare `pulumi destroy` leaves."""
+        self.kubectl("delete", "namespace", "-l", f"{PART_OF_LABEL}={PART_OF}").ok()
 
     def set_config(self, **sections: Any) -> None:
         """State parameters in the stack file, beside those that it states already."""

@@ -87,6 +87,7 @@ def test_another_cluster_is_provisioned(
     provisioned.pulumi("preview", "--expect-no-changes", *STACK).ok()
     provisioned.pulumi("destroy", "--yes", "--skip-preview", *STACK).ok()
     assert "not found" in empty.kubectl(*scaler).failed().output
+    empty.delete_namespaces()
 
 
 def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_local_one(

@@ -187,3 +187,4 @@ def test_a_reader_previews_what_a_user_with_exactly_these_rights_provisions(
     become("provisioner", *EXACT)
     empty.pulumi("up", "--yes", "--skip-preview").ok()
     empty.pulumi("destroy", "--yes", "--skip-preview").ok()
+    empty.delete_namespaces()

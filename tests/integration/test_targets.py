@@ -16,6 +16,7 @@ from tests.integration.checkout import Checkout
 NAMESPACE = "ai-namespace"
 ELSEWHERE = {
     "up": "tests/integration/checkout.py",
+    "adopt": "tests/integration/test_other_stack.py",
     "destroy": "tests/integration/test_failures.py",
     "refresh": "tests/integration/test_stack.py",
     "test": "tests/integration/test_readme.py",

@@ -1,16 +1,18 @@
 """What the commands ask of Pulumi. Pulumi itself is a spy here; the real one: integration."""
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from config.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
 from config.settings import Settings
 from local.cluster import Cluster
-from ops import heal, pulumi, stack
+from ops import heal, pulumi, stack, teardown
 from ops.environment import StackEnvironment
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -98,6 +100,8 @@ def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
         raise _ReachedError
 
     monkeypatch.setattr(stack, "prepare", lambda _, **__: Settings(platform=platform))
+    monkeypatch.setattr(pulumi, "deployment", lambda _: {})
+    monkeypatch.setattr(teardown, "open_on", lambda *_: contextlib.nullcontext(Mock()))
     monkeypatch.setattr(pulumi, "run", run)
     with pytest.raises(_ReachedError):
         COMMANDS[name](StackEnvironment(stack=stack_name, project=tmp_path))
