@@ -11,6 +11,7 @@ from config.gateway import FleetLimit, Gateway
 from config.traffic import Traffic
 from config.triton import Triton
 from config.units import FLOAT_SLACK
+from config.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
 
 _PENDING_SHARE = 0.16
 """Share of the deadline, at min replicas, that calls may spend waiting for a stream."""
@@ -204,6 +205,30 @@ class InferenceStack(Section):
         """How long a replica may take to become ready before kubelet restarts it."""
         stated = self.triton.startup_budget_seconds
         return math.ceil(stated if stated is not None else 2 * self.triton.load_seconds + 30)
+
+    @property
+    def queue_seconds(self) -> float:
+        """Longest time that one replica takes to answer all calls that it holds."""
+        return self.calls_in_replica / self.traffic.replica_rps
+
+    @property
+    def watchdog_interval_seconds(self) -> float:
+        """Time between two of the watchdog's inferences of one model."""
+        stated = self.triton.watchdog.interval_seconds
+        # To where the division's noise ends.
+        slow = round(1 / (self.traffic.replica_rps * MAX_SHARE), 3)
+        return stated if stated is not None else max(MIN_INTERVAL_SECONDS, slow)
+
+    @property
+    def watchdog_patience_seconds(self) -> float:
+        """Time without an answer to the watchdog after which a replica is dead.
+
+        The longest queue twice, because a busy host is slower than stated, behind one call that
+        takes as long as any call may.
+        """
+        stated = self.triton.watchdog.patience_seconds
+        saturated = math.ceil(self.traffic.deadline_seconds + 2 * self.queue_seconds)
+        return stated if stated is not None else max(MIN_PATIENCE_SECONDS, saturated)
 
     @cached_property
     def surge_replicas(self) -> int:

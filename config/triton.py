@@ -9,6 +9,7 @@ from config.gpu_nodes import GpuNodes
 from config.instances import Architecture
 from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
+from config.watchdog import Watchdog
 
 SCRATCH_MIB = 1024
 """Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
@@ -133,6 +134,9 @@ class Triton(Section):
     complete_model_configs: bool = True
     """Whether Triton asks each model for what its `config.pbtxt` leaves out. A model of the python
     backend is started once more for that, and each replica's start takes that much longer."""
+
+    watchdog: Watchdog = Watchdog()
+    """What ends a replica whose models are dead while its server is healthy."""
 
     max_surge: int = Field(default=1, ge=1, le=5000)
     """Replicas beyond the fleet that a roll-out may start."""

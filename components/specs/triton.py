@@ -165,13 +165,16 @@ def deployment_spec(
 
 def _container(stack: InferenceStack, repository: Repository) -> Manifest:
     triton = stack.triton
+    watchdog = triton.watchdog
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
+    # The watchdog has had an answer of every model.
+    started = {"httpGet": {"path": "/", "port": "watchdog"}} if watchdog.enabled else ready
     live = {"httpGet": {"path": "/v2/health/live", "port": "http"}}
     return {
         "name": "triton",
         "image": triton.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": triton_start.command(["tritonserver", *flags(stack)]),
+        "args": triton_start.command(stack, ["tritonserver", *flags(stack)]),
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own emptyDir
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
@@ -181,11 +184,12 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
             {"name": "grpc", "containerPort": triton.grpc_port},
             {"name": "http", "containerPort": triton.http_port},
             {"name": TRITON_METRICS_PORT_NAME, "containerPort": triton.metrics_port},
+            *([{"name": "watchdog", "containerPort": watchdog.port}] if watchdog.enabled else []),
         ],
         # Triton answers nothing before its models are loaded; every second, so that a scale-up does
         # not wait for its probe.
         "startupProbe": {
-            **ready,
+            **started,
             "periodSeconds": 1,
             "failureThreshold": stack.startup_budget_seconds,
         },

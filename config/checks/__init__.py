@@ -15,6 +15,7 @@ from config.checks import (
     sizing,
     survival,
     timing,
+    watchdog,
 )
 from config.checks.problem import Check, Problem
 from config.settings import Settings
@@ -56,6 +57,8 @@ CHECKS: tuple[Check, ...] = (
     sizing.triton_queue,
     sizing.shared_memory,
     sizing.largest_calls,
+    watchdog.watchdog_patience,
+    watchdog.watchdog_requests,
     names.name_length,
     names.name_prefixes,
     names.namespaces,
@@ -80,6 +83,7 @@ CHECKS: tuple[Check, ...] = (
     production.image_tags,
     production.image_digests,
     production.gateways,
+    watchdog.watchdog_off,
 )
 """Every check, in the order in which problems are printed."""
 

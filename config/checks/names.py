@@ -159,6 +159,7 @@ def _triton_ports(at: At) -> dict[str, int]:
         at.key("triton.grpcPort"): triton.grpc_port,
         at.key("triton.httpPort"): triton.http_port,
         at.key("triton.metricsPort"): triton.metrics_port,
+        at.key("triton.watchdog.port"): triton.watchdog.port,
     }
 
 

@@ -25,6 +25,7 @@ from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
 from tests.serving.bursts import Burst, burst, wait_until_small
 from tests.serving.cluster import get, selected, staying
+from tests.serving.replicas import replicas
 
 AGREEMENT = 0.1
 """Share by which what is measured may differ from what was predicted."""
@@ -55,6 +56,8 @@ class Loop:
     """When `up` began and ended, with all replicas ready and loaded, `time.time` seconds."""
     pods: tuple[set[str], set[str]]
     """UIDs of the fleet's pods before and after that `up`."""
+    restarts: tuple[int, ...]
+    """Containers that ended in each of the loaded pods."""
     bursts: tuple[Burst, ...]
     """One that met the whole fleet, and one that met its least."""
 
@@ -85,6 +88,7 @@ def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
     up: list[float] = []
     pods: list[set[str]] = []
     bursts: list[Burst] = []
+    restarts: list[int] = []
 
     def fleet() -> set[str]:
         labels = selected(triton_selector(stack))
@@ -96,6 +100,7 @@ def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
         seconds = settings.gpu_nodes.node_start_seconds + 1
         served.set_config(gpuNodes={"nodeStartSeconds": seconds})
         pods.append(fleet())
+        restarts.extend(replica.restarts for replica in replicas(served))
         up.append(time.time())
         served.up().ok()
         up.append(time.time())
@@ -108,7 +113,15 @@ def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
     record = overload(bed, LOAD, folder, meanwhile=meanwhile)
     Console().print(record.table())
     send(bed.least)
-    return Loop(settings, preview, record, (up[0], up[1]), (pods[0], pods[1]), tuple(bursts))
+    return Loop(
+        settings=settings,
+        preview=preview,
+        record=record,
+        up=(up[0], up[1]),
+        pods=(pods[0], pods[1]),
+        restarts=tuple(restarts),
+        bursts=tuple(bursts),
+    )
 
 
 def test_a_sustained_overload_takes_the_fleet_to_its_most_and_its_end_back(loop: Loop) -> None:
@@ -133,6 +146,11 @@ def test_no_connection_is_killed_and_every_call_is_accounted_for(loop: Loop) -> 
         accounted(report)
         assert report["connections_killed"] == 0, report["connections"]
         assert report["connections_opened"] == 1
+
+
+def test_no_replica_is_taken_for_dead_while_it_is_overloaded(loop: Loop) -> None:
+    """By its own watchdog, whose inferences wait in the same queue; nor by a probe of kubelet's."""
+    assert loop.restarts == (0,) * loop.record.most
 
 
 def test_the_fleet_answers_what_it_can_from_its_least_on(loop: Loop) -> None:

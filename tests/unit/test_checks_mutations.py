@@ -75,6 +75,11 @@ MANAGED_BY_AWS = {
         "authentication": {"kind": "awsSigV4", "region": "eu-central-1"},
     }
 }
+ONE_REQUEST = {
+    "inference[0].triton.watchdog.requests": [
+        {"model": "a", "inputs": [{"name": "x", "datatype": "FP32"}]}
+    ]
+}
 ON_CPU = {"inference[0].triton.gpus": 0, "platform.cpuNodes": 8}
 S3 = {"kind": "s3", "uri": "s3://bucket-of-models/prefix"}
 FROM_S3 = {
@@ -184,6 +189,13 @@ CASES = [
     Case("largestCalls", "inference[0].traffic.maxRequestKib", 16384, "need 1029 MiB of shared"),
     Case("largestCalls", "inference[0].traffic.maxResponseKib", 1048576, "answered at once x"),
     Case("largestCalls", "inference[0].triton.shmMib", 260, "64 calls worked on or queued"),
+    Case("watchdogPatience", "inference[0].triton.watchdog.patienceSeconds", 1.5,
+         "may take 2 s for one answer and would be restarted after 1.5 s"),
+    Case("watchdogRequests", "inference[0].triton.watchdog.requests[0].inputs[0].data", [0, 0],
+         "room for 1 values, and 2 are stated", ONE_REQUEST),
+    Case("watchdogRequests", "inference[0].triton.watchdog.skippedModels", ["a"],
+         "named 2 times", ONE_REQUEST),
+    Case("watchdogOff", "inference[0].triton.watchdog.enabled", False, "stays ready when", PROD),
     Case("nameLength", "inference[0].namePrefix", "a" * 39 + "-", "(63, at most 54)"),
     Case("namePrefixes", "inference[1].namePrefix", "a-", "same metric label", TWO_STACKS),
     Case("namespaces", "prometheus.namespace", "ai-namespace", "ai-namespace would be shared"),
@@ -201,6 +213,7 @@ CASES = [
     Case("privilegedPorts", "prometheus.port", 80, "below 1024"),
     Case("ports", "inference[0].gateway.opsPort", 8080, "must differ"),
     Case("ports", "inference[0].triton.metricsPort", 8000, "must differ"),
+    Case("ports", "inference[0].triton.watchdog.port", 8001, "must differ"),
     Case("ports", "inference[0].triton.servicePort", 8002, "of one Service must differ"),
     Case("eksPlatform", "gpuNodes.provision", "eks", "not on EKS"),
     Case("eksPlatform", "platform.subnetIds", [], "in subnets", EKS),

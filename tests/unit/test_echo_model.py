@@ -123,12 +123,17 @@ class Model:
         self._model = module.TritonPythonModel()
         self._model.initialize({"model_config": json.dumps({"parameters": parameters})})
 
-    def call(self, *cancelled: bool, text: Any = b"x") -> None:
-        """Make calls at once, given up or not."""
+    def call(self, *cancelled: bool, text: Any = b"x", name: str = "") -> None:
+        """Make calls at once, given up or not, with the same text and request id."""
         senders = [Sender(self, self._calls + i, gone) for i, gone in enumerate(cancelled)]
         self._calls += len(senders)
         self._model.execute(
-            [SimpleNamespace(get_response_sender=lambda s=s: s, text=text) for s in senders]
+            [
+                SimpleNamespace(
+                    get_response_sender=lambda s=s: s, request_id=lambda: name, text=text
+                )
+                for s in senders
+            ]
         )
 
     def answers(self, count: int) -> list[Answer]:
@@ -275,3 +280,18 @@ def test_a_worker_outlives_a_call_that_takes_no_answer_at_all(load: Load) -> Non
     model.call(True)
     [answer] = model.answers(1)
     assert (answer.call, answer.error[0]) == (1, "CANCELLED")
+
+
+def test_a_full_queue_takes_the_watchdogs_inference_which_waits_its_turn(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POD_UID", "the-pods-uid")
+    clock = StoppedClock()
+    model = load(clock, queue_size="1")
+    model.call(False)
+    clock.wait_for_sleeper()
+    model.call(False)
+    model.call(False, name="the-pods-uid")
+    assert model.answered.empty()
+    clock.awake.set()
+    assert [(a.call, a.error) for a in model.answers(3)] == [(0, None), (1, None), (2, None)]

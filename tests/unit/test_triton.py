@@ -1,6 +1,7 @@
 """What is declared for Triton; that Triton takes the flags and kubelet the probes is not shown."""
 
 import os
+import shutil
 import subprocess
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_names_and_ports_are_the_seeds():
         "grpc": 8001,
         "http": 8000,
         "metrics": 8002,
+        "watchdog": 8003,
     }
 
 
@@ -163,16 +165,19 @@ def test_shared_memory_is_a_stated_size_in_memory():
     assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
 
 
+@pytest.mark.parametrize("is_watched", [True, False])
 @pytest.mark.parametrize("left", [(), ("region", ".hidden", "-rf", "a b")])
-def test_a_container_starts_the_server_in_an_empty_shared_memory(tmp_path, left):
+def test_a_container_starts_the_server_in_an_empty_shared_memory(tmp_path, left, is_watched):
     """By the machine's bash. The serving cluster shows that kubelet restarts a container so."""
     for name in left:
         (tmp_path / name).write_bytes(b"stale")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "inside").touch()
-    arguments = container_of()["args"]
+    arguments = container_of(watchdog={"enabled": is_watched})["args"]
     assert arguments[:2] == ["bash", "-ec"]
-    assert arguments[3:5] == ["start", "tritonserver"]
+    assert arguments[3:5] == ["start", "python3" if is_watched else "tritonserver"]
+    # kubelet would put a variable's value there.
+    assert not any("$(" in argument for argument in arguments if "admin-key" not in argument)
     script = arguments[2].replace("/dev/shm", str(tmp_path))
     command = ["bash", "-ec", script, "start", "bash", "-c", 'echo "$0 $1 $PPID"', "a b", "-c"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
@@ -182,6 +187,21 @@ def test_a_container_starts_the_server_in_an_empty_shared_memory(tmp_path, left)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_image_without_python_starts_the_server_unwatched_and_says_so(tmp_path):
+    """By the machine's bash, which finds nothing but the server."""
+    server = tmp_path / "tritonserver"
+    server.write_text('#!/bin/bash\necho "$1"\n')
+    server.chmod(0o755)
+    (tmp_path / "rm").symlink_to("/bin/rm")
+    first, *rest = container_of()["args"]
+    script = [word.replace("/dev/shm", str(tmp_path / "shm")) for word in rest]
+    started = subprocess.run(
+        [shutil.which(first), *script], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert started.stdout == "--model-repository=/models\n"
+    assert "the image has no python3" in started.stderr
+
+
 # Its life
 
 
@@ -189,8 +209,12 @@ def test_probes_follow_the_stated_load_time():
     container = container_of(loadSeconds=100)
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] == 230
-    assert startup["httpGet"] == {"path": "/v2/health/ready", "port": "http"}
-    assert container["readinessProbe"]["httpGet"] == startup["httpGet"]
+    assert startup["httpGet"] == {"path": "/", "port": "watchdog"}
+    ready = {"path": "/v2/health/ready", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == ready
+    unwatched = container_of(watchdog={"enabled": False})
+    assert unwatched["startupProbe"]["httpGet"] == ready
+    assert "watchdog" not in {port["name"] for port in unwatched["ports"]}
     assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
 
 
