@@ -46,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     drain.spot,
     drain.eks_update,
     timing.service_time,
+    timing.dead_replica,
     timing.startup_budget,
     timing.scrape_interval,
     timing.rate_window,

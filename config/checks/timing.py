@@ -7,6 +7,10 @@ from config.checks.places import stacks
 from config.checks.problem import Finding, number, refuse, warn
 from config.settings import SCRAPES_PER_WINDOW, Settings
 
+MAX_UNSEEN_SECONDS = 60
+"""Longest time in which health checks may leave a hanging replica its calls; by then kubelet's
+liveness probe (three times 10 s and a timeout) has restarted it."""
+
 MAX_SCRAPE_INTERVAL_SECONDS = 15
 """One HPA sync: scraped less often, a decision may rest on a sample that an earlier one saw."""
 
@@ -27,6 +31,34 @@ def service_time(settings: Settings) -> Iterator[Finding]:
                     f"the call is given up after {number(traffic.deadline_seconds)} s"
                 ),
                 change={key: 2 * traffic.service_time_seconds},
+            )
+
+
+@warn
+def dead_replica(settings: Settings) -> Iterator[Finding]:
+    """Health checks find a replica that is gone before its callers have given up for long."""
+    for at in stacks(settings):
+        checks = at.stack.gateway.health_checks
+        found_seconds = checks.unhealthy_threshold * (
+            checks.interval_seconds + checks.timeout_seconds
+        )
+        if found_seconds > MAX_UNSEEN_SECONDS:
+            interval = at.key("gateway.healthChecks.intervalSeconds")
+            threshold = at.key("gateway.healthChecks.unhealthyThreshold")
+            timeout = at.key("gateway.healthChecks.timeoutSeconds")
+            yield Finding(
+                keys={
+                    interval: checks.interval_seconds,
+                    timeout: checks.timeout_seconds,
+                    threshold: checks.unhealthy_threshold,
+                },
+                reason=(
+                    f"a replica that hangs gets calls for {number(found_seconds)} s: "
+                    f"{checks.unhealthy_threshold} checks, each "
+                    f"{number(checks.interval_seconds)} s after the last and given up after "
+                    f"{number(checks.timeout_seconds)} s"
+                ),
+                change={interval: 2, timeout: 1, threshold: 2},
             )
 
 

@@ -26,6 +26,8 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("grace", {}, f"{STACK}.triton.terminationGraceSeconds", 99, 98),
     ("spot", SPOT, f"{STACK}.traffic.maxStreamSeconds", 76, 77),
     ("eksUpdate", EKS, f"{STACK}.traffic.maxStreamSeconds", 856, 857),
+    # Two checks, 29 s apart, each given up after 1 s.
+    ("deadReplica", {}, f"{STACK}.gateway.healthChecks.intervalSeconds", 29, 29.1),
     ("startupBudget", {}, f"{STACK}.triton.startupBudgetSeconds", 60, 59),
     ("scrapeInterval", {}, "prometheus.scrapeIntervalSeconds", 15, 16),
     ("rateWindow", {}, f"{STACK}.autoscaler.rateWindowSeconds", 15, 14),
