@@ -21,6 +21,12 @@ def without_overload_manager(config):
     del config["overload_manager"]
 
 
+def with_a_tiny_heap(config):
+    for monitor in config["overload_manager"]["resource_monitors"]:
+        if monitor["name"].endswith("fixed_heap"):
+            monitor["typed_config"]["max_heap_size_bytes"] = 1024 * 1024
+
+
 @pytest.mark.parametrize(
     ("edit", "refused", "observable"),
     [
@@ -31,7 +37,12 @@ def without_overload_manager(config):
 )
 def test_out_of_memory_it_refuses_calls_and_still_answers_probes(bed, edit, refused, observable):
     """One MiB is less than an idle Envoy needs."""
-    with bed(replicas=1, gateway={"memoryMib": 1}, edit=edit) as it, Client(it.gateway.port) as c:
+
+    def out_of_memory(config):
+        with_a_tiny_heap(config)
+        edit(config)
+
+    with bed(replicas=1, edit=out_of_memory) as it, Client(it.gateway.port) as c:
         if refused:
             wait_until(
                 "it is overloaded",
