@@ -106,23 +106,12 @@ def triton_queue(settings: Settings) -> Iterator[Finding]:
             )
 
 
+SERVER_MIB = 128
+"""Triton, one small python model and the watchdog; measured at 90 MiB idle."""
+
 PYTHON_REGION_MIB = 1
 """Shared memory that the python backend takes for itself, and the step by which it takes more, MiB
 (`shm-default-byte-size`, `shm-growth-byte-size`)."""
-
-
-@refuse
-def shared_memory(settings: Settings) -> Iterator[Finding]:
-    """Shared memory counts against the memory limit, and the server needs some beside it."""
-    for at in stacks(settings):
-        triton = at.stack.triton
-        shm, memory = at.key("triton.shmMib"), at.key("triton.memoryMib")
-        if triton.shm_mib >= triton.memory_mib:
-            yield Finding(
-                keys={shm: triton.shm_mib, memory: triton.memory_mib},
-                reason="shared memory counts against the memory limit and leaves nothing of it",
-                change={shm: max(1, triton.memory_mib // 4)},
-            )
 
 
 def tensors_mib(stack: InferenceStack) -> float:
@@ -135,6 +124,32 @@ def tensors_mib(stack: InferenceStack) -> float:
     traffic = stack.traffic
     requests = stack.calls_in_replica * traffic.max_request_kib
     return (requests + traffic.parallelism * traffic.max_response_kib) / KIB_PER_MIB
+
+
+@refuse
+def shared_memory(settings: Settings) -> Iterator[Finding]:
+    """Memory has room for shared memory, which counts against it, the server and its messages."""
+    for at in stacks(settings):
+        stack, triton = at.stack, at.stack.triton
+        shm, memory = at.key("triton.shmMib"), at.key("triton.memoryMib")
+        # Triton holds a message of its own of each call, beside the tensors in shared memory.
+        messages = math.ceil(tensors_mib(stack))
+        needed = triton.shm_mib + SERVER_MIB + messages
+        if needed > triton.memory_mib:
+            yield Finding(
+                keys={
+                    shm: triton.shm_mib,
+                    memory: triton.memory_mib,
+                    derived(at.key("triton.callsAtOnce")): stack.calls_in_replica,
+                },
+                reason=(
+                    f"{triton.shm_mib} MiB of shared memory count against the memory limit, and "
+                    f"the server needs {SERVER_MIB} MiB beside it and {messages} MiB for the "
+                    f"largest messages of {stack.calls_in_replica} calls: together {needed} MiB, "
+                    f"of {triton.memory_mib}. The kernel would kill it"
+                ),
+                change={memory: needed},
+            )
 
 
 @refuse

@@ -37,7 +37,8 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("gatewayMemory", {}, f"{STACK}.gateway.memoryMib", 200, 199),
     ("tritonQueue", {}, f"{STACK}.triton.queueSize", 63, 62),
     ("privilegedPorts", {}, f"{STACK}.gateway.opsPort", 1024, 1023),
-    ("sharedMemory", {}, f"{STACK}.triton.shmMib", 8191, 8192),
+    # 8192 MiB without 128 MiB for the server and 65 messages of 4 MiB.
+    ("sharedMemory", {}, f"{STACK}.triton.shmMib", 7804, 7805),
     # 1 MiB, 64 calls x 4 MiB and 1 answer of 4 MiB.
     ("largestCalls", {}, f"{STACK}.triton.shmMib", 261, 260),
     ("nameLength", {}, f"{STACK}.namePrefix", "a" * 30 + "-", "a" * 31 + "-"),
