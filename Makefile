@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools cluster up preview render destroy adopt down outputs refresh retain env infer \
-	status image models check-models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
+.PHONY: help setup tools cluster up preview render destroy adopt down outputs refresh drift compare \
+	retain env infer status image models check-models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,21 @@ refresh: setup ## Read the stack's real state back into Pulumi's
 
 destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
 	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
+
+# make ends with 2 whatever a command ends with, and with 1 only where it was asked a question (-q)
+# and a line is left to do: that line stands for the error, and + marks those that run all the same.
+ifneq ($(filter drift,$(MAKECMDGOALS)),)
+MAKEFLAGS += -q
+endif
+DRIFT_ERROR := .state/drift-error
+
+drift: compare ## Report what differs from the state: exits with 0 (none), 2 (drift) or 1 (error)
+	$(if $(shell test -e $(DRIFT_ERROR) && rm $(DRIFT_ERROR) && echo yes),false,+@true)
+
+compare:
+	+@mkdir -p $(dir $(DRIFT_ERROR)); rm -f $(DRIFT_ERROR); \
+	./toolchain/bootstrap.sh >/dev/null && $(PY) -m ops drift --stack $(STACK) $(ARGS); code=$$?; \
+	test $$code -eq 0 || test $$code -eq 2 || { touch $(DRIFT_ERROR); exit 0; }; exit $$code
 
 retain: setup ## Let the state keep the models of an earlier release; `up` says when
 	@$(PY) -m ops retain --stack $(STACK)

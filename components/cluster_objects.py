@@ -47,13 +47,18 @@ class Kinds:
     """The kinds that a cluster serves, each group's asked for once."""
 
     def __init__(self, api: ClusterApi) -> None:
-        self._api = api
+        self.api = api
         self._of = functools.cache(self._ask_group)
 
     def get(self, name: ObjectName) -> dict[str, Any]:
         """Return an object; empty where it is not there, or may not be read."""
+        path = self.path(name)
+        return self.api.ask("GET", path) if path else {}
+
+    def path(self, name: ObjectName) -> str:
+        """Return the path of an object; empty where its kind is not served."""
         kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
-        return self._api.ask("GET", kind.path(name.namespace, name.name)) if kind else {}
+        return kind.path(name.namespace, name.name) if kind else ""
 
     def delete(self, name: ObjectName) -> None:
         """Delete an object, where it is there and the user may."""
@@ -92,11 +97,11 @@ class Kinds:
 
     def _list(self, namespace: str, selector: str, kind: Kind) -> list[dict[str, Any]] | None:
         query = f"?labelSelector={selector}" if selector else ""
-        return self._api.items(kind.path(namespace) + query)
+        return self.api.items(kind.path(namespace) + query)
 
     def _listed(self) -> Iterator[Kind]:
         """Kinds whose objects somebody makes in a namespace, each in one version."""
-        groups = self._api.ask("GET", "/apis").get("groups", [])
+        groups = self.api.ask("GET", "/apis").get("groups", [])
         versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
         for version in versions:
             for kind in self._of(version):
@@ -105,7 +110,7 @@ class Kinds:
 
     def _ask_group(self, api_version: str) -> tuple[Kind, ...]:
         root = "apis" if "/" in api_version else "api"
-        answer = self._api.ask("GET", f"/{root}/{api_version}")
+        answer = self.api.ask("GET", f"/{root}/{api_version}")
         return tuple(
             Kind(
                 api_version=api_version,

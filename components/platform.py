@@ -11,6 +11,7 @@ from pulumi.runtime.proto.resource_pb2_grpc import ResourceMonitorStub
 from pulumi.runtime.settings import get_monitor
 
 from components.cluster_api import ClusterApi
+from components.drift import DriftWatch
 from components.kubeconfig import KubeconfigError, as_text, path_of, read
 from components.ownership import Claim, Ownership
 from components.preflight import preflight, unowned
@@ -56,6 +57,20 @@ class Cluster:
 
 
 def connect(settings: Settings) -> Cluster:
+    """Look at the cluster, make its provider, and watch what others changed; see `_connect`.
+
+    Raises:
+        Refused: the stack cannot be applied there; names everything that stands in the way.
+    """
+    # First: to start it lets the engine run, which must find nothing half declared.
+    watch = DriftWatch() if _is_applied() else None
+    cluster = _connect(settings)
+    if watch:
+        watch.api = cluster.api
+    return cluster
+
+
+def _connect(settings: Settings) -> Cluster:
     """Look at the cluster and make its provider, which everything else waits for.
 
     A kubeconfig that is known is looked at before anything is declared. One that another stack

@@ -75,6 +75,18 @@ def outputs(
 
 
 @app.command()
+def drift(stack: Stack = "dev") -> None:
+    """Compare the cluster with the stack's state; exits with 2 where they differ."""
+    from ops.drift import drift as find
+
+    found = find(StackEnvironment(stack=stack))
+    for line in found:
+        print(line)
+    print(f"{len(found)} differences; `make up` takes them back" if found else "no drift")
+    raise SystemExit(2 if found else 0)
+
+
+@app.command()
 def status(
     stack: Stack = "dev",
     once: Annotated[bool, typer.Option("--once", help="Print it once, and end.")] = False,

@@ -138,8 +138,9 @@ def outputs(held: Mapping[str, Any]) -> dict[str, object]:
 
 def unwrap(value: Any) -> Any:
     """Read a value of the state that may have been encrypted."""
-    if isinstance(value, dict) and cast("dict[str, Any]", value).get(_KIND) == _SECRET:
-        return json.loads(cast("dict[str, Any]", value)["plaintext"])
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return json.loads(fields["plaintext"]) if fields.get(_KIND) == _SECRET else fields
     return value
 
 

@@ -5,10 +5,10 @@ same contents, a rollback starts the same pods again, and a pod of the old Repli
 during a rollout reads its own configuration.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
-from components.specs.pods import config_hash
+from components.specs.pods import Manifest, config_hash
 
 REVISIONS = 5
 """`revisionHistoryLimit` of the Deployments: ReplicaSets, and so contents, that `kubectl rollout
@@ -39,7 +39,7 @@ def referenced(objects: Iterable[Mapping[str, Any]]) -> set[str]:
     return {name for item in objects for name in _names(_pod_spec(item))}
 
 
-def abandoned(config_maps: Iterable[Mapping[str, Any]], kept: set[str]) -> list[Mapping[str, Any]]:
+def abandoned(config_maps: Iterable[Mapping[str, Any]], kept: Set[str]) -> list[Mapping[str, Any]]:
     """Return the ConfigMaps named by their contents that may be deleted.
 
     Args:
@@ -96,25 +96,31 @@ def owner_reference(owner: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _pod_spec(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec: Mapping[str, Any] = item.get("spec") or {}
-    template = spec.get("template")
-    return (template.get("spec") or {}) if template else spec
+def _pod_spec(item: Manifest) -> Manifest:
+    spec: Manifest = item.get("spec")
+    template: Manifest = spec.get("template") if spec else None
+    return template.get("spec") if template else spec
 
 
-def _names(pod: Mapping[str, Any]) -> Iterator[str]:
-    for volume in pod.get("volumes") or ():
-        yield from _one(volume.get("configMap"))
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            yield from _one(source.get("configMap"))
+def _names(pod: Manifest) -> Iterator[str]:
+    for volume in _list(pod, "volumes"):
+        yield from _one(volume, "configMap")
+        for source in _list(volume.get("projected"), "sources"):
+            yield from _one(source, "configMap")
     for kind in ("containers", "initContainers", "ephemeralContainers"):
-        for container in pod.get(kind) or ():
-            for source in container.get("envFrom") or ():
-                yield from _one(source.get("configMapRef"))
-            for variable in container.get("env") or ():
-                yield from _one((variable.get("valueFrom") or {}).get("configMapKeyRef"))
+        for container in _list(pod, kind):
+            for source in _list(container, "envFrom"):
+                yield from _one(source, "configMapRef")
+            for variable in _list(container, "env"):
+                yield from _one(variable.get("valueFrom"), "configMapKeyRef")
 
 
-def _one(reference: Mapping[str, Any] | None) -> Iterator[str]:
+def _list(holder: Manifest, key: str) -> list[Manifest]:
+    found: Manifest = holder.get(key) if holder else None
+    return found or []
+
+
+def _one(holder: Manifest, key: str) -> Iterator[str]:
+    reference: Manifest = holder.get(key) if holder else None
     if reference and reference.get("name"):
         yield reference["name"]
