@@ -84,7 +84,7 @@ def test_sample_model_has_the_stacks_own_queue_and_speed():
         ({"m/config.pbtxt.template": "${queue}"}, "unknown placeholder 'queue' in config.pbtxt."),
         ({"m/config.pbtxt.template": "5 $"}, "a dollar sign is written $$"),
         ({"m/config.pbtxt.template": "", "m/config.pbtxt": ""}, "delete one of them"),
-        ({"a:b/1/model.onnx": ""}, "a:b has a colon in its name, and the API server takes none"),
+        ({"a:b/1/model.onnx": ""}, "a:b has a colon in its name, which Kubernetes does not allow"),
     ],
 )
 def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message):
