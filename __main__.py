@@ -13,6 +13,7 @@ from components.inference import Inference, InferenceArgs
 from components.namespaces import Namespaces, NamespacesArgs
 from components.platform import connect
 from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
+from components.rollouts import Rollout, await_rollouts
 from config.keda import HelmKeda
 from config.load import load
 from config.prometheus import ManagedPrometheus
@@ -49,6 +50,7 @@ if settings.device_plugin_enabled:
     DevicePlugin("device-plugin", plugin, after(namespaces, *gpus))
 
 # What watches.
+rollouts: list[Rollout] = []
 if isinstance(settings.prometheus, ManagedPrometheus):
     watch = PrometheusArgs(
         config=settings.prometheus,
@@ -56,7 +58,8 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         keda_namespace=settings.keda.namespace,
         api=cluster.api,
     )
-    Prometheus("prometheus", watch, after(namespaces))
+    prometheus = Prometheus("prometheus", watch, after(namespaces))
+    rollouts.append(prometheus.rollout)
 else:
     monitors = PodMonitorsArgs(config=settings.prometheus, stacks=settings.inference)
     PodMonitors("pod-monitors", monitors, after(namespaces))
@@ -89,3 +92,4 @@ stacks = [
 
 export_outputs(settings, stacks)
 cluster.open()
+await_rollouts(cluster.api, [*rollouts, *(one for stack in stacks for one in stack.rollouts)])

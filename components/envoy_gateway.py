@@ -7,7 +7,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster_api import ClusterApi
 from components.contents import Workload, collect, content_config_map
-from components.labels import gateway_labels
+from components.labels import ROLLOUT_UNAWAITED, gateway_labels
+from components.rollouts import Rollout
 from components.specs import gateway
 from config.gateway import InternalLoadBalancer
 from config.inference import InferenceStack
@@ -33,6 +34,9 @@ class EnvoyGateway(pulumi.ComponentResource):
 
     endpoint: pulumi.Output[str]
     """gRPC address, `host:port`: in the cluster, or of the internal load balancer."""
+
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
 
     def __init__(
         self, name: str, args: EnvoyGatewayArgs, opts: pulumi.ResourceOptions | None = None
@@ -69,11 +73,12 @@ class EnvoyGateway(pulumi.ComponentResource):
         spec = gateway.deployment_spec(stack, files, args.prometheus)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=metadata(),
+            metadata=metadata({**ROLLOUT_UNAWAITED}),
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map]),
         )
         collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
+        self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),

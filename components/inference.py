@@ -9,6 +9,7 @@ from components.autoscaler import Autoscaler, AutoscalerArgs
 from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
 from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
 from components.platform import Cluster
+from components.rollouts import Rollout
 from components.triton import Triton, TritonArgs
 from config.gpu_nodes import GpuNodes
 from config.inference import InferenceStack
@@ -39,6 +40,9 @@ class Inference(pulumi.ComponentResource):
     endpoint: pulumi.Output[str]
     """gRPC address of the gateway, `host:port`."""
 
+    rollouts: tuple[Rollout, ...]
+    """The rollouts that `await_rollouts` waits for."""
+
     def __init__(
         self, name: str, args: InferenceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -55,7 +59,7 @@ class Inference(pulumi.ComponentResource):
         )
         # Policies first: on destroy they go last, so that nothing is cut off while it drains.
         connected = pulumi.ResourceOptions(parent=self, depends_on=[policies])
-        Triton(
+        triton = Triton(
             f"{name}-triton",
             TritonArgs(
                 config=stack,
@@ -84,5 +88,6 @@ class Inference(pulumi.ComponentResource):
             # keep the scaler from the replicas that are there. KEDA retries until all are.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.scaling)),
         )
+        self.rollouts = (triton.rollout, gateway.rollout)
         self.endpoint = gateway.endpoint
         self.register_outputs({"endpoint": self.endpoint})

@@ -27,6 +27,11 @@ PATCH_FORCE: Mapping[str, str] = {"pulumi.com/patchForce": "true"}
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
 """Annotation of an object for whose readiness Pulumi is not to wait."""
 
+ROLLOUT_UNAWAITED: Mapping[str, str] = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+"""Annotation of a Deployment: the engine goes on as soon as the controller has seen it, and
+`await_rollouts` waits for the pods. `SKIP_AWAIT` would not do: with it the engine does not wait for
+a Deployment's end either, and takes the network away from pods that still drain."""
+
 _LABEL_VALUE_LENGTH = 63
 
 TRITON = "triton"

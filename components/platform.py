@@ -15,6 +15,7 @@ from components.drift import DriftWatch
 from components.kubeconfig import KubeconfigError, as_text, path_of, read
 from components.ownership import Claim, Ownership
 from components.preflight import preflight, unowned
+from components.specs.outage import outages, served
 from config.checks.problem import Problem
 from config.load import Refused, require
 from config.platform import (
@@ -197,14 +198,25 @@ def _unowned(
     api: pulumi.Input[ClusterApi | None],
     kubeconfig: pulumi.Input[str],
 ) -> pulumi.Output[str]:
-    """Hold the kubeconfig back until no other stack is found to own a declared object."""
+    """Hold the kubeconfig back until nothing is found that this run may not touch.
+
+    That is a declared object that another stack owns, and in tier prod a live inference stack that
+    is declared no more.
+    """
     if not _is_applied():
         return pulumi.Output.from_input(kubeconfig)
 
     def require_ours(known: Sequence[Any]) -> str:
         claim, client, file = known
-        found = unowned(settings, client, ownership.declared, cast("Claim", claim))
+        claim = cast("Claim", claim)
+        before = served((one.kind, one.namespace, one.name) for one in claim.held)
+        found = [
+            *outages(settings, before, preview=pulumi.runtime.is_dry_run()),
+            *unowned(settings, client, ownership.declared, claim),
+        ]
         require(f"stack {pulumi.get_stack()}", found)
+        for problem in found:
+            pulumi.log.warn(str(problem))
         return file
 
     def look(known: Sequence[Any]) -> pulumi.Output[str]:

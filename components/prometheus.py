@@ -1,5 +1,6 @@
 """Prometheus: our own, or what lets an existing one's operator find the stack."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -9,7 +10,8 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.cluster_api import ClusterApi
 from components.contents import Workload, collect, content_config_map
-from components.labels import SKIP_AWAIT, prometheus_labels
+from components.labels import ROLLOUT_UNAWAITED, SKIP_AWAIT, prometheus_labels
+from components.rollouts import Rollout
 from components.specs import prometheus as specs
 from components.specs.alerts import alert_rules
 from components.specs.network_policies import policy_spec, prometheus_flows, prometheus_pods
@@ -40,6 +42,9 @@ class Prometheus(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """URL that KEDA asks."""
 
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
+
     def __init__(
         self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -47,12 +52,14 @@ class Prometheus(pulumi.ComponentResource):
         config = args.config
         child = pulumi.ResourceOptions(parent=self)
 
-        def metadata(*, name: str = config.name, awaited: bool = True) -> ObjectMetaArgs:
+        def metadata(
+            annotations: Mapping[str, str] | None = None, name: str = config.name
+        ) -> ObjectMetaArgs:
             return ObjectMetaArgs(
                 name=name,
                 namespace=config.namespace,
                 labels=prometheus_labels(config),
-                annotations=None if awaited else SKIP_AWAIT,
+                annotations=annotations,
             )
 
         account = kubernetes.core.v1.ServiceAccount(
@@ -80,7 +87,7 @@ class Prometheus(pulumi.ComponentResource):
                 kubernetes.core.v1.PersistentVolumeClaim(
                     f"{name}-volume",
                     # Bound when its first pod is placed, by most storage classes.
-                    metadata=metadata(awaited=False),
+                    metadata=metadata(SKIP_AWAIT),
                     spec=specs.volume_claim_spec(config),
                     opts=child,
                 )
@@ -88,15 +95,16 @@ class Prometheus(pulumi.ComponentResource):
         spec = specs.deployment_spec(config, config_name)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=metadata(),
+            metadata=metadata(ROLLOUT_UNAWAITED),
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
         collect(args.api, Workload.of(config.namespace, config.name, spec), deployment)
+        self.rollout = Rollout(deployment=deployment)
         kubernetes.core.v1.Service(
             f"{name}-service",
             # The Deployment's readiness is what counts; this would wait ten seconds more.
-            metadata=metadata(awaited=False),
+            metadata=metadata(SKIP_AWAIT),
             spec=specs.service_spec(config),
             opts=child,
         )

@@ -7,7 +7,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster_api import ClusterApi
 from components.contents import Workload, collect, content_config_map
-from components.labels import triton_labels
+from components.labels import ROLLOUT_UNAWAITED, triton_labels
+from components.rollouts import Rollout
 from components.specs import model_repository, triton
 from components.specs.model_repository import Repository
 from config.gpu_nodes import GpuNodes
@@ -47,6 +48,9 @@ class Triton(pulumi.ComponentResource):
     service_name: pulumi.Output[str]
     """Name of the headless Service, whose DNS name has the ready replicas' addresses."""
 
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
+
     def __init__(
         self, name: str, args: TritonArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -69,21 +73,28 @@ class Triton(pulumi.ComponentResource):
             opts=child,
         )
         repository, config_maps = self._repository(name, stack)
-        start = f"{triton.start_seconds(stack, args.nodes)}s"
-        rollout = f"{triton.rollout_seconds(stack, args.nodes)}s"
         spec = triton.deployment_spec(stack, args.nodes, repository, args.prometheus)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=metadata,
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.deployment_name,
+                namespace=stack.namespace,
+                labels=triton_labels(stack),
+                annotations=ROLLOUT_UNAWAITED,
+            ),
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, *needs, *config_maps],
-                # Pulumi waits for every replica, and by default ten minutes at most.
-                custom_timeouts=pulumi.CustomTimeouts(create=start, update=rollout),
             ),
         )
         collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
+        self.rollout = Rollout(
+            deployment=deployment,
+            start_seconds=triton.start_seconds(stack, args.nodes),
+            rollout_seconds=triton.rollout_seconds(stack, args.nodes),
+            least=stack.autoscaler.min_replicas,
+        )
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(

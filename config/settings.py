@@ -40,6 +40,10 @@ class Settings(Section):
     inference: tuple[InferenceStack, ...] = Field(default=(InferenceStack(),), min_length=1)
     """The inference stacks."""
 
+    may_remove: tuple[str, ...] = ()
+    """Live inference stacks that `up` may delete in tier prod, each as `namespace/name` of its
+    Triton Deployment. An entry of `inference` whose namespace or name prefix changes is one."""
+
     @property
     def device_plugin_enabled(self) -> bool:
         """Whether the stack runs the device plugin."""

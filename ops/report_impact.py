@@ -11,6 +11,9 @@ _TRITON = "kubemind:index:Triton"
 _GATEWAY = "kubemind:index:EnvoyGateway"
 _DEVICE_PLUGIN = "kubemind:index:DevicePlugin"
 _DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+_SERVICE = "kubernetes:core/v1:Service"
+_NAMESPACE = "kubernetes:core/v1:Namespace"
+_PROVIDER = "pulumi:providers:kubernetes"
 _NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
 """Properties of a node group whose change makes EKS exchange its nodes, a few at a time."""
@@ -38,21 +41,41 @@ def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
     return [text for _, text in sorted(said, key=lambda item: item[0])]
 
 
+def outages(steps: Iterable[Step]) -> list[str]:
+    """Name what answers calls now and is deleted or replaced, each as `namespace/name`."""
+    ended = [step for step in steps if step.operation in {"replace", "delete"}]
+    names = {
+        object_name(step.old)
+        for step in ended
+        if step.type in {_DEPLOYMENT, _SERVICE} and (step.within(_TRITON) or step.within(_GATEWAY))
+    }
+    return sorted(names)
+
+
 def _of_step(step: Step) -> list[tuple[int, str]]:
     name = f"`{object_name(step.new or step.old)}`"
     gone = step.operation in {"replace", "delete"}
     back = "" if step.operation == "delete" else " before a new one starts; no call is answered"
     if step.type == _NODE_GROUP:
         return _of_node_group(step)
+    if step.type == _NAMESPACE and gone:
+        of = f"`{step.old['metadata']['name']}`"
+        return [(0, f"OUTAGE. Namespace {of} goes with all that it holds.")]
+    if step.type == _PROVIDER and gone:
+        return [(0, "OUTAGE. The stack moves to another cluster: all of it is made anew there.")]
+    if step.type == _SERVICE and gone and step.within(_TRITON):
+        return [(0, f"OUTAGE. Service {name}: no gateway finds Triton's replicas{back}.")]
+    if step.type == _SERVICE and gone and step.within(_GATEWAY):
+        return [(0, f"OUTAGE. Service {name}: the gateway's address is gone{back}.")]
     template = any(change.path.startswith("spec.template") for change in step.changes)
     if step.type == _DEPLOYMENT and step.within(_TRITON):
         if gone:
-            return [(0, f"Triton fleet {name}: every replica stops{back}.")]
+            return [(0, f"OUTAGE. Triton fleet {name}: every replica stops{back}.")]
         if template:
             return [(1, f"Triton fleet {name}: every replica is rolled and loads its models anew.")]
     if step.type == _DEPLOYMENT and step.within(_GATEWAY):
         if gone:
-            return [(0, f"Gateway {name}: every pod stops{back}.")]
+            return [(0, f"OUTAGE. Gateway {name}: every pod stops{back}.")]
         if template:
             return [(2, f"Gateway {name}: its pods are rolled; their connections are drained.")]
     if step.within(_DEVICE_PLUGIN) and (gone or template):

@@ -7,11 +7,11 @@ left out from the end where the comment would grow over GitHub's limit.
 import difflib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops.render_files import to_yaml
-from ops.report_impact import impact
+from ops.report_impact import impact, outages
 from ops.report_steps import ABSENT, PropertyChange, Step, clean, read_steps
 
 GITHUB_LIMIT = 65_536
@@ -19,6 +19,9 @@ GITHUB_LIMIT = 65_536
 
 _RESOURCE_LIMIT = 8_000
 """Characters of one resource's changes; a comment is read by people."""
+
+_NAMED = 3
+"""Objects that a heading names."""
 
 _ORDER = ("delete", "replace", "update", "create")
 _SIGN = {"delete": "-", "replace": "±", "update": "~", "create": "+"}
@@ -82,7 +85,7 @@ def _head(stack: str, preview: Mapping[str, Any]) -> str:
 
 
 def verdict(preview: Mapping[str, Any]) -> str:
-    """One line: failed, nothing, or what happens to how many resources."""
+    """One line: failed, nothing, or the outage and the number of resources that change."""
     if messages(preview, "error"):
         return "the preview failed"
     steps = read_steps(preview)
@@ -90,7 +93,14 @@ def verdict(preview: Mapping[str, Any]) -> str:
     said = [f"{count} {_PARTICIPLE[name]}" for name, count in counts.items() if count]
     if not said:
         return f"no changes to {_unchanged(preview)} resources"
-    return ", ".join(said) + f"; {_unchanged(preview)} unchanged"
+    counted = ", ".join(said) + f"; {_unchanged(preview)} unchanged"
+    ended = outages(steps)
+    return f"OUTAGE of {_some(ended)}: {counted}" if ended else counted
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
 
 
 def _unchanged(preview: Mapping[str, Any]) -> int:

@@ -65,8 +65,6 @@ class Resource:
     retain_on_delete: bool
     ignore_changes: tuple[str, ...]
     delete_before_replace: bool
-    create_timeout: str
-    """`custom_timeouts.create`; empty where unset."""
 
 
 @dataclass
@@ -193,7 +191,6 @@ class _Monitor(mocks.MockMonitor):
             retain_on_delete=request.retainOnDelete,
             ignore_changes=tuple(request.ignoreChanges),
             delete_before_replace=request.deleteBeforeReplace,
-            create_timeout=request.customTimeouts.create,
         )
         with self.lock:
             assert all(r.urn != urn for r in self.declared.resources), f"declared twice: {urn}"
@@ -233,7 +230,6 @@ class _Monitor(mocks.MockMonitor):
                     retain_on_delete=False,
                     ignore_changes=(),
                     delete_before_replace=False,
-                    create_timeout="",
                 )
             )
         secret = sorted({"kubeconfig"} & set(outputs))

@@ -5,6 +5,7 @@ until KEDA is back or somebody takes it away by hand.
 """
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from ops.serving import gateway_address
 from ops.stack import read_settings
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
-from tests.serving.accounts import WINDOW, accounted
+from tests.serving.accounts import WINDOW, accounted, none_failed
 from tests.serving.cluster import Deletions, cluster, get, ours
 from tests.serving.containerd import Containerd
 from tests.serving.machine import Machine, lasting_changes, look, namespaces
+from tests.serving.previous import previous_release
+
+_MUST_STAY = re.compile("(Deployment|Service|ScaledObject|Namespace)::")
 
 
 def test_a_node_that_was_killed_comes_back_with_what_was_in_it(served: Checkout) -> None:
@@ -71,7 +75,21 @@ def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
         if name.startswith("Namespace/"):
             assert deletion.began > max(gone[needed].ended or 0 for needed in needed_by_it)
 
-    served.up().ok()
+
+def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost_call(
+    served: Checkout, tmp_path: Path
+) -> None:
+    """Not shown: an upgrade of a stack that is not dev, of which only the goldens tell."""
+    with previous_release(served):
+        served.up().ok()
+    steps = served.preview_steps()
+    assert not {name: step for name, step in steps.items() if "replace" in step}
+    assert not {n: s for n, s in steps.items() if s == "delete" and _MUST_STAY.search(n)}
+    with Client.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
+        served.up().ok()
+        report = client.stop()
+    none_failed(report)
+    assert served.preview_steps() == {}
     assert "echo 1 answered in" in served.ops("infer").ok().stdout
 
 

@@ -39,7 +39,7 @@ def test_a_changed_triton_pod_means_that_models_are_loaded_anew():
 def test_a_replaced_fleet_is_the_gravest_and_says_that_nothing_answers():
     (_, fleet) = bullets(recorded("replace"))
     assert fleet == (
-        "- Triton fleet `ai-namespace/triton-inference-deployment`: "
+        "- OUTAGE. Triton fleet `ai-namespace/triton-inference-deployment`: "
         "every replica stops before a new one starts; no call is answered."
     )
 

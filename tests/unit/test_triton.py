@@ -219,10 +219,8 @@ def test_probes_follow_the_stated_load_time():
 
 
 def test_nothing_gives_up_before_the_start_up_budget_is_used():
-    spec, declared = made({"triton": {"startupBudgetSeconds": 3000}})
+    spec, _ = made({"triton": {"startupBudgetSeconds": 3000}})
     assert spec["progressDeadlineSeconds"] > 3000
-    waited = declared.resource("apps/v1:Deployment").create_timeout
-    assert waited == f"{spec['progressDeadlineSeconds']}s"
 
 
 def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
@@ -233,7 +231,7 @@ def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
     assert waited(modelRepository=s3) == waited() + 512  # at 100 MiB/s
 
 
-def test_pulumi_waits_for_a_whole_roll_out_of_the_largest_fleet():
+def test_up_waits_for_a_whole_roll_out_of_the_largest_fleet():
     settings = Settings.model_validate({"inference": [{"triton": {"maxSurge": 5}}]})
     (stack,) = settings.inference
     start = specs.start_seconds(stack, settings.gpu_nodes)

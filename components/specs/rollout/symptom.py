@@ -1,0 +1,67 @@
+"""One thing that keeps a rollout from its end, and how much it proves."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Proof(StrEnum):
+    """The weight of a symptom: does the rollout fail because of it?"""
+
+    NONE = "none"
+    """The cluster may end it by itself, such as a node that is still being made."""
+
+    IF_IT_LASTS = "if it lasts"
+    """Proof once it was there for `lasts_seconds` without a break and without any progress."""
+
+    COMPLETE = "complete"
+    """Proof at first sight."""
+
+
+PROOF_SECONDS = 30.0
+"""Time that a symptom must last to be proof. kubelet repeats a failed pull after 10 s, and the
+ReplicaSet controller a refused pod several times, so each had a second chance."""
+
+AWAY_SECONDS = 180.0
+"""The same for a registry that does not answer: kubelet's first five attempts take so long."""
+
+
+@dataclass(frozen=True)
+class LogOf:
+    """The log in which a container's last words are."""
+
+    pod: str
+    container: str
+    previous: bool
+    """The log of the container that ended before the one that runs now."""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One thing that keeps a rollout from its end."""
+
+    on: str
+    """The object, such as `pod triton-5d4`."""
+
+    reason: str
+    """Kubernetes' own word for it, such as `ImagePullBackOff`."""
+
+    words: str
+    """The message of the one who reports it: kubelet, scheduler, controller, or the container."""
+
+    proof: Proof = Proof.NONE
+    log: LogOf | None = None
+
+    lasts_seconds: float = PROOF_SECONDS
+
+    stamp: str = ""
+    """Time of the last attempt that failed; empty where the cluster does not say. An attempt from
+    before this run proves nothing: its cause may be mended meanwhile, and the next one shows it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Identity over time: words change with every attempt."""
+        return self.on, self.reason
+
+    def __str__(self) -> str:
+        words = " ".join(self.words.split())
+        return f"{self.on}: {self.reason}" + (f": {words}" if words else "")

@@ -1,0 +1,105 @@
+"""`up` and a rollout that cannot succeed, on a real engine, provider, API server and scheduler.
+
+Not shown here: containers that crash and images that are not there, as no kubelet runs on simulated
+nodes; tests/serving does.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from components.specs.rollout.symptom import PROOF_SECONDS
+from config.inference import InferenceStack
+from ops.stack import read_settings
+from tests.integration.checkout import Checkout
+
+REFUSING = "refuses-rollouts"
+POLICY = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": REFUSING},
+    "spec": {
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["pods"],
+                }
+            ]
+        },
+        # A pod that preflight tries has no owner, and so is let in.
+        "validations": [
+            {
+                "expression": "!has(object.metadata.ownerReferences)",
+                "message": "no pods today, says the platform team",
+            }
+        ],
+    },
+}
+BINDING = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicyBinding",
+    "metadata": {"name": REFUSING},
+    "spec": {"policyName": REFUSING, "validationActions": ["Deny"]},
+}
+
+
+@contextmanager
+def no_more_pods(checkout: Checkout, folder: Path) -> Iterator[None]:
+    """A policy of the cluster's owner that refuses the pods of every ReplicaSet."""
+    file = folder / "policy.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [POLICY, BINDING]}))
+    checkout.kubectl("apply", "-f", str(file)).ok()
+    try:
+        yield
+    finally:
+        checkout.kubectl("delete", "-f", str(file)).ok()
+
+
+@pytest.fixture
+def stack(provisioned: Checkout) -> InferenceStack:
+    return read_settings(provisioned.env).inference[0]
+
+
+def test_rollouts_that_a_policy_refuses_fail_together_and_keep_nothing_else_away(
+    provisioned: Checkout, stack: InferenceStack, tmp_path: Path
+) -> None:
+    """The first run fails; the next, with the policy gone and nothing else changed, succeeds."""
+    names = (stack.deployment_name, stack.gateway_name)
+    ready = ("get", "deployment", *names, "-n", stack.namespace)
+    ready = (*ready, "-o", "jsonpath={.items[*].status.availableReplicas}")
+    before = provisioned.kubectl(*ready).ok().stdout
+    change = {
+        "triton": {"cpu": stack.triton.cpu * 2},
+        "gateway": {"dnsRefreshSeconds": stack.gateway.dns_refresh_seconds / 2},
+        "autoscaler": {"cooldownSeconds": stack.autoscaler.cooldown_seconds + 60},
+    }
+    provisioned.set_config(inference=[change])
+    with no_more_pods(provisioned, tmp_path):
+        began = time.monotonic()
+        ran = provisioned.pulumi("up", "--yes", "--skip-preview").failed()
+        took = time.monotonic() - began
+    for name in names:
+        assert f"Deployment {stack.namespace}/{name} cannot be rolled out" in ran.output
+    assert "no pods today, says the platform team" in ran.output
+    assert "keep serving" in ran.output
+    # A generous bound: what is shown is that no ten minutes are waited for.
+    assert took < PROOF_SECONDS + 120
+    # What was there serves on, and all else is as stated.
+    assert provisioned.kubectl(*ready).ok().stdout == before
+    scaler = ("get", "scaledobject", stack.scaler_name, "-n", stack.namespace)
+    stated = provisioned.kubectl(*scaler, "-o", "jsonpath={.spec.cooldownPeriod}").ok().stdout
+    assert int(stated) == stack.autoscaler.cooldown_seconds + 60
+    # Nothing is left to change, and still a run that ends well means that all is rolled out.
+    provisioned.pulumi("up", "--yes", "--skip-preview").ok()
+    for name in names:
+        status = ("rollout", "status", f"deployment/{name}", "-n", stack.namespace)
+        provisioned.kubectl(*status, "--timeout=1s").ok()
+    provisioned.reset_config()
+    provisioned.up().ok()

@@ -1,0 +1,169 @@
+"""Watching one rollout: what is asked of the API server, what is told, and when it is given up.
+
+The API server is a stand-in that answers from a list of snapshots; the real ones are asked in
+tests/integration and tests/serving.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import rollouts
+from components.cluster_api import Answer
+from components.kubectl_proxy import ApiUnreachableError
+from components.rollouts import Rollout, Watch
+from components.specs.rollout.snapshot import Snapshot
+from tests import recording
+from tests.unit import rollout_objects as objects
+from tests.unit.rollout_objects import snapshot, unplaced, waits
+
+
+class StandIn:
+    """Answers from one snapshot after another; the last one stays."""
+
+    def __init__(self, *seen: Snapshot | Exception, log: Answer | None = None) -> None:
+        self.seen: list[Snapshot | Exception] = [*seen]
+        self.log = log or Answer(404, "")
+        self.asked: list[tuple[str, str]] = []
+
+    def ask(self, method: str, path: str, *_: object) -> dict[str, Any]:
+        self.asked.append((method, path))
+        if "/deployments/" not in path:
+            return {}
+        # Each look begins with the Deployment.
+        now = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+        if isinstance(now, Exception):
+            raise now
+        self.now = now
+        return dict(now.deployment)
+
+    def items(self, path: str) -> Sequence[Any]:
+        if "/replicasets?" in path:
+            return self.now.replica_sets
+        if "/pods?" in path:
+            return self.now.pods
+        return [event for event in self.now.events if event["involvedObject"]["uid"] in path]
+
+    def send(self, method: str, path: str) -> Answer:
+        self.asked.append((method, path))
+        return self.log
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "LOOK_SECONDS", 0)
+
+
+def watched(api: StandIn, times: tuple[float, float] = (60, 60)) -> tuple[str, list[str]]:
+    said: list[str] = []
+    stand_in: Any = api
+    return asyncio.run(Watch(stand_in, "ai", "triton", 2, times, said.append).result()), said
+
+
+DONE = snapshot(deployment=objects.rolled_out())
+
+
+def test_a_rollout_that_is_done_is_left_alone() -> None:
+    api = StandIn(DONE)
+    assert watched(api) == ("", [])
+    assert {method for method, _ in api.asked} == {"GET"}
+
+
+def test_what_it_waits_for_is_told_once_until_it_changes() -> None:
+    nodes = snapshot(unplaced("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."))
+    pulls = snapshot(waits("ErrImagePull", objects.PULL_REFUSED))
+    failure, said = watched(StandIn(nodes, nodes, nodes, pulls, pulls, DONE))
+    assert failure == ""
+    assert len(said) == 2
+    assert "Insufficient nvidia.com/gpu" in said[0]
+    assert "connection refused" in said[1]
+
+
+def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:
+    away = ApiUnreachableError("connection refused")
+    failure, said = watched(StandIn(away, away, DONE))
+    assert failure == ""
+    assert said == ["the API server does not answer: connection refused"]
+
+
+def test_an_api_server_that_stays_away_fails_the_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "UNREACHABLE_SECONDS", 0)
+    failure, _ = watched(StandIn(ApiUnreachableError("connection refused")))
+    assert "is not known to be rolled out" in failure
+
+
+def test_a_failure_quotes_the_log_of_the_container_that_ended() -> None:
+    api = StandIn(snapshot(), snapshot(objects.crashed(3)), log=Answer(200, "E: no weights\n"))
+    failure, _ = watched(api)
+    assert failure.splitlines() == [
+        "Deployment ai/triton cannot be rolled out:",
+        "  pod triton-5d4f-a: container triton crashed 3 times: Error, exit code 1",
+        "  last words of its container triton:",
+        "    E: no weights",
+        "  2 pods of the version before keep serving",
+    ]
+    assert "previous=true" in api.asked[-1][1]
+
+
+def test_a_user_who_may_not_read_logs_is_told_so() -> None:
+    api = StandIn(snapshot(), snapshot(objects.crashed(3)), log=Answer(403, "forbidden"))
+    assert "lacks get pods/log" in watched(api)[0]
+
+
+def test_the_end_of_the_time_tells_what_was_waited_for() -> None:
+    nodes = snapshot(unplaced("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."))
+    failure, _ = watched(StandIn(nodes), times=(60, 0))
+    assert "is not rolled out after 0 s, 0 of 2 new pods are ready" in failure
+    assert "Insufficient nvidia.com/gpu" in failure
+
+
+def test_what_an_earlier_run_left_behind_is_tried_again_at_once() -> None:
+    refused = Snapshot(
+        objects.deployment(),
+        [objects.replica_set(objects.NEW, 2, replicas=2, made=1)],
+        [objects.crashed(5)],
+        (),
+        [objects.event("rs-5d4f", "FailedCreate", "exceeded quota")],
+    )
+    api = StandIn(refused, DONE)
+    assert watched(api)[0] == ""
+    changes = [(method, path) for method, path in api.asked if method != "GET"]
+    assert changes == [
+        ("DELETE", "/api/v1/namespaces/ai/pods/triton-5d4f-a"),
+        ("PATCH", "/apis/apps/v1/namespaces/ai/replicasets/triton-5d4f"),
+    ]
+
+
+def declared(failures: list[str], *, preview: bool = False) -> None:
+    """A program with as many Deployments, whose rollouts end so."""
+    left = iter(failures)
+
+    async def ends(*_: object) -> str:
+        return next(left)
+
+    def program() -> None:
+        import pulumi_kubernetes as kubernetes
+
+        found = [
+            Rollout(deployment=kubernetes.apps.v1.Deployment(f"d{n}", metadata={"name": f"d{n}"}))
+            for n in range(len(failures))
+        ]
+        rollouts.await_rollouts(pulumi.Output.from_input(None), found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollouts, "_outcome", ends)
+        recording.declare(program, preview=preview)
+
+
+def test_all_failures_are_told_at_once() -> None:
+    with pytest.raises(pulumi.RunError) as failed:
+        declared(["first", "", "second"])
+    assert sorted(str(failed.value).split("\n\n")[:2]) == ["first", "second"]
+    declared(["", ""])
+
+
+def test_a_preview_waits_for_nothing() -> None:
+    declared(["first"], preview=True)
