@@ -89,8 +89,9 @@ def config_map_problems(folder: str, repository: Repository) -> Iterator[str]:
     for model in repository.models:
         if ":" in model.name:
             yield (
-                f"{folder}/{model.name} has a colon in its name, which Kubernetes does not allow in "
-                "the path that a model is mounted at (mountPath); rename it, or use kind s3 or pvc"
+                f"{folder}/{model.name} has a colon in its name, which Kubernetes does not allow "
+                "in the path that a model is mounted at (mountPath); rename it, or use kind s3 or "
+                "pvc"
             )
     for name in repository.files:
         try:

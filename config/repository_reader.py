@@ -218,7 +218,7 @@ class Repository:
             if version not in model.versions:
                 self.say(folder, f"is missing: version_policy of {CONFIG} names it")
                 continue
-            files = _names(model.path / str(version))
+            files = [f for f in _names(model.path / str(version)) if f not in JUNK]
             python = model.backend == "python" or (not model.backend and "model.py" in files)
             if python:
                 self._check_python(model)

@@ -48,6 +48,40 @@ def test_config_map_brings_every_file_to_its_path_binary_ones_too(tmp_path):
     assert seen == {f"/models/{path}": content for path, content in files.items()}
 
 
+def test_links_empty_folders_and_programs_reach_a_config_map_and_junk_does_not(tmp_path):
+    ensemble = 'platform: "ensemble" ensemble_scheduling { step [ { model_name: "m" } ] }'
+    files = {
+        "m/config.pbtxt": 'backend: "python"',
+        "m/v/model.py": "",
+        "m/1/.ipynb_checkpoints/model.py": "",
+        "m/triton_python_backend_stub": "\x7fELF",
+        "m/prompt.template": "{% $x %}",
+        "e/config.pbtxt": ensemble,
+        "README.md": "",
+        ".git/config": "",
+    }
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    (tmp_path / "m/2").symlink_to("v")
+    repository = {"kind": "configMap", "folder": str(tmp_path)}
+    spec, declared = made({"triton": {"modelRepository": repository}})
+    pod = spec["template"]["spec"]
+    assert {*mounted_files(pod, declared.one("core/v1:ConfigMap"))} == {
+        "/models/m/config.pbtxt",
+        "/models/m/1/.keep",
+        "/models/m/2/model.py",
+        "/models/m/v/model.py",
+        "/models/m/triton_python_backend_stub",
+        "/models/m/prompt.template",
+        "/models/e/config.pbtxt",
+        "/models/e/1/.keep",
+    }
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
+    modes = {item["path"]: item["mode"] for item in volume["configMap"]["items"] if "mode" in item}
+    assert modes == {"m/triton_python_backend_stub": 0o755}
+
+
 def test_triton_never_sees_the_volumes_root():
     """Kubelet's `..data` lies there: Triton 2.51 took it for a model, and exited."""
     mounts = container_of()["volumeMounts"]
