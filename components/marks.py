@@ -11,6 +11,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.labels import IDENTITY_LABEL, OWNER_ANNOTATION, PATCH_FORCE
 
 _PREFIX = "kubernetes:"
+_ELSEWHERE = "aws:"
 
 _Marked = Mapping[str, pulumi.Input[str]]
 
@@ -98,6 +99,8 @@ class Marks:
             self._annotations[OWNER_ANNOTATION] = owner.words
         self.declared: set[ObjectName] = set()
         """Every object that was declared so far."""
+        self.gate: pulumi.Resource | None = None
+        """The cluster's provider, which waits until it is known whose these objects are."""
 
     def __call__(
         self, args: pulumi.ResourceTransformationArgs
@@ -108,6 +111,11 @@ class Marks:
             TypeError: the object's metadata is not known when it is declared, so that nobody can
                 look for the object before anything is changed.
         """
+        if args.type_.startswith(_ELSEWHERE) and self.gate:
+            # Roles and node groups do not use the provider; a refused run must not make them.
+            later = pulumi.ResourceOptions(depends_on=[self.gate])
+            opts = pulumi.ResourceOptions.merge(args.opts, later)
+            return pulumi.ResourceTransformationResult(args.props, opts)
         props: dict[str, Any] = dict(args.props)
         if not args.type_.startswith(_PREFIX) or "metadata" not in props:
             return None

@@ -64,6 +64,10 @@ class Ownership:
         pulumi.runtime.register_stack_transformation(self._marks)
         self._complete = False
 
+    def gate(self, provider: pulumi.Resource) -> None:
+        """Let resources of other providers wait for the cluster's, and so for `claim`."""
+        self._marks.gate = provider
+
     def complete(self) -> None:
         """Say that everything is declared, so that the cluster may be asked about it."""
         self._complete = True

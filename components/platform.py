@@ -56,6 +56,10 @@ class Cluster:
         """
         self.ownership.complete()
 
+    def __post_init__(self) -> None:
+        """Let everything else wait for the provider."""
+        self.ownership.gate(self.provider)
+
 
 def connect(settings: Settings) -> Cluster:
     """Look at the cluster, make its provider, and watch what others changed; see `_connect`.

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rich.console import Console
 
 from components.ownership import ADOPT_VARIABLE
+from config.checks.names import made_namespaces
 from config.load import parse, read_stack_file
 from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
@@ -121,6 +122,9 @@ def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> No
     pulumi.change(taking, settings, "up", "--continue-on-error", "--suppress-outputs", *arguments)
     heal.state_lost(env).unlink(missing_ok=True)
     held = pulumi.deployment(env)
+    with teardown.open_on(env, settings, held) as on_cluster:
+        # Of entries that were removed; Pulumi leaves their namespaces.
+        on_cluster.remove_namespaces(console.print, but=made_namespaces(settings).values())
     console.print()
     console.print(resource_tree(held["resources"]))
     if serving.serves(env, settings):

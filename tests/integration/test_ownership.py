@@ -26,6 +26,7 @@ from components.preflight import unowned
 from config.checks.names import made_namespaces
 from config.settings import Settings
 from local.cluster import Cluster
+from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import STACK, Kubeconfig, api_of, unwrapped
 
 OURS, THEIRS = "7b0c1f6e-ours", "51d2a8c4-theirs"
@@ -41,6 +42,10 @@ def marked(identity: str, **labels: str) -> dict[str, str]:
     return {IDENTITY_LABEL: identity, **labels}
 
 
+def namespaces(client: Client) -> set[str | None]:
+    return {one.metadata.name for one in client.list(Namespace) if one.metadata}
+
+
 def config_map(name: str = "prometheus-server") -> ObjectName:
     metadata = {"name": name, "namespace": NAMESPACE}
     return ObjectName.of("v1", "ConfigMap", metadata)
@@ -50,9 +55,9 @@ def config_map(name: str = "prometheus-server") -> ObjectName:
 def client(bare_cluster: Cluster) -> Iterator[Client]:
     client = bare_cluster.client()
     yield client
-    client.delete(ClusterRole, "prometheus-server", cascade=None)
+    client.delete(ClusterRole, "prometheus-server")
     client.delete(Namespace, NAMESPACE)
-    client.wait(Namespace, NAMESPACE, for_conditions=(), raise_for_conditions=())
+    wait_until("it is gone", lambda: NAMESPACE not in namespaces(client), 60)
 
 
 @pytest.fixture
@@ -188,7 +193,7 @@ def test_what_a_destroyed_stack_of_the_same_name_left_is_taken_back(
 ) -> None:
     """Namespaces and models; anything else shows that the other stack is still there."""
     make(Namespace, marked(THEIRS, **namespace_labels(stack)), NAMESPACE)
-    client.delete(ConfigMap, "prometheus-server", namespace=NAMESPACE)
+    make(ConfigMap, {}, "prometheus-server")
     make(ConfigMap, marked(THEIRS), "left", immutable=immutable)
     messages = found()
     client.delete(ConfigMap, "left", namespace=NAMESPACE)
