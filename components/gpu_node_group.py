@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.node_count import desired_size, ended_nodes, find_running, require_bounds
+from components.node_count import (
+    desired_size,
+    ended_nodes,
+    find_running,
+    kept_nodes,
+    require_bounds,
+)
 from config.gpu_nodes import GPU_RESOURCE, GpuNodes
 
 EKS_TAINT_EFFECTS = {
@@ -92,6 +98,9 @@ class GpuNodeGroup(pulumi.ComponentResource):
             running = await find_running(known[0], known[1], lookup)
             if running and (ends := ended_nodes(nodes, running)):
                 pulumi.log.warn(ends, self)
+            elif running:
+                # A state that is older shows a change to this number, which is none to the nodes.
+                pulumi.log.info(kept_nodes(nodes, running), self)
             return desired_size(nodes, running)
 
         group = aws.eks.NodeGroup(

@@ -56,6 +56,15 @@ def ended_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
     )
 
 
+def kept_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
+    """Say what becomes of the running nodes where none of them ends."""
+    runs = f"node group {running.name} runs {running.desired_size} nodes"
+    started = nodes.min_size - running.desired_size
+    if started > 0:
+        return f"{runs}; gpuNodes.minSize {nodes.min_size} starts {started} more"
+    return f"{runs} and keeps them: its desired size is that number"
+
+
 async def find_running(
     cluster: str, role_arn: str, opts: pulumi.InvokeOptions
 ) -> RunningGroup | None:

@@ -32,6 +32,7 @@ def bed(shared: Bed) -> Bed:
 def test_a_larger_maximum_leaves_the_running_nodes_alone(bed: Bed):
     bed.nodes["max_size"] = 8
     bed.up()
+    assert "runs 6 nodes and keeps them" in bed.output
     assert bed.sizes() == (2, 6, 8)
     assert bed.world.read()["ended"] == {}
 

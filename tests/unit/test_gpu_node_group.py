@@ -6,7 +6,7 @@ import pulumi
 import pytest
 
 from components.gpu_node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
-from components.node_count import RunningGroup, desired_size
+from components.node_count import RunningGroup, desired_size, ended_nodes, kept_nodes
 from config.gpu_nodes import GpuNodes
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -49,6 +49,22 @@ def running(desired: int, status: str = "ACTIVE") -> RunningGroup:
 def test_eks_is_sent_the_running_number_within_the_bounds(runs, sent):
     nodes = GpuNodes(min_size=2, max_size=7)
     assert desired_size(nodes, None if runs is None else running(runs)) == sent
+
+
+@pytest.mark.parametrize(
+    ("runs", "ends", "kept"),
+    [
+        (9, "gpuNodes.maxSize 7 ends 2 of 9 running nodes", ""),
+        (7, "", "runs 7 nodes and keeps them"),
+        (1, "", "runs 1 nodes; gpuNodes.minSize 2 starts 1 more"),
+    ],
+)
+def test_the_outlook_counts_nodes(runs, ends, kept):
+    nodes = GpuNodes(min_size=2, max_size=7)
+    said = ended_nodes(nodes, running(runs))
+    assert said.startswith(ends)
+    assert bool(said) == bool(ends)
+    assert kept in kept_nodes(nodes, running(runs))
 
 
 def test_the_number_is_that_of_the_group_whose_nodes_have_the_role(declared):
