@@ -62,9 +62,8 @@ class Kinds:
 
     def delete(self, name: ObjectName) -> None:
         """Delete an object, where it is there and the user may."""
-        kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
-        if kind:
-            self._api.ask("DELETE", kind.path(name.namespace, name.name))
+        if path := self.path(name):
+            self.api.ask("DELETE", path)
 
     def is_namespaced(self, reference: Mapping[str, str]) -> bool:
         """Tell whether what an owner reference names lies in a namespace."""
