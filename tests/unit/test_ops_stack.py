@@ -189,6 +189,7 @@ def test_only_a_dev_that_is_there_needs_no_selecting(
     asked: list[StackEnvironment] = []
     monkeypatch.setattr(stack, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
     monkeypatch.setattr(pulumi, "select_stack", asked.append)
+    monkeypatch.setattr(pulumi, "deployment", lambda _: {})
     stack.prepare(env)
     assert asked == [env] * selected
     # Selected or not, bare Pulumi in dev's environment knows which stack is meant.
