@@ -75,7 +75,7 @@ class Recorder(Mocks):
             self.declared.append(Declared(args.typ, args.name, known, secret))
         return identifier, {**computed_outputs(args.typ, args.name), **inputs}
 
-    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Answer a look-up with placeholders.
 
         Raises:
@@ -88,7 +88,7 @@ class Recorder(Mocks):
             raise RenderError(
                 f"the program looks {args.token} up, and a render has nothing to look at"
             )
-        return answer, None
+        return answer, []
 
 
 def plain(value: object) -> object:
@@ -179,7 +179,14 @@ def declare(stack: str, project: Path = PROJECT) -> list[Declared]:
     def run() -> None:
         with _event_loop(), _in(project):
             set_all_config(values, secrets)
-            set_mocks(recorder, project=project_name, stack=stack, preview=False, logger=_log())
+            set_mocks(
+                recorder,
+                project=project_name,
+                stack=stack,
+                preview=False,
+                logger=_log(),
+                organization=PLACEHOLDER,
+            )
             test(lambda: (runpy.run_path(str(project / "__main__.py")), None)[1])()
 
     # An empty context: nothing of another run's settings, and nothing of this one stays.
