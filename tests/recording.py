@@ -250,6 +250,16 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
+class _Untransformed:
+    """Stands in for the server of transforms: this engine calls none."""
+
+    def register_stack_transform(self, transform: object) -> None:
+        """Forget it."""
+
+    async def shutdown(self) -> None:
+        """Hold nothing."""
+
+
 class _Engine:
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
@@ -307,7 +317,7 @@ def declare(
                 lock=threading.Lock(),
                 feature_support={},
                 package_refs={},
-                callbacks=None,
+                callbacks=_Untransformed(),
             )
         )
         asyncio.run(run_in_stack(lambda: (program(), None)[1]))
