@@ -75,8 +75,10 @@ def test_stacks_of_an_earlier_release_are_kept_adopted_and_removed_without_loss(
     assert "of a stack whose state is elsewhere" in said
     empty.ops("retain").ok()
     # In the state that holds them the same objects are the stack's own.
-    digest = json.loads(empty.pulumi("preview", "--json").ok().stdout)
-    assert {step["op"] for step in digest["steps"]} <= {"same", "create", "update", "refresh"}
+    changes = empty.preview_steps()
+    replaced = {name for name, op in changes.items() if op not in ("create", "update", "refresh")}
+    # Named by its contents, which may differ between releases; pods may still mount the former.
+    assert replaced <= {"kubernetes:core/v1:ConfigMap::inference-triton-models"}
     empty.up().ok()
     first = identity(empty)
 
