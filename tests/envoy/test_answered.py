@@ -188,4 +188,5 @@ def test_a_stream_may_carry_more_than_one_request_may(bed, edit, goes_on):
             for _ in answers:
                 received += 1
         assert (received == 8) is goes_on
-        assert answers.code().name == ("OK" if goes_on else "RESOURCE_EXHAUSTED")
+        # A client that is still sending may see the end of its stream before the status.
+        assert (answers.code().name == "OK") is goes_on
