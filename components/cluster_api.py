@@ -8,6 +8,7 @@ provider: proxies, server names, certificates, credential plug-ins.
 import contextlib
 import http.client
 import json
+import time
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -157,17 +158,23 @@ class ClusterApi:
         patience = timeout_seconds or (ANSWER_SECONDS if self._reached else REACH_SECONDS)
         if self.target.command:
             patience += CREDENTIALS_SECONDS
-        with contextlib.closing(self._proxy.connect(patience)) as connection:
-            try:
-                connection.request(method, path, content, headers)
-                response = connection.getresponse()
-                text = response.read().decode(errors="replace")
-            except TimeoutError:
-                raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
-            except (OSError, http.client.HTTPException) as error:
-                raise ApiUnreachableError(
-                    f"kubectl proxy: {self._proxy.last_words() or error}"
-                ) from None
+        end = time.monotonic() + patience
+        while True:
+            with contextlib.closing(self._proxy.connect(patience)) as connection:
+                try:
+                    connection.request(method, path, content, headers)
+                    response = connection.getresponse()
+                    text = response.read().decode(errors="replace")
+                except TimeoutError:
+                    raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
+                except (OSError, http.client.HTTPException) as error:
+                    raise ApiUnreachableError(
+                        f"kubectl proxy: {self._proxy.last_words() or error}"
+                    ) from None
+            if response.status != http.HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > end:
+                break
+            # As client-go does: a busy server, or one that begins to store a new kind, says when.
+            time.sleep(float(response.headers.get("Retry-After") or 1))
         # The API server's own errors are objects; plain text is kubectl's.
         if response.status >= 500 and (response.headers.get_content_type() == "text/plain"):
             raise self._proxy.failure(text.strip())

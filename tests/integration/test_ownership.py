@@ -55,7 +55,8 @@ def config_map(name: str = "prometheus-server") -> ObjectName:
 def client(bare_cluster: Cluster) -> Iterator[Client]:
     client = bare_cluster.client()
     yield client
-    client.delete(ClusterRole, "prometheus-server")
+    for made in client.list(ClusterRole, labels={IDENTITY_LABEL: THEIRS}):
+        client.delete(ClusterRole, made.metadata.name)
     client.delete(Namespace, NAMESPACE)
     wait_until("it is gone", lambda: NAMESPACE not in namespaces(client), 60)
 
