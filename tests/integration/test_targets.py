@@ -18,6 +18,8 @@ ELSEWHERE = {
     "up": "tests/integration/checkout.py",
     "adopt": "tests/integration/test_other_stack.py",
     "destroy": "tests/integration/test_failures.py",
+    "drift": "tests/integration/test_drift.py",
+    "retain": "tests/integration/test_other_stack.py",
     "refresh": "tests/integration/test_stack.py",
     "test": "tests/integration/test_readme.py",
     "preview-json": "tests/integration/test_pull_request.py",
@@ -53,6 +55,10 @@ def test_tools_finds_what_it_is_asked_for(provisioned: Checkout) -> None:
     provisioned.target("tools", ARGS="cluster").ok()
     unknown = provisioned.target("tools", ARGS="no-such-tool").failed()
     assert unknown.output.count("no tool or group is called no-such-tool") == 1
+
+
+def test_check_models_reads_a_folder_without_a_cluster(provisioned: Checkout) -> None:
+    assert "echo" in provisioned.target("check-models", DIR="models").ok().stdout
 
 
 def test_render_writes_what_is_declared_and_leaves_git_clean(
