@@ -5,14 +5,12 @@ nodes; tests/serving does.
 """
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from components.specs.rollout.symptom import PROOF_SECONDS
 from config.inference import InferenceStack
 from ops.stack import read_settings
 from tests.integration.checkout import Checkout
@@ -82,15 +80,11 @@ def test_rollouts_that_a_policy_refuses_fail_together_and_keep_nothing_else_away
     }
     provisioned.set_config(inference=[change])
     with no_more_pods(provisioned, tmp_path):
-        began = time.monotonic()
         ran = provisioned.pulumi("up", "--yes", "--skip-preview").failed()
-        took = time.monotonic() - began
     for name in names:
         assert f"Deployment {stack.namespace}/{name} cannot be rolled out" in ran.output
     assert "no pods today, says the platform team" in ran.output
     assert "keep serving" in ran.output
-    # A generous bound: what is shown is that no ten minutes are waited for.
-    assert took < PROOF_SECONDS + 120
     # What was there serves on, and all else is as stated.
     assert provisioned.kubectl(*ready).ok().stdout == before
     scaler = ("get", "scaledobject", stack.scaler_name, "-n", stack.namespace)

@@ -95,7 +95,9 @@ class Progress:
         """
         deployment = snapshot.deployment
         if not deployment:
-            gone = Symptom("Deployment", "NotFound", "it was deleted", Proof.IF_IT_LASTS)
+            gone = Symptom(
+                "Deployment", "NotFound", "the cluster has none of this name", Proof.IF_IT_LASTS
+            )
             return self._judge([gone], Waiting(0, self.least, (gone,)), snapshot, now)
         status = part(deployment, "status")
         wanted = int(deployment["spec"].get("replicas", 1))
