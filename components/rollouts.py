@@ -43,7 +43,7 @@ _NO_ANSWER = (ApiUnreachableError, ApiRefusedError, KubeconfigRefusedError)
 _RETRIED = "kubemind.io/retried-at"
 """Annotation of a ReplicaSet whose change makes its controller try at once to create pods."""
 
-_LOG_LINES = 40
+_LOG_LINES = 300
 _PODS = 5
 """Pods that are not ready whose events are read: the others mostly wait for the same."""
 

@@ -15,6 +15,7 @@ from components import rollouts
 from components.cluster_api import Answer
 from components.kubectl_proxy import ApiUnreachableError
 from components.rollouts import Rollout, Watch
+from components.specs.rollout.message import telling
 from components.specs.rollout.snapshot import Snapshot
 from tests import recording
 from tests.unit import rollout_objects as objects
@@ -106,6 +107,20 @@ def test_a_failure_quotes_the_log_of_the_container_that_ended() -> None:
         "  2 pods of the version before keep serving",
     ]
     assert "previous=true" in api.asked[-1][1]
+
+
+def test_the_cause_is_told_although_a_server_prints_its_options_after_it() -> None:
+    cause = "E1126 01:54 model_lifecycle.cc:654] failed to load 'broken': RuntimeError: weights"
+    table = [f"| option {n}   |  value   |" for n in range(60)]
+    rows = ["| broken | 1 | UNAVAILABLE: Internal: RuntimeError: weights |", *table]
+    last = ["I1126 01:55 server.cc:345] stopped", "error: failed to load all models"]
+    chatter = [f"I1126 01:53 python_be.cc:{n}] loading" for n in range(100)]
+    assert telling("\n".join([*chatter, cause, *rows, *last]))[-4:] == [
+        cause,
+        rows[0],
+        *last,
+    ]
+    assert telling("one\ntwo\n") == ["one", "two"]
 
 
 def test_a_user_who_may_not_read_logs_is_told_so() -> None:
