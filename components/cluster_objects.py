@@ -27,7 +27,7 @@ class Kind:
     """Its name in paths, such as `deployments`."""
 
     namespaced: bool
-    """Whether its objects lie in namespaces."""
+    """True if its objects lie in namespaces."""
 
     verbs: frozenset[str]
     """Verbs that it answers to."""

@@ -1,4 +1,4 @@
-"""What is left in a namespace, once a stack's own objects are deleted."""
+"""Remains in a namespace, once a stack's own objects are deleted."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -44,12 +44,12 @@ class Found:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this program made it, for any stack."""
+        """True if this program made it, for any stack."""
         return self.labels.get(PART_OF_LABEL) == PART_OF
 
     @property
     def outlives_its_stack(self) -> bool:
-        """Whether a destroy leaves it, so that alone it does not show a living stack."""
+        """True if a destroy leaves it, so that alone it does not show a living stack."""
         return self.name.kind == "Namespace" or (self.name.kind == "ConfigMap" and self.immutable)
 
 

@@ -12,7 +12,7 @@ CONNECTION_BUFFER_BYTES = 1024 * 1024
 """Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
 
 _IDLE_SECONDS = 300
-"""How long a connection may carry no call; callers reconnect at their next one.
+"""Time for which a connection may carry no call; callers reconnect at their next one.
 
 It also ends connections whose handshake never comes: each one that is open takes the place of
 another, up to a number that the gateway's memory bounds.

@@ -5,7 +5,7 @@ from config.inference import InferenceStack
 from config.units import BYTES_PER_KIB
 
 GRPC_PREFIX_BYTES = 5
-"""What gRPC puts before each message: a flag and its length."""
+"""Prefix of each gRPC message: a flag and its length."""
 
 _FILTER = "envoy.filters.http.body_size_limit"
 _TOO_LARGE = 413
