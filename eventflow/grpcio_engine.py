@@ -23,6 +23,9 @@ from eventflow.outcomes import (
 )
 from eventflow.target import Target
 
+_WATCH_ENDS_SECONDS = 1.0
+"""How long the watch of a closed channel's state may take to end."""
+
 _NO_CONNECTION_WORDS = ("failed to connect", "connection refused")
 _TRANSPORT_WORDS = (
     *_NO_CONNECTION_WORDS,
@@ -107,10 +110,13 @@ class GrpcioEngine:
         tasks = self._tasks.copy()
         for call in tasks:
             self.give_up(call, Verdict(Outcome.CANCELLED, "by the client"))
-        if self._watch is not None:
-            self._watch.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         await self._channel.close()
+        if self._watch is not None:
+            # The closed channel ends the watch. An end that came after the event loop would stop
+            # grpc.aio in the middle of the events that it hands to the next loop.
+            await asyncio.wait([self._watch], timeout=_WATCH_ENDS_SECONDS)
+            self._watch.cancel()
 
     def _make_channel(self) -> grpc.aio.Channel:
         target, tls = self._target, self._target.tls
@@ -142,7 +148,7 @@ class GrpcioEngine:
         if left <= 0:
             self._end(call, own_deadline(sent=False))
             return
-        request = call.message[5:]
+        request, connection = call.message[5:], self._connection()
         rpc = self._infer(request, timeout=left, metadata=self._target.metadata or None)
         call.attempts += 1
         call.sent_at = time.monotonic()
@@ -152,7 +158,7 @@ class GrpcioEngine:
         except grpc.aio.AioRpcError as error:
             verdict = _judge(error, time.monotonic() >= call.deadline_at)
             if verdict.outcome is Outcome.CONNECTION_LOST:
-                self._count_lost(verdict.detail)
+                self._count_lost(verdict.detail, connection)
             self._end(call, verdict)
         except asyncio.CancelledError:
             rpc.cancel()
@@ -163,11 +169,23 @@ class GrpcioEngine:
         self._tasks.pop(call, None)
         call.settle(verdict, time.monotonic())
 
-    def _count_lost(self, why: str) -> None:
-        """Blame the loss of a call on the connection, if there was one."""
-        if self.records and why not in _NO_CONNECTION_WORDS:
-            self.records[-1].calls_lost += 1
-            self.records[-1].killed = True
+    def _connection(self) -> ConnectionRecord | None:
+        """The connection that takes calls now; None between two of them."""
+        if not self.records or self.records[-1].ended_at is not None:
+            return None
+        return self.records[-1]
+
+    def _count_lost(self, why: str, connection: ConnectionRecord | None) -> None:
+        """Blame the loss of a call on the connection that it was handed to.
+
+        By the time a loss is told the next connection may stand already. A call that found none
+        when it was handed over went to the newest.
+        """
+        if connection is None and self.records:
+            connection = self.records[-1]
+        if connection is not None and why not in _NO_CONNECTION_WORDS:
+            connection.calls_lost += 1
+            connection.killed = True
 
     async def _watch_state(self) -> None:
         ready = grpc.ChannelConnectivity.READY

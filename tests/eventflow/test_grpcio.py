@@ -146,9 +146,13 @@ def test_both_engines_count_the_same_answers_alike(answer, outcome: Outcome) -> 
     assert run.ledger.counts == {outcome: 20}
 
 
-def test_grpcios_own_deadlines_and_lost_connections_are_accounted_for() -> None:
+def test_grpcios_own_deadlines_are_accounted_for() -> None:
     run = in_grpcio_account(serving(hang), 20, deadline=0.2)
     assert run.ledger.counts == {Outcome.DEADLINE: 20}
+
+
+def test_a_connection_that_is_cut_is_blamed_by_grpcio_for_the_calls_it_took() -> None:
+    """Ten at a time: at a rate, a late client has all calls on the wire before the cut."""
 
     def cut_at_the_tenth(peer: Peer, stream: int) -> None:
         if peer.number == 0 and len(peer.open_now) == 10:
@@ -156,7 +160,7 @@ def test_grpcios_own_deadlines_and_lost_connections_are_accounted_for() -> None:
         elif peer.number > 0:
             peer.reply(stream, ok(stream))
 
-    run = in_grpcio_account(serving(cut_at_the_tenth), 30)
+    run = in_grpcio_account(serving(cut_at_the_tenth), 30, load=Window(10))
     assert set(run.ledger.counts) == {Outcome.OK, Outcome.CONNECTION_LOST}
     assert run.records[0].killed
     assert run.records[0].calls_lost == run.ledger.counts[Outcome.CONNECTION_LOST]
