@@ -31,7 +31,7 @@ preview: setup ## Show what `make up` would change
 	@$(PY) -m ops preview --stack $(STACK) $(ARGS)
 
 render: setup ## Write all manifests of the stack as YAML into OUT, without a cluster
-	@$(PY) -m ops.render --stack $(STACK) --out $(or $(OUT),build/rendered/$(STACK))
+	@$(PY) -m ops render --stack $(STACK) --out $(or $(OUT),build/rendered/$(STACK))
 
 outputs: setup ## Print the stack's outputs
 	@$(PY) -m ops outputs --stack $(STACK) $(ARGS)
@@ -104,22 +104,21 @@ format: setup ## Format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 generate: setup ## Rewrite what is generated: the JSON schema and parts of the README
-	@$(PY) -m config.schema
-	@$(PY) -m ops.readme
+	@$(PY) -m ops generate
 
 preview-json: setup ## Write the preview of STACK as JSON to the file OUT (pull requests)
-	@$(PY) -m ops.preview_json --stack $(STACK) --out $(or $(OUT),build/pr/$(STACK).json)
+	@$(PY) -m ops preview-json --stack $(STACK) --out $(or $(OUT),build/pr/$(STACK).json)
 
 pr-comment: setup ## Turn preview JSON files (IN) into a Markdown comment (the file OUT)
-	@$(PY) -m ops.report $(or $(IN),build/pr/$(STACK).json) --out $(or $(OUT),build/pr/$(STACK).md)
+	@$(PY) -m ops pr-comment $(or $(IN),build/pr/$(STACK).json) --out $(or $(OUT),build/pr/$(STACK).md)
 
 pr-dev: setup ## Apply BASE to a simulated cluster and report the preview of this checkout against it
-	@$(PY) -m ops.pr_dev --base $(BASE) --out $(or $(OUT),build/pr)
+	@$(PY) -m ops pr-dev --base $(BASE) --out $(or $(OUT),build/pr)
 
 pr-post: setup ## Put the comment in the file IN on pull request number PR
-	@$(PY) -m ops.pr_post $(or $(IN),build/pr/$(STACK).md) --pr $(PR)
+	@$(PY) -m ops pr-post $(or $(IN),build/pr/$(STACK).md) --pr $(PR)
 
 validate: setup ## Hold the rendered manifests of every stack against schemas and linters
 	@for stack in $(STACKS); do \
-		$(PY) -m ops.render --stack $$stack --out build/rendered/$$stack || exit 1; done
-	@$(PY) -m ops.validate $(STACKS:%=build/rendered/%) $(ARGS)
+		$(PY) -m ops render --stack $$stack --out build/rendered/$$stack || exit 1; done
+	@$(PY) -m ops validate $(STACKS:%=build/rendered/%) $(ARGS)

@@ -21,7 +21,7 @@ from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 
 from config.base import PROJECT
-from ops.render_placeholders import looked_up
+from ops.render.placeholders import looked_up
 
 # As the language host does: a program that fails leaves futures that nobody looks at.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ import yaml
 from components.labels import PART_OF, PART_OF_LABEL
 from config.base import PROJECT as PULUMI_PROJECT
 from config.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
-from ops.environment import PROJECT, StackEnvironment
+from ops.stack.environment import PROJECT, StackEnvironment
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench import provisioning
-from ops.bench.checkout import checkout
-from ops.bench.measure import Report
+from bench import provisioning
+from bench.checkout import checkout
+from bench.report import BenchReport
 
 
 def test_a_preview_without_changes_is_measured(
@@ -20,7 +20,7 @@ def test_a_preview_without_changes_is_measured(
     # Its usual place is that of a benchmark which somebody may be running.
     folder = tmp_path / "bench"
     monkeypatch.setattr(provisioning, "checkout", partial(checkout, project=folder))
-    report = Report()
+    report = BenchReport()
     provisioning.run(report, 1, ["preview"])
     assert {sample.name: len(sample.values) for sample in report.samples} == {
         "preview of dev without changes": 1,

@@ -17,7 +17,7 @@ import pytest
 
 from local import processes
 from local.cluster import Cluster
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 

@@ -13,7 +13,7 @@ import pytest
 
 from components.labels import IDENTITY_LABEL
 from components.ownership import ADOPT_VARIABLE
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 from tests.integration.checkout import Checkout
 from tests.integration.preflights import unwrapped
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ops.pr_dev import WORKTREE
+from ops.pr.dev import WORKTREE
 from tests.integration.checkout import Checkout
 
 

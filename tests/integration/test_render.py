@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from config.platform import LOCAL_CONTEXT
-from ops.render import render, server_diff
-from ops.validate import object_files
-from ops.validate_schema import identity
+from ops.render.render import render, server_diff
+from ops.validate.schema import identity
+from ops.validate.validate import object_files
 from tests.integration.checkout import Checkout
 
 

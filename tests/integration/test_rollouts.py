@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.inference import InferenceStack
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 
 REFUSING = "refuses-rollouts"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.platform import LOCAL_CONTEXT
-from ops import render
+from ops.render.render import render
 from tests.integration.checkout import Checkout
 
 TRITON = "triton-inference-deployment"

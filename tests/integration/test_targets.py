@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from config.base import PROJECT_FOLDER
-from ops.render import render
+from ops.render.render import render
 from tests.integration.checkout import Checkout
 
 NAMESPACE = "ai-namespace"

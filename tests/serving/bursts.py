@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.overload.burst_process import BurstProcess
+from bench.overload.fleet import FleetWatch
+from bench.overload.overload import TestBed
 from config.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
 from config.inference import InferenceStack
 from eventflow.fetch import query_range
 from eventflow.outcomes import Outcome
-from ops.load.client import Client
-from ops.load.fleet import FleetWatch
-from ops.load.overload import Bed
-from ops.pulumi import OpsError
+from ops.errors import OpsError
 
 _BURST_SECONDS = 120.0
 """Longest time for all calls of a burst to be made and to end, and for the account."""
@@ -48,7 +48,7 @@ class Burst:
         return self.answered / self.predicted
 
 
-def burst(bed: Bed, stack: InferenceStack, replicas: int, folder: Path) -> Burst:
+def burst(bed: TestBed, stack: InferenceStack, replicas: int, folder: Path) -> Burst:
     """Send it on one connection once all gateways know the fleet; then wait for its end.
 
     Args:
@@ -63,7 +63,7 @@ def burst(bed: Bed, stack: InferenceStack, replicas: int, folder: Path) -> Burst
     """
     wait_until_routed(bed, replicas)
     rate = WORKER_CALLS_PER_SECOND
-    with Client.start(
+    with BurstProcess.start(
         bed.address, calls=BURST_CALLS, rate=rate, enter=bed.enter, folder=folder
     ) as client:
         report = client.wait(_BURST_SECONDS)
@@ -71,7 +71,7 @@ def burst(bed: Bed, stack: InferenceStack, replicas: int, folder: Path) -> Burst
     return Burst(replicas, predicted, report)
 
 
-def wait_until_routed(bed: Bed, replicas: int) -> None:
+def wait_until_routed(bed: TestBed, replicas: int) -> None:
     """Wait until every gateway sends calls to so many replicas, by Prometheus.
 
     Raises:
@@ -89,7 +89,7 @@ def wait_until_routed(bed: Bed, replicas: int) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def wait_until_small(bed: Bed, shrink_seconds: float) -> None:
+def wait_until_small(bed: TestBed, shrink_seconds: float) -> None:
     """A burst at the least has the scaler grow the fleet; let that pass.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 from tests.integration.checkout import Checkout
 
 PREVIOUS = "b5faffd0833f20b5acd5cb2360579921725bcea8"

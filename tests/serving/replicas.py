@@ -12,7 +12,7 @@ import psutil
 from components.labels import triton_selector
 from components.specs.triton_start import SHM_PATH
 from local.serving import cgroups
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.cluster import Object, get, selected, staying
 

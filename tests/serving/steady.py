@@ -13,6 +13,7 @@ from typing import Any
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.utils.quantity import parse_quantity
 
+from bench.overload.burst_process import BurstProcess
 from components.labels import triton_selector
 from components.specs.envoy.stats import CLUSTER_LABEL
 from components.specs.scrape import TRITON_METRICS_PATH
@@ -20,9 +21,8 @@ from config.inference import InferenceStack
 from config.settings import Settings
 from eventflow.fetch import query_range
 from eventflow.outcomes import Outcome
-from ops.load.client import Client
-from ops.serving import gateway_address, prometheus_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address, prometheus_address
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 from tests.serving.cluster import cluster, get, selected
@@ -182,9 +182,9 @@ class Load:
 
     @classmethod
     def run(cls, fleet: Fleet, folder: Path, **how: Any) -> "Load":
-        """Load a fleet to the client's own end; `how` is what `Client.start` takes."""
+        """Load a fleet to the client's own end; `how` is what `BurstProcess.start` takes."""
         shown: list[tuple[float, float]] = []
-        with Client.start(fleet.address, folder=folder, **how) as client:
+        with BurstProcess.start(fleet.address, folder=folder, **how) as client:
             while client.process.poll() is None:
                 shown.append((time.time(), fleet.hpa_shows()))
                 with suppress(subprocess.TimeoutExpired):

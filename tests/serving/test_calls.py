@@ -14,8 +14,8 @@ import pytest
 
 from eventflow.kserve import Tensor, infer_request, parse_infer_response
 from eventflow.options import SAMPLE_MODEL, SAMPLE_TENSOR
-from ops.serving import gateway_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address
 from tests.envoy.harness.backend import INFER, STREAM
 from tests.integration.checkout import Checkout
 

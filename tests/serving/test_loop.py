@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.overload.overload import Load, Meanwhile, TestBed, overload
+from bench.overload.record import Record
+from bench.overload.stack_bed import stack_bed
 from components.labels import triton_selector
 from components.specs.triton import start_seconds
 from config.capacity import Fleet, capacity, summary
 from config.settings import Settings
-from ops.load.bed import stack_bed
-from ops.load.overload import Bed, Load, Meanwhile, overload
-from ops.load.record import Record
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
 from tests.serving.bursts import Burst, burst, wait_until_small
@@ -81,7 +81,7 @@ def loop(served: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         served.up().ok()
 
 
-def _run(served: Checkout, bed: Bed, folder: Path) -> Loop:
+def _run(served: Checkout, bed: TestBed, folder: Path) -> Loop:
     settings = read_settings(served.env)
     preview = served.ops("preview").ok().output
     (stack,) = settings.inference

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from bench.overload.burst_process import BurstProcess
 from components.labels import gateway_selector, triton_selector
 from config.inference import InferenceStack
-from ops.load.client import Client
-from ops.serving import gateway_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, none_failed
 from tests.serving.cluster import get, selected, staying
@@ -65,7 +65,7 @@ def _rolled_out(
     checkout.kubectl("rollout", "status", "deployment", *of_these).ok()
     old = _pods(checkout, labels)
     checkout.set_config(inference=[change])
-    with Client.start(gateway_address(checkout.env), window=WINDOW, folder=folder) as client:
+    with BurstProcess.start(gateway_address(checkout.env), window=WINDOW, folder=folder) as client:
         checkout.up().ok()
         gone = [f"pod/{name}" for name in sorted(old)]
         checkout.kubectl("wait", "--for=delete", "-n", namespace, timeout, *gone).ok()

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.overload.burst_process import BurstProcess
 from components.cluster_api import ClusterApi
 from components.rollouts import Watch
 from local.serving.images import PAUSE
-from ops.load.client import Client
-from ops.serving import gateway_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address
 from tests.integration.checkout import Checkout
 from tests.integration.preflights import api_of
 from tests.serving.accounts import WINDOW, none_failed
@@ -170,7 +170,8 @@ def test_a_model_that_triton_refuses_fails_up_with_tritons_words_while_the_old_r
     repository = {"kind": "configMap", "folder": folder.name}
     served.set_config(inference=[{"triton": {"modelRepository": repository}}])
     try:
-        with Client.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
+        address = gateway_address(served.env)
+        with BurstProcess.start(address, window=WINDOW, folder=tmp_path) as client:
             ran = served.up().failed()
             report = client.stop()
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightkube.utils.quantity import parse_quantity
 
+from bench.overload.burst_process import BurstProcess
 from components import kubeconfig
 from components.cluster_api import ClusterApi
 from components.preflight.look import Look
@@ -15,9 +16,8 @@ from components.preflight.prometheus import prometheus
 from config.platform import KubeconfigPlatform
 from config.prometheus import ExistingPrometheus, ManagedPrometheus
 from local.serving.plan import NODE_NAME
-from ops.load.client import Client
-from ops.serving import gateway_address, prometheus_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address, prometheus_address
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout, Ran
 from tests.printed import rows
@@ -91,7 +91,7 @@ def test_status_shows_pods_calls_and_the_scaler_in_numbers(
         "refused, gateway's limit in flight",
         "refused, no healthy replica",
     )
-    with Client.start(
+    with BurstProcess.start(
         gateway_address(served.env),
         window=LATE_WINDOW,
         deadline_seconds=LATE_SECONDS,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 
+from bench.overload.burst_process import BurstProcess
 from config.prometheus import ManagedPrometheus
 from eventflow.outcomes import Outcome
 from local import modes, processes
 from local.serving import plan
-from ops.load.client import Client
-from ops.serving import gateway_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, accounted, none_failed
@@ -52,7 +52,7 @@ def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
     stack, watch = settings.inference[0], settings.prometheus
     assert isinstance(watch, ManagedPrometheus)
     deletions = Deletions.watch(served)
-    with Client.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
+    with BurstProcess.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
         served.ops("destroy").ok()
         report = client.stop()
     ended = accounted(report)
@@ -89,7 +89,7 @@ def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost
     steps = served.preview_steps()
     assert not {name: step for name, step in steps.items() if "replace" in step}
     assert not {n: s for n, s in steps.items() if s == "delete" and _MUST_STAY.search(n)}
-    with Client.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
+    with BurstProcess.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
         served.up().ok()
         report = client.stop()
     none_failed(report)

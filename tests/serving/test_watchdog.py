@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from bench.overload.burst_process import BurstProcess
+from bench.overload.stack_bed import stack_bed
 from config.inference import InferenceStack
 from eventflow.outcomes import Outcome
-from ops.load.bed import stack_bed
-from ops.load.client import Client
-from ops.serving import gateway_address
-from ops.stack import read_settings
+from ops.stack.lifecycle import read_settings
+from ops.stack.serving import gateway_address
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import WINDOW, accounted
@@ -107,7 +107,7 @@ def test_a_replica_whose_model_is_dead_gets_no_calls_and_restarts(
     """Under load, of which the other replica answers its part; Triton's own health stays good."""
     sick, good = two
     stack = _stack(served)
-    with Client.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
+    with BurstProcess.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
         sick.processes()[MODEL].send_signal(number)
         dead_at = time.time()
         found = _restarted(served, sick)

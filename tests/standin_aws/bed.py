@@ -16,7 +16,7 @@ from components.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
 from config.gpu_nodes import GpuNodes
 from config.triton import S3Repository
-from ops.environment import StackEnvironment
+from ops.stack.environment import StackEnvironment
 from tests.standin_aws.world import WORLD_VARIABLE, World
 
 CLUSTER = "inference"

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.environment import PROJECT
-from ops.validate import as_json, object_files, validate
-from ops.validate_exceptions import (
+from ops.stack.environment import PROJECT
+from ops.validate.exceptions import (
     EXCEPTIONS_FILE,
     ExceptionsError,
     RuleException,
     judge,
     load_exceptions,
 )
-from ops.validate_linters import LinterError, checkov, kube_score
-from ops.validate_schema import Finding, check_schemas, identity
+from ops.validate.linters import LinterError, checkov, kube_score
+from ops.validate.schema import Finding, check_schemas, identity
+from ops.validate.validate import as_json, object_files, validate
 
 STACKS = ("dev", "staging", "prod")
 GATEWAY = "ai-namespace/deployment-envoy-gateway.yaml"
@@ -34,7 +34,7 @@ POD_MONITOR = "ai-namespace/podmonitor-envoy-gateway.yaml"
 
 
 def render(stack: str, out: Path) -> Path:
-    command = [sys.executable, "-m", "ops.render", "--stack", stack, "--out", out]
+    command = [sys.executable, "-m", "ops", "render", "--stack", stack, "--out", out]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
     return out
 
@@ -257,7 +257,7 @@ def test_the_command_fails_and_says_why_on_an_unused_exception(rendered, tmp_pat
     file.write_text(yaml.safe_dump(document))
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "ops.validate", rendered["dev"], "--partial"),
+            *(sys.executable, "-m", "ops", "validate", rendered["dev"], "--partial"),
             *("--exceptions", file, "--json", tmp_path / "verdict.json"),
         ],
         cwd=PROJECT,

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import toolchain
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted((PROJECT / ".github" / "actions").glob("*/action.yml"))

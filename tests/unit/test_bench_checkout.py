@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.checkout import FOLDER, checkout
 from local.modes import SIMULATED
-from ops import stack
-from ops.bench.checkout import FOLDER, checkout
-from ops.environment import PROJECT, StackEnvironment
+from ops.stack import lifecycle
+from ops.stack.environment import PROJECT, StackEnvironment
 
 
 class _PrepareError(Exception):
@@ -29,10 +29,10 @@ def test_what_a_killed_bench_left_is_cleared_before_and_a_failed_start_after(
         assert (env.project / "Pulumi.yaml").exists()
         raise _PrepareError
 
-    monkeypatch.setattr(stack, "prepare", prepare)
+    monkeypatch.setattr(lifecycle, "prepare", prepare)
     try:
         with pytest.raises(_PrepareError), checkout(SIMULATED, folder) as env:
-            stack.prepare(env)
+            lifecycle.prepare(env)
     finally:
         cluster.kill()
         cluster.wait()

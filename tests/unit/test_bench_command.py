@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bench import issuing, provisioning
+from bench import serving as overloaded
+from bench.report import BenchReport
 from local.serving import machine
-from ops.__main__ import app
-from ops.bench import issuing, overloaded, provisioning
-from ops.bench.measure import Report
-from ops.pulumi import OpsError
+from ops.__main__ import register
+from ops.cli import app
+from ops.errors import OpsError
 
 LACKING = "root, since it makes namespaces and mounts"
 
@@ -22,7 +24,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def stand_in(name: str, value: float) -> Any:
-        def run(report: Report, repeats: int, *_: object) -> None:
+        def run(report: BenchReport, repeats: int, *_: object) -> None:
             names.append(f"{name} x{repeats}")
             report.at_most(name, value, 1.0, "s")
 
@@ -35,6 +37,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def bench(out: Path, *arguments: str) -> Any:
+    register("bench")
     return CliRunner().invoke(app, ["bench", "--out", str(out), *arguments])
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import comparison
-from ops.bench.measure import Report
-from tests.unit.test_load_record import GROWS, STAYS, a_record
+from bench import comparison
+from bench.report import BenchReport
+from tests.unit.test_overload_record import GROWS, STAYS, a_record
 
 GROWN, STUCK = a_record(GROWS), a_record(STAYS)
 
@@ -49,7 +49,7 @@ def test_the_table_has_a_column_for_each_design_and_a_row_for_each_figure() -> N
 
 def test_goals_are_missed_by_a_fleet_that_never_grows_and_by_a_killed_connection() -> None:
     """Not shown: that the stack meets them, which the benchmark itself does."""
-    grown, stuck = Report(), Report()
+    grown, stuck = BenchReport(), BenchReport()
     comparison.judge(grown, [GROWN] * 3)
     comparison.judge(stuck, [STUCK] * 3)
     # Both records have one killed connection a run, and lose nothing; 900/s of 1,000 is too little.

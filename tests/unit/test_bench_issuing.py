@@ -1,8 +1,8 @@
 """What the event flow's issue rate is held to. How fast it is shows when the benchmark is run."""
 
+from bench.issuing import judge
+from bench.report import BenchReport
 from eventflow.bench import ENVOY, GHZ, OURS, REFUSER, Sample
-from ops.bench.issuing import judge
-from ops.bench.measure import Report
 
 FAST = Sample(issued_per_second=90_000, ended_per_second=80_000, cores=1.004, ended=50_000)
 SLOW = Sample(issued_per_second=20_000, ended_per_second=18_000, cores=1.3, ended=50_000)
@@ -17,7 +17,7 @@ def goals(ours: Sample, servers: tuple[str, ...] = (REFUSER, ENVOY)) -> dict[str
         results[f"eventflow grpcio, {server}"] = [SLOW] * 3
         results[f"{GHZ}, 100 workers, {server}"] = [RIVAL] * 3
         results[f"{GHZ}, 1,000 workers, {server}"] = [WEAK] * 3
-    report = Report()
+    report = BenchReport()
     judge(report, results)
     return {goal.name: (goal.value, goal.met) for goal in report.goals}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.provisioning import with_stacks
 from config.load import parse, read_stack_file
 from config.settings import Settings
-from ops.bench.provisioning import with_stacks
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ops.bench.rounds import rounds
+from bench.rounds import rounds
 
 
 @pytest.fixture

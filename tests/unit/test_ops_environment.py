@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import toolchain
-from ops.environment import StackEnvironment
+from ops.stack.environment import StackEnvironment
 
 
 @pytest.fixture

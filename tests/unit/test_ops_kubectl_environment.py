@@ -9,8 +9,8 @@ import yaml
 
 from config.platform import LOCAL_KUBECONFIG
 from config.settings import Settings
-from ops.environment import StackEnvironment
-from ops.kubectl_environment import variables
+from ops.stack.environment import StackEnvironment
+from ops.stack.kubectl_environment import variables
 
 
 def settings(**platform: object) -> Settings:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.serving import answers
+from ops.stack.serving import answers
 from tests.eventflow.hostile import breaker, end, hostile_thread, ok, serving
 
 

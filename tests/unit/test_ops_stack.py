@@ -12,15 +12,16 @@ import pytest
 from config.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
 from config.settings import Settings
 from local.cluster import Cluster
-from ops import heal, pulumi, stack, teardown
-from ops.environment import StackEnvironment
+from ops.errors import OpsError
+from ops.stack import lifecycle, pulumi, recovery, teardown
+from ops.stack.environment import StackEnvironment
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "up": stack.up,
-    "preview": stack.preview,
-    "refresh": stack.refresh,
-    "destroy": stack.destroy,
-    "down": stack.down,
+    "up": lifecycle.up,
+    "preview": lifecycle.preview,
+    "refresh": lifecycle.refresh,
+    "destroy": lifecycle.destroy,
+    "down": lifecycle.down,
 }
 
 
@@ -39,8 +40,8 @@ def test_a_command_is_alone_on_dev_from_its_first_act(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         raise _ReachedError
 
-    monkeypatch.setattr(stack, "prepare", look)
-    monkeypatch.setattr(heal, "end_orphans", look)
+    monkeypatch.setattr(lifecycle, "prepare", look)
+    monkeypatch.setattr(recovery, "end_orphans", look)
     with pytest.raises(_ReachedError):
         COMMANDS[name](env)
 
@@ -57,7 +58,7 @@ def test_only_up_may_change_a_local_cluster_that_is_there(
         raise _ReachedError
 
     monkeypatch.setattr(Cluster, "up", up)
-    monkeypatch.setattr(stack, "read_settings", lambda _: Settings())
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings())
     with pytest.raises(_ReachedError):
         COMMANDS[name](StackEnvironment(stack="dev", project=tmp_path))
     assert asked == [name == "up"]
@@ -65,8 +66,8 @@ def test_only_up_may_change_a_local_cluster_that_is_there(
 
 def test_outputs_of_a_fresh_clone_say_what_to_run(tmp_path: Path) -> None:
     env = StackEnvironment(stack="dev", project=tmp_path)
-    with pytest.raises(pulumi.OpsError) as refused:
-        stack.outputs(env)
+    with pytest.raises(OpsError) as refused:
+        lifecycle.outputs(env)
     assert str(refused.value) == "dev is not provisioned yet; run: make up"
     assert list(tmp_path.iterdir()) == []
 
@@ -99,7 +100,7 @@ def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
         asked.append(arguments)
         raise _ReachedError
 
-    monkeypatch.setattr(stack, "prepare", lambda _, **__: Settings(platform=platform))
+    monkeypatch.setattr(lifecycle, "prepare", lambda _, **__: Settings(platform=platform))
     monkeypatch.setattr(pulumi, "deployment", lambda _: {})
     monkeypatch.setattr(teardown, "open_on", lambda *_: contextlib.nullcontext(Mock()))
     monkeypatch.setattr(pulumi, "run", run)
@@ -115,7 +116,7 @@ def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
 def test_dev_on_another_cluster_is_not_touched_once_its_platform_is_local_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Which states that is: test_ops_heal."""
+    """Which states that is: test_ops_recovery."""
     env = StackEnvironment(stack="dev", project=tmp_path)
     env.stack_file.write_text("config: {}\n")
     role = {"urn": "r", "custom": True, "type": "aws:iam/role:Role", "provider": "aws"}
@@ -128,7 +129,7 @@ def test_dev_on_another_cluster_is_not_touched_once_its_platform_is_local_again(
     for act in ("up", "down"):
         monkeypatch.setattr(Cluster, act, touch)
     monkeypatch.setattr(pulumi, "run", touch)
-    with pytest.raises(pulumi.OpsError, match="the state of dev holds 1 resources on another"):
+    with pytest.raises(OpsError, match="the state of dev holds 1 resources on another"):
         COMMANDS[name](env)
     assert env.checkpoint.exists()
 
@@ -140,9 +141,9 @@ def test_what_a_killed_run_left_open_is_settled_on_the_local_cluster_alone(
     env.checkpoint.parent.mkdir(parents=True)
     env.checkpoint.write_text('{"checkpoint": {"latest": {}}}')
     settled: list[StackEnvironment] = []
-    monkeypatch.setattr(heal, "clear_pending", settled.append)
-    monkeypatch.setattr(stack, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
-    stack.prepare(env)
+    monkeypatch.setattr(recovery, "clear_pending", settled.append)
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
+    lifecycle.prepare(env)
     assert settled == []
 
 
@@ -153,10 +154,10 @@ def test_a_stack_that_was_never_made_says_how_to_make_it(
     """That the way works: tests/integration/test_first_use."""
 
     def capture(*_: object) -> str:
-        raise pulumi.OpsError("pulumi stack failed: no stack")
+        raise OpsError("pulumi stack failed: no stack")
 
     monkeypatch.setattr(pulumi, "capture", capture)
-    with pytest.raises(pulumi.OpsError, match=r"^pulumi stack failed: no stack") as refused:
+    with pytest.raises(OpsError, match=r"^pulumi stack failed: no stack") as refused:
         pulumi.select_stack(StackEnvironment(stack=stack_name, project=tmp_path))
     _, *way = str(refused.value).splitlines()
     # Dev is made by itself; what stops it is something else.
@@ -187,10 +188,10 @@ def test_only_a_dev_that_is_there_needs_no_selecting(
         env.checkpoint.parent.mkdir(parents=True)
         env.checkpoint.write_text('{"version": 3, "checkpoint": {"latest": {}}}')
     asked: list[StackEnvironment] = []
-    monkeypatch.setattr(stack, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
     monkeypatch.setattr(pulumi, "select_stack", asked.append)
     monkeypatch.setattr(pulumi, "deployment", lambda _: {})
-    stack.prepare(env)
+    lifecycle.prepare(env)
     assert asked == [env] * selected
     # Selected or not, bare Pulumi in dev's environment knows which stack is meant.
     assert env.own_variables().get("PULUMI_STACK") == ("dev" if env.is_dev else None)

@@ -19,8 +19,8 @@ from rich.live import Live
 
 from config.settings import Settings
 from local.serving.plan import PROMETHEUS_PORT
-from ops import status
-from ops.status import show
+from ops.stack import status
+from ops.stack.status import show
 from tests.printed import rows
 
 FLEET = '{cluster_name="ai_inference_cluster"}'

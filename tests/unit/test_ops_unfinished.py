@@ -2,8 +2,8 @@
 
 import pytest
 
-from ops.retain import needs_retaining
-from ops.unfinished import lock_advice, pending_advice
+from ops.stack.retain import needs_retaining
+from ops.stack.unfinished import lock_advice, pending_advice
 
 LOCKED = (
     "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to "

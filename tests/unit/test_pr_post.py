@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 
 MARKER = "<!-- kubemind-inference preview of dev -->"
 STAND_IN = """#!{python}

@@ -6,6 +6,7 @@ that the project's own stacks render (tests/static).
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,14 @@ from pathlib import Path
 import pulumi
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-import ops.render
 import toolchain
 from config.platform import PLATFORM_OUTPUTS
-from ops.render import render
-from ops.render_files import to_yaml
-from ops.render_program import RenderError, declare
+from ops.__main__ import main
+from ops.commands import render as command
+from ops.render.files import to_yaml
+from ops.render.program import RenderError, declare
+from ops.render.render import render
 from tests.unit.little_program import CONFIG_MAP, contents, read, write_program
 
 
@@ -232,19 +233,20 @@ def test_an_unknown_stack_names_the_ones_there_are(program):
         declare("qa", program(CONFIG_MAP))
 
 
-def test_the_command_answers_a_refusal_with_its_message_alone(tmp_path, monkeypatch):
+def test_the_command_answers_a_refusal_with_its_message_alone(tmp_path, monkeypatch, capsys):
     def refuse(*_: object) -> None:
         raise pulumi.RunError("stack dev: 1 problem, nothing was touched")
 
-    monkeypatch.setattr(ops.render, "render", refuse)
-    result = CliRunner().invoke(ops.render.app, ["--out", str(tmp_path / "out")])
-    assert result.exit_code == 1
-    assert result.stderr == "error: stack dev: 1 problem, nothing was touched\n"
+    monkeypatch.setattr(command, "render_stack", refuse)
+    monkeypatch.setattr(sys, "argv", ["ops", "render", "--out", str(tmp_path / "out")])
+    assert main() == 1
+    assert capsys.readouterr().err == "error: stack dev: 1 problem, nothing was touched\n"
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_says_how_much_it_wrote_and_where(program, tmp_path, monkeypatch):
+def test_the_command_says_how_much_it_wrote_and_where(program, tmp_path, monkeypatch, capsys):
     project = program(CONFIG_MAP)
-    monkeypatch.setattr(ops.render.render, "__defaults__", (project,))
-    result = CliRunner().invoke(ops.render.app, ["--out", str(tmp_path / "out")])
-    assert result.stdout == f"2 files of dev in {tmp_path / 'out'}\n"
+    monkeypatch.setattr(render, "__defaults__", (project,))
+    monkeypatch.setattr(sys, "argv", ["ops", "render", "--out", str(tmp_path / "out")])
+    assert main() == 0
+    assert capsys.readouterr().out == f"2 files of dev in {tmp_path / 'out'}\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import render_files
-from ops.render import render
-from ops.render_files import rendered_stack
-from ops.render_program import RenderError
+from ops.render import files as render_files
+from ops.render.files import rendered_stack
+from ops.render.program import RenderError
+from ops.render.render import render
 from tests.unit.little_program import CONFIG_MAP, contents, write_program
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ops.environment import PROJECT
-from ops.report import read_previews
-from ops.report_markdown import GITHUB_LIMIT, comment, marker
-from ops.report_steps import ABSENT, UNKNOWN, parse_path, read_steps
+from ops.pr.markdown import GITHUB_LIMIT, comment, marker
+from ops.pr.report import read_previews
+from ops.pr.steps import ABSENT, UNKNOWN, parse_path, read_steps
+from ops.stack.environment import PROJECT
 
 FIXTURES = PROJECT / "tests" / "fixtures" / "previews"
 
@@ -226,7 +226,7 @@ def test_the_command_writes_one_comment_for_several_stacks(tmp_path: Path):
     other = json.loads((FIXTURES / "none.json").read_text()) | {"stack": "prod"}
     (tmp_path / "prod.json").write_text(json.dumps(other))
     command = [
-        *(sys.executable, "-m", "ops.report"),
+        *(sys.executable, "-m", "ops", "pr-comment"),
         *(FIXTURES / "change.json", tmp_path / "prod.json", "--out", tmp_path / "all.md"),
     ]
     subprocess.run(command, cwd=PROJECT, check=True)
@@ -236,7 +236,7 @@ def test_the_command_writes_one_comment_for_several_stacks(tmp_path: Path):
 
 def test_the_command_refuses_what_is_no_preview(tmp_path: Path):
     (tmp_path / "x.json").write_text("error: no stack")
-    command = [sys.executable, "-m", "ops.report", tmp_path / "x.json"]
+    command = [sys.executable, "-m", "ops", "pr-comment", tmp_path / "x.json"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("error: no preview can be read:")

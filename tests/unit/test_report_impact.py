@@ -8,9 +8,9 @@ from typing import Any
 
 from components.node_count import RunningGroup, ended_nodes
 from config.gpu_nodes import GpuNodes
-from ops.environment import PROJECT
-from ops.report import read_previews
-from ops.report_markdown import comment
+from ops.pr.markdown import comment
+from ops.pr.report import read_previews
+from ops.stack.environment import PROJECT
 
 FIXTURES = PROJECT / "tests" / "fixtures" / "previews"
 

@@ -16,7 +16,7 @@ from config.load import parse, read_stack_file
 from local.cluster import NEEDED_MIB, Cluster
 from local.errors import LocalClusterError
 from local.serving import images, machine
-from ops.environment import PROJECT
+from ops.stack.environment import PROJECT
 from toolchain import ToolchainError
 from toolchain.bootstrap import cache_root
 

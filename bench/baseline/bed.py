@@ -1,0 +1,139 @@
+"""The seed in the local cluster that serves: applied, waited for, reached, removed."""
+
+import http
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from lightkube import codecs
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.core_v1 import Namespace
+
+from bench.baseline.documents import Variant
+from bench.baseline.workloads import NAMESPACE, Parts
+from bench.overload.overload import TestBed
+from bench.overload.stack_bed import stack_bed
+from components.specs.envoy.stats import CLUSTER_LABEL
+from config.settings import Settings
+from local.cluster import Cluster
+from local.objects import wait_for
+from local.serving import plan
+from local.serving.node import Node
+from ops.stack.environment import StackEnvironment
+from ops.stack.serving import answers, wait_for_scaler
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def baseline_bed(
+    env: StackEnvironment, settings: Settings, variant: Variant, say: Say = print
+) -> Generator[TestBed]:
+    """Run a variant of the seed beside a stack that serves; all of it is gone afterwards.
+
+    Args:
+        env: the stack, whose local cluster runs.
+        settings: its parameters; the seed runs on its images and its sample model.
+        variant: which of the seed's.
+        say: told one line at a time what happens.
+
+    Raises:
+        LocalClusterError: it did not become ready, or did not go, in time.
+        OpsError: its scaler did not become ready in time.
+    """
+    parts = Parts.of(settings)
+    cluster = Cluster(env.state_dir)
+    client: Any = cluster.client()
+    # What a run that was killed left there.
+    remove(client, say)
+    try:
+        say(f"{variant.title}: applying it in the namespace {NAMESPACE}")
+        for manifest in parts.manifests(variant):
+            client.apply(codecs.from_dict(manifest), force=True)
+        _wait_for_pods(client, parts, say)
+        wait_for_scaler(env, parts.settings, say)
+        watch = plan.targets(parts.settings)[plan.PROMETHEUS_PORT]
+        with _forwarded(cluster, watch) as prometheus:
+            stack = stack_bed(env, parts.settings, variant.title)
+            found = _described(stack, variant, f"http://{prometheus}")
+            wait_for(lambda: answers(found.address, found.enter), variant.title, say)
+            yield found
+    finally:
+        remove(client, say)
+
+
+def _described(bed: TestBed, variant: Variant, prometheus: str) -> TestBed:
+    """A bed that is watched elsewhere than its stack, and counted by its own label."""
+
+    def labelled(query: str) -> str:
+        return query.replace(f"{{{CLUSTER_LABEL}=", f"{{{variant.cluster_label}=")
+
+    asked = bed.queries
+    return replace(
+        bed,
+        prometheus=prometheus,
+        # The scaler's own query stays as it is, whatever it finds.
+        queries=replace(
+            asked,
+            in_flight=labelled(asked.in_flight),
+            refusals=labelled(asked.refusals),
+            routed=labelled(asked.routed),
+        ),
+    )
+
+
+def remove(client: Any, say: Say = print) -> None:
+    """Remove whatever there is of any variant.
+
+    Raises:
+        LocalClusterError: it did not go in time.
+    """
+    if _is_there(client):
+        client.delete(Namespace, NAMESPACE)
+        wait_for(lambda: not _is_there(client), f"the end of the namespace {NAMESPACE}", say)
+
+
+def _is_there(client: Any) -> bool:
+    try:
+        client.get(Namespace, NAMESPACE)
+    except ApiError as error:
+        if error.status.code != http.HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+def _wait_for_pods(client: Any, parts: Parts, say: Say) -> None:
+    stack = parts.stack
+
+    def is_whole(name: str) -> bool:
+        found: Any = client.get(Deployment, name, namespace=NAMESPACE)
+        return bool(found.status) and found.status.readyReplicas == found.spec.replicas
+
+    for name in (parts.prometheus.name, stack.gateway_name, stack.deployment_name):
+        wait_for(lambda name=name: is_whole(name), f"{name} in {NAMESPACE}", say)
+
+
+@contextmanager
+def _forwarded(cluster: Cluster, target: str) -> Generator[str]:
+    """Hand a loopback port on to a `host:port` of the bed; the `host:port` outside."""
+    port = _free_port()
+    node = Node(paths=cluster.paths, report=print)
+    process = subprocess.Popen(
+        [sys.executable, *node.forwarding([f"{port}={target}"])], cwd="/", stdin=subprocess.DEVNULL
+    )
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return held.getsockname()[1]

@@ -1,0 +1,229 @@
+"""What the seed's two documents need around them to run: plain Kubernetes objects.
+
+The seed states nothing of Triton's pods, of its gateway's, or of its Prometheus: they are the
+stack's own specs and images, so that both designs run on the same parts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from bench.baseline.documents import (
+    PROXY,
+    SCALER,
+    Document,
+    Variant,
+    differences,
+    read,
+    stated_autoscaler,
+)
+from components.labels import (
+    gateway_labels,
+    gateway_selector,
+    namespace_labels,
+    prometheus_labels,
+    triton_labels,
+)
+from components.specs import model_repository, prometheus, triton
+from components.specs.envoy.ops import READY_PATH
+from components.specs.pods import Manifest, config_hash, resources
+from components.specs.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
+from config.gateway import STORAGE_MIB
+from config.inference import InferenceStack
+from config.model_files import read_model_files
+from config.prometheus import ManagedPrometheus
+from config.settings import Settings
+from config.triton import ConfigMapRepository
+from ops.errors import OpsError
+
+NAMESPACE = "kubemind-seed"
+"""Everything of the bed lies in it, and goes with it."""
+
+_UNBOUNDED = 0
+"""Queue of the sample model: the seed states no bound, and Triton's own default is none."""
+
+_CONFIG_FOLDER = "/etc/envoy"
+_GRACE_SECONDS = 2.0
+"""The seed states no drain, and its pods are removed when nothing calls them any more."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The bed of one variant, as the stack's own parameters describe it."""
+
+    settings: Settings
+    """One inference stack and one Prometheus, both in the bed's namespace."""
+
+    @property
+    def stack(self) -> InferenceStack:
+        """Names and ports: the seed's."""
+        return self.settings.inference[0]
+
+    @property
+    def prometheus(self) -> ManagedPrometheus:
+        """What scrapes it, and nothing else."""
+        assert isinstance(self.settings.prometheus, ManagedPrometheus)  # noqa: S101 - see `of`
+        return self.settings.prometheus
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Parts":
+        """The bed on the parts of a stack.
+
+        Args:
+            settings: the stack's; images, the sample model and what a pod may take are from here.
+
+        Raises:
+            OpsError: the stack has no Prometheus or no sample model of its own.
+        """
+        first, watch = settings.inference[0], settings.prometheus
+        if not isinstance(watch, ManagedPrometheus):
+            raise OpsError("the seed can be run beside a stack with a Prometheus of its own alone")
+        if not isinstance(first.triton.model_repository, ConfigMapRepository):
+            raise OpsError("the seed can be run with models from a ConfigMap alone")
+        model_server = first.triton.model_copy(
+            update={
+                "queue_size": _UNBOUNDED,
+                "pre_stop_seconds": _GRACE_SECONDS,
+                "termination_grace_seconds": 2 * _GRACE_SECONDS,
+            }
+        )
+        stack = first.model_copy(
+            update={
+                "namespace": NAMESPACE,
+                "name_prefix": "",
+                "triton": model_server,
+                "autoscaler": stated_autoscaler(),
+            }
+        )
+        return cls(
+            settings.model_copy(
+                update={
+                    "inference": (stack,),
+                    "prometheus": watch.model_copy(update={"namespace": NAMESPACE}),
+                }
+            )
+        )
+
+    def manifests(self, variant: Variant) -> list[Manifest]:
+        """Every object of a variant, the namespace first and the scaler last."""
+        changed = differences(variant, self.stack, self.prometheus)
+        return [
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": NAMESPACE, "labels": namespace_labels(variant.name)},
+            },
+            *_triton(self.settings, headless=variant.repaired),
+            *_gateway(self.stack, read(PROXY, changed)),
+            *_prometheus(self.prometheus, self.stack),
+            read(SCALER, changed),
+        ]
+
+
+def _object(
+    version: str, kind: str, name: str, labels: Mapping[str, str], **fields: Any
+) -> Manifest:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(labels)}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **fields}
+
+
+def _triton(settings: Settings, *, headless: bool) -> list[Manifest]:
+    stack = settings.inference[0]
+    repository = stack.triton.model_repository
+    assert isinstance(repository, ConfigMapRepository)  # noqa: S101 - see `Parts.of`
+    labels, name = triton_labels(stack), stack.deployment_name
+    least = stack.autoscaler.min_replicas
+    files = read_model_files(stack, repository.folder)
+    models = model_repository.config_map_name(name, files)
+    text, binary = model_repository.config_map_data(files)
+    pods = triton.deployment_spec(
+        stack,
+        settings.gpu_nodes,
+        model_repository.config_map(models, files),
+        settings.prometheus,
+    )
+    service = triton.service_spec(stack)
+    if not headless:
+        # A Service as most are: one virtual address.
+        del service["clusterIP"]
+    return [
+        _object("v1", "ServiceAccount", name, labels),
+        _object("v1", "ConfigMap", models, labels, data=text, binaryData=binary),
+        _object("v1", "Service", stack.service_name, labels, spec=service),
+        # It starts at the scaler's minimum, to which the scaler would take it in a minute.
+        _object("apps/v1", "Deployment", name, labels, spec={**pods, "replicas": least}),
+    ]
+
+
+def _gateway(stack: InferenceStack, configuration: Document) -> list[Manifest]:
+    labels, name, gateway = gateway_labels(stack), stack.gateway_name, stack.gateway
+    text = yaml.safe_dump(configuration, sort_keys=False)
+    container = {
+        "name": "envoy",
+        "image": gateway.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["envoy", "--config-path", f"{_CONFIG_FOLDER}/{PROXY}"],
+        "ports": [
+            {"name": "grpc", "containerPort": gateway.port},
+            {"name": GATEWAY_OPS_PORT_NAME, "containerPort": gateway.ops_port},
+        ],
+        "readinessProbe": {
+            "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
+            "periodSeconds": 1,
+            "timeoutSeconds": 3,
+        },
+        "resources": resources(
+            cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=STORAGE_MIB
+        ),
+        "volumeMounts": [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}],
+    }
+    pod = {
+        "terminationGracePeriodSeconds": round(_GRACE_SECONDS),
+        "containers": [container],
+        "volumes": [{"name": "config", "configMap": {"name": name}}],
+    }
+    deployment = {
+        "replicas": 1,
+        "selector": {"matchLabels": gateway_selector(stack)},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    service = {
+        "selector": gateway_selector(stack),
+        "ports": [{"name": "grpc", "port": gateway.port, "targetPort": "grpc"}],
+    }
+    return [
+        _object("v1", "ConfigMap", name, labels, data={PROXY: text}),
+        _object("v1", "Service", name, labels, spec=service),
+        _object("apps/v1", "Deployment", name, labels, spec=deployment),
+    ]
+
+
+def _prometheus(watch: ManagedPrometheus, stack: InferenceStack) -> list[Manifest]:
+    labels, name = prometheus_labels(watch), watch.name
+    configuration = prometheus_config(watch, (stack,))
+    del configuration["rule_files"]
+    text = yaml.safe_dump(configuration, sort_keys=False)
+    group = "rbac.authorization.k8s.io"
+    return [
+        _object("v1", "ServiceAccount", name, labels),
+        _object("v1", "ConfigMap", name, labels, data={prometheus.CONFIG_FILE: text}),
+        _object(f"{group}/v1", "Role", name, labels, rules=prometheus.RULES),
+        _object(
+            f"{group}/v1",
+            "RoleBinding",
+            name,
+            labels,
+            roleRef={"apiGroup": group, "kind": "Role", "name": name},
+            subjects=[{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+        ),
+        _object("v1", "Service", name, labels, spec=prometheus.service_spec(watch)),
+        _object(
+            "apps/v1",
+            "Deployment",
+            name,
+            labels,
+            spec=prometheus.deployment_spec(watch, config_hash(text)),
+        ),
+    ]

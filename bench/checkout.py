@@ -1,0 +1,48 @@
+"""A copy of the program with a cluster and a state of its own, for the time of a benchmark."""
+
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.cluster import Cluster
+from local.modes import MODE_VARIABLE, Mode
+from ops.stack.environment import PROJECT, StackEnvironment
+
+FOLDER = PROJECT / ".state" / "bench"
+"""A fixed place, so that the next run clears away what a killed one left."""
+
+_FOLDERS = ("components", "config", "models")
+_FILES = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", "pyproject.toml", "uv.lock")
+
+
+@contextmanager
+def checkout(mode: Mode, project: Path = FOLDER) -> Generator[StackEnvironment]:
+    """Copy the program; the copy and its cluster are gone afterwards, whatever happened.
+
+    Args:
+        mode: the kind of local cluster that is made in it.
+        project: where to.
+    """
+    asked = os.environ.get(MODE_VARIABLE)
+    os.environ[MODE_VARIABLE] = mode.name
+    _clear(project)
+    try:
+        for name in _FOLDERS:
+            shutil.copytree(PROJECT / name, project / name)
+        for name in _FILES:
+            shutil.copy2(PROJECT / name, project / name)
+        (project / ".venv").symlink_to(PROJECT / ".venv")
+        yield StackEnvironment(stack="dev", project=project)
+    finally:
+        _clear(project)
+        if asked is None:
+            del os.environ[MODE_VARIABLE]
+        else:
+            os.environ[MODE_VARIABLE] = asked
+
+
+def _clear(project: Path) -> None:
+    Cluster(project / ".state").down()
+    shutil.rmtree(project, ignore_errors=True)

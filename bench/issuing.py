@@ -1,0 +1,64 @@
+"""How fast the event flow issues calls on one connection, beside ghz in the same run."""
+
+import statistics
+from collections.abc import Sequence
+
+import toolchain
+from bench.report import BenchReport, console
+from eventflow.bench import CALLS, ENVOY, GHZ, OURS, REFUSER, Sample, measure
+from eventflow.errors import EventFlowError
+from ops.errors import OpsError
+
+ISSUED_PER_SECOND = 25_000.0
+CORES = 1.0
+OVER_GHZ = 1.0
+
+
+def run(report: BenchReport, repeats: int, calls: int = CALLS) -> None:
+    """Measure it, each client and server `repeats` times.
+
+    Raises:
+        OpsError: a client or a server failed.
+    """
+    ghz = toolchain.ensure(GHZ)[GHZ]
+    console.print(f"{calls:,} calls on one connection to servers that refuse at once ({repeats} x)")
+    try:
+        results = measure(calls, repeats, ghz, console.print)
+    except EventFlowError as error:
+        raise OpsError(str(error)) from error
+    for name, samples in results.items():
+        issued = [s.issued_per_second for s in samples if s.issued_per_second is not None]
+        if issued:
+            report.sample(f"{name}: issued", "calls/s", issued)
+        report.sample(f"{name}: answered", "calls/s", _ended(samples))
+        report.sample(f"{name}: cores", "cores", [s.cores for s in samples])
+    judge(report, results)
+
+
+def judge(report: BenchReport, results: dict[str, list[Sample]]) -> None:
+    """Hold the medians to the goals.
+
+    Args:
+        report: where the goals go.
+        results: samples by `client, server`, as `eventflow.bench.measure` names them.
+    """
+    ours = results[f"{OURS}, {REFUSER}"]
+    issued = [s.issued_per_second for s in ours if s.issued_per_second is not None]
+    report.at_least("calls issued", statistics.median(issued), ISSUED_PER_SECOND, "calls/s")
+    # To two decimals: CPU time and the clock are not read at the same moment.
+    cores = round(statistics.median(s.cores for s in ours), 2)
+    report.at_most("cores of the client that issues them", cores, CORES, "cores")
+    for server in (REFUSER, ENVOY):
+        rivals = [
+            statistics.median(_ended(samples))
+            for name, samples in results.items()
+            if name.startswith(GHZ) and name.endswith(server)
+        ]
+        if rivals:
+            mine = statistics.median(_ended(results[f"{OURS}, {server}"]))
+            words = f"calls answered over the best of ghz, {server}"
+            report.at_least(words, mine / max(rivals), OVER_GHZ, "x")
+
+
+def _ended(samples: Sequence[Sample]) -> list[float]:
+    return [sample.ended_per_second for sample in samples]

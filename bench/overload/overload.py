@@ -1,0 +1,186 @@
+"""One overload of a fleet: a closed loop of held calls, until the fleet has grown, and back."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.overload.burst_process import BurstProcess
+from bench.overload.fleet import FleetStep, FleetWatch
+from bench.overload.record import Record
+from eventflow.fetch import Series, query_range
+
+_SAMPLE_SECONDS = 1.0
+"""Step at which Prometheus's view is taken; what it scraped is older by up to its own interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """What Prometheus is asked for, PromQL; each yields one series at most."""
+
+    signal: str
+    """What the scaler asks for."""
+    in_flight: str
+    """Calls in flight upstream."""
+    refusals: str
+    """Calls refused per second."""
+    routed: str
+    """Replicas that calls are sent to; nothing while gateways differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestBed:
+    """A fleet behind a gateway, and where it is watched."""
+
+    name: str
+    """What it is called in tables and pictures."""
+    address: str
+    """`host:port` of the gateway, as the cluster knows it."""
+    enter: tuple[str, ...]
+    """Beginning of a command line that runs a client in the cluster's network, as callers are."""
+    prometheus: str
+    """URL of its Prometheus."""
+    client: Any
+    """A `lightkube.Client` of its cluster."""
+    namespace: str
+    deployment: str
+    """Deployment of the replicas."""
+    hpa: str
+    """HorizontalPodAutoscaler of that."""
+    least: int
+    """Fewest replicas."""
+    most: int
+    """Most replicas."""
+    growth_needs: float
+    """Signal above which the scaler asks for more than the fewest."""
+    replica_rps: float
+    """Calls per second that one replica can answer."""
+    queries: Queries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How the fleet is loaded, and how long each part may take."""
+
+    window: int = 400
+    """Calls held on one connection."""
+    deadline_seconds: float = 2.0
+    niceness: int = 0
+    """What the client yields to the fleet, 0 to 19; in a real fleet it is on another machine."""
+    grow_seconds: float = 120.0
+    """Longest time for all replicas to become ready; the load then ends all the same."""
+    settle_seconds: float = 10.0
+    """After that: until the gateway has found them all, and what they loaded by has ended."""
+    full_seconds: float = 20.0
+    """After that: how long goodput is measured."""
+    shrink_seconds: float | None = None
+    """Longest time for the fleet to go back; not waited for where unset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meanwhile:
+    """What else is done at moments that only an overload brings about."""
+
+    while_full: Callable[[], None] | None = None
+    """All replicas are ready and loaded; goodput has been measured."""
+    when_spent: Callable[[], None] | None = None
+    """The load has ended, and all replicas are still there, for as long as the cooldown says."""
+
+
+_NOTHING = Meanwhile()
+
+
+def overload(
+    bed: TestBed,
+    load: Load,
+    folder: Path,
+    say: Callable[[str], None] = print,
+    meanwhile: Meanwhile = _NOTHING,
+) -> Record:
+    """Overload a fleet that is at its least, and record what becomes of it.
+
+    A fleet that does not grow, or does not go back, in the time that `load` gives it is recorded
+    as what it is.
+
+    Args:
+        bed: The fleet; all its replicas are waited for before the load begins.
+        load: The load.
+        folder: An existing folder for the client's files.
+        say: Told one line at a time what happens.
+        meanwhile: What else is done, where the fleet grows to its most.
+
+    Raises:
+        TimeoutError: the fleet is not at its least to begin with.
+        OpsError: the client failed.
+        EventFlowError: Prometheus cannot be asked.
+    """
+    with FleetWatch(bed.client, bed.namespace, bed.deployment, bed.hpa) as watch:
+
+        def all_ready(step: FleetStep) -> bool:
+            return step.ready == step.replicas == bed.most
+
+        def at_least(step: FleetStep) -> bool:
+            return step.ready == step.replicas == step.wanted == bed.least
+
+        watch.until(at_least, load.grow_seconds)
+        say(f"{bed.name}: {load.window} calls held against {bed.least} replicas")
+        with BurstProcess.start(
+            bed.address,
+            window=load.window,
+            deadline_seconds=load.deadline_seconds,
+            enter=bed.enter,
+            niceness=load.niceness,
+            folder=folder,
+        ) as client:
+            full = _within(watch, all_ready, load.grow_seconds)
+            if full:
+                say(f"{bed.name}: {bed.most} ready")
+                # How long the load goes on is what is asked for; there is nothing to watch.
+                time.sleep(load.settle_seconds + load.full_seconds)
+                if meanwhile.while_full:
+                    meanwhile.while_full()
+            report = client.stop()
+        began_at = datetime.fromisoformat(report["started_at"]).timestamp()
+        ended_at = began_at + report["seconds"]
+        back = None
+        if full and meanwhile.when_spent:
+            meanwhile.when_spent()
+        if full and load.shrink_seconds is not None:
+            say(f"{bed.name}: the load has ended")
+            back = _within(watch, at_least, load.shrink_seconds)
+    until = back.at if back else ended_at
+
+    def series(query: str) -> Series:
+        found = query_range(bed.prometheus, query, began_at, until, _SAMPLE_SECONDS)
+        return Series(tuple(at - began_at for at in found.at), found.values)
+
+    return Record(
+        name=bed.name,
+        least=bed.least,
+        most=bed.most,
+        growth_needs=bed.growth_needs,
+        replica_rps=bed.replica_rps,
+        window=load.window,
+        niceness=load.niceness,
+        settle_seconds=load.settle_seconds,
+        full_seconds=load.full_seconds,
+        began_at=began_at,
+        steps=tuple(watch.steps),
+        back_at=back.at if back else None,
+        signal=series(bed.queries.signal),
+        in_flight=series(bed.queries.in_flight),
+        refusals=series(bed.queries.refusals),
+        routed=series(bed.queries.routed),
+        client=report,
+    )
+
+
+def _within(
+    watch: FleetWatch, predicate: Callable[[FleetStep], bool], timeout_seconds: float
+) -> FleetStep | None:
+    try:
+        return watch.until(predicate, timeout_seconds)
+    except TimeoutError:
+        return None

@@ -1,0 +1,57 @@
+"""The stack that a checkout has provisioned on a local cluster, as something to overload."""
+
+from typing import Any
+
+from lightkube.resources.core_v1 import Service
+
+from bench.overload.overload import Queries, TestBed
+from components.specs.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
+from components.specs.queries import in_flight, refusals, scaler_query
+from config.hpa import growth_needs
+from config.inference import InferenceStack
+from config.settings import Settings
+from local.cluster import Cluster
+from local.serving.node import Node
+from ops.stack.environment import StackEnvironment
+from ops.stack.serving import hpa_name, prometheus_address, require_serving
+
+
+def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
+    """Describe the first inference stack of a local cluster that serves.
+
+    Args:
+        env: The stack's environment; it is up.
+        settings: Its parameters.
+        name: What it is called in tables and pictures.
+
+    Raises:
+        OpsError: nothing serves.
+    """
+    require_serving(env)
+    stack: InferenceStack = settings.inference[0]
+    cluster = Cluster(env.state_dir)
+    client: Any = cluster.client()
+    service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
+    scaler, envoy = stack.autoscaler, stack.envoy_cluster
+    window = settings.rate_window_seconds(stack)
+    members = f'{MEMBERSHIP_HEALTHY}{{{CLUSTER_LABEL}="{envoy}"}}'
+    return TestBed(
+        name=name,
+        address=f"{service.spec.clusterIP}:{stack.gateway.port}",
+        enter=tuple(Node(paths=cluster.paths, report=print).enter("--net")),
+        prometheus=f"http://{prometheus_address(env)}",
+        client=client,
+        namespace=stack.namespace,
+        deployment=stack.deployment_name,
+        hpa=hpa_name(stack.scaler_name),
+        least=scaler.min_replicas,
+        most=scaler.max_replicas,
+        growth_needs=growth_needs(scaler, scaler.min_replicas),
+        replica_rps=stack.traffic.replica_rps,
+        queries=Queries(
+            signal=scaler_query(stack, window),
+            in_flight=in_flight(envoy),
+            refusals=refusals(envoy, window),
+            routed=f"min({members}) == max({members})",
+        ),
+    )

@@ -1,0 +1,125 @@
+"""The closed loop: a fleet under overload, by our configuration and by the seed's, in one run."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+from lightkube.core.exceptions import ApiError
+
+import toolchain
+from bench import comparison, provisioning
+from bench.baseline.bed import baseline_bed
+from bench.baseline.documents import VARIANTS, Variant
+from bench.checkout import checkout
+from bench.overload.overload import Load, overload
+from bench.overload.record import Record
+from bench.overload.stack_bed import stack_bed
+from bench.report import BenchReport, console, timed
+from config.base import PROJECT
+from config.settings import Settings
+from eventflow.errors import EventFlowError
+from local.modes import SERVING
+from local.serving import machine
+from ops.errors import OpsError
+from ops.stack import lifecycle, pulumi
+from ops.stack.environment import StackEnvironment
+from ops.stack.serving import infer, wait_for_scaler
+
+OURS = "this stack"
+
+SERVED_SECONDS = 120.0
+
+_NICENESS = 10
+"""Of every design's client: it takes what the fleet leaves, whose two cores it shares here."""
+
+_LOAD = Load(niceness=_NICENESS, shrink_seconds=180.0)
+"""Of this stack, whose fleet is to be small again before the next run."""
+
+_SEED_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
+"""Of the seed, which is removed after each run."""
+
+_SCALER = {"cooldownSeconds": 30, "scaleDown": {"pods": 20, "periodSeconds": 15}}
+"""Differs from dev in how the fleet shrinks alone: between two runs, after what is measured."""
+
+
+def require() -> None:
+    """Refuse a machine on which nothing can serve.
+
+    Raises:
+        OpsError: says what it lacks.
+    """
+    if what := machine.lacking():
+        raise OpsError(f"the serving benchmark needs {what}")
+
+
+def run(report: BenchReport, repeats: int, out: Path) -> None:
+    """Overload each design `repeats` times, in turn.
+
+    Args:
+        report: where our own figures and goals go.
+        repeats: runs of each.
+        out: folder for every record and the picture; written after each run.
+
+    Raises:
+        OpsError: nothing can serve on this machine, or a design did not come up.
+    """
+    require()
+    toolchain.ensure("cli", *SERVING.tools)
+    out.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, list[Record]] = {}
+    with tempfile.TemporaryDirectory() as scratch, checkout(SERVING) as env:
+        console.print("making a local cluster that serves, and dev on it")
+        served = report.sample(
+            "from nothing to an answered call", "s", [timed(lambda: _provision(env))]
+        )
+        settings = lifecycle.read_settings(env)
+        images = _images(settings)
+        for repeat in range(1, repeats + 1):
+            for name, measured in _designs(env, settings, Path(scratch)).items():
+                console.print(f"{name}: run {repeat} of {repeats}")
+                try:
+                    record = measured()
+                except (TimeoutError, EventFlowError, ApiError) as error:
+                    raise OpsError(f"{name}: {error}") from error
+                console.print(record.table())
+                runs.setdefault(name, []).append(record)
+                comparison.write(out, runs, images)
+        provisioning.destroy(env)
+        over_kubectl = provisioning.up_against_kubectl(report, env, repeats, "pods real")
+    report.tables.append(comparison.side_by_side(runs))
+    report.at_most("from nothing to an answered call", served.median, SERVED_SECONDS, "s")
+    comparison.judge(report, runs[OURS])
+    report.at_most("up over kubectl", over_kubectl, provisioning.UP_OVER_KUBECTL, "x")
+
+
+def _provision(env: StackEnvironment) -> None:
+    document = yaml.safe_load(env.stack_file.read_text())
+    for inference in document["config"][f"{PROJECT}:inference"]:
+        inference["autoscaler"] = {**inference.get("autoscaler", {}), **_SCALER}
+    env.stack_file.write_text(yaml.safe_dump(document))
+    settings = lifecycle.prepare(env)
+    pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
+    wait_for_scaler(env, settings, console.print)
+    infer(env)
+
+
+def _designs(
+    env: StackEnvironment, settings: Settings, scratch: Path
+) -> Mapping[str, Callable[[], Record]]:
+    """One overload of each design, by its name."""
+
+    def ours() -> Record:
+        return overload(stack_bed(env, settings, OURS), _LOAD, scratch, console.print)
+
+    def seed(variant: Variant) -> Record:
+        with baseline_bed(env, settings, variant, console.print) as bed:
+            return overload(bed, _SEED_LOAD, scratch, console.print)
+
+    theirs = {v.title: lambda v=v: seed(v) for v in VARIANTS}
+    return {OURS: ours, **theirs}
+
+
+def _images(settings: Settings) -> dict[str, str]:
+    first = settings.inference[0]
+    return {"gateway": first.gateway.image, "model server": first.triton.image}

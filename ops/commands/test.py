@@ -1,0 +1,40 @@
+import os
+import subprocess
+import sys
+
+import typer
+
+import toolchain
+from local.serving import machine
+from ops.cli import command
+from ops.stack.environment import PROJECT
+
+_TOOLS = ("cli", "cluster", "checks")
+"""Groups of tools that the tests need on every machine."""
+
+_SERVING_TESTS = "tests/serving"
+
+
+@command("test", passes_on="pytest")
+def test(ctx: typer.Context) -> None:
+    """Build the tools of the tests, then run the tests."""
+    groups: list[str] = [*_TOOLS]
+    lacking = machine.lacking()
+    if lacking:
+        print(f"left out: {_SERVING_TESTS}, which needs {lacking}", file=sys.stderr)
+    else:
+        groups.append("serving")
+    environment = {**os.environ, "PATH": toolchain.path_with(toolchain.bin_dir(*groups))}
+
+    def run(*arguments: str) -> int:
+        pytest = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(pytest, cwd=PROJECT, env=environment).returncode
+
+    if ctx.args:
+        raise SystemExit(run(*ctx.args))
+    # The tests of one file share a process and its cluster, and mostly wait for that. The serving
+    # tests measure, so they have the machine for themselves.
+    failed = run("-n", "logical", "--dist", "loadfile", f"--ignore={_SERVING_TESTS}")
+    if not lacking:
+        failed = run(_SERVING_TESTS) or failed
+    raise SystemExit(failed)

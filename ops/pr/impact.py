@@ -1,0 +1,138 @@
+"""What a preview means for the GPUs and for calls under way; pure functions on its steps."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from config.gpu_nodes import GPU_RESOURCE
+from ops.pr.steps import Step
+
+_TRITON = "kubemind:index:Triton"
+_GATEWAY = "kubemind:index:EnvoyGateway"
+_DEVICE_PLUGIN = "kubemind:index:DevicePlugin"
+_DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+_SERVICE = "kubernetes:core/v1:Service"
+_NAMESPACE = "kubernetes:core/v1:Namespace"
+_PROVIDER = "pulumi:providers:kubernetes"
+_NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+_NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
+"""Properties of a node group whose change makes EKS exchange its nodes, a few at a time."""
+
+
+_ENDED_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group")
+"""Part of the program's own warning, which counts the nodes that run (`node_count.ended_nodes`)."""
+
+
+def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
+    """Say what happens to GPUs, models and connections; the gravest first.
+
+    Args:
+        steps: The preview's steps.
+        warnings: The program's warnings; the program has looked at the nodes that run, and the
+            state that the steps start from may be older.
+    """
+    steps = list(steps)
+    said = [(0, f"{text}.") for text in warnings if _ENDED_NODES.search(text)]
+    for step in steps:
+        said += _of_step(step)
+    before, after = max_gpus(steps)
+    if before != after:
+        said.append((3, f"GPUs that the scaler may ask for: {before} → {after}."))
+    return [text for _, text in sorted(said, key=lambda item: item[0])]
+
+
+def outages(steps: Iterable[Step]) -> list[str]:
+    """Name what answers calls now and is deleted or replaced, each as `namespace/name`."""
+    ended = [step for step in steps if step.operation in {"replace", "delete"}]
+    names = {
+        object_name(step.old)
+        for step in ended
+        if step.type in {_DEPLOYMENT, _SERVICE} and (step.within(_TRITON) or step.within(_GATEWAY))
+    }
+    return sorted(names)
+
+
+def _of_step(step: Step) -> list[tuple[int, str]]:
+    name = f"`{object_name(step.new or step.old)}`"
+    gone = step.operation in {"replace", "delete"}
+    back = "" if step.operation == "delete" else " before a new one starts; no call is answered"
+    if step.type == _NODE_GROUP:
+        return _of_node_group(step)
+    if step.type == _NAMESPACE and gone:
+        of = f"`{step.old['metadata']['name']}`"
+        return [(0, f"OUTAGE. Namespace {of} goes with all that it holds.")]
+    if step.type == _PROVIDER and gone:
+        return [(0, "OUTAGE. The stack moves to another cluster: all of it is made anew there.")]
+    if step.type == _SERVICE and gone and step.within(_TRITON):
+        return [(0, f"OUTAGE. Service {name}: no gateway finds Triton's replicas{back}.")]
+    if step.type == _SERVICE and gone and step.within(_GATEWAY):
+        return [(0, f"OUTAGE. Service {name}: the gateway's address is gone{back}.")]
+    template = any(change.path.startswith("spec.template") for change in step.changes)
+    if step.type == _DEPLOYMENT and step.within(_TRITON):
+        if gone:
+            return [(0, f"OUTAGE. Triton fleet {name}: every replica stops{back}.")]
+        if template:
+            return [(1, f"Triton fleet {name}: every replica is rolled and loads its models anew.")]
+    if step.type == _DEPLOYMENT and step.within(_GATEWAY):
+        if gone:
+            return [(0, f"OUTAGE. Gateway {name}: every pod stops{back}.")]
+        if template:
+            return [(2, f"Gateway {name}: its pods are rolled; their connections are drained.")]
+    if step.within(_DEVICE_PLUGIN) and (gone or template):
+        return [(2, f"Device plugin {name}: no new GPU pod starts on a node until it is back.")]
+    return []
+
+
+def _of_node_group(step: Step) -> list[tuple[int, str]]:
+    name = f"`{step.name}`"
+    if step.operation == "delete":
+        return [(0, f"GPU node group {name}: every GPU node goes away.")]
+    if step.operation == "replace":
+        return [
+            (
+                0,
+                f"GPU node group {name} is replaced: once a new group runs, every node of the old "
+                "one ends. Replicas move and load their models anew.",
+            )
+        ]
+    said: list[tuple[int, str]] = []
+    if any(change.path.partition(".")[0] in _NODE_ROLL for change in step.changes):
+        said.append((1, f"GPU node group {name}: nodes are exchanged; their pods drain first."))
+    for bound, key in (("at most", "maxSize"), ("at least", "minSize")):
+        said += [
+            (3, f"GPU node group {name}: {bound} {change.old} → {change.new} nodes.")
+            for change in step.changes
+            if change.path == f"scalingConfig.{key}"
+        ]
+    return said
+
+
+def max_gpus(steps: Iterable[Step]) -> tuple[int, int]:
+    """GPUs of all fleets at their largest, as the device plugin advertises them: now, and then."""
+    steps = list(steps)
+    return _max_gpus([step.old for step in steps]), _max_gpus([step.new for step in steps])
+
+
+def _max_gpus(objects: Iterable[Mapping[str, Any]]) -> int:
+    objects = list(objects)
+    gpus = {object_name(item): _gpus(item) for item in objects if item.get("kind") == "Deployment"}
+    total = 0
+    for item in objects:
+        if item.get("kind") != "ScaledObject":
+            continue
+        namespace: str = item["metadata"].get("namespace", "default")
+        target = f"{namespace}/{item['spec']['scaleTargetRef']['name']}"
+        total += int(item["spec"].get("maxReplicaCount", 0)) * gpus.get(target, 0)
+    return total
+
+
+def _gpus(deployment: Mapping[str, Any]) -> int:
+    containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
+    limits = [item.get("resources", {}).get("limits", {}) for item in containers]
+    return sum(int(limit.get(GPU_RESOURCE, 0)) for limit in limits)
+
+
+def object_name(inputs: Mapping[str, Any]) -> str:
+    """`namespace/name` of a Kubernetes object's inputs."""
+    metadata: Mapping[str, Any] = inputs.get("metadata", {})
+    return f"{metadata.get('namespace', 'default')}/{metadata.get('name', '?')}"

@@ -1,0 +1,41 @@
+"""The environment in which bare kubectl asks a stack's cluster."""
+
+import json
+import os
+import sys
+
+from components.kubeconfig import file_of
+from config.platform import LocalPlatform, ReferencePlatform
+from config.settings import Settings
+from ops.stack.environment import StackEnvironment
+
+KUBECONFIG = "KUBECONFIG"
+
+
+def variables(env: StackEnvironment, settings: Settings) -> dict[str, str | None]:
+    """Return what KUBECONFIG is to be; None where it is to be unset.
+
+    kubectl has no variable for a context. It merges the files of KUBECONFIG, and the first one that
+    states a current context wins: where the parameters name a context, a small file in the
+    project's state folder states it, before the user's own file.
+    """
+    platform = settings.platform
+    if isinstance(platform, ReferencePlatform):
+        print(
+            "kubectl: this stack's kubeconfig is an output of another one, and a secret: pulumi "
+            f"stack output kubeconfig --show-secrets --stack {platform.stack} > FILE, then export "
+            "KUBECONFIG=FILE",
+            file=sys.stderr,
+        )
+        # Another stack's cluster, from `make env` of that stack, would be taken for this one's.
+        ours = str(env.state_dir) in os.environ.get(KUBECONFIG, "")
+        return {KUBECONFIG: None} if ours else {}
+    file = str(env.project / file_of(platform))
+    context = None if isinstance(platform, LocalPlatform) else platform.context
+    if context is None:
+        return {KUBECONFIG: file}
+    chosen = env.state_dir / "kubectl" / f"context-{env.stack}"
+    chosen.parent.mkdir(parents=True, exist_ok=True)
+    document = {"apiVersion": "v1", "kind": "Config", "current-context": context}
+    chosen.write_text(json.dumps(document))
+    return {KUBECONFIG: os.pathsep.join((str(chosen), file))}

@@ -1,0 +1,176 @@
+"""Running the Pulumi CLI for one stack."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, cast
+
+from config.settings import Settings
+from ops.errors import OpsError
+from ops.stack.environment import StackEnvironment
+from ops.stack.unfinished import lock_advice
+
+_KIND = "4dabf18193072939515e22adb298388d"
+"""Key of a value in Pulumi's state that is of a special kind."""
+
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the same for every secret
+"""Kind of a value that is encrypted."""
+
+UNATTENDED = ("--yes", "--skip-preview")
+"""Options of a change that nobody is asked about."""
+
+
+def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
+    """Run `pulumi ARGUMENTS` with the user's terminal; Pulumi says itself what goes wrong.
+
+    Raises:
+        SystemExit: the command failed and `check` is set; with the command's own exit code.
+    """
+    code, said = _run(env, *arguments)
+    if code and not env.is_dev and (advice := lock_advice(env.stack, said)):
+        print(advice, file=sys.stderr)
+    if check and code:
+        raise SystemExit(code)
+    return code
+
+
+def _run(env: StackEnvironment, *arguments: str) -> tuple[int, str]:
+    """Run `pulumi ARGUMENTS`; its exit code and what it wrote to standard error.
+
+    Standard output stays the user's terminal: Pulumi draws there, and asks.
+    """
+    written: list[str] = []
+
+    def hand_on(stream: IO[str]) -> None:
+        for line in stream:
+            written.append(line)
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    with subprocess.Popen(
+        ["pulumi", *arguments],
+        cwd=env.project,
+        env=env.variables(),
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        if process.stderr is None:
+            raise OpsError("no standard error to read")
+        reader = threading.Thread(target=hand_on, args=(process.stderr,), daemon=True)
+        reader.start()
+        interrupted = False
+        while process.poll() is None:
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                # The engine has the terminal's signal too, and closes the state in good order.
+                interrupted = True
+        # A plugin that outlives the engine holds the pipe open.
+        reader.join(timeout=1)
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode, "".join(written)
+
+
+def capture(env: StackEnvironment, *arguments: str) -> str:
+    """The output of `pulumi ARGUMENTS`.
+
+    Raises:
+        OpsError: the command failed; with what it said.
+    """
+    result = subprocess.run(
+        ["pulumi", *arguments, "--non-interactive"],
+        cwd=env.project,
+        env=env.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        said = (result.stderr.strip() or result.stdout.strip()).removeprefix("error: ")
+        raise OpsError(f"pulumi {arguments[0]} failed: {said}")
+    return result.stdout
+
+
+def change(env: StackEnvironment, settings: Settings, command: str, *arguments: str) -> None:
+    """Run a command that changes the stack.
+
+    Only on the local cluster nobody is asked: elsewhere the user confirms Pulumi's own preview.
+
+    Raises:
+        SystemExit: the command failed; with its own exit code.
+    """
+    unattended = UNATTENDED if env.is_local(settings) else ()
+    run(env, command, "--stack", env.stack, *unattended, *arguments)
+
+
+def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any]:
+    """What the stack's state holds, such as its `resources`.
+
+    Args:
+        env: The stack.
+        secrets: True if encrypted values are to be decrypted; `unwrap` reads them.
+
+    Raises:
+        OpsError: the backend does not open.
+    """
+    shown = ("--show-secrets",) if secrets else ()
+    exported = json.loads(capture(env, "stack", "export", "--stack", env.stack, *shown))
+    return dict(exported["deployment"])
+
+
+def outputs(held: Mapping[str, Any]) -> dict[str, object]:
+    """The stack's outputs in what `deployment` returned, secrets masked.
+
+    Read from there, so that `up` asks Pulumi once for them and for the resources.
+    """
+    resources: list[dict[str, Any]] = held.get("resources") or []
+    roots = [one for one in resources if one["type"] == "pulumi:pulumi:Stack"]
+    found: dict[str, object] = roots[0].get("outputs", {}) if roots else {}
+    return {name: _masked(value) for name, value in found.items()}
+
+
+def unwrap(value: Any) -> Any:
+    """Read a value of the state that may have been encrypted."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return json.loads(fields["plaintext"]) if fields.get(_KIND) == _SECRET else fields
+    return value
+
+
+def _masked(value: Any) -> object:
+    if isinstance(value, list):
+        return [_masked(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        if fields.get(_KIND) == _SECRET:
+            return "[secret]"
+        return {name: _masked(item) for name, item in fields.items()}
+    return value
+
+
+def select_stack(env: StackEnvironment) -> None:
+    """Make the stack the checkout's current one; dev's is created where it is missing.
+
+    Raises:
+        OpsError: the stack is not there, or its backend does not open; how another than dev is made
+            is said too.
+    """
+    create: Sequence[str] = ()
+    if env.is_dev:
+        env.backend_dir.mkdir(parents=True, exist_ok=True)
+        create = ("--create",)
+    try:
+        capture(env, "stack", "select", env.stack, *create)
+    except OpsError as error:
+        if env.is_dev:
+            raise
+        raise OpsError(
+            f"{error}\nBefore its first use a stack is made once, in a backend of your choice:"
+            f'\n  eval "$(make -s env STACK={env.stack})"'
+            "\n  pulumi login s3://your-state-bucket"
+            f"\n  pulumi stack init {env.stack}"
+        ) from None

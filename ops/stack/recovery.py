@@ -1,0 +1,247 @@
+"""Putting right what an interrupted run of dev left behind.
+
+Only dev's own state is touched: it lies on this machine, and nobody else works on it.
+"""
+
+import contextlib
+import json
+import shutil
+import socket
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from config.platform import LOCAL_IDENTIFIER
+from local import processes
+from local.record import write_atomically
+from ops.errors import OpsError
+from ops.stack import pulumi
+from ops.stack.environment import StackEnvironment
+from ops.stack.retain import needs_retaining, retain
+from toolchain.bootstrap import drop_lock, locked
+
+
+@contextlib.contextmanager
+def exclusive(env: StackEnvironment, waiting: Callable[[str], None]) -> Generator[None]:
+    """Work on dev while no other command of `make` does; other stacks' backends see to theirs.
+
+    Args:
+        env: the stack.
+        waiting: told the other command's process id, once, if there is a wait.
+    """
+    if not env.is_dev:
+        yield
+        return
+    with locked(_lock(env), waiting):
+        yield
+
+
+def _lock(env: StackEnvironment) -> Path:
+    return env.state_dir / "dev.lock"
+
+
+def require_local(env: StackEnvironment) -> None:
+    """Refuse a state in dev's backend that holds anything that is not on the local cluster.
+
+    Pulumi would move it there, and a dropped state would leave it behind unknown.
+
+    Raises:
+        OpsError: says what the state holds, and how to remove it.
+    """
+    latest = _latest(env.checkpoint)
+    held: list[dict[str, Any]] = latest.get("resources") or []
+    unfinished: list[dict[str, Any]] = latest.get("pending_operations") or []
+    held = [*held, *(operation["resource"] for operation in unfinished)]
+    clusters = {
+        f"{one['urn']}::{one.get('id')}": str(one.get("inputs", {}).get("clusterIdentifier", ""))
+        for one in held
+        if one["type"] == "pulumi:providers:kubernetes"
+    }
+    local = {provider for provider, cluster in clusters.items() if cluster == LOCAL_IDENTIFIER}
+    # What is Pulumi's own (providers, references to stacks) is in the state alone.
+    elsewhere = {
+        one["urn"]
+        for one in held
+        if one.get("custom")
+        and not one["type"].startswith("pulumi:")
+        and one.get("provider") not in local
+    }
+    if elsewhere:
+        named = ", ".join(sorted({*clusters.values()} - {LOCAL_IDENTIFIER, ""}))
+        command = "make destroy" if env.is_dev else f"pulumi destroy --stack {env.stack}"
+        raise OpsError(
+            f"the state of {env.stack} holds {len(elsewhere)} resources on another cluster than "
+            f"the local one{f' ({named})' if named else ''}, so it stays as it is. Remove them "
+            f"first: run `{command}` with `platform` in {env.stack_file.name} as it was. If that "
+            f"cluster is gone for good, delete {env.checkpoint.relative_to(env.project)}."
+        )
+
+
+def require_droppable(env: StackEnvironment) -> None:
+    """Refuse to drop dev's backend while any stack in it is on another cluster; see above.
+
+    Raises:
+        OpsError: one is.
+    """
+    # Bare `pulumi` in dev's environment may have made others.
+    for file in sorted(env.checkpoint.parent.glob("*.json")):
+        require_local(replace(env, stack=file.stem))
+
+
+def drop_state(env: StackEnvironment) -> None:
+    """Forget dev's Pulumi state; for when the cluster that it describes is gone.
+
+    Raises:
+        OpsError: it describes another cluster than the local one.
+    """
+    require_droppable(env)
+    shutil.rmtree(env.backend_dir, ignore_errors=True)
+
+
+def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
+    """Drop dev's state if it belongs to another local cluster than `cluster_id`; True if it did.
+
+    Raises:
+        OpsError: as `drop_state`.
+    """
+    marker = env.state_dir / "pulumi-cluster"
+    known = marker.read_text() if marker.exists() else ""
+    stale = env.backend_dir.exists() and known != cluster_id
+    if stale:
+        drop_state(env)
+    if known != cluster_id:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        # Half an identity would be another cluster's, and cost the next run its state.
+        write_atomically(marker, cluster_id)
+    return stale
+
+
+def state_lost(env: StackEnvironment) -> Path:
+    """Path of a marker: the local cluster may hold objects of this stack that its state lost."""
+    return env.state_dir / "state-lost"
+
+
+def release_dead_locks(env: StackEnvironment) -> int:
+    """Remove locks of dev's backend whose process is gone; their number.
+
+    The backend is a folder of this machine, so a lock of another host name is an older name's.
+    Commands of `make` keep out of each other's way by `alone`; what is left to heed is a live
+    `pulumi` that the user runs.
+    """
+    removed = 0
+    for file in (env.backend_dir / ".pulumi" / "locks").rglob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if _is_dead(json.loads(file.read_text())):
+                file.unlink()
+                removed += 1
+    return removed
+
+
+def end_orphans(env: StackEnvironment) -> None:
+    """End providers and programs of dev that a killed engine left running."""
+    for process in processes.orphans(env.pulumi_home.resolve()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _is_dead(lock: dict[str, object]) -> bool:
+    if lock["hostname"] != socket.gethostname():
+        return True
+    locked_at = datetime.fromisoformat(str(lock["timestamp"])).timestamp()
+    try:
+        process = psutil.Process(int(str(lock["pid"])))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # A process that is younger than the lock only has the same number (a reboot, a long time).
+        return process.create_time() > locked_at + 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def restore_checkpoint(env: StackEnvironment) -> bool:
+    """Put back the last whole checkpoint where a killed run left half of one; True if it did.
+
+    Without one the state begins anew: what is on the cluster is taken over by the next `up`, which
+    applies by server-side apply.
+    """
+    restored = _drop_half_attributes(env)
+    file = env.checkpoint
+    if not file.exists() or _read(file):
+        return restored
+    backup = _backup(file)
+    if _read(backup):
+        shutil.copyfile(backup, file)
+    else:
+        file.unlink()
+    return True
+
+
+def _drop_half_attributes(env: StackEnvironment) -> bool:
+    """Remove what a killed run left half of beside a file; True if anything.
+
+    The backend keeps a content type and a checksum beside each of its files. It does without, but
+    half of one keeps it from reading the file.
+    """
+    half = [file for file in env.backend_dir.rglob("*.attrs") if not _read(file)]
+    for file in half:
+        file.unlink()
+    return bool(half)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """JSON as Pulumi's file backend writes it; empty where it is not whole."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _backup(file: Path) -> Path:
+    """Where the backend keeps the checkpoint before the one in a file."""
+    return file.with_name(f"{file.name}.bak")
+
+
+def _latest(file: Path) -> dict[str, Any]:
+    """What the last whole checkpoint says; empty where there is none, or a removed stack's."""
+    whole = (_read(file) or _read(_backup(file))) if file.exists() else {}
+    return whole.get("checkpoint", {}).get("latest") or {}
+
+
+def clear_pending(env: StackEnvironment) -> bool:
+    """Settle operations that a killed run left open, by reading the real state; True if any."""
+    # In the file, since asking Pulumi takes as long as a command of its own.
+    if not _latest(env.checkpoint).get("pending_operations"):
+        return False
+    clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
+    pulumi.capture(env, "refresh", "--stack", env.stack, *clear)
+    return True
+
+
+def keep_contents(env: StackEnvironment) -> bool:
+    """Let the state of an earlier release keep the models that it made; True if it did not."""
+    return needs_retaining(_latest(env.checkpoint).get("resources") or []) and retain(env)
+
+
+def has_checkpoint(env: StackEnvironment) -> bool:
+    """Whether dev was provisioned from this checkout, or a try was made."""
+    return env.checkpoint.exists()
+
+
+def forget(env: StackEnvironment) -> None:
+    """Remove everything local that Pulumi keeps of dev."""
+    drop_state(env)
+    shutil.rmtree(env.pulumi_home, ignore_errors=True)
+    shutil.rmtree(env.state_dir / "kubectl", ignore_errors=True)
+    shutil.rmtree(env.temporary_dir, ignore_errors=True)
+    (env.state_dir / "pulumi-cluster").unlink(missing_ok=True)
+    state_lost(env).unlink(missing_ok=True)
+    # By whoever holds it; a command that waits for it makes it anew.
+    _lock(env).unlink(missing_ok=True)
+    drop_lock(env.project)
+    with contextlib.suppress(OSError):
+        # Others may keep things in it.
+        env.state_dir.rmdir()

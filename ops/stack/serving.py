@@ -1,0 +1,164 @@
+"""Using the local cluster that serves: where the gateway is, one inference, when all is ready."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightkube import generic_resource
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
+
+from config.settings import Settings
+from eventflow.outcomes import Outcome
+from local.cluster import Cluster
+from local.objects import holds
+from local.serving.plan import GATEWAY_PORT, PROMETHEUS_PORT
+from ops.errors import OpsError
+from ops.stack.environment import PROJECT, StackEnvironment
+
+READY_SECONDS = 120.0
+"""Longest that the scaler may take from its declaration to its first metric: two polls of KEDA's
+and two looks of the HPA's are 60 s."""
+
+_LOOK_SECONDS = 0.2
+
+_resources: Any = generic_resource
+ScaledObject = _resources.create_namespaced_resource(
+    "keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"
+)
+
+
+def hpa_name(scaler_name: str) -> str:
+    """Name of the HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
+    return f"keda-hpa-{scaler_name}"
+
+
+def require_serving(env: StackEnvironment) -> None:
+    """Refuse a stack that is not on a local cluster that serves.
+
+    Raises:
+        OpsError: says how to have one.
+    """
+    if _port(env, GATEWAY_PORT) is None:
+        raise OpsError(
+            "nothing serves here: the local cluster is not there, or simulated. "
+            "Run `make up LOCAL=serving` (Linux, as root)."
+        )
+
+
+def gateway_address(env: StackEnvironment) -> str:
+    """`host:port` of the gateway, from outside the node's namespace.
+
+    Raises:
+        OpsError: the stack is not on a local cluster that serves.
+    """
+    require_serving(env)
+    return f"127.0.0.1:{_port(env, GATEWAY_PORT)}"
+
+
+def prometheus_address(env: StackEnvironment) -> str | None:
+    """`host:port` of the stack's Prometheus, likewise; None where nothing serves."""
+    port = _port(env, PROMETHEUS_PORT)
+    return None if port is None else f"127.0.0.1:{port}"
+
+
+def serves(env: StackEnvironment, settings: Settings) -> bool:
+    """Whether the stack's pods really run, on this machine."""
+    return env.is_local(settings) and _port(env, GATEWAY_PORT) is not None
+
+
+def _port(env: StackEnvironment, role: str) -> int | None:
+    record = Cluster(env.state_dir).record
+    return record.ports.get(role) if record else None
+
+
+def infer(env: StackEnvironment, *arguments: str) -> None:
+    """Send one call through the gateway and print its answer.
+
+    Raises:
+        OpsError: nothing serves, or the call was not answered.
+    """
+    address = gateway_address(env)
+    if subprocess.run(_call(address, *arguments), cwd=PROJECT).returncode:
+        raise OpsError(f"the call to {address} was not answered; look with: make status")
+
+
+def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
+    """Send one call and print its answer; of models that do not take it, say so.
+
+    Raises:
+        OpsError: nothing serves, or no model server answered.
+    """
+    try:
+        infer(env)
+    except OpsError:
+        if not answers(gateway_address(env)):
+            raise
+        say("The call is the sample model's. One for yours: make infer ARGS=--help")
+
+
+def answers(address: str, enter: Sequence[str] = ()) -> bool:
+    """Whether a model server answers a call to a gateway, if only that it has no such model.
+
+    Args:
+        address: `host:port` of the gateway.
+        enter: beginning of a command line that runs a client where it is reached.
+    """
+    command = [*enter, *_call(address)]
+    called = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    # What gateway and network have to say are outcomes of their own.
+    return not called.returncode or called.stdout.startswith(f"{Outcome.OTHER} ")
+
+
+def _call(address: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "eventflow", "infer", address, *arguments]
+
+
+def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
+    """Wait until KEDA and the HPA see the load of every stack; Pulumi knows of neither.
+
+    Raises:
+        OpsError: not in time, with what each says.
+    """
+    client: Any = Cluster(env.state_dir).client()
+    for stack in settings.inference:
+        name, namespace = stack.scaler_name, stack.namespace
+        deadline = time.monotonic() + READY_SECONDS
+        say(f"waiting until the scaler {name} sees its metric")
+        while missing := _missing(client, name, namespace):
+            if time.monotonic() > deadline:
+                raise OpsError(f"the scaler {name} in {namespace} is not ready: {missing}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _missing(client: Any, name: str, namespace: str) -> str:
+    """What a scaler still lacks; empty when it works."""
+    try:
+        scaled: Any = client.get(ScaledObject, name, namespace=namespace)
+        hpa: Any = client.get(HorizontalPodAutoscaler, hpa_name(name), namespace=namespace)
+    except ApiError as error:
+        return str(error)
+    status: dict[str, Any] = scaled.status or {}
+    conditions: list[dict[str, str]] = status.get("conditions", [])
+    ready = [condition for condition in conditions if condition["type"] == "Ready"]
+    if not ready or ready[0]["status"] != "True":
+        return f"ScaledObject: {ready[0].get('message', '') if ready else 'no condition yet'}"
+    metrics: list[Any] = (hpa.status and hpa.status.currentMetrics) or []
+    if not any(metric.external and metric.external.current.averageValue for metric in metrics):
+        return "HPA: it shows no metric yet"
+    return "" if holds(hpa, "ScalingActive") else "HPA: scaling is not active yet"
+
+
+def next_step(env: StackEnvironment) -> str:
+    """What to do with a stack that serves, as text."""
+    return (
+        f"\nIt serves. The gateway is at {gateway_address(env)} (gRPC, KServe v2, no TLS), "
+        f"Prometheus at http://{prometheus_address(env)}."
+        "\nSend one call:  make infer"
+        "\nWatch it:       make status"
+        "\nSend a burst:   .venv/bin/python -m eventflow burst "
+        f"{gateway_address(env)}"
+        "\nNext: change a parameter in Pulumi.dev.yaml, then: make preview; make up"
+    )

@@ -1,0 +1,165 @@
+"""What a local stack does now, as a live view: pods, replicas, in flight, refusals, the scaler."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from components.specs.envoy.listener import STAT_PREFIX
+from components.specs.envoy.stats import (
+    ACTIVE_OVERFLOW,
+    CLUSTER_LABEL,
+    DURATION_REACHED,
+    LISTENER_LABEL,
+    NONE_HEALTHY,
+    PENDING_OVERFLOW,
+)
+from components.specs.queries import in_flight, per_second, scaler_query
+from components.specs.scrape import WORKLOAD_LABEL
+from config.inference import InferenceStack
+from config.settings import Settings
+from local.cluster import Cluster
+from local.objects import holds
+from local.serving.plan import PROMETHEUS_PORT
+from local.status import show as show_cluster
+from ops.stack.serving import ScaledObject, hpa_name
+
+_EVERY_SECONDS = 1.0
+_PROMETHEUS_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """The stack's Prometheus, by a loopback port."""
+
+    port: int
+
+    def value(self, query: str) -> str:
+        """The first value that a query has now; a dash where there is none."""
+        try:
+            answer = httpx2.get(
+                f"http://127.0.0.1:{self.port}/api/v1/query",
+                params={"query": query},
+                timeout=_PROMETHEUS_SECONDS,
+                trust_env=False,
+            )
+            result: Any = answer.json()["data"]["result"]
+        except (httpx2.HTTPError, ValueError, KeyError):
+            return "-"
+        return f"{float(result[0]['value'][1]):.1f}" if result else "-"
+
+
+def show(cluster: Cluster, settings: Settings, *, once: bool = False) -> None:
+    """Show a stack on the local cluster until interrupted, or once where that is asked for.
+
+    A cluster that serves nothing, or does not run, is shown as what it is.
+    """
+    console = Console()
+    record = cluster.record
+    port = record.ports.get(PROMETHEUS_PORT) if record else None
+    if port is None or not cluster.is_running:
+        show_cluster(cluster)
+        return
+    client: Any = cluster.client()
+    prometheus = Prometheus(port)
+    if once or not console.is_terminal:
+        console.print(_view(client, prometheus, settings))
+        return
+    with Live(console=console, auto_refresh=False, screen=True) as live:
+        while True:
+            live.update(_view_or_why_not(client, prometheus, settings), refresh=True)
+            time.sleep(_EVERY_SECONDS)
+
+
+def _view_or_why_not(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:
+    # The cluster may be stopped, or start again, while somebody looks.
+    try:
+        return _view(client, prometheus, settings)
+    except httpx2.TransportError as error:
+        return f"the local cluster does not answer: {error}"
+
+
+def _view(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:
+    views: list[RenderableType] = []
+    for stack in settings.inference:
+        window = settings.rate_window_seconds(stack)
+        views.append(_pods(client, stack))
+        views.append(_calls(prometheus, stack, window))
+        views.append(_scaler(client, prometheus, stack, window))
+    return Group(*views)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _pods(client: Any, stack: InferenceStack) -> Table:
+    table = _table(f"{stack.namespace}: pods", ("deployment", "ready", "wanted", "updated"))
+    for name in (stack.deployment_name, stack.gateway_name):
+        try:
+            found: Any = client.get(Deployment, name, namespace=stack.namespace)
+        except ApiError:
+            table.add_row(name, "-", "-", "-")
+            continue
+        status = found.status
+        counts = (status.readyReplicas, found.spec.replicas, status.updatedReplicas)
+        table.add_row(name, *(str(count or 0) for count in counts))
+    return table
+
+
+def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float) -> Table:
+    table = _table("\ncalls", ("what", "now"))
+    table.add_row("in flight", prometheus.value(in_flight(stack.envoy_cluster)))
+    for words, series in _unanswered(stack).items():
+        rate = prometheus.value(per_second(series, window_seconds))
+        table.add_row(words, f"{rate} /s")
+    return table
+
+
+def _unanswered(stack: InferenceStack) -> dict[str, str]:
+    """Envoy's counters of calls that no replica answered whole, by what happened to them."""
+    cluster = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}'
+    listener = f'{{{LISTENER_LABEL}="{STAT_PREFIX}",{WORKLOAD_LABEL}="{stack.gateway_name}"}}'
+    return {
+        "refused, replicas and waiting room full": PENDING_OVERFLOW + cluster,
+        "refused, gateway's limit in flight": ACTIVE_OVERFLOW + cluster,
+        "refused, no healthy replica": NONE_HEALTHY + cluster,
+        "ended, deadline passed (streams: longest life)": DURATION_REACHED + listener,
+    }
+
+
+def _scaler(
+    client: Any, prometheus: Prometheus, stack: InferenceStack, window_seconds: float
+) -> Table:
+    table = _table("\nscaler", ("what", "now"))
+    table.add_row("signal", prometheus.value(scaler_query(stack, window_seconds)))
+    table.add_row("threshold per replica", f"{stack.autoscaler.threshold:g}")
+    try:
+        scaled: Any = client.get(ScaledObject, stack.scaler_name, namespace=stack.namespace)
+        hpa: Any = client.get(
+            HorizontalPodAutoscaler, hpa_name(stack.scaler_name), namespace=stack.namespace
+        )
+    except ApiError as error:
+        table.add_row("ScaledObject", str(error))
+        return table
+    status: dict[str, Any] = scaled.status or {}
+    conditions: list[dict[str, str]] = status.get("conditions", [])
+    stated = {condition["type"]: condition["status"] for condition in conditions}
+    table.add_row("ScaledObject ready", stated.get("Ready", "-"))
+    metrics: list[Any] = hpa.status.currentMetrics or []
+    seen = [m.external.current.averageValue for m in metrics if m.external]
+    table.add_row("seen per replica", ", ".join(seen) or "-")
+    table.add_row("replicas wanted", str(hpa.status.desiredReplicas))
+    table.add_row("may scale", str(holds(hpa, "ScalingActive")))
+    return table

@@ -1,0 +1,130 @@
+"""Rules that are set aside for an object, each with a reason, and whether each is still needed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ops.errors import OpsError
+from ops.stack.environment import PROJECT
+from ops.validate.schema import Finding
+
+EXCEPTIONS_FILE = PROJECT / "tests" / "static" / "exceptions.yaml"
+
+
+Pair = tuple[str, str, str]
+"""Tool, rule, resource."""
+
+
+class ExceptionsError(OpsError):
+    """An exceptions file that cannot be read."""
+
+    exit_code = 2
+
+
+class RuleException(BaseModel):
+    """Some rules of one tool that some objects may break, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool: Literal["schema", "kube-score", "checkov"]
+    rules: tuple[str, ...] = Field(min_length=1)
+    resources: tuple[str, ...] = Field(min_length=1)
+    """`Kind/namespace/name`, or `Kind/name` of what a cluster holds itself."""
+    stacks: tuple[str, ...] = ()
+    """Stacks in which it holds; all of them where there is none."""
+    reason: str = Field(min_length=20)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every (tool, rule, resource) that it covers."""
+        return [(self.tool, rule, resource) for resource in self.resources for rule in self.rules]
+
+    def holds_in(self, stack: str) -> bool:
+        """Whether it counts for a stack."""
+        return not self.stacks or stack in self.stacks
+
+
+class ExceptionsFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exceptions: tuple[RuleException, ...] = ()
+
+
+@dataclass
+class Verdict:
+    """What the validators found, split by the exceptions."""
+
+    failures: list[tuple[str, Finding]] = field(default_factory=list[tuple[str, Finding]])
+    """(stack, finding) that no exception covers."""
+
+    excepted: list[tuple[str, Finding]] = field(default_factory=list[tuple[str, Finding]])
+    """(stack, finding) that one covers."""
+
+    unused: list[str] = field(default_factory=list[str])
+    """Exceptions that cover nothing, as messages."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.failures and not self.unused
+
+
+def load_exceptions(file: Path = EXCEPTIONS_FILE) -> tuple[RuleException, ...]:
+    """Read the exceptions.
+
+    Raises:
+        ExceptionsError: the file is not of the right form.
+    """
+    try:
+        return ExceptionsFile.model_validate(yaml.safe_load(file.read_text()) or {}).exceptions
+    except (OSError, ValidationError, yaml.YAMLError) as error:
+        raise ExceptionsError(f"{file.name}: {error}") from None
+
+
+def judge(
+    found: Mapping[str, Sequence[Finding]],
+    resources: Mapping[str, Iterable[str]],
+    exceptions: Sequence[RuleException],
+    *,
+    partial: bool = False,
+) -> Verdict:
+    """Split findings by the exceptions, and find the exceptions that are not needed.
+
+    An exception must be needed in every stack that holds its object; and, unless `partial` says
+    that these are not all the stacks, one of them must hold it.
+
+    Args:
+        found: findings by stack.
+        resources: all objects of each stack, as `Kind/namespace/name`.
+        exceptions: the exceptions.
+        partial: whether further stacks exist that are not looked at.
+    """
+    verdict = Verdict()
+    for stack, findings in found.items():
+        pairs = {pair for item in exceptions if item.holds_in(stack) for pair in item.pairs}
+        broken = {(item.tool, item.rule, item.resource) for item in findings}
+        held = set(resources[stack])
+        for item in sorted(findings):
+            covered = (item.tool, item.rule, item.resource) in pairs
+            (verdict.excepted if covered else verdict.failures).append((stack, item))
+        verdict.unused += [
+            f"{stack}: {resource} does not break {rule} ({tool}) any more; drop the exception"
+            for tool, rule, resource in sorted(pairs - broken)
+            if resource in held
+        ]
+    if not partial:
+        verdict.unused += [
+            f"no stack holds {resource}; drop its exception from {', '.join(exception.rules)}"
+            for exception in exceptions
+            for resource in exception.resources
+            if not any(
+                resource in held for stack, held in resources.items() if exception.holds_in(stack)
+            )
+        ]
+    return verdict
