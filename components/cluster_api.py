@@ -159,6 +159,7 @@ class ClusterApi:
         if self.target.command:
             patience += CREDENTIALS_SECONDS
         end = time.monotonic() + patience
+        cut_off = False
         while True:
             with contextlib.closing(self._proxy.connect(patience)) as connection:
                 try:
@@ -168,6 +169,10 @@ class ClusterApi:
                 except TimeoutError:
                     raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
                 except (OSError, http.client.HTTPException) as error:
+                    # Somebody ended kubectl in mid-question. Every question here may be asked twice.
+                    if isinstance(error, ConnectionError) and not cut_off:
+                        cut_off = True
+                        continue
                     raise ApiUnreachableError(
                         f"kubectl proxy: {self._proxy.last_words() or error}"
                     ) from None

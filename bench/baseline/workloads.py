@@ -28,7 +28,7 @@ from components.labels import (
 )
 from components.specs import model_repository, prometheus, triton
 from components.specs.envoy.ops import READY_PATH
-from components.specs.pods import Manifest, config_hash, resources
+from components.specs.pods import Manifest, resources
 from components.specs.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
 from config.gateway import STORAGE_MIB
 from config.inference import InferenceStack
@@ -224,6 +224,6 @@ def _prometheus(watch: ManagedPrometheus, stack: InferenceStack) -> list[Manifes
             "Deployment",
             name,
             labels,
-            spec=prometheus.deployment_spec(watch, config_hash(text)),
+            spec=prometheus.deployment_spec(watch, name),
         ),
     ]

@@ -18,6 +18,7 @@ from bench.baseline.documents import (
     read,
 )
 from bench.baseline.workloads import NAMESPACE, Parts
+from components.specs.contents import referenced
 from components.specs.queries import scaler_query
 from config.load import parse, read_stack_file
 from config.prometheus import ExistingPrometheus
@@ -79,6 +80,15 @@ def test_the_seeds_scaler_is_the_one_that_is_applied() -> None:
     assert (scaler.min_replicas, scaler.max_replicas) == (2, 20)
     assert "advanced" not in spec
     assert "advanced" in found(REPAIRED, "ScaledObject", "triton-inference-scaler")["spec"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_config_map_that_a_pod_mounts_is_applied(variant: Variant) -> None:
+    manifests = PARTS.manifests(variant)
+    deployments = [one for one in manifests if one["kind"] == "Deployment"]
+    applied = {one["metadata"]["name"] for one in manifests if one["kind"] == "ConfigMap"}
+    assert len(deployments) == 3
+    assert referenced(deployments) == applied
 
 
 def test_the_service_is_an_address_of_its_own_as_written_and_headless_when_repaired() -> None:
