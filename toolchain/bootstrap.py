@@ -169,8 +169,10 @@ _UV_OVERRIDES = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "UV_NO_D
 
 def _fingerprint(project: Path) -> str:
     digest = hashlib.sha256()
-    for name in ("pyproject.toml", "uv.lock"):
-        digest.update((project / name).read_bytes() + b"\0")
+    # The packages are installed as they lie there; what else they say is not in uv.lock.
+    members = sorted(project.glob("packages/*/pyproject.toml"))
+    for file in (project / "pyproject.toml", project / "uv.lock", *members):
+        digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

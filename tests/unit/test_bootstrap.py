@@ -49,11 +49,15 @@ def calls(uv: Path) -> int:
     return len(record.read_text().splitlines()) if record.exists() else 0
 
 
-def test_an_environment_is_synced_once_and_again_when_the_lock_changes(uv: Path, project: Path):
+@pytest.mark.parametrize("file", ["pyproject.toml", "uv.lock", "packages/one/pyproject.toml"])
+def test_an_environment_is_synced_once_and_again_when_a_file_behind_it_changes(
+    file: str, uv: Path, project: Path
+):
     for _ in range(3):
         bootstrap.sync_environment(uv, project)
     assert calls(uv) == 1
-    (project / "uv.lock").write_text("version = 2\n")
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
+    (project / file).write_text("# changed\n")
     bootstrap.sync_environment(uv, project)
     assert calls(uv) == 2
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from hostile_server import breaker, end, hostile_thread, ok, serving
 from ops.stack.serving import answers
-from tests.eventflow.hostile import breaker, end, hostile_thread, ok, serving
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 from eventflow.errors import EventFlowError
@@ -12,10 +13,8 @@ from eventflow.http2.headers import encode_stateless, timeout_value
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 """The KServe v2 method."""
 
-VERSION = "0.1.0"
-"""This package's own."""
-
-USER_AGENT = f"kubemind-eventflow/{VERSION}"
+_DISTRIBUTION = "kubemind-eventflow"
+USER_AGENT = f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}"
 
 _LONGEST_TIMEOUT = 10**8 - 1
 """Milliseconds that take the most bytes to spell."""

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventflow.call import Call
-from eventflow.engine import ConnectionRecord
 from eventflow.ledger import AccountingError, Ledger
 from eventflow.load import Load, Rate, Unbounded, Window
 from eventflow.outcomes import Outcome, Verdict
@@ -18,35 +17,9 @@ from eventflow.processes import join, share
 from eventflow.pump import Plan, Pump
 from eventflow.run import Burst, Run
 from eventflow.target import Target
+from fake_engine import FakeEngine
 
 OK = Verdict(Outcome.OK, "")
-
-
-class FakeEngine:
-    """An engine whose answers a test decides."""
-
-    def __init__(self, on_submit: Callable[["FakeEngine", Call], None]) -> None:
-        self.room_listeners: list[Callable[[], None]] = []
-        self.writable = True
-        self.batch = 16
-        self.records: list[ConnectionRecord] = []
-        self.reissued = 0
-        self.echoes: list[float] = []
-        self.submitted: list[Call] = []
-        self._on_submit = on_submit
-
-    def ping(self) -> None: ...
-
-    async def connect(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    def submit(self, call: Call) -> None:
-        self.submitted.append(call)
-        self._on_submit(self, call)
-
-    def give_up(self, call: Call, verdict: Verdict) -> None:
-        call.settle(verdict, asyncio.get_running_loop().time())
 
 
 def answer_soon(_: FakeEngine, call: Call) -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounted_run import MESSAGE, account
 from eventflow.http2 import frames as h2
 from eventflow.load import Unbounded
 from eventflow.outcomes import Outcome
-from tests.eventflow.account import MESSAGE, account
-from tests.eventflow.hostile import WIDE, Peer, begin, breaker, end, finish, hang, ok, serving
+from hostile_server import WIDE, Peer, begin, breaker, end, finish, hang, ok, serving
 
 LARGE = b"\0" + (100_000).to_bytes(4, "big") + bytes(100_000)
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounted_run import account, run
 from eventflow.errors import EventFlowError
 from eventflow.http2 import frames as h2
 from eventflow.outcomes import Outcome
 from eventflow.target import Target
-from tests.eventflow.account import account, run
-from tests.eventflow.hostile import ANSWER, begin, breaker, end, finish, hostile, ok, serving
+from hostile_server import ANSWER, begin, breaker, end, finish, hostile, ok, serving
 
 NO_UPSTREAM = "no healthy upstream"
 ANSWERS = {

@@ -5,14 +5,14 @@ import time
 
 import pytest
 
+from accounted_run import MESSAGE, Account, account, run
 from eventflow.call import Call
 from eventflow.channel import Channel
 from eventflow.http2 import frames as h2
 from eventflow.load import Rate, Window
 from eventflow.outcomes import Outcome, Verdict
 from eventflow.target import Target
-from tests.eventflow.account import MESSAGE, Account, account, run
-from tests.eventflow.hostile import Peer, breaker, hang, hostile, ok, serving
+from hostile_server import Peer, breaker, hang, hostile, ok, serving
 
 GRACEFUL = h2.goaway(h2.MAX_STREAM_ID, h2.ErrorCode.NO_ERROR)
 

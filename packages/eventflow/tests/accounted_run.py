@@ -15,7 +15,7 @@ from eventflow.load import Load, Unbounded
 from eventflow.outcomes import Outcome
 from eventflow.pump import Plan, Pump
 from eventflow.target import Target, Tls
-from tests.eventflow.hostile import Hostile, Peer, hostile
+from hostile_server import Hostile, Peer, hostile
 
 MESSAGE = grpc_message(infer_request("echo", [Tensor.of_strings("INPUT", [b"x" * 60])]))
 

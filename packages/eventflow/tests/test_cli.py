@@ -17,7 +17,7 @@ from eventflow.cli import app
 from eventflow.errors import EventFlowError
 from eventflow.kserve import grpc_message
 from eventflow.outcomes import Outcome
-from tests.eventflow.hostile import Peer, breaker, end, hang, hostile_thread, ok, serving
+from hostile_server import Peer, breaker, end, hang, hostile_thread, ok, serving
 
 
 def invoke(*arguments: str) -> Result:

@@ -10,7 +10,7 @@ from eventflow import Client, EventFlowError, Outcome, Request, Result, Retry, T
 from eventflow.http2 import frames as h2
 from eventflow.kserve import grpc_message
 from eventflow.load import Rate, Window
-from tests.eventflow.hostile import WIDE, Peer, begin, breaker, end, hang, hostile, ok, serving
+from hostile_server import WIDE, Peer, begin, breaker, end, hang, hostile, ok, serving
 
 REQUEST = Request("echo", (Tensor.of_strings("INPUT", ["hello"]),), request_id="7")
 QUICK = Retry(first_backoff_seconds=0.001, longest_backoff_seconds=0.01)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from accounted_run import account
 from eventflow.channel import Channel
 from eventflow.errors import EndpointError, EventFlowError
 from eventflow.http2 import frames as h2
 from eventflow.outcomes import Outcome
 from eventflow.target import Target, Tls
-from tests.eventflow.account import account
-from tests.eventflow.hostile import Peer, hostile, ok, serving
+from hostile_server import Peer, hostile, ok, serving
 
 
 @pytest.fixture(scope="module")

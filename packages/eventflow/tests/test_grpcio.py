@@ -18,7 +18,7 @@ from eventflow.outcomes import Outcome, Verdict
 from eventflow.pump import Plan
 from eventflow.run import Burst, EngineName, Run, run_burst
 from eventflow.target import MODEL_INFER, Target
-from tests.eventflow.hostile import Peer, breaker, end, hang, hostile, ok, serving
+from hostile_server import Peer, breaker, end, hang, hostile, ok, serving
 
 PLEASE_SLEEP, PLEASE_FAIL, PLEASE_ABORT = b"sleep", b"fail", b"abort"
 

@@ -6,7 +6,7 @@ import time
 from eventflow.call import Call
 from eventflow.outcomes import Outcome, Verdict
 from eventflow.retry import Retrier, Retry
-from tests.eventflow.test_pump import FakeEngine
+from fake_engine import FakeEngine
 
 CANCELLED = Verdict(Outcome.CANCELLED, "by the client")
 

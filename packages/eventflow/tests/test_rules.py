@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounted_run import account
 from eventflow.channel import Channel
 from eventflow.errors import EndpointError
 from eventflow.http2 import frames as h2
 from eventflow.outcomes import Outcome
 from eventflow.target import Target
-from tests.eventflow.account import account
-from tests.eventflow.hostile import (
+from hostile_server import (
     ANSWER,
     WIDE,
     Peer,
@@ -84,7 +84,7 @@ def test_a_broken_rule_costs_the_connection_and_its_calls_and_no_more(name: str)
 
     async def main():
         async with hostile(behave) as server:
-            from tests.eventflow.account import run
+            from accounted_run import run
 
             first = await run(server, 3)
             return first, await run(server, 2)

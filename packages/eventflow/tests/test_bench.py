@@ -1,5 +1,6 @@
 """The benchmark runs from end to end and tells what it measured; how fast is not tested."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,16 +10,25 @@ import pytest
 
 from eventflow.bench import run_eventflow, run_ghz
 from eventflow.bench_servers import envoy_path, refusing_server
+from eventflow.kserve import grpc_message
 from eventflow.load import Window
 from eventflow.outcomes import Outcome
-from tests.eventflow.hostile import Peer, breaker, hostile_thread, serving
-from tests.eventflow.test_envoy import burst, happened
+from eventflow.pump import Plan
+from eventflow.report import summarize
+from eventflow.run import Burst, run_burst
+from eventflow.target import Target
+from hostile_server import Peer, breaker, hostile_thread, serving
 
 
 def test_the_refusing_server_refuses_every_call_and_keeps_the_connection() -> None:
     with refusing_server() as port:
-        report = burst(port, 30_000, Window(500))
-    assert happened(report) == {Outcome.BREAKER: 30_000}
+        work = Burst(
+            target=Target(host="127.0.0.1", port=port),
+            plan=Plan(load=Window(500), calls=30_000, deadline_seconds=20.0),
+            message=grpc_message(b""),
+        )
+        report = summarize(work, asyncio.run(run_burst(work)))
+    assert {outcome: n for outcome, n in report.outcomes.items() if n} == {Outcome.BREAKER: 30_000}
     assert (report.connections_opened, report.connections_killed) == (1, 0)
 
 
