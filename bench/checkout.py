@@ -22,8 +22,8 @@ def checkout(mode: Mode, project: Path = FOLDER) -> Generator[StackEnvironment]:
     """Copy the program; the copy and its cluster are gone afterwards, whatever happened.
 
     Args:
-        mode: the kind of local cluster that is made in it.
-        project: where to.
+        mode: The kind of local cluster that is made in it.
+        project: Where to.
     """
     asked = os.environ.get(MODE_VARIABLE)
     os.environ[MODE_VARIABLE] = mode.name

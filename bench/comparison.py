@@ -85,7 +85,7 @@ def side_by_side(runs: Mapping[str, Sequence[Record]]) -> Table:
     """Medians and spreads of every design.
 
     Args:
-        runs: records by design.
+        runs: Records by design.
     """
     count = max(map(len, runs.values()))
     title = f"under overload, median of {count} (least - greatest)"
@@ -100,9 +100,9 @@ def write(folder: Path, runs: Mapping[str, Sequence[Record]], images: Mapping[st
     """Write `serving.json`, with every run, and `serving.png`, with the last of each design.
 
     Args:
-        folder: where to.
-        runs: records by design.
-        images: what ran, by what it is.
+        folder: Where to.
+        runs: Records by design.
+        images: What ran, by what it is.
     """
     document = {
         "images": dict(images),
@@ -122,8 +122,8 @@ def judge(report: BenchReport, records: Sequence[Record]) -> None:
     """Hold our own design to its goals.
 
     Args:
-        report: where samples and goals go.
-        records: its runs.
+        report: Where samples and goals go.
+        records: Its runs.
     """
     for figure in FIGURES:
         if values := figure.values(records):

@@ -18,7 +18,7 @@ def run(report: BenchReport, repeats: int, calls: int = CALLS) -> None:
     """Measure it, each client and server `repeats` times.
 
     Raises:
-        OpsError: a client or a server failed.
+        OpsError: A client or a server failed.
     """
     ghz = toolchain.ensure(GHZ)[GHZ]
     console.print(f"{calls:,} calls on one connection to servers that refuse at once ({repeats} x)")
@@ -39,8 +39,8 @@ def judge(report: BenchReport, results: dict[str, list[Sample]]) -> None:
     """Hold the medians to the goals.
 
     Args:
-        report: where the goals go.
-        results: samples by `client, server`, as `eventflow.bench.measure` names them.
+        report: Where the goals go.
+        results: Samples by `client, server`, as `eventflow.bench.measure` names them.
     """
     ours = results[f"{OURS}, {REFUSER}"]
     issued = [s.issued_per_second for s in ours if s.issued_per_second is not None]

@@ -59,10 +59,10 @@ def up_against_kubectl(
     """Provision dev from nothing in both ways, in turn; the ratio of the medians.
 
     Args:
-        report: where the samples go.
-        env: dev, with a cluster that holds nothing of it.
-        repeats: runs of each.
-        where: what the cluster is, for the reader.
+        report: Where the samples go.
+        env: Dev, with a cluster that holds nothing of it.
+        repeats: Runs of each.
+        where: What the cluster is, for the reader.
     """
     folder = env.project / "rendered"
     render("dev", folder, project=env.project)

@@ -10,9 +10,9 @@ def rounds(what: str, times: int, within_seconds: float) -> Generator[None]:
     """Yield once a repeat, at least once, saying which it is.
 
     Args:
-        what: what is repeated, for the reader.
-        times: repeats asked for.
-        within_seconds: ends early where one as long as the longest so far might exceed this.
+        what: What is repeated, for the reader.
+        times: Repeats asked for.
+        within_seconds: Ends early where one as long as the longest so far might exceed this.
     """
     start = time.monotonic()
     longest_seconds = 0.0

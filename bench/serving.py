@@ -47,7 +47,7 @@ def require() -> None:
     """Refuse a machine on which nothing can serve.
 
     Raises:
-        OpsError: says what it lacks.
+        OpsError: Says what it lacks.
     """
     if what := machine.lacking():
         raise OpsError(f"the serving benchmark needs {what}")
@@ -57,12 +57,12 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
     """Overload each design `repeats` times, in turn.
 
     Args:
-        report: where our own figures and goals go.
-        repeats: runs of each.
-        out: folder for every record and the picture; written after each run.
+        report: Where our own figures and goals go.
+        repeats: Runs of each.
+        out: Folder for every record and the picture; written after each run.
 
     Raises:
-        OpsError: nothing can serve on this machine, or a design did not come up.
+        OpsError: Nothing can serve on this machine, or a design did not come up.
     """
     require()
     toolchain.ensure("cli", *SERVING.tools)

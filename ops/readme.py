@@ -41,7 +41,7 @@ def part(document: str, name: str) -> str:
     """What stands between the markers of a part.
 
     Raises:
-        ValueError: the document lacks a marker.
+        ValueError: The document lacks a marker.
     """
     return _cut(document, name)[1].strip("\n")
 
@@ -50,7 +50,7 @@ def with_part(document: str, name: str, content: str) -> str:
     """The document with other content between the markers of a part.
 
     Raises:
-        ValueError: the document lacks a marker.
+        ValueError: The document lacks a marker.
     """
     before, _, after = _cut(document, name)
     return f"{before}\n{content}\n{after}"
@@ -70,7 +70,7 @@ def current(document: str) -> str:
     """The document with every generated part brought up to date.
 
     Raises:
-        ValueError: the document lacks a marker.
+        ValueError: The document lacks a marker.
     """
     for name, content in GENERATED.items():
         document = with_part(document, name, content())

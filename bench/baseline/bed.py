@@ -37,14 +37,14 @@ def baseline_bed(
     """Run a variant of the seed beside a stack that serves; all of it is gone afterwards.
 
     Args:
-        env: the stack, whose local cluster runs.
-        settings: its parameters; the seed runs on its images and its sample model.
-        variant: which of the seed's.
-        say: told one line at a time what happens.
+        env: The stack, whose local cluster runs.
+        settings: Its parameters; the seed runs on its images and its sample model.
+        variant: Which of the seed's.
+        say: Told one line at a time what happens.
 
     Raises:
-        LocalClusterError: it did not become ready, or did not go, in time.
-        OpsError: its scaler did not become ready in time.
+        LocalClusterError: It did not become ready, or did not go, in time.
+        OpsError: Its scaler did not become ready in time.
     """
     parts = Parts.of(settings)
     cluster = Cluster(env.state_dir)
@@ -91,7 +91,7 @@ def remove(client: Any, say: Say = print) -> None:
     """Remove whatever there is of any variant.
 
     Raises:
-        LocalClusterError: it did not go in time.
+        LocalClusterError: It did not go in time.
     """
     if _is_there(client):
         client.delete(Namespace, NAMESPACE)

@@ -60,8 +60,8 @@ def needed(stack: InferenceStack, prometheus: ManagedPrometheus) -> tuple[Differ
     """What has to differ so that the seed can run, and be looked at, beside the stack.
 
     Args:
-        stack: names and ports of the bed, which are the seed's but for the namespace.
-        prometheus: what the bed is scraped by.
+        stack: Names and ports of the bed, which are the seed's but for the namespace.
+        prometheus: What the bed is scraped by.
     """
     return (
         Difference(PROXY, (*_ENDPOINT, "address"), stack.service_host, "a namespace of its own"),
@@ -85,7 +85,7 @@ def repairs(stack: InferenceStack) -> tuple[Difference, ...]:
     """What somebody who finds the seed's faults one at a time would change.
 
     Args:
-        stack: names and ports of the bed.
+        stack: Names and ports of the bed.
     """
     tags = [{"tag_name": CLUSTER_LABEL, "regex": r"^cluster\.((.+?)\.)"}]
     limit = REPAIRED_BREAKER
@@ -135,9 +135,9 @@ def differences(
     """All that a variant's documents differ in from the seed's.
 
     Args:
-        variant: which one.
-        stack: names and ports of the bed.
-        prometheus: what the bed is scraped by.
+        variant: Which one.
+        stack: Names and ports of the bed.
+        prometheus: What the bed is scraped by.
     """
     return (*needed(stack, prometheus), *(repairs(stack) if variant.repaired else ()))
 
@@ -147,11 +147,11 @@ def read(file: str, changed: Sequence[Difference] = (), folder: Path = FOLDER) -
 
     Args:
         file: `PROXY` or `SCALER`.
-        changed: differences; those of other files are left alone.
-        folder: where the documents lie.
+        changed: Differences; those of other files are left alone.
+        folder: Where the documents lie.
 
     Raises:
-        LookupError: a difference's place is not in the document.
+        LookupError: A difference's place is not in the document.
     """
     document = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
     for difference in changed:

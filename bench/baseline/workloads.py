@@ -72,10 +72,10 @@ class Parts:
         """The bed on the parts of a stack.
 
         Args:
-            settings: the stack's; images, the sample model and what a pod may take are from here.
+            settings: The stack's; images, the sample model and what a pod may take are from here.
 
         Raises:
-            OpsError: the stack has no Prometheus or no sample model of its own.
+            OpsError: The stack has no Prometheus or no sample model of its own.
         """
         first, watch = settings.inference[0], settings.prometheus
         if not isinstance(watch, ManagedPrometheus):

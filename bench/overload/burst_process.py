@@ -104,7 +104,7 @@ class BurstProcess:
         """Interrupt it, if it still runs, and return its report.
 
         Raises:
-            OpsError: it failed, or gave no account in time.
+            OpsError: It failed, or gave no account in time.
         """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -114,7 +114,7 @@ class BurstProcess:
         """Wait for its own end and return its report.
 
         Raises:
-            OpsError: it failed, or did not end in time.
+            OpsError: It failed, or did not end in time.
         """
         return self._report(timeout_seconds)
 

@@ -68,8 +68,8 @@ class FleetWatch:
         """Wait until a step fulfils a predicate: the present one, or one that follows.
 
         Raises:
-            TimeoutError: not in time; with the steps seen.
-            OpsError: the watch broke.
+            TimeoutError: Not in time; with the steps seen.
+            OpsError: The watch broke.
         """
         with self._changed:
             seen = max(0, len(self.steps) - 1)

@@ -112,8 +112,8 @@ def overload(
         meanwhile: What else is done, where the fleet grows to its most.
 
     Raises:
-        TimeoutError: the fleet is not at its least to begin with.
-        OpsError: the client failed.
+        TimeoutError: The fleet is not at its least to begin with.
+        OpsError: The client failed.
         EventFlowError: Prometheus cannot be asked.
     """
     with FleetWatch(bed.client, bed.namespace, bed.deployment, bed.hpa) as watch:

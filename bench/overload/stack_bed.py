@@ -25,7 +25,7 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
         name: What it is called in tables and pictures.
 
     Raises:
-        OpsError: nothing serves.
+        OpsError: Nothing serves.
     """
     require_serving(env)
     stack: InferenceStack = settings.inference[0]

@@ -28,9 +28,9 @@ def pr_dev(base: str, out: Path, project: Path = PROJECT) -> bool:
     are added to the index.
 
     Args:
-        base: git revision that is taken as deployed.
-        out: folder for `dev.json` (the preview) and `dev.md` (the comment).
-        project: the checkout.
+        base: Git revision that is taken as deployed.
+        out: Folder for `dev.json` (the preview) and `dev.md` (the comment).
+        project: The checkout.
 
     Returns:
         Whether the preview went well; where it failed the comment says why.

@@ -42,8 +42,8 @@ def comment(previews: Mapping[str, Mapping[str, Any]], limit: int = GITHUB_LIMIT
     """The whole comment.
 
     Args:
-        previews: what `pulumi preview --json` printed, by stack.
-        limit: most characters of the comment.
+        previews: What `pulumi preview --json` printed, by stack.
+        limit: Most characters of the comment.
     """
     heads = {stack: _head(stack, preview) for stack, preview in previews.items()}
     room = limit - sum(len(head) + 1 for head in heads.values())

@@ -42,7 +42,7 @@ def files_of(declared: Iterable[Declared]) -> dict[str, str]:
     namespace), Helm releases to `helm/<name>.yaml`, everything else is summed up in `aws.yaml`.
 
     Raises:
-        RenderError: two objects are the same one, or a resource is of an unknown provider.
+        RenderError: Two objects are the same one, or a resource is of an unknown provider.
     """
     objects: dict[str, dict[str, Any]] = {}
     releases: dict[str, dict[str, Any]] = {}
@@ -77,7 +77,7 @@ def manifest_of(resource: Declared) -> dict[str, Any]:
     """A Kubernetes resource as the manifest that the provider applies; a Secret's values masked.
 
     Raises:
-        RenderError: the name is left to Pulumi, which gives it only when it runs.
+        RenderError: The name is left to Pulumi, which gives it only when it runs.
     """
     manifest = dict(resource.inputs)
     if not manifest.get("metadata", {}).get("name"):
@@ -159,7 +159,7 @@ def rendered_stack(folder: Path) -> str:
     """The stack that a folder was rendered from.
 
     Raises:
-        RenderError: it holds no render, or one that was interrupted.
+        RenderError: It holds no render, or one that was interrupted.
     """
     manifest = _manifest(folder)
     if not manifest["complete"]:
@@ -181,7 +181,7 @@ def write(folder: Path, stack: str, files: Mapping[str, str]) -> None:
     an interrupted run is seen, and the next one puts it right.
 
     Raises:
-        RenderError: a file that no render wrote is in the way; nothing was changed.
+        RenderError: A file that no render wrote is in the way; nothing was changed.
     """
     earlier = rendered_files(folder)
     foreign = [path for path in files if path not in earlier and (folder / path).exists()]

@@ -40,7 +40,7 @@ def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
 
     Args:
         pulumi_type: Pulumi's type token, such as `aws:iam/role:Role`.
-        name: the resource's logical name.
+        name: The resource's logical name.
     """
     if pulumi_type == "kubernetes:core/v1:Service":
         return {"status": {"loadBalancer": {"ingress": [{"hostname": "placeholder.invalid"}]}}}

@@ -80,7 +80,7 @@ class Recorder(Mocks):
         """Answer a look-up with placeholders.
 
         Raises:
-            RenderError: the look-up has no placeholder; a render has nothing to look at.
+            RenderError: The look-up has no placeholder; a render has nothing to look at.
         """
         groups = [item.inputs for item in self.declared if item.type.endswith(":NodeGroup")]
         arguments = cast("dict[str, Any]", args.args)  # pyright: ignore[reportUnknownMemberType]
@@ -114,7 +114,7 @@ def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], l
         Values by `namespace:key`, structured ones as JSON; and the keys of secrets.
 
     Raises:
-        RenderError: there is no such stack, or the engine would not read its file.
+        RenderError: There is no such stack, or the engine would not read its file.
     """
     file = project / f"Pulumi.{stack}.yaml"
     if not file.exists():
@@ -170,8 +170,8 @@ def declare(stack: str, project: Path = PROJECT) -> list[Declared]:
         Every custom resource, sorted by type and name.
 
     Raises:
-        RenderError: there is no such stack, or the program looks something up.
-        pulumi.RunError: the program refused its configuration.
+        RenderError: There is no such stack, or the program looks something up.
+        pulumi.RunError: The program refused its configuration.
     """
     values, secrets = stack_config(stack, project)
     project_name = _read(project / "Pulumi.yaml")["name"]

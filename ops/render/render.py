@@ -20,8 +20,8 @@ def render(stack: str, folder: Path, project: Path = PROJECT) -> int:
         The number of files.
 
     Raises:
-        RenderError: there is no such stack, or a foreign file is in the way.
-        pulumi.RunError: the program refused its configuration; nothing was written.
+        RenderError: There is no such stack, or a foreign file is in the way.
+        pulumi.RunError: The program refused its configuration; nothing was written.
     """
     files = files_of(declare(stack, project))
     write(folder, stack, files)
@@ -38,7 +38,7 @@ def server_diff(folder: Path, kubeconfig: Path, context: str) -> list[str]:
         The lines of a unified diff; none where nothing would change.
 
     Raises:
-        RenderError: the folder holds no complete render, or the cluster refused the question.
+        RenderError: The folder holds no complete render, or the cluster refused the question.
     """
     rendered_stack(folder)
     kubectl = toolchain.ensure("kubectl")["kubectl"]

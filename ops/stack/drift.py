@@ -36,7 +36,7 @@ def drift(env: StackEnvironment) -> list[str]:
     holds (nodes in AWS, KEDA's chart) the engine's own refresh compares.
 
     Raises:
-        OpsError: the stack has no state, or its cluster or backend cannot be read.
+        OpsError: The stack has no state, or its cluster or backend cannot be read.
     """
     held: list[dict[str, Any]] = pulumi.deployment(env, secrets=True).get("resources") or []
     resources = [

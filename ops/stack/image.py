@@ -12,8 +12,8 @@ def archive(name: str) -> Path:
     """The archive of one of the local node's images, as `docker load` takes it; built if missing.
 
     Raises:
-        OpsError: there is no such image, or this machine cannot build it.
-        LocalClusterError: something that it is made of is not to be had.
+        OpsError: There is no such image, or this machine cannot build it.
+        LocalClusterError: Something that it is made of is not to be had.
     """
     recipes = {recipe.repository: recipe for recipe in images.RECIPES}
     if name not in recipes:

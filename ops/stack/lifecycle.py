@@ -51,13 +51,13 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     """Check the parameters, start the local cluster where the stack needs it, heal, select.
 
     Args:
-        env: the stack.
-        reshape: whether a local cluster that is there may change with the parameters and `LOCAL`;
+        env: The stack.
+        reshape: Whether a local cluster that is there may change with the parameters and `LOCAL`;
             see `Cluster.up`.
 
     Raises:
-        config.load.Refused: the parameters cannot work; nothing was touched.
-        OpsError: there is no such stack, its backend does not open, or its state holds what
+        config.load.Refused: The parameters cannot work; nothing was touched.
+        OpsError: There is no such stack, its backend does not open, or its state holds what
             is on another cluster than the local one that it is to go to.
     """
     settings = read_settings(env)
@@ -95,8 +95,8 @@ def read_settings(env: StackEnvironment) -> Settings:
     """The stack's parameters, checked.
 
     Raises:
-        config.load.Refused: they cannot work.
-        OpsError: there is no such stack.
+        config.load.Refused: They cannot work.
+        OpsError: There is no such stack.
     """
     if not env.stack_file.exists():
         known = sorted(file.name.split(".")[1] for file in env.project.glob("Pulumi.*.yaml"))
@@ -155,7 +155,7 @@ def destroy(env: StackEnvironment, *arguments: str) -> None:
     Namespaces go last, by themselves: Pulumi would delete them with all that others keep in them.
 
     Raises:
-        OpsError: the cluster cannot be asked what others keep in it.
+        OpsError: The cluster cannot be asked what others keep in it.
     """
     settings = prepare(env)
     with teardown.open_on(env, settings, pulumi.deployment(env)) as on_cluster:
@@ -203,7 +203,7 @@ def down(env: StackEnvironment) -> None:
     """Stop the local cluster and drop dev's state.
 
     Raises:
-        OpsError: the stack is not dev, so nothing of it is local; or dev's state holds what
+        OpsError: The stack is not dev, so nothing of it is local; or dev's state holds what
             is on another cluster.
     """
     if not env.is_dev:
@@ -219,7 +219,7 @@ def outputs(env: StackEnvironment) -> dict[str, object]:
     """The stack's outputs, by name.
 
     Raises:
-        OpsError: dev is not provisioned, or the stack's backend does not open.
+        OpsError: Dev is not provisioned, or the stack's backend does not open.
     """
     if env.is_dev and not recovery.has_checkpoint(env):
         raise OpsError("dev is not provisioned yet; run: make up")

@@ -26,7 +26,7 @@ def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
     """Run `pulumi ARGUMENTS` with the user's terminal; Pulumi says itself what goes wrong.
 
     Raises:
-        SystemExit: the command failed and `check` is set; with the command's own exit code.
+        SystemExit: The command failed and `check` is set; with the command's own exit code.
     """
     code, said = _run(env, *arguments)
     if code and not env.is_dev and (advice := lock_advice(env.stack, said)):
@@ -79,7 +79,7 @@ def capture(env: StackEnvironment, *arguments: str) -> str:
     """The output of `pulumi ARGUMENTS`.
 
     Raises:
-        OpsError: the command failed; with what it said.
+        OpsError: The command failed; with what it said.
     """
     result = subprocess.run(
         ["pulumi", *arguments, "--non-interactive"],
@@ -101,7 +101,7 @@ def change(env: StackEnvironment, settings: Settings, command: str, *arguments: 
     Only on the local cluster nobody is asked: elsewhere the user confirms Pulumi's own preview.
 
     Raises:
-        SystemExit: the command failed; with its own exit code.
+        SystemExit: The command failed; with its own exit code.
     """
     unattended = UNATTENDED if env.is_local(settings) else ()
     run(env, command, "--stack", env.stack, *unattended, *arguments)
@@ -115,7 +115,7 @@ def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any
         secrets: True if encrypted values are to be decrypted; `unwrap` reads them.
 
     Raises:
-        OpsError: the backend does not open.
+        OpsError: The backend does not open.
     """
     shown = ("--show-secrets",) if secrets else ()
     exported = json.loads(capture(env, "stack", "export", "--stack", env.stack, *shown))
@@ -156,7 +156,7 @@ def select_stack(env: StackEnvironment) -> None:
     """Make the stack the checkout's current one; dev's is created where it is missing.
 
     Raises:
-        OpsError: the stack is not there, or its backend does not open; how another than dev is made
+        OpsError: The stack is not there, or its backend does not open; how another than dev is made
             is said too.
     """
     create: Sequence[str] = ()

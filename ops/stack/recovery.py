@@ -30,8 +30,8 @@ def exclusive(env: StackEnvironment, waiting: Callable[[str], None]) -> Generato
     """Work on dev while no other command of `make` does; other stacks' backends see to theirs.
 
     Args:
-        env: the stack.
-        waiting: told the other command's process id, once, if there is a wait.
+        env: The stack.
+        waiting: Told the other command's process id, once, if there is a wait.
     """
     if not env.is_dev:
         yield
@@ -50,7 +50,7 @@ def require_local(env: StackEnvironment) -> None:
     Pulumi would move it there, and a dropped state would leave it behind unknown.
 
     Raises:
-        OpsError: says what the state holds, and how to remove it.
+        OpsError: Says what the state holds, and how to remove it.
     """
     latest = _latest(env.checkpoint)
     held: list[dict[str, Any]] = latest.get("resources") or []
@@ -85,7 +85,7 @@ def require_droppable(env: StackEnvironment) -> None:
     """Refuse to drop dev's backend while any stack in it is on another cluster; see above.
 
     Raises:
-        OpsError: one is.
+        OpsError: One is.
     """
     # Bare `pulumi` in dev's environment may have made others.
     for file in sorted(env.checkpoint.parent.glob("*.json")):
@@ -96,7 +96,7 @@ def drop_state(env: StackEnvironment) -> None:
     """Forget dev's Pulumi state; for when the cluster that it describes is gone.
 
     Raises:
-        OpsError: it describes another cluster than the local one.
+        OpsError: It describes another cluster than the local one.
     """
     require_droppable(env)
     shutil.rmtree(env.backend_dir, ignore_errors=True)
@@ -106,7 +106,7 @@ def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
     """Drop dev's state if it belongs to another local cluster than `cluster_id`; True if it did.
 
     Raises:
-        OpsError: as `drop_state`.
+        OpsError: As `drop_state`.
     """
     marker = env.state_dir / "pulumi-cluster"
     known = marker.read_text() if marker.exists() else ""

@@ -21,7 +21,7 @@ def retain(env: StackEnvironment) -> bool:
     `up` itself deletes those that nothing refers to any more.
 
     Raises:
-        OpsError: the backend does not open, or another run holds its lock.
+        OpsError: The backend does not open, or another run holds its lock.
     """
     exported = json.loads(pulumi.capture(env, "stack", "export", "--stack", env.stack))
     resources: list[dict[str, Any]] = exported["deployment"].get("resources") or []

@@ -39,7 +39,7 @@ def require_serving(env: StackEnvironment) -> None:
     """Refuse a stack that is not on a local cluster that serves.
 
     Raises:
-        OpsError: says how to have one.
+        OpsError: Says how to have one.
     """
     if _port(env, GATEWAY_PORT) is None:
         raise OpsError(
@@ -52,7 +52,7 @@ def gateway_address(env: StackEnvironment) -> str:
     """`host:port` of the gateway, from outside the node's namespace.
 
     Raises:
-        OpsError: the stack is not on a local cluster that serves.
+        OpsError: The stack is not on a local cluster that serves.
     """
     require_serving(env)
     return f"127.0.0.1:{_port(env, GATEWAY_PORT)}"
@@ -78,7 +78,7 @@ def infer(env: StackEnvironment, *arguments: str) -> None:
     """Send one call through the gateway and print its answer.
 
     Raises:
-        OpsError: nothing serves, or the call was not answered.
+        OpsError: Nothing serves, or the call was not answered.
     """
     address = gateway_address(env)
     if subprocess.run(_call(address, *arguments), cwd=PROJECT).returncode:
@@ -89,7 +89,7 @@ def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
     """Send one call and print its answer; of models that do not take it, say so.
 
     Raises:
-        OpsError: nothing serves, or no model server answered.
+        OpsError: Nothing serves, or no model server answered.
     """
     try:
         infer(env)
@@ -104,7 +104,7 @@ def answers(address: str, enter: Sequence[str] = ()) -> bool:
 
     Args:
         address: `host:port` of the gateway.
-        enter: beginning of a command line that runs a client where it is reached.
+        enter: Beginning of a command line that runs a client where it is reached.
     """
     command = [*enter, *_call(address)]
     called = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
@@ -120,7 +120,7 @@ def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[st
     """Wait until KEDA and the HPA see the load of every stack; Pulumi knows of neither.
 
     Raises:
-        OpsError: not in time, with what each says.
+        OpsError: Not in time, with what each says.
     """
     client: Any = Cluster(env.state_dir).client()
     for stack in settings.inference:

@@ -34,7 +34,7 @@ class Teardown:
     """One stack on its cluster, as its state and the objects there tell of it.
 
     Raises:
-        OpsError: by every method; the cluster does not answer, so that nothing was touched.
+        OpsError: By every method; the cluster does not answer, so that nothing was touched.
     """
 
     def __init__(self, env: StackEnvironment, settings: Settings, state: Mapping[str, Any]) -> None:
@@ -175,7 +175,7 @@ def adoptable(env: StackEnvironment, settings: Settings, *, required: bool) -> s
     """Return the identities of a lost stack of the same name, as `ADOPT_VARIABLE` takes them.
 
     Raises:
-        OpsError: the cluster cannot be asked; or it holds none, and one is required.
+        OpsError: The cluster cannot be asked; or it holds none, and one is required.
     """
     with open_on(env, settings, {}) as teardown:
         identities = teardown.identities_of_the_same_name()

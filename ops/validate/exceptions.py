@@ -79,7 +79,7 @@ def load_exceptions(file: Path = EXCEPTIONS_FILE) -> tuple[RuleException, ...]:
     """Read the exceptions.
 
     Raises:
-        ExceptionsError: the file is not of the right form.
+        ExceptionsError: The file is not of the right form.
     """
     try:
         return ExceptionsFile.model_validate(yaml.safe_load(file.read_text()) or {}).exceptions
@@ -100,10 +100,10 @@ def judge(
     that these are not all the stacks, one of them must hold it.
 
     Args:
-        found: findings by stack.
-        resources: all objects of each stack, as `Kind/namespace/name`.
-        exceptions: the exceptions.
-        partial: whether further stacks exist that are not looked at.
+        found: Findings by stack.
+        resources: All objects of each stack, as `Kind/namespace/name`.
+        exceptions: The exceptions.
+        partial: Whether further stacks exist that are not looked at.
     """
     verdict = Verdict()
     for stack, findings in found.items():

@@ -41,7 +41,7 @@ def kube_score(files: Sequence[Path]) -> list[Finding]:
     """What kube-score holds against the objects in some files, taken together.
 
     Raises:
-        LinterError: it did not run.
+        LinterError: It did not run.
     """
     binary = toolchain.ensure("kube-score")["kube-score"]
     command = [
@@ -77,7 +77,7 @@ def checkov(folder: Path) -> list[Finding]:
     """What checkov's Kubernetes rules hold against the objects in a folder; it takes 5 s to start.
 
     Raises:
-        LinterError: it did not run, or did not understand a file.
+        LinterError: It did not run, or did not understand a file.
     """
     # One folder a run: given several, checkov mixes their objects up.
     report = cast("dict[str, Any]", _json(_checkov_command(folder), "checkov"))

@@ -49,7 +49,7 @@ def check_schemas(manifests: Iterable[Mapping[str, Any]]) -> list[Finding]:
     """Hold objects against their schemas; KEDA's and the Prometheus operator's are the toolchain's.
 
     Raises:
-        ToolchainError: the CRDs are not to be had.
+        ToolchainError: The CRDs are not to be had.
     """
     findings: list[Finding] = []
     for manifest in manifests:

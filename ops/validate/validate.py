@@ -25,7 +25,7 @@ def object_files(folder: Path) -> list[Path]:
     """The files of a render that hold a Kubernetes object.
 
     Raises:
-        RenderError: the folder holds no complete render.
+        RenderError: The folder holds no complete render.
     """
     rendered_stack(folder)
     listed: list[str] = yaml.safe_load((folder / KUSTOMIZATION).read_text())["resources"]
@@ -38,14 +38,14 @@ def validate(
     """Hold rendered folders, one a stack, against every validator.
 
     Args:
-        folders: folders that `make render` wrote.
-        exceptions: file of the rules that are set aside.
-        partial: whether these are not all the stacks that the exceptions are for.
+        folders: Folders that `make render` wrote.
+        exceptions: File of the rules that are set aside.
+        partial: Whether these are not all the stacks that the exceptions are for.
 
     Raises:
-        RenderError: a folder holds no complete render.
-        ExceptionsError: the exceptions file is wrong.
-        LinterError: a linter did not run.
+        RenderError: A folder holds no complete render.
+        ExceptionsError: The exceptions file is wrong.
+        LinterError: A linter did not run.
     """
     stated = load_exceptions(exceptions)
     found: dict[str, list[Finding]] = {}

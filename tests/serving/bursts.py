@@ -52,13 +52,13 @@ def burst(bed: TestBed, stack: InferenceStack, replicas: int, folder: Path) -> B
     """Send it on one connection once all gateways know the fleet; then wait for its end.
 
     Args:
-        bed: the fleet.
-        stack: what the prediction is made from.
-        replicas: how many are ready.
-        folder: an existing folder for the client's files.
+        bed: The fleet.
+        stack: What the prediction is made from.
+        replicas: How many are ready.
+        folder: An existing folder for the client's files.
 
     Raises:
-        OpsError: the gateways do not know the fleet in time, or the client failed.
+        OpsError: The gateways do not know the fleet in time, or the client failed.
         EventFlowError: Prometheus cannot be asked.
     """
     wait_until_routed(bed, replicas)
@@ -75,7 +75,7 @@ def wait_until_routed(bed: TestBed, replicas: int) -> None:
     """Wait until every gateway sends calls to so many replicas, by Prometheus.
 
     Raises:
-        OpsError: not in time.
+        OpsError: Not in time.
         EventFlowError: Prometheus cannot be asked.
     """
     deadline = time.monotonic() + _ROUTED_SECONDS
@@ -93,7 +93,7 @@ def wait_until_small(bed: TestBed, shrink_seconds: float) -> None:
     """A burst at the least has the scaler grow the fleet; let that pass.
 
     Raises:
-        TimeoutError: the fleet is not back at its least in time.
+        TimeoutError: The fleet is not back at its least in time.
     """
     with FleetWatch(bed.client, bed.namespace, bed.deployment, bed.hpa) as watch:
         with suppress(TimeoutError):

@@ -52,11 +52,11 @@ def _rolled_out(
     """A client's report of the roll-out that a change makes, to the old pods' end.
 
     Args:
-        checkout: the stack.
-        change: parameters of its inference stack.
-        labels: those of the pods that it replaces.
-        grace_seconds: what these have for their end.
-        folder: for the client's files.
+        checkout: The stack.
+        change: Parameters of its inference stack.
+        labels: Those of the pods that it replaces.
+        grace_seconds: What these have for their end.
+        folder: For the client's files.
     """
     namespace = _stack(checkout).namespace
     timeout = f"--timeout={grace_seconds + _SLACK_SECONDS}s"

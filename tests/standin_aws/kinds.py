@@ -117,7 +117,7 @@ def invoke(world: Properties, token: str, arguments: dict[str, Any]) -> Properti
     """Answer a function.
 
     Raises:
-        KeyError: the function is not known.
+        KeyError: The function is not known.
         eks.Refused: AWS would refuse.
     """
     functions: dict[str, Callable[[Properties, dict[str, Any]], Properties]] = {

@@ -82,14 +82,14 @@ def open_bed(
     """Start all of it and wait until the gateway sees every listed replica as healthy.
 
     Args:
-        folder: for the bootstrap and Envoy's log.
-        replicas: how many there are.
-        listed: how many of them DNS knows at first; all where unset.
-        service_seconds: work of one call.
-        parallelism: calls that one replica works on at once.
-        ttl_seconds: of the DNS answers.
-        edit: changes the bootstrap, as a mutation.
-        stack: see `local_stack`.
+        folder: For the bootstrap and Envoy's log.
+        replicas: How many there are.
+        listed: How many of them DNS knows at first; all where unset.
+        service_seconds: Work of one call.
+        parallelism: Calls that one replica works on at once.
+        ttl_seconds: Of the DNS answers.
+        edit: Changes the bootstrap, as a mutation.
+        stack: See `local_stack`.
     """
     (backend_port,) = free_ports(1, "0.0.0.0")
     (dns_port,) = free_ports(1)

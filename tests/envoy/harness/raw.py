@@ -82,9 +82,9 @@ def burst(port: int, calls: int, complete: bool) -> int:
     """Send the beginning of many calls in one go, read only then; how many were answered.
 
     Args:
-        port: of the gateway.
-        calls: how many.
-        complete: whether the calls end with their headers, or their bodies are still to come.
+        port: Of the gateway.
+        calls: How many.
+        complete: Whether the calls end with their headers, or their bodies are still to come.
     """
     first = b"\x83\x86" + _indexed(4, b"/inference.GRPCInferenceService/ModelInfer")
     first += _indexed(1, b"gateway") + _indexed(31, b"application/grpc")
