@@ -98,6 +98,7 @@ check: lint ## Linters and the type checker
 lint: setup
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
+	@$(PY) -m ops lint
 	@.venv/bin/pyright --warnings
 
 format: setup ## Format the code

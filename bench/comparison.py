@@ -22,14 +22,14 @@ _START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Figure:
-    """What one overload is summed up by."""
+    """A number that sums up one overload."""
 
     name: str
     unit: str
     read: Callable[[Record], float | None]
     """Its value, or None where what it measures did not happen."""
     nothing: float = math.inf
-    """What counts in a median for a value that is not there: the worst one."""
+    """Value that a missing one counts as in a median: the worst."""
 
     def values(self, records: Sequence[Record]) -> list[float]:
         """Values that are there."""

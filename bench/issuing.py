@@ -1,4 +1,4 @@
-"""How fast the event flow issues calls on one connection, beside ghz in the same run."""
+"""Issue rate of the event flow on one connection, beside ghz in the same run."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What provisioning costs: against kubectl, again without changes, and with many stacks."""
+"""Cost of provisioning: against kubectl, again without changes, and with many stacks."""
 
 import json
 import os
@@ -175,7 +175,7 @@ PARTS: Mapping[str, Callable[[BenchReport, StackEnvironment, int], None]] = {
     "preview": _preview_without_changes,
     "stacks": _many_stacks,
 }
-"""What is measured, the quickest and most telling first."""
+"""Parts of the benchmark, the quickest and most telling first."""
 
 
 def run(report: BenchReport, repeats: int, only: Collection[str] = tuple(PARTS)) -> None:

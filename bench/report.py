@@ -58,7 +58,7 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the figure is on the right side of its bound."""
+        """True if the figure is on the right side of its bound."""
         if self.value is None:
             return False
         if self.side is Bound.AT_MOST:
@@ -73,14 +73,14 @@ class Goal:
 
 @dataclass
 class BenchReport:
-    """What one run measured."""
+    """Measurements of one run."""
 
     samples: list[Sample] = field(default_factory=list[Sample])
     goals: list[Goal] = field(default_factory=list[Goal])
     tables: list[Table] = field(default_factory=list[Table])
     """Further tables to show."""
     left_out: dict[str, str] = field(default_factory=dict[str, str])
-    """What was not measured, and why."""
+    """Reason why something was not measured, by its name."""
     busy_before: float = field(default_factory=lambda: round(os.getloadavg()[0], 2))
     """Load average of the machine before anything was measured."""
 

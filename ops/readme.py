@@ -38,7 +38,7 @@ def fenced(text: str) -> str:
 
 
 def part(document: str, name: str) -> str:
-    """What stands between the markers of a part.
+    """Return the text between the markers of a part.
 
     Raises:
         ValueError: The document lacks a marker.
@@ -57,7 +57,7 @@ def with_part(document: str, name: str, content: str) -> str:
 
 
 def _cut(document: str, name: str) -> tuple[str, str, str]:
-    """What comes before, between and after the markers, which stay outside."""
+    """Return the text before, between and after the markers; the middle excludes them."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     before, found, rest = document.partition(start)
     between, closed, after = rest.partition(end)

@@ -30,7 +30,7 @@ class Number:
     """`kind` that the section around it must have; empty where there is none."""
 
     whole: bool
-    """Whether it is a whole number."""
+    """True if it is a whole number."""
 
     low: Any
     """Least value; None where it has none."""

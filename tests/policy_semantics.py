@@ -20,7 +20,7 @@ class End:
     """Name of the node that a pod runs on, or that this is."""
 
     def is_node_of(self, other: "End") -> bool:
-        """Whether this is the node that the other runs on."""
+        """Return True if this is the node that the other runs on."""
         return not self.namespace and self.node != "" and self.node == other.node
 
 
@@ -32,7 +32,7 @@ class World:
     namespaces: Mapping[str, Mapping[str, str]]
 
     def allows(self, source: End, target: End, port: int, protocol: str = "TCP") -> bool:
-        """Whether a connection is let out by its source's policies and in by its target's.
+        """Return True if the source's policies let a connection out and the target's let it in.
 
         Between a pod and its own node everything is allowed, whatever the policies say.
         """

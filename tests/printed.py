@@ -1,4 +1,4 @@
-"""What a command prints, as a test reads it."""
+"""Output of a command, as a test reads it."""
 
 import re
 

@@ -40,7 +40,7 @@ COMPUTED: dict[str, dict[str, Any]] = {
         "status": {"loadBalancer": {"ingress": [{"hostname": "nlb.example.com"}]}},
     },
 }
-"""What a provider would compute, by resource type; unknown in a preview."""
+"""Outputs that a provider would compute, by resource type; unknown in a preview."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Declared:
     """The stack's outputs, plain data."""
     secret_exports: frozenset[str] = frozenset()
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    """What each component registered as its outputs, by the component's logical name."""
+    """Registered outputs of each component, by its logical name."""
     logs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(severity, message) of what was said by `pulumi.log`."""
 

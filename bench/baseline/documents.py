@@ -27,7 +27,7 @@ SCALER = "keda-scaler.yaml"
 """The ScaledObject."""
 
 ENVOY_CLUSTER_LABEL = "envoy_cluster_name"
-"""What Envoy calls it unless told otherwise; the seed's query asks for another one."""
+"""Envoy's own name of the label; the baseline's query asks for another one."""
 
 REPAIRED_BREAKER = 400
 """Enough for 20 replicas at 16 calls each and the HPA's tolerance: the number that lets the seed's
@@ -57,7 +57,7 @@ class Difference:
 
 
 def needed(stack: InferenceStack, prometheus: ManagedPrometheus) -> tuple[Difference, ...]:
-    """What has to differ so that the seed can run, and be looked at, beside the stack.
+    """Return the differences without which the baseline cannot run and be measured here.
 
     Args:
         stack: Names and ports of the bed, which are the seed's but for the namespace.
@@ -82,7 +82,7 @@ def needed(stack: InferenceStack, prometheus: ManagedPrometheus) -> tuple[Differ
 
 
 def repairs(stack: InferenceStack) -> tuple[Difference, ...]:
-    """What somebody who finds the seed's faults one at a time would change.
+    """Return the changes of an operator who repairs the baseline's faults one at a time.
 
     Args:
         stack: Names and ports of the bed.

@@ -1,4 +1,4 @@
-"""What the seed's two documents need around them to run: plain Kubernetes objects.
+"""Plain Kubernetes objects that the baseline's two documents need in order to run.
 
 The seed states nothing of Triton's pods, of its gateway's, or of its Prometheus: they are the
 stack's own specs and images, so that both designs run on the same parts.
@@ -63,7 +63,7 @@ class Parts:
 
     @property
     def prometheus(self) -> ManagedPrometheus:
-        """What scrapes it, and nothing else."""
+        """The Prometheus that scrapes the test bed, and nothing else."""
         assert isinstance(self.settings.prometheus, ManagedPrometheus)  # noqa: S101 - see `of`
         return self.settings.prometheus
 

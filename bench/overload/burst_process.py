@@ -33,7 +33,7 @@ class BurstProcess:
     process: "subprocess.Popen[bytes]"
     report_file: Path
     log: Path
-    """What it printed."""
+    """Its standard output and error."""
 
     @classmethod
     def start(
@@ -157,7 +157,7 @@ class BurstProcess:
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal (proc(5), `SigCgt`)."""
+    """Return True if a process has a handler for a signal (proc(5), `SigCgt`)."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

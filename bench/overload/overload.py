@@ -18,10 +18,10 @@ _SAMPLE_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Queries:
-    """What Prometheus is asked for, PromQL; each yields one series at most."""
+    """PromQL queries of a test bed; each yields one series at most."""
 
     signal: str
-    """What the scaler asks for."""
+    """Query of the autoscaler."""
     in_flight: str
     """Calls in flight upstream."""
     refusals: str
@@ -35,7 +35,7 @@ class TestBed:
     """A fleet behind a gateway, and where it is watched."""
 
     name: str
-    """What it is called in tables and pictures."""
+    """Name in tables and plots."""
     address: str
     """`host:port` of the gateway, as the cluster knows it."""
     enter: tuple[str, ...]
@@ -62,13 +62,13 @@ class TestBed:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """How the fleet is loaded, and how long each part may take."""
+    """Load on the fleet, and the longest duration of each part."""
 
     window: int = 400
     """Calls held on one connection."""
     deadline_seconds: float = 2.0
     niceness: int = 0
-    """What the client yields to the fleet, 0 to 19; in a real fleet it is on another machine."""
+    """Niceness of the client, 0 to 19; a real client runs on another machine."""
     grow_seconds: float = 120.0
     """Longest time for all replicas to become ready; the load then ends all the same."""
     settle_seconds: float = 10.0
@@ -81,7 +81,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Meanwhile:
-    """What else is done at moments that only an overload brings about."""
+    """Further actions at moments that only an overload brings about."""
 
     while_full: Callable[[], None] | None = None
     """All replicas are ready and loaded; goodput has been measured."""

@@ -1,4 +1,4 @@
-"""What one overload was: the time of every step, goodput, and the client's own account."""
+"""Record of one overload: the time of every step, goodput, and the client's account."""
 
 import math
 import statistics
@@ -37,11 +37,11 @@ class Record:
     window: int
     """Calls that the client held."""
     niceness: int
-    """What the client yielded to the fleet on the same machine."""
+    """Niceness of the client, which shared a machine with the fleet."""
     settle_seconds: float
     """Time after all replicas are ready from which on goodput of the whole fleet is measured."""
     full_seconds: float
-    """How long it is measured."""
+    """Duration of that measurement."""
     began_at: float
     """When the first call was made, `time.time` seconds."""
     steps: tuple[FleetStep, ...]
@@ -49,7 +49,7 @@ class Record:
     back_at: float | None
     """When the fleet was back at its least; None where that was not seen, or not waited for."""
     signal: Series
-    """What the scaler's query yields; this and the next by seconds from the beginning."""
+    """Result of the autoscaler's query; this and the next by seconds from the beginning."""
     in_flight: Series
     refusals: Series
     routed: Series

@@ -1,4 +1,4 @@
-"""What a preview means for the GPUs and for calls under way; pure functions on its steps."""
+"""Impact of a preview on GPUs and on calls in flight; pure functions on its steps."""
 
 import re
 from collections.abc import Iterable, Mapping

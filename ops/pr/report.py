@@ -9,7 +9,7 @@ from ops.errors import OpsError
 
 
 def read_previews(files: Sequence[Path]) -> dict[str, Any]:
-    """What `make preview-json` wrote, by stack.
+    """Read files that `make preview-json` wrote; return the previews by stack.
 
     A file of Pulumi's own `preview --json` does too; its stack is the file's name.
 

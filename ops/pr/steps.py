@@ -1,4 +1,4 @@
-"""What `pulumi preview --json` says, as plain steps with their property changes; pure functions."""
+"""Steps of `pulumi preview --json` with their property changes; pure functions."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ ABSENT = object()
 """A property that one side does not have; `null` is a value."""
 
 _UNKNOWN_SENTINEL = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What the engine writes for any value that it does not know yet (resource.UnknownStringValue)."""
+"""The engine's text for a value that it does not know yet (resource.UnknownStringValue)."""
 
 _OPERATIONS = {
     "create": "create",
@@ -79,7 +79,7 @@ class Step:
         return f"{self.type.rpartition(':')[2]} {self.name}"
 
     def within(self, component: str) -> bool:
-        """Whether it belongs to a component of this type token."""
+        """Return True if it belongs to a component of this type token."""
         return component in self.type_chain[:-1]
 
 

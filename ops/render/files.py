@@ -1,4 +1,4 @@
-"""What a render writes: one YAML file an object, and which of a folder's files are its own."""
+"""Files of a render: one YAML file an object, and a list of the files that it wrote."""
 
 import json
 import os

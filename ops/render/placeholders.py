@@ -1,4 +1,4 @@
-"""What only an engine, a cluster or AWS knows, as values that say that they are placeholders."""
+"""Placeholders for values that only an engine, a cluster or AWS knows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -31,12 +31,12 @@ _KNOWN_SHAPES: dict[str, object] = {
 
 
 def platform_outputs() -> dict[str, object]:
-    """What a platform team's stack exports, as placeholders, by output name."""
+    """Return placeholders for the outputs of a platform team's stack, by output name."""
     return {name: _KNOWN_SHAPES.get(name, f"placeholder-{name}") for name in PLATFORM_OUTPUTS}
 
 
 def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
-    """What a provider would compute for a resource, as placeholders.
+    """Return placeholders for the outputs that a provider computes for a resource.
 
     Args:
         pulumi_type: Pulumi's type token, such as `aws:iam/role:Role`.

@@ -29,7 +29,7 @@ def render(stack: str, folder: Path, project: Path = PROJECT) -> int:
 
 
 def server_diff(folder: Path, kubeconfig: Path, context: str) -> list[str]:
-    """What applying a render would change on a cluster, by the server's own reckoning.
+    """Return the changes that applying a render would make, as the API server computes them.
 
     The API server merges and defaults as it would in an apply, so what is equal here is equal
     there. Fields that others own, such as the scaler's replica count, are not touched by it.

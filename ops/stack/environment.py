@@ -34,11 +34,11 @@ class StackEnvironment:
 
     @property
     def is_dev(self) -> bool:
-        """Whether state lies in the project's state folder, not in the user's own backend."""
+        """True if the state lies in the project's state folder, not in the user's own backend."""
         return self.stack == DEV_STACK
 
     def is_local(self, settings: Settings) -> bool:
-        """Whether the stack goes to this checkout's own cluster."""
+        """Return True if the stack goes to this checkout's own cluster."""
         return self.is_dev and isinstance(settings.platform, LocalPlatform)
 
     @property

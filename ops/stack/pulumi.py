@@ -108,7 +108,7 @@ def change(env: StackEnvironment, settings: Settings, command: str, *arguments: 
 
 
 def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any]:
-    """What the stack's state holds, such as its `resources`.
+    """Return the stack's state, such as its `resources`.
 
     Args:
         env: The stack.

@@ -206,7 +206,7 @@ def _backup(file: Path) -> Path:
 
 
 def _latest(file: Path) -> dict[str, Any]:
-    """What the last whole checkpoint says; empty where there is none, or a removed stack's."""
+    """Return the last whole checkpoint; empty if there is none, or it is a removed stack's."""
     whole = (_read(file) or _read(_backup(file))) if file.exists() else {}
     return whole.get("checkpoint", {}).get("latest") or {}
 
@@ -227,7 +227,7 @@ def keep_contents(env: StackEnvironment) -> bool:
 
 
 def has_checkpoint(env: StackEnvironment) -> bool:
-    """Whether dev was provisioned from this checkout, or a try was made."""
+    """Return True if dev was provisioned from this checkout, or an attempt was made."""
     return env.checkpoint.exists()
 
 

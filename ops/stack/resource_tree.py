@@ -1,4 +1,4 @@
-"""What a stack holds, as a tree."""
+"""Resources of a stack, as a tree."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

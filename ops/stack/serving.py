@@ -65,7 +65,7 @@ def prometheus_address(env: StackEnvironment) -> str | None:
 
 
 def serves(env: StackEnvironment, settings: Settings) -> bool:
-    """Whether the stack's pods really run, on this machine."""
+    """Return True if the stack's pods run containers, on this machine."""
     return env.is_local(settings) and _port(env, GATEWAY_PORT) is not None
 
 
@@ -100,7 +100,7 @@ def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
 
 
 def answers(address: str, enter: Sequence[str] = ()) -> bool:
-    """Whether a model server answers a call to a gateway, if only that it has no such model.
+    """Return True if a model server answers a call, even that it has no such model.
 
     Args:
         address: `host:port` of the gateway.
@@ -134,7 +134,7 @@ def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[st
 
 
 def _missing(client: Any, name: str, namespace: str) -> str:
-    """What a scaler still lacks; empty when it works."""
+    """Return the first condition that an autoscaler does not meet; empty if it works."""
     try:
         scaled: Any = client.get(ScaledObject, name, namespace=namespace)
         hpa: Any = client.get(HorizontalPodAutoscaler, hpa_name(name), namespace=namespace)
@@ -152,7 +152,7 @@ def _missing(client: Any, name: str, namespace: str) -> str:
 
 
 def next_step(env: StackEnvironment) -> str:
-    """What to do with a stack that serves, as text."""
+    """Return the next steps with a stack that serves, as text."""
     return (
         f"\nIt serves. The gateway is at {gateway_address(env)} (gRPC, KServe v2, no TLS), "
         f"Prometheus at http://{prometheus_address(env)}."

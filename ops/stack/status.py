@@ -1,4 +1,4 @@
-"""What a local stack does now, as a live view: pods, replicas, in flight, refusals, the scaler."""
+"""Live view of a local stack: pods, replicas, calls in flight, refusals, the autoscaler."""
 
 import time
 from collections.abc import Sequence

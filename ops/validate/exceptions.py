@@ -44,7 +44,7 @@ class RuleException(BaseModel):
         return [(self.tool, rule, resource) for resource in self.resources for rule in self.rules]
 
     def holds_in(self, stack: str) -> bool:
-        """Whether it counts for a stack."""
+        """Return True if it applies to a stack."""
         return not self.stacks or stack in self.stacks
 
 
@@ -58,7 +58,7 @@ class ExceptionsFile(BaseModel):
 
 @dataclass
 class Verdict:
-    """What the validators found, split by the exceptions."""
+    """Findings of the validators, split by the exceptions."""
 
     failures: list[tuple[str, Finding]] = field(default_factory=list[tuple[str, Finding]])
     """(stack, finding) that no exception covers."""
@@ -71,7 +71,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if there is no failure and no unused exception."""
         return not self.failures and not self.unused
 
 

@@ -38,7 +38,7 @@ class LinterError(OpsError):
 
 
 def kube_score(files: Sequence[Path]) -> list[Finding]:
-    """What kube-score holds against the objects in some files, taken together.
+    """Return kube-score's findings about the objects in some files, taken together.
 
     Raises:
         LinterError: It did not run.
@@ -74,7 +74,7 @@ def _comments(check: dict[str, Any]) -> list[str]:
 
 
 def checkov(folder: Path) -> list[Finding]:
-    """What checkov's Kubernetes rules hold against the objects in a folder; it takes 5 s to start.
+    """Return checkov's findings about the objects in a folder; checkov takes 5 s to start.
 
     Raises:
         LinterError: It did not run, or did not understand a file.

@@ -35,7 +35,7 @@ class Finding:
     """`Kind/namespace/name`; `Kind/name` for a cluster's own."""
 
     message: str
-    """What is wrong."""
+    """The fault."""
 
 
 def identity(manifest: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What another team does with an inference stack's outputs: find it, and pace its own calls."""
+"""A team's program that reads an inference stack's outputs to find it and to pace its calls."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How one connection's calls are spread.
+"""The spread of one connection's calls over the replicas.
 
 Calls take long enough for the one thread that plays all replicas to be idle most of the time: where
 it is not, all replicas are equally slow.

@@ -98,7 +98,7 @@ def run_hook(script: str) -> subprocess.Popen[str]:
 
 
 def stop(two: Two, script: str) -> int:
-    """What happens to a pod that is deleted: endpoint gone, preStop, SIGTERM; the hook's status."""
+    """Delete a pod as Kubernetes does: endpoint, preStop, SIGTERM; return the hook's status."""
     hook = run_hook(script)
     two.service.endpoints = [two.second.port]
     status = hook.wait(timeout=two.first.stack.gateway_grace_seconds)

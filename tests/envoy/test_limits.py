@@ -1,4 +1,4 @@
-"""What a full gateway does: limits per replica and in all, and how a refusal looks.
+"""A full gateway: limits per replica and in all, and the form of a refusal.
 
 Not proved here: that the limits' numbers suit a model; `config/checks` and the benchmarks do that.
 """

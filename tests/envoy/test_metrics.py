@@ -1,4 +1,4 @@
-"""What Prometheus and kubelet can see, and what nobody but the pod itself can."""
+"""Metrics and probes that Prometheus and kubelet reach, and admin, which only the pod does."""
 
 import re
 import socket

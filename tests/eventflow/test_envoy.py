@@ -1,4 +1,4 @@
-"""What the real gateway does to a burst is told as the gateway itself counts it.
+"""The account of a burst agrees with the real gateway's own counters.
 
 Replicas are grpcio servers that echo; that Triton answers in the same way is not shown here.
 """

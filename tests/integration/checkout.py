@@ -19,7 +19,7 @@ from ops.stack.environment import PROJECT, StackEnvironment
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
 
 _ENVIRONMENTS = (".venv", "toolchain/checkov/.venv")
-"""What uv has installed already, and what is no part of the project."""
+"""Entries that are not copied: uv's installation, and files that are not the project's."""
 
 
 _KINDS = (
@@ -113,7 +113,7 @@ class Checkout:
         )
 
     def preview_steps(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a preview would do: operation by `type::name`; refreshes and sames are left out."""
+        """Return the operations of a preview by `type::name`, without refreshes and sames."""
         digest = json.loads(self.pulumi("preview", "--json", env=env).ok().stdout)
         return {
             _identity(step["urn"]): step["op"]

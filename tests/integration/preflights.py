@@ -42,7 +42,7 @@ def api_of(document: Kubeconfig) -> ClusterApi:
 
 
 def look(settings: Settings, preview: bool = False) -> list[Problem]:
-    """What preflight finds with these parameters."""
+    """Return preflight's findings with these parameters."""
     try:
         target = kubeconfig.read(settings.platform)
     except kubeconfig.KubeconfigError as error:
@@ -60,7 +60,7 @@ def problems(
     dnsAddresses: Sequence[str] = (),  # noqa: N803 - as in YAML
     **parameters: Any,
 ) -> list[str]:
-    """What preflight finds with a kubeconfig in this file, one message each."""
+    """Return preflight's findings with the kubeconfig of this file, one message each."""
     file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
     at = {
         "kind": "kubeconfig",

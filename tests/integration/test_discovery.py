@@ -116,7 +116,7 @@ def all_running(client: Client) -> bool:
 
 @pytest.fixture(scope="module")
 def token(cluster: Cluster) -> str:
-    """What Prometheus's pod would have mounted."""
+    """The files that Prometheus's pod would mount."""
     request = ServiceAccountToken(
         metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[], expirationSeconds=3600)
     )

@@ -26,7 +26,7 @@ def _get(checkout: Checkout, kind: str, name: str) -> dict[str, Any]:
 
 
 def _specs(checkout: Checkout) -> dict[str, Any]:
-    """What the tests change, by name."""
+    """Objects that the tests change, by name."""
     return {
         f"{kind} {name}": _get(checkout, kind, name)[field]
         for kind, name, field in (

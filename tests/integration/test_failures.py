@@ -1,4 +1,4 @@
-"""What goes wrong says so once and clearly, or is healed; nothing is half-applied.
+"""Failures: each gives one clear message, or is repaired; nothing is half-applied.
 
 On a real engine, provider and API server with simulated nodes.
 """

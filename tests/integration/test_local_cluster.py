@@ -1,4 +1,4 @@
-"""What the local cluster holds, on the real control plane with kwok's nodes.
+"""Contents of the local cluster, on the real control plane with kwok's nodes.
 
 Not proved here: that a container runs. No pod of this cluster does anything.
 """

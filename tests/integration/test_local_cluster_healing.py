@@ -28,7 +28,7 @@ def no_mode_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Told(list[str]):
-    """What a cluster reported."""
+    """Reports of a cluster."""
 
     def about(self, words: str) -> bool:
         return any(words in line for line in self)

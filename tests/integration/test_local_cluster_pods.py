@@ -1,4 +1,4 @@
-"""What becomes of pods and workloads on the local cluster's simulated nodes.
+"""Pods and workloads on the local cluster's simulated nodes.
 
 Not proved here: that a container runs. No pod of this cluster does anything.
 """

@@ -1,4 +1,4 @@
-"""What a local cluster that is there keeps while commands run that are not to change it.
+"""Commands that must not change a running local cluster leave it as it is.
 
 On the real control plane with kwok's nodes. Not proved here: what kubelet makes of its GPUs; that
 it forgets them when it starts again is played.

@@ -93,7 +93,7 @@ def test_another_cluster_is_provisioned(
 def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_local_one(
     checkout: Checkout, by_kubeconfig: Platform
 ) -> None:
-    """What is asked is Pulumi's own; here that it would ask, where it has no terminal."""
+    """The question is Pulumi's own; shown here: it would ask, as it has no terminal."""
     checkout.set_platform(**by_kubeconfig)
     assert "--yes" in checkout.up().failed().output
     checkout.up("--yes").ok()

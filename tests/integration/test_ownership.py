@@ -1,4 +1,4 @@
-"""Whose the objects of a real API server are, for a stack that is to make them.
+"""Ownership of objects on a real API server, for a stack that declares them.
 
 That the engine asks before it changes anything is tests/integration/test_other_stack.py's.
 """
@@ -79,7 +79,7 @@ def make(client: Client) -> Callable[..., None]:
 
 @pytest.fixture
 def found(document: Kubeconfig) -> Found:
-    """What is refused of these objects, one message an owner."""
+    """Return the refusals about these objects, one message an owner."""
 
     def look(*names: ObjectName, claim: Claim = CLAIM, **parameters: Any) -> list[str]:
         settings = Settings.model_validate(parameters)

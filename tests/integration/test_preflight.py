@@ -1,4 +1,4 @@
-"""What preflight finds on a real API server: KEDA, claims.
+"""Preflight on a real API server: KEDA, claims.
 
 Not that every right is asked for: a right that is missing from the list shows up in the run.
 """

@@ -1,4 +1,4 @@
-"""What preflight says of the way to a cluster: credentials, addresses, kubeconfigs.
+"""Preflight's messages about the access to a cluster: credentials, addresses, kubeconfigs.
 
 On a real API server; a credential command is a script here, and no cloud's.
 """

@@ -1,4 +1,4 @@
-"""What preflight finds on a real API server of what the parameters need: storage, GPUs, DNS, rules.
+"""Preflight on a real API server: storage, GPUs, DNS and rules that the parameters need.
 
 The rules are the API server's own (LimitRange, admission policies in CEL); a webhook's answer comes
 the same way. No cloud's controller, DNS or device plugin runs here: their objects stand for them.

@@ -1,4 +1,4 @@
-"""What preflight finds on a real API server that a user may not do, and that the rest is enough.
+"""Preflight on a real API server: missing permissions, and a user who has enough.
 
 The nodes are simulated, so that no volume is bound and no load balancer made; which rights Helm
 needs for a chart is not shown.

@@ -1,4 +1,4 @@
-"""What the pull-request workflow runs, by its make targets, on a real checkout and a real cluster.
+"""Make targets of the pull-request workflow, on a real checkout and a real cluster.
 
 Not shown: staging and prod, whose previews need AWS; what GitHub does with the workflow.
 """

@@ -46,7 +46,7 @@ def _memory(checkout: Checkout) -> str:
 
 
 def _assert_whole(checkout: Checkout) -> None:
-    """Whatever a ReplicaSet of the history mounts is there."""
+    """Each object that a ReplicaSet of the history mounts is there."""
     missing = _history(checkout) - {
         item["metadata"]["name"] for item in _items(checkout, "configmaps")
     }

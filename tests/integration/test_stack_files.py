@@ -108,7 +108,7 @@ ALPHABET = [
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], dict[str, object] | None]:
-    """What the engine makes of a stack file; None where it refuses it."""
+    """Return the engine's reading of a stack file; None if the engine refuses it."""
     folder = tmp_path_factory.mktemp("engine")
     (folder / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
     environment = {

@@ -1,4 +1,4 @@
-"""What a platform team's stack exports: the way into its cluster, as a secret."""
+"""A platform team's stack: it exports its cluster's kubeconfig, as a secret."""
 
 from pathlib import Path
 

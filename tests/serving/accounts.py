@@ -1,4 +1,4 @@
-"""What a client's report must say of a change to the stack during its calls."""
+"""Claims about a client's report on a change of the stack during its calls."""
 
 from typing import Any
 

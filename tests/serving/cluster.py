@@ -1,4 +1,4 @@
-"""What the served cluster's API server tells: what there is, and what was deleted before what."""
+"""Answers of the served cluster's API server: objects, and the order of deletions."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def cluster(checkout: Checkout) -> Cluster:
 
 
 def get(checkout: Checkout, *arguments: str) -> list[Object]:
-    """What `kubectl get` lists."""
+    """Return the objects that `kubectl get` lists."""
     shown = checkout.kubectl("get", *arguments, "-o", "json").ok().stdout
     return json.loads(shown)["items"]
 
@@ -68,7 +68,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Deletions:
-    """What was deleted since a moment; the API server remembers for minutes."""
+    """Return the deletions since a moment; the API server remembers minutes of them."""
 
     checkout: Checkout
     since: str

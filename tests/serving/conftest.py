@@ -24,7 +24,7 @@ def users_containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conta
 
 @pytest.fixture(scope="session")
 def machine_before(users_containerd: Containerd) -> Machine:
-    """What the machine was like before anything of the node was started."""
+    """State of the machine before any part of the node was started."""
     assert users_containerd.answers()
     return look()
 
@@ -45,5 +45,5 @@ def provisioning(
 
 @pytest.fixture(scope="session")
 def served(provisioning: tuple[Checkout, Ran]) -> Checkout:
-    """That checkout."""
+    """Return the provisioned checkout."""
     return provisioning[0]

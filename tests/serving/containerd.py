@@ -55,7 +55,7 @@ address = "{socket}"
             process.wait()
 
     def answers(self) -> bool:
-        """Whether it runs, and whoever asks at its socket is answered by it."""
+        """Return True if it runs and answers at its socket."""
         asked = subprocess.run(
             [self.programs / "ctr", f"--address={self.socket}", "version"],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""What of a machine a local node could change, and must not."""
+"""Parts of a machine that a local node could change, and must not."""
 
 import time
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class Machine:
     """Names in the folders that a kubelet or a containerd writes to."""
 
     def changes(self, before: "Machine") -> dict[str, frozenset[str]]:
-        """What there is now and was not before, or the other way round; by what it is."""
+        """Return the differences between two looks, by kind."""
         found = {
             name: getattr(self, name) ^ getattr(before, name)
             for name in ("sysctls", "mounts", "interfaces", "entries")
@@ -71,7 +71,7 @@ def look() -> Machine:
 
 
 def lasting_changes(before: Machine) -> dict[str, frozenset[str]]:
-    """What differs from an earlier look, and still does after a moment.
+    """Return the differences from an earlier look that last for a moment.
 
     Other programs come and go, and what was killed may take its time.
     """

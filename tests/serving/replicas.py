@@ -48,7 +48,7 @@ class Replica(NamedTuple):
     ready_since: str
     """When it last became ready, or not ready."""
     last: Any
-    """How its container ended last, `{}` where it never did."""
+    """Return the last end of its container; `{}` if it never ended."""
 
     def processes(self) -> dict[str, psutil.Process]:
         """Its processes on this machine, by program."""

@@ -47,7 +47,7 @@ class Fleet:
 
     @property
     def replicas(self) -> int:
-        """How many there are: the scaler may choose nothing else."""
+        """Number of replicas; the autoscaler has no other choice."""
         return self.stack.autoscaler.min_replicas
 
     @property
@@ -210,7 +210,7 @@ class Load:
         return self.per_second(Outcome.BREAKER, at - self.fleet.rate_window_seconds, at)
 
     def seen(self, query: str, settle_seconds: float) -> list[tuple[float, float]]:
-        """What Prometheus had, scrape by scrape, from when what is asked for had settled."""
+        """Return Prometheus's samples, scrape by scrape, since they had settled."""
         step = self.fleet.scrape_seconds
         start = self.began_at + settle_seconds + step
         end = self.began_at + self.report["seconds"] - 1
@@ -228,7 +228,7 @@ class Load:
 def agreement(
     seen: Iterable[tuple[float, float]], own: Callable[[float], float]
 ) -> tuple[int, list[tuple[float, float]]]:
-    """How many looks in a row, at most, agreed with the client's own count; and all the pairs.
+    """Return the longest run of looks that agree with the client's count; and all pairs.
 
     Args:
         seen: When something was looked at, and what it said.

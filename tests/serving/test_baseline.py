@@ -102,6 +102,6 @@ def test_no_more_is_answered_in_time_than_one_replica_can(seen: Seen) -> None:
 
 
 def test_nothing_of_the_client_is_lost(seen: Seen) -> None:
-    """What the seed makes of the calls is bad, and known. Not shown: any other client's account."""
+    """The baseline treats calls badly, and as predicted. Not shown: any other client's account."""
     assert seen.record.lost == 0
     assert sum(seen.record.client["outcomes"].values()) == seen.record.client["calls"]

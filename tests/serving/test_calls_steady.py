@@ -1,4 +1,4 @@
-"""What the gateway, Prometheus, the scaler and the client say of one steady load is the same.
+"""Gateway, Prometheus, autoscaler and client agree about one steady load.
 
 The fleet stays at one size, by parameter: what a changing one does is shown elsewhere. Client,
 Envoy, Triton and Prometheus share the machine, so the loads are such that the client takes little

@@ -46,11 +46,11 @@ LOAD = Load(window=300, niceness=10, grow_seconds=180, shrink_seconds=300)
 
 @dataclass(frozen=True)
 class Loop:
-    """What one overload showed."""
+    """Record of one overload."""
 
     settings: Settings
     preview: str
-    """What `preview` printed before it."""
+    """Output of `preview` before it."""
     record: Record
     up: tuple[float, float]
     """When `up` began and ended, with all replicas ready and loaded, `time.time` seconds."""
@@ -63,7 +63,7 @@ class Loop:
 
     @property
     def predicted(self) -> dict[int, Fleet]:
-        """What the capacity summary says of the fleet at its least and at its most."""
+        """Figures of the capacity summary for the smallest and the largest fleet."""
         found = capacity(self.settings, self.settings.inference[0])
         return {fleet.replicas: fleet for fleet in (found.least, found.most)}
 

@@ -88,7 +88,7 @@ class Server:
         self._process, self._address, self._log = process, address, log
 
     def answers(self) -> bool:
-        """Whether it answers; fails where it has ended."""
+        """Return True if it answers; fail if it has ended."""
         assert self._process.poll() is None, self._log.read_text()[-2000:]
         try:
             self.ask("health/live", None)

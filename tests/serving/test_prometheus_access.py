@@ -42,7 +42,7 @@ ASKED: dict[str, tuple[str, dict[str, Any], bool]] = {
     "wrong-password": ("prometheus", {"kind": "basic", "secret": "wrong"}, False),
     "password-for-a-token": ("proxy", {"kind": "basic", "secret": "password"}, False),
 }
-"""Which server is asked, how, and whether it answers; by the namespace of the scaler."""
+"""Servers that are asked, and if they answer, by the namespace of the autoscaler."""
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_scaler_that_tells_who_asks_sees_the_load_and_any_other_is_blind(
     simulated.kubectl("apply", "-f", str(file)).ok()
 
     def health() -> dict[str, bool] | None:
-        """Whether each trigger answers; None before all have been asked."""
+        """Return for each trigger if it answers; None before all have been asked."""
         listed = simulated.kubectl("get", "scaledobject", "-A", "-o", "json").ok().stdout
         found = {
             item["metadata"]["namespace"]: state["status"] == "Happy"

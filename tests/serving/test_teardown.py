@@ -47,7 +47,7 @@ def test_a_node_that_was_killed_comes_back_with_what_was_in_it(served: Checkout)
 def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
     served: Checkout, tmp_path: Path
 ) -> None:
-    """That a destroy ends at all is the proof that no finalizer is waited for in vain."""
+    """A destroy that ends is the proof that it waits for no finalizer in vain."""
     settings = read_settings(served.env)
     stack, watch = settings.inference[0], settings.prometheus
     assert isinstance(watch, ManagedPrometheus)
@@ -106,7 +106,7 @@ def _namespaces_of(node: Checkout) -> frozenset[str]:
 
 
 def _wait_until_empty(inside: frozenset[str]) -> None:
-    """What was killed may still be about to end."""
+    """A killed process may still be about to end."""
     wait_until(
         "nobody is left in the node's namespaces",
         lambda: not inside & namespaces(psutil.process_iter()),

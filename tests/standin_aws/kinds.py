@@ -12,7 +12,7 @@ _ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Kind:
-    """How one type behaves."""
+    """Behaviour of one type."""
 
     computed: Callable[[Properties, Properties], Properties]
     """Takes (world, inputs) and returns what AWS adds at creation."""

@@ -43,7 +43,7 @@ def unpinned(text: str) -> list[str]:
 
 
 def privileges(workflow: dict[str, Any]) -> list[str]:
-    """What a workflow is allowed beyond what it needs, or lets a fork have."""
+    """Return permissions that a workflow does not need, or that it gives to a fork."""
     found = []
     # YAML 1.1 reads the key `on` as true.
     events = workflow[True]

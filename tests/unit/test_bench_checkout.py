@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind. What it measures shows when it is run."""
+"""Checkouts of benchmarks leave nothing behind. Measurements show when one is run."""
 
 import subprocess
 from pathlib import Path

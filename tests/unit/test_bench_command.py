@@ -1,4 +1,4 @@
-"""Which benchmarks `bench` runs, and what it says where the machine cannot run one."""
+"""Benchmarks that `bench` runs, and its message on a machine that cannot run one."""
 
 import json
 from pathlib import Path

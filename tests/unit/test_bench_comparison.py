@@ -1,4 +1,4 @@
-"""How overloads of several designs are summed up beside one another."""
+"""Summaries of overloads of several designs, side by side."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What the event flow's issue rate is held to. How fast it is shows when the benchmark is run."""
+"""Goals of the event flow's issue rate. The rate itself shows when the benchmark is run."""
 
 from bench.issuing import judge
 from bench.report import BenchReport

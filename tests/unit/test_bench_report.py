@@ -1,4 +1,4 @@
-"""What a benchmark holds its figures to, and what it leaves behind."""
+"""Goals of a benchmark, and the files that it writes."""
 
 import json
 from pathlib import Path

@@ -28,7 +28,7 @@ def findings(check: str, config: Settings) -> list[str]:
 
 
 def asked(signal: float, threshold: float, replicas: int) -> int:
-    """What kube-controller-manager asks for, written down from its source a second time."""
+    """Replicas that kube-controller-manager wants, written from its source a second time."""
     ratio = signal / (threshold * replicas)
     if 0.9 <= ratio <= 1.1:
         return replicas

@@ -1,4 +1,4 @@
-"""What is misspelt or mistyped is refused in the user's words: path, value, what is allowed."""
+"""Misspelt and mistyped values are refused in the user's words: path, value, allowed values."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is declared; a GPU, its driver and kubelet are not here to talk to the plugin."""
+"""Declared objects of the device plugin; no GPU, driver or kubelet is here to talk to it."""
 
 from typing import Any
 

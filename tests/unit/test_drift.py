@@ -1,4 +1,4 @@
-"""Which fields somebody else changed, from `managedFields` as API servers write them.
+"""Fields that somebody else changed, from `managedFields` as API servers write them.
 
 That an API server writes them so, tests/integration/test_drift.py shows.
 """

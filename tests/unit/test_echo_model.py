@@ -19,7 +19,7 @@ from config.base import PROJECT_FOLDER
 
 SERVICE_SECONDS = 0.02
 OVERHEAD_SECONDS = 0.005
-"""What the host takes beside each sleep."""
+"""Time that the host takes beside each sleep."""
 
 PATIENCE_SECONDS = 30
 
@@ -38,7 +38,7 @@ class Clock:
 
 
 class StoppedClock(Clock):
-    """Whoever sleeps does so until it is let go."""
+    """A stand-in clock: a sleeper sleeps until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class StoppedClock(Clock):
 
 @dataclass(frozen=True)
 class Answer:
-    """How one call ended."""
+    """End of one call."""
 
     at: float
     call: int
@@ -108,7 +108,7 @@ class Model:
     def __init__(self, module: Any, clock: Clock, **stated: str) -> None:
         self.clock, self.answered = clock, queue.Queue[Answer]()
         self.room_bytes = 1_000_000
-        """What shared memory has left for an answer."""
+        """Room in shared memory for an answer."""
         self._calls = 0
         module.time = clock
         every = {
@@ -265,7 +265,7 @@ def test_an_exception_in_the_worker_fails_its_call_and_no_other(load: Load, text
 
 
 def test_an_answer_too_large_for_shared_memory_ends_its_call_and_no_other(load: Load) -> None:
-    """That Triton makes INTERNAL of an end without an answer is shown on the serving cluster."""
+    """Shown on the serving cluster: Triton makes INTERNAL of an end without an answer."""
     model = load()
     model.call(False, text=b"x" * (model.room_bytes + 1))
     model.call(False)

@@ -1,4 +1,4 @@
-"""What the gateway's Envoy and its drain are told; that they do it, tests/envoy show."""
+"""Configuration of the gateway's Envoy and its drain; tests/envoy show that they act on it."""
 
 import subprocess
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is declared for the gateway; that Envoy does with it what is meant, tests/envoy show."""
+"""Declared objects of the gateway; tests/envoy show that Envoy acts on them as meant."""
 
 from typing import Any
 

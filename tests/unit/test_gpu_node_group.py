@@ -1,4 +1,4 @@
-"""What the GPU node group declares; not that AWS accepts it, nor that nodes join."""
+"""Declared objects of the GPU node group; not shown: AWS accepts them, nodes join."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is asked of the kernel for the node's cgroup, on a stand-in for version 2.
+"""Requests to the kernel for the node's cgroup, on a stand-in for version 2.
 
 Not shown: a kernel's answers. Version 1's are shown by tests/serving, on machines that have it.
 """

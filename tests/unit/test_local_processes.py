@@ -1,4 +1,4 @@
-"""Whose process is whose. The processes here only sleep; the real ones: integration tests."""
+"""Ownership of processes. These processes only sleep; integration tests have the real ones."""
 
 import os
 import shutil

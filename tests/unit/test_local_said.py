@@ -1,4 +1,4 @@
-"""What a failed program said is in the message, and no more of it than anybody reads."""
+"""The message holds the output of a failed program, as much of it as anybody reads."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a cluster is started with: ports, mode, kwokctl's file."""
+"""Arguments at the start of a cluster: ports, mode, kwokctl's file."""
 
 import socket
 from pathlib import Path

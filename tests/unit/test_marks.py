@@ -1,4 +1,4 @@
-"""What the marks touch of the program's objects, and what holds the objects back."""
+"""Fields of the program's objects that the marks touch, and the hold on objects."""
 
 import asyncio
 

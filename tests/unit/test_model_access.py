@@ -1,4 +1,4 @@
-"""What is declared to AWS; that AWS grants it is not shown."""
+"""Declared AWS resources; not shown: AWS grants the access."""
 
 import json
 import subprocess

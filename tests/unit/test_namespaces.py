@@ -1,4 +1,4 @@
-"""What is declared; that an API server enforces pod security is not shown here."""
+"""Declared namespaces; not shown: an API server enforces pod security."""
 
 from typing import Any
 

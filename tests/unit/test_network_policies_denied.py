@@ -1,4 +1,4 @@
-"""What the declared policies keep out, and that the judge of them would see it.
+"""Connections that the declared policies refuse, and proof that the judge would see them.
 
 As in `test_network_policies.py`, it does not prove that a CNI enforces policies at all.
 """

@@ -1,4 +1,4 @@
-"""What is put right before dev's state is used, file by file; with a real engine: integration."""
+"""Repairs of dev's state before it is used, file by file; with a real engine: integration."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the commands ask of Pulumi. Pulumi itself is a spy here; the real one: integration."""
+"""Calls of the commands to Pulumi. Pulumi is a spy here; the real one: integration."""
 
 import contextlib
 import fcntl
@@ -116,7 +116,7 @@ def test_only_on_the_local_cluster_is_anything_changed_without_being_asked(
 def test_dev_on_another_cluster_is_not_touched_once_its_platform_is_local_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Which states that is: test_ops_recovery."""
+    """The states are in test_ops_recovery."""
     env = StackEnvironment(stack="dev", project=tmp_path)
     env.stack_file.write_text("config: {}\n")
     role = {"urn": "r", "custom": True, "type": "aws:iam/role:Role", "provider": "aws"}
@@ -151,7 +151,7 @@ def test_what_a_killed_run_left_open_is_settled_on_the_local_cluster_alone(
 def test_a_stack_that_was_never_made_says_how_to_make_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack_name: str
 ) -> None:
-    """That the way works: tests/integration/test_first_use."""
+    """Not shown: the advice works (tests/integration/test_first_use)."""
 
     def capture(*_: object) -> str:
         raise OpsError("pulumi stack failed: no stack")

@@ -1,4 +1,4 @@
-"""What `make status` shows, of a Prometheus and an API server that are stand-ins here.
+"""Views of `make status`; Prometheus and the API server are stand-ins here.
 
 That Envoy has these series is shown by `tests/envoy`, that the real ones answer by `tests/serving`.
 """
@@ -111,7 +111,7 @@ def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFix
 
 
 class LookedEnoughError(Exception):
-    """What ends the live view here."""
+    """An error that ends the live view here."""
 
 
 def test_a_live_view_outlives_a_cluster_that_goes_and_comes_back(

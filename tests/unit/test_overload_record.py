@@ -1,4 +1,4 @@
-"""What is made of one overload: the time of every step, goodput, tables, JSON and pictures."""
+"""Output for one overload: the time of every step, goodput, tables, JSON and plots."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many equal nodes hold pods of several shapes, as placing them one by one finds it."""
+"""Number of equal nodes for pods of several shapes, found by placing them one by one."""
 
 from hypothesis import given
 from hypothesis import strategies as st

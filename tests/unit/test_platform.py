@@ -1,4 +1,4 @@
-"""How the program comes to its cluster, under mocks.
+"""The program's access to its cluster, under mocks.
 
 That a real API server is asked, and what it answers, is tests/integration/test_preflight.py's.
 """

@@ -1,4 +1,4 @@
-"""What preflight makes of a cluster's network, by answers as such clusters give them.
+"""Preflight on a cluster's network, by answers as such clusters give them.
 
 None of these clusters runs here; tests/integration/test_preflight_needs.py asks a real API server.
 """

@@ -226,7 +226,7 @@ def test_bottlerocket_nodes_get_no_second_device_plugin():
 
 
 def depends(program, later, earlier):
-    """Whether one resource is made after another and destroyed before it."""
+    """Return True if one resource is made after another and destroyed before it."""
     by_name = {r.name: r for r in program.resources}
     by_urn = {r.urn: r for r in program.resources}
     todo, seen = [later], set()

@@ -1,4 +1,4 @@
-"""What refuses before anything is declared; that the engine then touches nothing is its own."""
+"""Refusals before anything is declared; the engine itself then touches nothing."""
 
 import pytest
 from pulumi.runtime.settings import get_monitor

@@ -1,4 +1,4 @@
-"""What is declared for Prometheus; whether it finds its pods, an integration test shows."""
+"""Declared objects of Prometheus; an integration test shows that it finds its pods."""
 
 from typing import Any
 

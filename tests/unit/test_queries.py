@@ -81,7 +81,7 @@ def changed_stack(**sections):
 @pytest.mark.parametrize("parallelism", [1, 16])
 @pytest.mark.parametrize("replicas", [3, 20])
 def test_a_refused_load_asks_for_the_replicas_that_can_answer_it(holds, replicas, parallelism):
-    """Whatever they can do at once: signal over threshold is rate over what one replica answers."""
+    """At any parallelism, signal over threshold equals rate over the rate of one replica."""
     stack = changed_stack(traffic={"parallelism": parallelism})
     per_second = replicas * stack.traffic.replica_rps
     series = active("a", 0) | refused("pending", "a", per_second * SCRAPE_SECONDS)

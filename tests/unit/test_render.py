@@ -1,4 +1,4 @@
-"""What `make render` writes, shown on small programs under mocks.
+"""Files that `make render` writes, shown on small programs under mocks.
 
 Not shown here: that a cluster accepts the files (the integration tests compare them with one), nor
 that the project's own stacks render (tests/static).

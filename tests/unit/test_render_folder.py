@@ -1,4 +1,4 @@
-"""What a render does to the folder that it writes to, whatever is in it and whatever stops it."""
+"""A render's effect on its folder, with any contents and after any interruption."""
 
 from collections.abc import Callable
 from functools import partial

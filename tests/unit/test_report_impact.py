@@ -1,4 +1,4 @@
-"""What a comment says of GPUs and calls, of previews that the real CLI and provider wrote.
+"""Comments about GPUs and calls, from previews that the real CLI and provider wrote.
 
 There is no AWS provider to record with, so the node group's steps are built here in the recorded
 form.

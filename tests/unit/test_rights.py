@@ -1,4 +1,4 @@
-"""Which rights are asked for; what a real API server grants is tests/integration's to show."""
+"""Permissions that preflight asks for; tests/integration show what a real API server grants."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What proves that a rollout cannot succeed, and what does not: one table, one clock.
+"""Proofs that a rollout cannot succeed, and states that are none: one table, one clock.
 
 The objects have the forms that a real API server hands out; that kubelet, scheduler and controllers
 put these words in is shown on the clusters that run them (tests/integration, tests/serving).

@@ -1,4 +1,4 @@
-"""What the serving cluster is put together from; that it serves is shown by `tests/serving`."""
+"""Parts of the serving cluster; `tests/serving` show that it serves."""
 
 import os
 import platform

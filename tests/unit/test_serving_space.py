@@ -1,4 +1,4 @@
-"""How much disk the serving cluster asks for before anything of it is built.
+"""Disk space that the serving cluster asks for before any part of it is built.
 
 Not proved here: that it is enough. The figures were measured; no test fills a disk with images.
 """

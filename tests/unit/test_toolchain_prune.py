@@ -1,4 +1,4 @@
-"""What of the cache is dropped, and that nothing in use is.
+"""Cache entries that are dropped; none in use is.
 
 Time is played by the directories' times; a checkout that starts a tool in the very moment in which
 it is dropped, after a month's rest, is not shown.

@@ -1,4 +1,4 @@
-"""What is declared for Triton; that Triton takes the flags and kubelet the probes is not shown."""
+"""Declared objects of Triton; not shown: Triton takes the flags, kubelet the probes."""
 
 import os
 import shutil

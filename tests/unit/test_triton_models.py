@@ -1,4 +1,4 @@
-"""How models come to Triton; that a bucket or a claim holds any is not shown."""
+"""The way of models to Triton; not shown: a bucket or a claim holds any."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
 def mounted_files(pod: dict[str, Any], config_map: dict[str, Any]) -> dict[str, bytes]:
-    """What Triton sees under /models, as kubelet would project the ConfigMap."""
+    """Return the files that Triton sees under /models, as kubelet projects the ConfigMap."""
     (volume,) = [v for v in pod["volumes"] if v["name"] == "models"]
     assert volume["configMap"]["name"] == config_map["metadata"]["name"]
     data = {key: text.encode() for key, text in config_map["data"].items()}
@@ -122,7 +122,7 @@ def test_sample_model_has_the_stacks_own_queue_and_speed():
     ],
 )
 def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message):
-    """What Triton itself could not serve is in test_repository_reader.py."""
+    """Models that Triton could not serve are in test_repository_reader.py."""
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message)
 
 
 def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
-    """That the containers do so is shown in tests/serving/test_models.py."""
+    """Shown in tests/serving/test_models.py: the containers do so."""
     repository = {**S3, "region": "eu-west-1", "cacheGib": 7}
     pod = pod_of(modelRepository=repository)
     (sync,), (triton,) = pod["initContainers"], pod["containers"]

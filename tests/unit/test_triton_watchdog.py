@@ -84,7 +84,7 @@ class Watched:
     port: int
 
     def is_ready(self) -> bool:
-        """Whether kubelet's startup probe would pass."""
+        """Return True if kubelet's startup probe would pass."""
         try:
             return httpx2.get(f"http://127.0.0.1:{self.port}/", trust_env=False).is_success
         except httpx2.TransportError:

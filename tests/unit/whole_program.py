@@ -25,7 +25,7 @@ PLATFORM = {
     "oidcProviderArn": "arn:aws:iam::123456789012:oidc-provider/oidc.example.com/id/1",
     "oidcProviderUrl": "https://oidc.example.com/id/1",
 }
-"""What the platform team's stack of each environment exports."""
+"""Outputs of the platform team's stack of each environment."""
 
 
 def program() -> None:
@@ -46,12 +46,12 @@ def run(config: dict[str, Any], stack: str = "test", **how: Any) -> Declared:
 
 @cache
 def declared_by(stack: str) -> Declared:
-    """What a stack file declares."""
+    """Resources that a stack file declares."""
     return run(config_of(stack), stack)
 
 
 def kubernetes_objects(declared: Declared) -> list[Resource]:
-    """What is applied to the cluster object by object; a chart's are not known here."""
+    """Objects that are applied to the cluster one by one; a chart's are not known here."""
     return [
         r
         for r in declared.resources

@@ -24,7 +24,7 @@ UNBOUNDED = Unbounded()
 
 @dataclass
 class Account:
-    """What a run came to."""
+    """Result of a run."""
 
     ledger: Ledger
     channel: Channel

@@ -1,4 +1,4 @@
-"""What is made of a ledger: percentiles, rates, the picture's numbers, and other servers' pages."""
+"""Reports from a ledger: percentiles, rates, the plot's numbers, and other servers' pages."""
 
 import http.server
 import json

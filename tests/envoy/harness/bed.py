@@ -23,7 +23,7 @@ def unchanged(config: Json) -> None:
 
 @dataclass(frozen=True)
 class Bed:
-    """What a test acts on."""
+    """Objects that a test acts on."""
 
     stack: InferenceStack
     fleet: Fleet

@@ -15,7 +15,7 @@ from tests.envoy.harness.waiting import wait_until
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call ended."""
+    """End of one call."""
 
     code: grpc.StatusCode
     details: str
@@ -108,7 +108,7 @@ class Batch:
 
     @property
     def codes(self) -> Counter[str]:
-        """How many calls have ended with each status so far."""
+        """Return the number of calls that have ended so far, by status."""
         with self._lock:
             return Counter(outcome.code.name for outcome in self.outcomes)
 
@@ -124,5 +124,5 @@ class Batch:
 
 
 def codes(outcomes: list[Outcome]) -> Counter[str]:
-    """How many calls ended with each status."""
+    """Return the number of calls that ended, by status."""
     return Counter(outcome.code.name for outcome in outcomes)

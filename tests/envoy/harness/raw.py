@@ -172,7 +172,7 @@ def malformed_answer(stream: int) -> bytes:
 
 
 def health_answer(stream: int, *, serving: bool = True) -> bytes:
-    """What `grpc.health.v1` answers to a check."""
+    """Return the answer of `grpc.health.v1` to a check."""
     message = b"\x08\x01" if serving else b"\x08\x02"
     return (
         _frame(_HEADERS, _END_HEADERS, stream, b"\x88" + _indexed(31, b"application/grpc"))

@@ -1,0 +1,12 @@
+from ops.cli import command
+from ops.lint.rules import check, read_files
+from ops.stack.environment import PROJECT
+
+
+@command("lint")
+def lint() -> None:
+    """Check docstrings and lengths of files by this project's rules."""
+    findings = check(read_files(PROJECT))
+    for finding in findings:
+        print(finding)
+    raise SystemExit(1 if findings else 0)

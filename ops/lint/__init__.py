@@ -1,0 +1,1 @@
+"""Rules of this project's text that no linter knows; `make lint` checks them."""

@@ -1,0 +1,124 @@
+"""Rules of `make lint`: each is fired by a small mutation of a clean file."""
+
+import subprocess
+
+import pytest
+
+from ops.lint.files import PYTHON_LINES, README_COLUMNS
+from ops.lint.rules import NOT_YET_CLEAN, check, read_files
+from ops.stack.environment import PROJECT
+
+CLEAN = '''"""Calls of a client."""
+
+LIMIT = 3
+"""Most calls in flight."""
+
+
+class Calls:
+    """Calls in flight."""
+
+    count: int
+    """Number of calls."""
+
+    def end(self, status: str) -> int:
+        """End a call.
+
+        Args:
+            status: Status of the call; what
+                follows is part of this entry.
+
+        Returns:
+            The number of calls that are left: not what
+            was there before.
+
+        Raises:
+            KeyError: No call is in flight.
+            OSError: `close` failed.
+        """
+        return self.count
+'''
+
+
+def messages(source: str, file: str = "ops/calls.py") -> list[str]:
+    return [finding.message for finding in check({file: source}, not_yet_clean=())]
+
+
+def test_a_clean_file_has_no_findings():
+    assert messages(CLEAN) == []
+
+
+@pytest.mark.parametrize(
+    "opening",
+    ["What is", "Who makes", "Whose", "Which", "That the", "How many", "Whether it", "Whatever"],
+)
+@pytest.mark.parametrize(
+    "docstring",
+    ["Calls of a", "Most calls", "Calls in flight", "Number of", "End a call"],
+)
+def test_a_docstring_that_opens_with_a_clause_is_found(docstring: str, opening: str):
+    """Of a module, a module's constant, a class, an attribute and a function."""
+    mutated = CLEAN.replace(f'"""{docstring}', f'"""{opening} {docstring}', 1)
+    (message,) = messages(mutated)
+    assert message.startswith("the docstring opens with a clause")
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [("Status of the call", 17), ("The number of calls", 21), ("No call is", 25)],
+)
+def test_an_entry_in_lower_case_is_found_at_its_line(entry: str, line: int):
+    lower = entry[0].lower() + entry[1:]
+    (finding,) = check({"ops/calls.py": CLEAN.replace(entry, lower)}, not_yet_clean=())
+    assert finding.line == line
+    assert finding.message.startswith(f"begin the entry with a capital: '{lower}")
+
+
+def test_a_word_that_only_begins_like_a_clause_is_no_finding():
+    assert messages('"""Howto of whatnot."""\n') == []
+
+
+def test_a_python_file_with_one_line_too_many_is_found():
+    assert messages("x = 1\n" * PYTHON_LINES) == []
+    assert messages("x = 1\n" * (PYTHON_LINES + 1)) == [
+        f"{PYTHON_LINES + 1} lines, of {PYTHON_LINES} at most: split the file"
+    ]
+
+
+@pytest.mark.parametrize("file", ["README.md", "packages/any/README.md"])
+def test_a_readme_line_with_one_character_too_many_is_found(file: str):
+    assert messages("x" * README_COLUMNS + "\n", file) == []
+    (message,) = messages("x" * (README_COLUMNS + 1) + "\n", file)
+    assert "wrap the line" in message
+
+
+def test_a_long_line_elsewhere_is_no_finding():
+    assert messages("x" * 200 + "\n", "docs/architecture.md") == []
+
+
+def test_a_folder_that_is_not_yet_clean_hides_its_findings_and_no_others():
+    faulty = '"""What it is."""\n'
+    found = check({"old/a.py": faulty, "older/a.py": faulty}, not_yet_clean=("old/",))
+    assert [finding.file for finding in found] == ["older/a.py"]
+
+
+def test_an_entry_of_a_folder_that_has_become_clean_is_a_finding():
+    """An entry without files is none: its folder may be about to appear."""
+    (finding,) = check({"old/a.py": CLEAN}, not_yet_clean=("old/", "absent/"))
+    assert (finding.file, finding.message[:8]) == ("old/", "is clean")
+
+
+def test_this_checkout_is_clean_and_make_lint_says_so():
+    assert check(read_files(PROJECT)) == []
+    result = subprocess.run(
+        [str(PROJECT / ".venv/bin/python"), "-m", "ops", "lint"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "$(PY) -m ops lint" in (PROJECT / "Makefile").read_text()
+
+
+def test_an_entry_of_the_list_is_a_file_or_a_folder_with_a_slash():
+    assert all(entry.endswith("/") or (PROJECT / entry).is_file() for entry in NOT_YET_CLEAN)
