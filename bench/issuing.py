@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import toolchain
 from bench.report import BenchReport, console
-from eventflow.bench import CALLS, ENVOY, GHZ, OURS, REFUSER, Sample, measure
+from eventflow.bench import CALLS, ENVOY, GHZ, OURS, REJECTING_SERVER, ClientSample, measure
 from eventflow.errors import EventFlowError
 from ops.errors import OpsError
 
@@ -35,20 +35,20 @@ def run(report: BenchReport, repeats: int, calls: int = CALLS) -> None:
     judge(report, results)
 
 
-def judge(report: BenchReport, results: dict[str, list[Sample]]) -> None:
+def judge(report: BenchReport, results: dict[str, list[ClientSample]]) -> None:
     """Hold the medians to the goals.
 
     Args:
         report: Where the goals go.
         results: Samples by `client, server`, as `eventflow.bench.measure` names them.
     """
-    ours = results[f"{OURS}, {REFUSER}"]
+    ours = results[f"{OURS}, {REJECTING_SERVER}"]
     issued = [s.issued_per_second for s in ours if s.issued_per_second is not None]
     report.at_least("calls issued", statistics.median(issued), ISSUED_PER_SECOND, "calls/s")
     # To two decimals: CPU time and the clock are not read at the same moment.
     cores = round(statistics.median(s.cores for s in ours), 2)
     report.at_most("cores of the client that issues them", cores, CORES, "cores")
-    for server in (REFUSER, ENVOY):
+    for server in (REJECTING_SERVER, ENVOY):
         rivals = [
             statistics.median(_ended(samples))
             for name, samples in results.items()
@@ -60,5 +60,5 @@ def judge(report: BenchReport, results: dict[str, list[Sample]]) -> None:
             report.at_least(words, mine / max(rivals), OVER_GHZ, "x")
 
 
-def _ended(samples: Sequence[Sample]) -> list[float]:
+def _ended(samples: Sequence[ClientSample]) -> list[float]:
     return [sample.ended_per_second for sample in samples]

@@ -21,9 +21,9 @@ from eventflow.engine import ConnectionRecord
 from eventflow.fetch import difference, read_counters
 from eventflow.kserve import Tensor, grpc_message, infer_request
 from eventflow.ledger import Ledger
-from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
+from eventflow.load_generator import LoadGenerator, Plan
 from eventflow.outcomes import Outcome
-from eventflow.pump import Plan, Pump
 from eventflow.report import Report, summarize
 from eventflow.run import Burst, run_burst
 from eventflow.target import Target
@@ -52,14 +52,14 @@ def a_burst(
     )
 
 
-def burst(port: int, calls: int, load: Load = Unbounded(), **plan: Any) -> Report:  # noqa: B008
+def burst(port: int, calls: int, load: Load = MaxThroughput(), **plan: Any) -> Report:  # noqa: B008
     work = a_burst(port, calls, load, **plan)
     return summarize(work, asyncio.run(run_burst(work)))
 
 
 def test_an_echo_on_the_connection_is_timed_beside_the_calls(bed) -> None:
     with bed(replicas=1) as it:
-        work = a_burst(it.gateway.port, 300, Rate(600), echo_seconds=0.02)
+        work = a_burst(it.gateway.port, 300, OpenLoop(600), echo_seconds=0.02)
         report = summarize(work, asyncio.run(run_burst(work)))
         assert happened(report) == {Outcome.OK: 300}
         assert report.echo_ms is not None
@@ -110,7 +110,7 @@ def test_calls_per_replica_are_read_from_the_gateways_pages(bed, page: str) -> N
     with bed(replicas=3, edit=with_endpoint_stats) as it:
         page = f"http://127.0.0.1:{it.stack.gateway.admin_port}/{page}"
         before = read_counters(page)
-        report = burst(it.gateway.port, 600, Window(12))
+        report = burst(it.gateway.port, 600, ClosedLoop(12))
         calls = difference(before, read_counters(page))
         assert happened(report) == {Outcome.OK: 600}
         ours = {pod: count for pod, count in calls.items() if f":{it.fleet.port}" in pod}
@@ -143,7 +143,7 @@ def test_a_connection_that_the_gateway_kills_is_told_with_every_call_it_took(bed
         replicas=1, streams_per_pod=5000, max_pending=5000, edit=with_envoys_reset_guard
     ) as it:
         it.fleet.hang()
-        report = burst(it.gateway.port, 4800, Window(1200), deadline_seconds=1.0)
+        report = burst(it.gateway.port, 4800, ClosedLoop(1200), deadline_seconds=1.0)
         it.fleet.resume()
         assert report.connections_killed >= 1
         assert set(happened(report)) <= {Outcome.DEADLINE, Outcome.CONNECTION_LOST}
@@ -173,10 +173,10 @@ class Steady:
         channel = Channel(Target(host="127.0.0.1", port=self.port))
         await channel.connect()
         message = grpc_message(infer_request("echo", INPUTS))
-        plan = Plan(load=Window(8), calls=50, deadline_seconds=10.0)
+        plan = Plan(load=ClosedLoop(8), calls=50, deadline_seconds=10.0)
         while not self._over.is_set():
             ledger = self.ledger
-            await Pump(channel, plan, lambda _: message, ledger.make, ledger.settle).run()
+            await LoadGenerator(channel, plan, lambda _: message, ledger.make, ledger.settle).run()
         await channel.close()
         self.connections = channel.records
 
@@ -207,7 +207,7 @@ def test_an_orchestrator_with_retries_gets_everything_through_a_narrow_gateway(b
     async def main(port: int) -> list[Outcome]:
         async with Client(f"127.0.0.1:{port}", deadline_seconds=20.0) as client:
             requests = [Request("echo", INPUTS, request_id=str(number)) for number in range(300)]
-            results = await client.infer_many(requests, load=Window(20))
+            results = await client.infer_many(requests, load=ClosedLoop(20))
             return [result.outcome for result in results]
 
     with bed(replicas=2, service_seconds=0.01, streams_per_pod=8, max_pending=1) as it:

@@ -44,8 +44,10 @@ def test_installed_alone_it_makes_a_burst_and_accounts_for_it(
     assert (file.parent / "py.typed").exists()
     assert "burst" in run(installed / "eventflow", "--help", cwd=tmp_path).stdout
 
-    refuser = [installed / "python", "-m", "eventflow.refuser"]
-    with subprocess.Popen(refuser, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+    rejecting_server = [installed / "python", "-m", "eventflow.rejecting_server"]
+    with subprocess.Popen(
+        rejecting_server, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         endpoint = f"127.0.0.1:{int(server.stdout.readline())}"
         burst = (installed / "eventflow", "burst", endpoint, "-n", "1000", "--deadline", "20")

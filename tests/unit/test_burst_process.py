@@ -15,9 +15,9 @@ from ops.stack.environment import PROJECT
 
 
 @pytest.fixture(scope="module")
-def refuser() -> Iterator[str]:
+def rejecting_server() -> Iterator[str]:
     """Address of a server that refuses every call."""
-    command = [sys.executable, "-m", "eventflow.refuser"]
+    command = [sys.executable, "-m", "eventflow.rejecting_server"]
     server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -27,18 +27,20 @@ def refuser() -> Iterator[str]:
         server.wait()
 
 
-def test_a_client_that_ends_by_itself_leaves_its_report(refuser: str, tmp_path: Path) -> None:
-    with BurstProcess.start(refuser, calls=100, folder=tmp_path) as client:
+def test_a_client_that_ends_by_itself_leaves_its_report(
+    rejecting_server: str, tmp_path: Path
+) -> None:
+    with BurstProcess.start(rejecting_server, calls=100, folder=tmp_path) as client:
         report = client.wait(60)
     assert report["calls"] == report["outcomes"]["breaker"] == 100
     assert client.stop() == report
 
 
 def test_a_client_without_an_end_is_stopped_and_accounts_for_each_call(
-    refuser: str, tmp_path: Path
+    rejecting_server: str, tmp_path: Path
 ) -> None:
     with BurstProcess.start(
-        refuser, window=5, deadline_seconds=30.0, niceness=1, folder=tmp_path
+        rejecting_server, window=5, deadline_seconds=30.0, niceness=1, folder=tmp_path
     ) as client:
         report = client.stop()
     assert report["interrupted"]
@@ -54,14 +56,14 @@ def test_a_client_that_cannot_connect_fails_with_its_own_words(tmp_path: Path) -
         client.wait(60)
 
 
-def test_leaving_the_block_ends_the_client(refuser: str, tmp_path: Path) -> None:
-    with BurstProcess.start(refuser, window=1, folder=tmp_path) as client:
+def test_leaving_the_block_ends_the_client(rejecting_server: str, tmp_path: Path) -> None:
+    with BurstProcess.start(rejecting_server, window=1, folder=tmp_path) as client:
         assert client.process.poll() is None
     assert client.process.poll() is not None
 
 
 def test_an_interruption_before_the_first_call_leaves_no_client_behind(
-    refuser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rejecting_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
 
@@ -72,15 +74,15 @@ def test_an_interruption_before_the_first_call_leaves_no_client_behind(
 
     monkeypatch.setattr(clients, "_catches", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        BurstProcess.start(refuser, window=1, folder=tmp_path)
+        BurstProcess.start(rejecting_server, window=1, folder=tmp_path)
     [pid] = started
     assert not psutil.pid_exists(pid)
 
 
-def test_a_client_runs_where_it_is_told_to_enter(refuser: str, tmp_path: Path) -> None:
+def test_a_client_runs_where_it_is_told_to_enter(rejecting_server: str, tmp_path: Path) -> None:
     """Signals still reach it. Not shown: the namespace of a cluster, which takes root."""
     enter = ("env", "ENTERED=yes")
-    with BurstProcess.start(refuser, window=1, enter=enter, folder=tmp_path) as client:
+    with BurstProcess.start(rejecting_server, window=1, enter=enter, folder=tmp_path) as client:
         assert psutil.Process(client.process.pid).environ()["ENTERED"] == "yes"
         report = client.stop()
     assert report["interrupted"]

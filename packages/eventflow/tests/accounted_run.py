@@ -11,15 +11,15 @@ from eventflow.call import Call
 from eventflow.channel import Channel
 from eventflow.kserve import Tensor, grpc_message, infer_request
 from eventflow.ledger import Ledger
-from eventflow.load import Load, Unbounded
+from eventflow.load import Load, MaxThroughput
+from eventflow.load_generator import LoadGenerator, Plan
 from eventflow.outcomes import Outcome
-from eventflow.pump import Plan, Pump
 from eventflow.target import Target, Tls
 from hostile_server import Hostile, Peer, hostile
 
 MESSAGE = grpc_message(infer_request("echo", [Tensor.of_strings("INPUT", [b"x" * 60])]))
 
-UNBOUNDED = Unbounded()
+MAX_THROUGHPUT = MaxThroughput()
 
 
 @dataclass
@@ -44,7 +44,7 @@ async def run(
     server: Hostile,
     calls: int,
     *,
-    load: Load = UNBOUNDED,
+    load: Load = MAX_THROUGHPUT,
     deadline: float = 5.0,
     message: bytes = MESSAGE,
     prepare: Callable[[Channel], None] = lambda _: None,
@@ -62,8 +62,8 @@ async def run(
         ended.append(call)
 
     plan = Plan(load=load, calls=calls, deadline_seconds=deadline)
-    pump = Pump(channel, plan, lambda _: message, ledger.make, settled)
-    await pump.run()
+    generator = LoadGenerator(channel, plan, lambda _: message, ledger.make, settled)
+    await generator.run()
     await channel.close()
     ledger.check(calls)
     assert Counter(call.index for call in ended) == Counter(range(calls))

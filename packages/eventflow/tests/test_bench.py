@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from eventflow.bench import run_eventflow, run_ghz
-from eventflow.bench_servers import envoy_path, refusing_server
+from eventflow.bench_servers import envoy_path, rejecting_server_process
 from eventflow.kserve import grpc_message
-from eventflow.load import Window
+from eventflow.load import ClosedLoop
+from eventflow.load_generator import Plan
 from eventflow.outcomes import Outcome
-from eventflow.pump import Plan
 from eventflow.report import summarize
 from eventflow.run import Burst, run_burst
 from eventflow.target import Target
@@ -21,10 +21,10 @@ from hostile_server import Peer, breaker, hostile_thread, serving
 
 
 def test_the_refusing_server_refuses_every_call_and_keeps_the_connection() -> None:
-    with refusing_server() as port:
+    with rejecting_server_process() as port:
         work = Burst(
             target=Target(host="127.0.0.1", port=port),
-            plan=Plan(load=Window(500), calls=30_000, deadline_seconds=20.0),
+            plan=Plan(load=ClosedLoop(500), calls=30_000, deadline_seconds=20.0),
             message=grpc_message(b""),
         )
         report = summarize(work, asyncio.run(run_burst(work)))
@@ -39,7 +39,7 @@ def test_the_benchmark_tells_each_clients_rates_and_the_machine(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     document = json.loads(file.read_text())
     clients = ("eventflow fast", "eventflow grpcio")
-    servers = ("refuser", "Envoy") if envoy_path() else ("refuser",)
+    servers = ("rejecting server", "Envoy") if envoy_path() else ("rejecting server",)
     assert set(document["samples"]) == {f"{c}, {s}" for c in clients for s in servers}
     for samples in document["samples"].values():
         assert [sample["ended"] for sample in samples] == [300, 300]

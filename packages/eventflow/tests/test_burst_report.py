@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from eventflow.call import Call
 from eventflow.engine import ConnectionRecord
 from eventflow.errors import EventFlowError
-from eventflow.extras import Extras
 from eventflow.fetch import Series, difference, query_range, read_counters
 from eventflow.ledger import Ledger
-from eventflow.load import Unbounded
+from eventflow.load import MaxThroughput
+from eventflow.load_generator import Plan
+from eventflow.metrics_sources import MetricsSources
 from eventflow.outcomes import Outcome, Verdict
-from eventflow.picture import draw
-from eventflow.pump import Plan
+from eventflow.plot import draw
 from eventflow.report import Latency, Report, summarize
 from eventflow.run import Burst, Run
 from eventflow.target import Target
@@ -48,7 +48,7 @@ def a_run(calls: list[tuple[float, float, Outcome]], seconds: float = 15.0) -> R
 
 
 def a_report(run: Run) -> Report:
-    plan = Plan(load=Unbounded(), calls=run.ledger.made)
+    plan = Plan(load=MaxThroughput(), calls=run.ledger.made)
     return summarize(Burst(target=Target(host="h", port=1), plan=plan, message=b""), run)
 
 
@@ -190,21 +190,21 @@ def test_only_what_came_in_between_is_counted_also_of_a_new_or_restarted_replica
 def test_calls_that_several_gateways_hand_to_a_replica_add_up() -> None:
     pages = {"/one": ENVOY, "/other": ENVOY}
     with web(pages) as url:
-        extras = Extras(counters=(f"{url}/one", f"{url}/other"))
-        extras.before()
+        sources = MetricsSources(counters=(f"{url}/one", f"{url}/other"))
+        sources.before()
         pages["/one"] = ENVOY.replace("} 5", "} 15")
         pages["/other"] = ENVOY.replace("} 5", "} 8").replace("} 7", "} 8")
-        assert extras.after()[0] == {"10.0.0.1:80": 13, "10.0.0.2:80": 1}
+        assert sources.after()[0] == {"10.0.0.1:80": 13, "10.0.0.2:80": 1}
 
 
 def test_a_page_that_goes_takes_no_other_pages_calls_along() -> None:
     pages = {"/one": ENVOY, "/other": ENVOY}
     with web(pages) as url:
-        extras = Extras(counters=(f"{url}/one", f"{url}/other"))
-        extras.before()
+        sources = MetricsSources(counters=(f"{url}/one", f"{url}/other"))
+        sources.before()
         del pages["/one"]
         pages["/other"] = ENVOY.replace("} 5", "} 8")
-        calls, _, notes = extras.after()
+        calls, _, notes = sources.after()
     assert calls == {"10.0.0.1:80": 3, "10.0.0.2:80": 0}
     assert len(notes) == 1
     assert f"{url}/one" in notes[0]
@@ -232,15 +232,15 @@ def test_prometheus_gives_one_line_or_says_what_is_wrong() -> None:
 
 def test_what_fails_beside_a_run_becomes_a_note_and_not_the_runs_end(tmp_path: Path) -> None:
     with web({"/m": TRITON, "/api/v1/query_range": prometheus()}) as url:
-        extras = Extras(
+        sources = MetricsSources(
             counters=(f"{url}/m",), picture=tmp_path / "p.png", prometheus=url, replicas_query="r"
         )
-        extras.before()
-        assert extras.after()[0] == {url.removeprefix("http://"): 0}
-        notes = extras.draw("t", a_run([(0.0, 1.0, Outcome.OK)]))
+        sources.before()
+        assert sources.after()[0] == {url.removeprefix("http://"): 0}
+        notes = sources.draw("t", a_run([(0.0, 1.0, Outcome.OK)]))
         assert notes[0] == f"{url} has nothing for r"
         assert (tmp_path / "p.png").exists()
-    pods, _, notes = extras.after()
+    pods, _, notes = sources.after()
     assert pods == {}
     assert "Connection refused" in notes[0]
-    assert len(extras.draw("t", a_run([(0.0, 1.0, Outcome.OK)]))) == 2
+    assert len(sources.draw("t", a_run([(0.0, 1.0, Outcome.OK)]))) == 2

@@ -9,7 +9,7 @@ import pytest
 from eventflow import Client, EventFlowError, Outcome, Request, Result, Retry, Tensor, infer_many
 from eventflow.http2 import frames as h2
 from eventflow.kserve import grpc_message
-from eventflow.load import Rate, Window
+from eventflow.load import ClosedLoop, OpenLoop
 from hostile_server import WIDE, Peer, begin, breaker, end, hang, hostile, ok, serving
 
 REQUEST = Request("echo", (Tensor.of_strings("INPUT", ["hello"]),), request_id="7")
@@ -139,7 +139,7 @@ def test_retries_of_an_overloaded_gateway_stay_within_their_budget() -> None:
         async with hostile(serving(answers)) as server:
             policy = Retry(budget_start=5, budget_share=0.1, first_backoff_seconds=0.001)
             endpoint = f"127.0.0.1:{server.port}"
-            return await infer_many(endpoint, [REQUEST] * 200, load=Window(20), retry=policy)
+            return await infer_many(endpoint, [REQUEST] * 200, load=ClosedLoop(20), retry=policy)
 
     results = asyncio.run(main())
 
@@ -165,7 +165,7 @@ def test_many_results_come_in_the_order_of_their_requests() -> None:
 
     async def main() -> list[Result]:
         async with hostile(behave) as server:
-            return await infer_many(f"127.0.0.1:{server.port}", requests, load=Window(10))
+            return await infer_many(f"127.0.0.1:{server.port}", requests, load=ClosedLoop(10))
 
     results = asyncio.run(main())
 
@@ -179,7 +179,7 @@ def test_one_connection_serves_calls_that_run_at_once() -> None:
             Client(f"127.0.0.1:{server.port}") as client,
         ):
             single = asyncio.gather(*(client.infer(REQUEST) for _ in range(20)))
-            many = client.infer_many([REQUEST] * 30, load=Rate(1000))
+            many = client.infer_many([REQUEST] * 30, load=OpenLoop(1000))
             results = [*await single, *await many]
             assert len(client.connections) == 1
             return results, len(server.peers)

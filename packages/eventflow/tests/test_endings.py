@@ -9,7 +9,7 @@ from accounted_run import MESSAGE, Account, account, run
 from eventflow.call import Call
 from eventflow.channel import Channel
 from eventflow.http2 import frames as h2
-from eventflow.load import Rate, Window
+from eventflow.load import ClosedLoop, OpenLoop
 from eventflow.outcomes import Outcome, Verdict
 from eventflow.target import Target
 from hostile_server import Peer, breaker, hang, hostile, ok, serving
@@ -154,7 +154,7 @@ def test_the_one_connection_moves_without_losing_a_call_when_the_server_drains()
                 peer.reply(stream, ok(stream))
 
     drained = asyncio.Event()
-    result = account(then_good, 40, load=Window(8))
+    result = account(then_good, 40, load=ClosedLoop(8))
 
     assert result.counts == {Outcome.OK: 40}
     first, second = result.channel.records
@@ -178,7 +178,7 @@ def test_calls_wait_for_a_connection_while_the_server_is_away() -> None:
         good = serving(lambda peer, s: peer.reply(s, ok(s)))
         async with hostile(go_away) as server:
             listener, port = server.listener, server.port
-            running = asyncio.create_task(run(server, 12, load=Window(1)))
+            running = asyncio.create_task(run(server, 12, load=ClosedLoop(1)))
             await come_back.wait()
             async with hostile(good, port=port):
                 return await running
@@ -198,7 +198,7 @@ def test_calls_without_a_connection_until_their_deadline_are_lost_unsent() -> No
             peer.abort()
 
         async with hostile(go_away) as server:
-            return await run(server, 5, load=Window(1), deadline=0.2)
+            return await run(server, 5, load=ClosedLoop(1), deadline=0.2)
 
     result = asyncio.run(main())
 
@@ -254,7 +254,7 @@ def test_an_answer_after_the_deadline_is_too_late_and_breaks_nothing() -> None:
         async for stream in peer.requests():
             peer.reply(stream, ok(stream))
 
-    result = account(behave, 30, deadline=1.0, load=Window(10))
+    result = account(behave, 30, deadline=1.0, load=ClosedLoop(10))
 
     assert result.counts == {Outcome.DEADLINE: 10, Outcome.OK: 20}
     assert len(result.channel.records) == 1
@@ -287,7 +287,7 @@ def test_a_connection_that_fails_tells_its_own_reason_whatever_waits_to_be_sent_
     assert result.channel.records[0].why == why
 
 
-@pytest.mark.parametrize("load", [Window(5), Rate(500)])
+@pytest.mark.parametrize("load", [ClosedLoop(5), OpenLoop(500)])
 def test_a_run_goes_on_over_connections_that_keep_dying(load) -> None:
     async def die(peer: Peer) -> None:
         streams = await gather(peer, 3)

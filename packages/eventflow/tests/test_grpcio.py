@@ -13,9 +13,9 @@ from eventflow.call import Call
 from eventflow.grpcio_engine import GrpcioEngine
 from eventflow.http2 import frames as h2
 from eventflow.kserve import grpc_message
-from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
+from eventflow.load_generator import Plan
 from eventflow.outcomes import Outcome, Verdict
-from eventflow.pump import Plan
 from eventflow.run import Burst, EngineName, Run, run_burst
 from eventflow.target import MODEL_INFER, Target
 from hostile_server import Peer, breaker, end, hang, hostile, ok, serving
@@ -46,7 +46,7 @@ class Echo(grpc.GenericRpcHandler):
 def against_grpcio(
     message: bytes,
     calls: int,
-    load: Load = Unbounded(),  # noqa: B008
+    load: Load = MaxThroughput(),  # noqa: B008
     *,
     deadline: float = 20.0,
     method: str = MODEL_INFER,
@@ -74,7 +74,7 @@ ENGINES = pytest.mark.parametrize("engine", ["fast", "grpcio"])
 @ENGINES
 @pytest.mark.parametrize("size", [0, 64, 300_000])
 def test_a_grpc_server_answers_requests_of_every_size(engine: EngineName, size: int) -> None:
-    run = against_grpcio(bytes(size), 50, Window(10), engine=engine, pod_header="x-pod")
+    run = against_grpcio(bytes(size), 50, ClosedLoop(10), engine=engine, pod_header="x-pod")
     assert run.ledger.counts == {Outcome.OK: 50}
     assert run.ledger.pods == ({"pod-1": 50} if engine == "fast" else {"not named": 50})
     assert len(run.records) == 1
@@ -113,7 +113,7 @@ def in_grpcio_account(
     behave: Callable[[Peer], Awaitable[None]],
     calls: int,
     *,
-    load: Load = Rate(500),  # noqa: B008
+    load: Load = OpenLoop(500),  # noqa: B008
     deadline: float = 20.0,
 ) -> Run:
     async def main() -> Run:
@@ -160,7 +160,7 @@ def test_a_connection_that_is_cut_is_blamed_by_grpcio_for_the_calls_it_took() ->
         elif peer.number > 0:
             peer.reply(stream, ok(stream))
 
-    run = in_grpcio_account(serving(cut_at_the_tenth), 30, load=Window(10))
+    run = in_grpcio_account(serving(cut_at_the_tenth), 30, load=ClosedLoop(10))
     assert set(run.ledger.counts) == {Outcome.OK, Outcome.CONNECTION_LOST}
     assert run.records[0].killed
     assert run.records[0].calls_lost == run.ledger.counts[Outcome.CONNECTION_LOST]
@@ -175,7 +175,7 @@ def test_a_connection_that_a_server_drains_is_no_kill_to_grpcio() -> None:
                 await peer.heard()
             peer.reply(stream, ok(stream))
 
-    run = in_grpcio_account(drain_at_the_fifth, 10, load=Window(1))
+    run = in_grpcio_account(drain_at_the_fifth, 10, load=ClosedLoop(1))
     assert run.ledger.counts == {Outcome.OK: 10}
     assert len(run.records) == 2
     assert [record.killed for record in run.records] == [False, False]

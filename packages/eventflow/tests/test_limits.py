@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accounted_run import MESSAGE, account
 from eventflow.http2 import frames as h2
-from eventflow.load import Unbounded
+from eventflow.load import MaxThroughput
 from eventflow.outcomes import Outcome
 from hostile_server import WIDE, Peer, begin, breaker, end, finish, hang, ok, serving
 
@@ -290,7 +290,7 @@ def test_the_clock_of_calls_does_not_run_while_the_server_reads_nothing_for_a_wh
         async for stream in peer.requests():
             peer.reply(stream, end(stream, 14))
 
-    result = account(behave, 300, message=LARGE, load=Unbounded(), deadline=10.0)
+    result = account(behave, 300, message=LARGE, load=MaxThroughput(), deadline=10.0)
 
     # 30 MB do not fit into the kernel's buffers: the clock of calls that were not made while the
     # socket was full does not run.

@@ -5,7 +5,7 @@ import time
 
 from eventflow.call import Call
 from eventflow.outcomes import Outcome, Verdict
-from eventflow.retry import Retrier, Retry
+from eventflow.retry import Retry, RetryingEngine
 from fake_engine import FakeEngine
 
 CANCELLED = Verdict(Outcome.CANCELLED, "by the client")
@@ -23,12 +23,12 @@ def a_call(ended: list[Call]) -> Call:
 def test_a_call_that_is_given_up_between_two_tries_is_not_tried_again() -> None:
     async def main() -> None:
         engine, ended = FakeEngine(refuse), list[Call]()
-        retrier = Retrier(engine, Retry(attempts=3, first_backoff_seconds=0.0))
+        retrying = RetryingEngine(engine, Retry(attempts=3, first_backoff_seconds=0.0))
         given_up, other = a_call(ended), a_call(ended)
 
-        retrier.submit(given_up)
-        retrier.give_up(given_up, CANCELLED)
-        retrier.submit(other)  # each of its tries is due after the one that must not be
+        retrying.submit(given_up)
+        retrying.give_up(given_up, CANCELLED)
+        retrying.submit(other)  # each of its tries is due after the one that must not be
         while other.verdict is None:
             await asyncio.sleep(0)
 
@@ -43,10 +43,10 @@ def test_closing_ends_a_call_between_two_tries() -> None:
     async def main() -> None:
         engine, ended = FakeEngine(refuse), list[Call]()
         slow = Retry(first_backoff_seconds=30.0, longest_backoff_seconds=30.0)
-        retrier, call = Retrier(engine, slow), a_call(ended)
+        retrying, call = RetryingEngine(engine, slow), a_call(ended)
 
-        retrier.submit(call)
-        await retrier.close()
+        retrying.submit(call)
+        await retrying.close()
 
         assert ended == [call]
         assert call.end == CANCELLED

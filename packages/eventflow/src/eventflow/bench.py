@@ -1,7 +1,8 @@
 """How fast calls are issued on one connection, by this client and by others, in the same run.
 
-`python -m eventflow.bench --ghz PATH` prints a table and writes JSON. The servers refuse at once:
-`refuser`, which is faster than any client here, and a real Envoy without replicas, which is not.
+`python -m eventflow.bench --ghz PATH` prints a table and writes JSON. The servers reject every call
+at once: `rejecting_server`, which is faster than every client here, and a real Envoy without
+replicas, which is not.
 """
 
 import json
@@ -23,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from eventflow.bench_servers import envoy_path, refusing_envoy, refusing_server
+from eventflow.bench_servers import envoy_path, rejecting_envoy_process, rejecting_server_process
 from eventflow.errors import EventFlowError
 from eventflow.kserve import Tensor, infer_request
 from eventflow.outcomes import Outcome
@@ -34,7 +35,7 @@ CALLS = 50_000
 OURS, GHZ = "eventflow fast", "ghz"
 """Clients, in the samples' names."""
 
-REFUSER, ENVOY = "refuser", "Envoy"
+REJECTING_SERVER, ENVOY = "rejecting server", "Envoy"
 """Servers, likewise."""
 
 _NO_ANSWER = {Outcome.DEADLINE, Outcome.CONNECTION_LOST, Outcome.CANCELLED, Outcome.LOST}
@@ -55,7 +56,7 @@ message Response { string model_name = 1; }
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClientSample:
     """One run of one client."""
 
     issued_per_second: float | None
@@ -78,13 +79,13 @@ def _timed(command: list[str]) -> tuple[str, float]:
     return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def run_eventflow(port: int, calls: int, engine: str) -> Sample:
+def run_eventflow(port: int, calls: int, engine: str) -> ClientSample:
     """Run this client."""
     burst = [sys.executable, "-m", "eventflow", "burst", f"127.0.0.1:{port}", "-n", str(calls)]
     options = ["--bytes", str(_TENSOR_BYTES), "--engine", engine, "--json", "-"]
     report: dict[str, Any] = json.loads(_timed([*burst, *options])[0])
     ended = sum(calls for outcome, calls in report["outcomes"].items() if outcome not in _NO_ANSWER)
-    return Sample(
+    return ClientSample(
         # grpc.aio does not tell when it has written a call.
         issued_per_second=report["issue_per_second"] if engine == "fast" else None,
         ended_per_second=ended / report["seconds"],
@@ -93,7 +94,7 @@ def run_eventflow(port: int, calls: int, engine: str) -> Sample:
     )
 
 
-def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sample:
+def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> ClientSample:
     """Run ghz, again where it crashes.
 
     ghz 0.93 may panic ("send on closed channel") as it ends a run of very many workers.
@@ -107,7 +108,7 @@ def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sam
     return _run_ghz(ghz, port, calls, workers, folder)
 
 
-def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sample:
+def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> ClientSample:
     """Run ghz with the same bytes on one connection."""
     proto, body = folder / "infer.proto", folder / "request.bin"
     proto.write_text(_PROTO)
@@ -124,7 +125,7 @@ def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Sa
     report: dict[str, Any] = json.loads(output)
     seconds = report["total"] / 1e9
     answered = report["statusCodeDistribution"].get("Unavailable", 0)
-    return Sample(None, answered / seconds, cpu / seconds, answered)
+    return ClientSample(None, answered / seconds, cpu / seconds, answered)
 
 
 def machine() -> dict[str, Any]:
@@ -154,7 +155,7 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def print_table(console: Console, results: dict[str, list[Sample]]) -> None:
+def print_table(console: Console, results: dict[str, list[ClientSample]]) -> None:
     """Print medians and spreads."""
     table = Table("client, server", "issued/s", "ended/s", "cores", "answered")
     for name, samples in results.items():
@@ -173,7 +174,7 @@ def print_table(console: Console, results: dict[str, list[Sample]]) -> None:
 
 def measure(
     calls: int, repeats: int, ghz: Path | None, say: Callable[[str], None]
-) -> dict[str, list[Sample]]:
+) -> dict[str, list[ClientSample]]:
     """Run each client against each server in turn, so that all see the same machine.
 
     Args:
@@ -188,12 +189,12 @@ def measure(
     Raises:
         EventFlowError: a client or a server failed.
     """
-    results = dict[str, list[Sample]]()
+    results = dict[str, list[ClientSample]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        servers = {REFUSER: refusing_server}
+        servers = {REJECTING_SERVER: rejecting_server_process}
         if envoy_path() is not None:
-            servers[ENVOY] = lambda: refusing_envoy(folder)
+            servers[ENVOY] = lambda: rejecting_envoy_process(folder)
         for repeat in range(repeats):
             for server, start in servers.items():
                 say(f"{time.strftime('%H:%M:%S')} repeat {repeat + 1}, {server}")

@@ -22,9 +22,9 @@ _MANAGER = (
 
 
 @contextmanager
-def refusing_server() -> Generator[int]:
-    """Run `eventflow.refuser`; yields its port."""
-    command = [sys.executable, "-m", "eventflow.refuser"]
+def rejecting_server_process() -> Generator[int]:
+    """Run `eventflow.rejecting_server`; yields its port."""
+    command = [sys.executable, "-m", "eventflow.rejecting_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -44,7 +44,7 @@ def envoy_path() -> str | None:
 
 
 @contextmanager
-def refusing_envoy(folder: Path) -> Generator[int]:
+def rejecting_envoy_process(folder: Path) -> Generator[int]:
     """Run an Envoy of one worker whose cluster has no replica; yields its port."""
     envoy = envoy_path()
     if envoy is None:

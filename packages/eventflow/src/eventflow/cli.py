@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eventflow.console import live, print_report
 from eventflow.errors import EventFlowError
-from eventflow.extras import Extras
+from eventflow.load_generator import Plan
+from eventflow.metrics_sources import MetricsSources
 from eventflow.options import CallOptions, make_load, unfolded
 from eventflow.processes import run_processes
-from eventflow.pump import Plan
 from eventflow.report import summarize
 from eventflow.retry import Retry
 from eventflow.run import Burst, EngineName, run_burst
-from eventflow.show import live, print_report
 from eventflow.single import infer_once
 
 app = typer.Typer(
@@ -103,7 +103,7 @@ def burst(
         pod_header=pod_header.lower() if pod_header else None,
         pod_parameter=pod_parameter,
     )
-    extras = Extras(
+    sources = MetricsSources(
         counters=tuple(counters or ()),
         picture=picture,
         prometheus=prometheus,
@@ -112,20 +112,20 @@ def burst(
     )
     # The report's own output stays clean when it goes to standard output.
     console = Console(stderr=json_file == "-")
-    extras.before()
+    sources.before()
     with live(console, calls) as view:
         if processes == 1:
             run = asyncio.run(run_burst(work, view.update))
         else:
             run = run_processes(work, processes, view.update)
-    pods, pods_from, notes = extras.after()
+    pods, pods_from, notes = sources.after()
     report = summarize(
         work,
         run,
         processes=processes,
         calls_per_pod=pods,
         pods_from=pods_from,
-        notes=[*notes, *extras.draw(f"{report_title(work)}", run)],
+        notes=[*notes, *sources.draw(f"{report_title(work)}", run)],
     )
     print_report(console, report)
     if json_file is not None:

@@ -20,10 +20,10 @@ from eventflow.kserve import (
     parse_infer_response,
 )
 from eventflow.ledger import Ledger
-from eventflow.load import Load, Window
+from eventflow.load import ClosedLoop, Load
+from eventflow.load_generator import LoadGenerator, Plan
 from eventflow.outcomes import INTERNAL_STATUS, Outcome, Verdict, other
-from eventflow.pump import Plan, Pump
-from eventflow.retry import Retrier, Retry
+from eventflow.retry import Retry, RetryingEngine
 from eventflow.target import Target, Tls
 
 
@@ -121,7 +121,7 @@ class Client:
         """
         self._channel = Channel(self._target)
         await self._channel.connect()
-        self._engine = Retrier(self._channel, self._retry) if self._retry else self._channel
+        self._engine = RetryingEngine(self._channel, self._retry) if self._retry else self._channel
         return self
 
     async def __aexit__(
@@ -156,7 +156,7 @@ class Client:
         self,
         requests: Iterable[Request],
         *,
-        load: Load = Window(64),  # noqa: B008 (frozen)
+        load: Load = ClosedLoop(64),  # noqa: B008 (frozen)
     ) -> list[Result]:
         """Make a call for each request, paced as `load` says; results are in the same order."""
         messages = [request.framed() for request in requests]
@@ -169,11 +169,11 @@ class Client:
             results[call.index] = Result.of(call)
 
         plan = Plan(load=load, calls=len(messages), deadline_seconds=self._deadline_seconds)
-        pump = Pump(self._ready(), plan, messages.__getitem__, ledger.make, settled)
+        generator = LoadGenerator(self._ready(), plan, messages.__getitem__, ledger.make, settled)
         try:
-            await pump.run()
+            await generator.run()
         finally:
-            pump.stop()
+            generator.stop()
         ledger.check(len(messages))
         return [results[index] for index in range(len(messages))]
 
@@ -192,7 +192,7 @@ async def infer_many(
     endpoint: str,
     requests: Iterable[Request],
     *,
-    load: Load = Window(64),  # noqa: B008 (frozen)
+    load: Load = ClosedLoop(64),  # noqa: B008 (frozen)
     deadline_seconds: float = 2.0,
     retry: Retry | None = Retry(),  # noqa: B008 (frozen)
     tls: Tls | None = None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Unbounded:
+class MaxThroughput:
     """All calls as fast as the connection takes their bytes; answers are not waited for.
 
     A call's clock runs from when it is made. Calls that HTTP/2's limits hold back have been made,
@@ -16,7 +16,7 @@ class Unbounded:
 
 
 @dataclass(frozen=True)
-class Window:
+class ClosedLoop:
     """Closed loop: a call is made when another ends, so that `size` are always under way."""
 
     size: int
@@ -26,7 +26,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Rate:
+class OpenLoop:
     """Open loop: call i is due i / `per_second` seconds after the start, whatever the server does.
 
     Deadline and latency count from when a call was due, so that a client or a connection that
@@ -39,4 +39,4 @@ class Rate:
         return f"rate of {self.per_second:g}/s"
 
 
-Load = Unbounded | Window | Rate
+Load = MaxThroughput | ClosedLoop | OpenLoop

@@ -11,7 +11,7 @@ import typer
 
 from eventflow.errors import EventFlowError
 from eventflow.kserve import grpc_message, infer_request
-from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
 from eventflow.target import Target, Tls
 from eventflow.tensors import parse_tensor
 
@@ -126,8 +126,8 @@ def make_load(window: int | None, rate: float | None) -> Load:
     if window is not None and rate is not None:
         raise EventFlowError("--window is a closed loop and --rate an open one: give one of them")
     if window is not None:
-        return Window(window)
-    return Unbounded() if rate is None else Rate(rate)
+        return ClosedLoop(window)
+    return MaxThroughput() if rate is None else OpenLoop(rate)
 
 
 def _metadata(item: str) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from multiprocessing.synchronize import Barrier
 from types import FrameType
 
 from eventflow.errors import EndpointError, EventFlowError
-from eventflow.load import Load, Rate, Window
+from eventflow.load import ClosedLoop, Load, OpenLoop
+from eventflow.load_generator import Plan
 from eventflow.outcomes import Outcome
-from eventflow.pump import Plan
 from eventflow.run import Burst, Progress, Run, run_burst
 
 _CONNECT_GRACE_SECONDS = 60.0
@@ -36,10 +36,10 @@ def share(burst: Burst, number: int, processes: int) -> Burst:
         return whole // processes + (number < whole % processes)
 
     load: Load = plan.load
-    if isinstance(load, Rate):
-        load = Rate(load.per_second / processes)
-    elif isinstance(load, Window):
-        load = Window(part(load.size, "a window"))
+    if isinstance(load, OpenLoop):
+        load = OpenLoop(load.per_second / processes)
+    elif isinstance(load, ClosedLoop):
+        load = ClosedLoop(part(load.size, "a window"))
     calls = None if plan.calls is None else part(plan.calls, "a burst")
     return replace(burst, plan=replace(plan, load=load, calls=calls))
 

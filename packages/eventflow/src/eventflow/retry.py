@@ -35,7 +35,7 @@ class Retry:
     """Longest wait."""
 
 
-class Retrier:
+class RetryingEngine:
     """An engine before an engine, that tries again; a call's maker hears of the last try alone."""
 
     def __init__(self, engine: Engine, policy: Retry) -> None:

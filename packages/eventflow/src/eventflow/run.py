@@ -15,10 +15,10 @@ from eventflow.engine import ConnectionRecord, Engine
 from eventflow.errors import EventFlowError
 from eventflow.kserve import parse_infer_response
 from eventflow.ledger import Ledger
+from eventflow.load_generator import LoadGenerator, Plan
 from eventflow.outcomes import Outcome
 from eventflow.pool import Pool
-from eventflow.pump import Plan, Pump
-from eventflow.retry import Retrier, Retry
+from eventflow.retry import Retry, RetryingEngine
 from eventflow.target import Target
 
 EngineName = Literal["fast", "grpcio"]
@@ -98,7 +98,7 @@ def make_engine(burst: Burst) -> Engine:
         engine = Pool(burst.target, burst.connections)
     else:
         engine = Channel(burst.target)
-    return Retrier(engine, burst.retry) if burst.retry else engine
+    return RetryingEngine(engine, burst.retry) if burst.retry else engine
 
 
 async def run_burst(
@@ -130,12 +130,12 @@ async def run_burst(
         if names_pod and call.end.outcome is Outcome.OK:
             ledger.pods[_pod(burst, call)] += 1
 
-    pump = Pump(engine, burst.plan, lambda _: burst.message, ledger.make, settled)
+    generator = LoadGenerator(engine, burst.plan, lambda _: burst.message, ledger.make, settled)
     interrupted = asyncio.Event()
 
     def interrupt() -> None:
         interrupted.set()
-        pump.stop()
+        generator.stop()
 
     loop = asyncio.get_running_loop()
     with suppress(RuntimeError, NotImplementedError):  # not in the main thread; not on Windows
@@ -145,7 +145,7 @@ async def run_burst(
     async def tick() -> None:
         while watch is not None:
             connections = len(engine.records)
-            watch(Progress(ledger.made, pump.in_flight, ledger.counts.copy(), connections))
+            watch(Progress(ledger.made, generator.in_flight, ledger.counts.copy(), connections))
             await asyncio.sleep(_TICK_SECONDS)
 
     async def echo() -> None:
@@ -156,19 +156,19 @@ async def run_burst(
     beside = [asyncio.create_task(tick()), asyncio.create_task(echo())]
     cpu_before = time.process_time()
     try:
-        await pump.run()
+        await generator.run()
     finally:
         ended_at, cpu_seconds = time.monotonic(), time.process_time() - cpu_before
         for task in beside:
             task.cancel()
         await engine.close()
-    ledger.check(pump.calls)
-    if isinstance(engine, Retrier):
+    ledger.check(generator.calls)
+    if isinstance(engine, RetryingEngine):
         ledger.retries = engine.retries
     return Run(
         ledger=ledger,
         records=engine.records,
-        started_at=pump.started_at,
+        started_at=generator.started_at,
         ended_at=ended_at,
         cpu_seconds=cpu_seconds,
         reissued=engine.reissued,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eventflow.errors import EventFlowError
 from eventflow.fetch import Series, difference, query_range, read_counters
-from eventflow.picture import draw
+from eventflow.plot import draw
 from eventflow.run import Run
 
 _STEPS = 200
@@ -14,7 +14,7 @@ _STEPS = 200
 
 
 @dataclass
-class Extras:
+class MetricsSources:
     """Pages to read before and after a run, and the picture to draw of it.
 
     What fails after the run becomes a note: its account is worth more than its ornaments.

@@ -1,7 +1,7 @@
-"""A server that refuses every call at once, as a gateway with a tripped breaker does.
+"""A server that rejects every call at once, as a gateway with a tripped circuit breaker does.
 
-For measuring clients: `python -m eventflow.refuser` prints its port. It looks at no header and
-keeps no state of a stream, so that it is faster than what it measures.
+It serves to measure clients: `python -m eventflow.rejecting_server` prints its port. It reads no
+header and keeps no state per stream, so it is faster than the clients.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _WIDE = {h2.MAX_CONCURRENT_STREAMS: h2.MAX_STREAM_ID, h2.INITIAL_WINDOW_SIZE: h2
 _TOP_UP_BYTES = 1024 * 1024
 
 
-class Refuser(asyncio.Protocol):
+class RejectingConnection(asyncio.Protocol):
     """One connection."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Refuser(asyncio.Protocol):
 
 async def serve() -> None:
     """Listen on a free port of 127.0.0.1, print it, and serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Refuser, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(RejectingConnection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

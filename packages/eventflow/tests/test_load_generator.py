@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from eventflow.call import Call
 from eventflow.ledger import AccountingError, Ledger
-from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
+from eventflow.load_generator import LoadGenerator, Plan
 from eventflow.outcomes import Outcome, Verdict
 from eventflow.processes import join, share
-from eventflow.pump import Plan, Pump
 from eventflow.run import Burst, Run
 from eventflow.target import Target
 from fake_engine import FakeEngine
@@ -44,22 +44,22 @@ def run(
     *,
     seconds: float | None = None,
     deadline: float = 5.0,
-    during: Callable[[Pump, Ledger], None] = lambda *_: None,
+    during: Callable[[LoadGenerator, Ledger], None] = lambda *_: None,
 ) -> Ledger:
     async def main() -> Ledger:
         ledger = Ledger()
         plan = Plan(load=load, calls=calls, seconds=seconds, deadline_seconds=deadline)
-        pump = Pump(engine, plan, lambda _: b"", ledger.make, ledger.settle)
-        asyncio.get_running_loop().call_soon(during, pump, ledger)
-        await pump.run()
-        ledger.check(pump.calls)
-        assert seconds is not None or pump.calls == calls
+        generator = LoadGenerator(engine, plan, lambda _: b"", ledger.make, ledger.settle)
+        asyncio.get_running_loop().call_soon(during, generator, ledger)
+        await generator.run()
+        ledger.check(generator.calls)
+        assert seconds is not None or generator.calls == calls
         return ledger
 
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("load", [Unbounded(), Window(7), Rate(5000)], ids=str)
+@pytest.mark.parametrize("load", [MaxThroughput(), ClosedLoop(7), OpenLoop(5000)], ids=str)
 def test_exactly_the_calls_asked_for_are_made(load: Load) -> None:
     engine = FakeEngine(answer_soon)
     assert run(engine, load, 501).counts == {Outcome.OK: 501}
@@ -79,13 +79,13 @@ def test_a_window_is_always_full_and_never_over() -> None:
                 answer_soon(engine, call)
 
     # A window that were not filled up again would get no answers, and its calls be lost.
-    assert run(FakeEngine(answer_one_when_full), Window(8), 200).counts == {Outcome.OK: 200}
+    assert run(FakeEngine(answer_one_when_full), ClosedLoop(8), 200).counts == {Outcome.OK: 200}
     assert max(levels) == 8
 
 
 def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> None:
     engine = FakeEngine(swallow)
-    ledger = run(engine, Rate(1000), 200, deadline=0.2)
+    ledger = run(engine, OpenLoop(1000), 200, deadline=0.2)
 
     gaps = {
         round(ledger.made_at[i + 1] - ledger.made_at[i], 9) for i in range(len(ledger.made_at) - 1)
@@ -97,7 +97,7 @@ def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> 
 def test_a_client_that_is_late_loses_nothing_and_sends_nothing_that_is_over() -> None:
     engine = FakeEngine(answer_soon)
     # Nothing of the client runs for longer than all deadlines and the grace after them.
-    ledger = run(engine, Rate(1000), 200, deadline=0.1, during=lambda *_: time.sleep(1.0))
+    ledger = run(engine, OpenLoop(1000), 200, deadline=0.1, during=lambda *_: time.sleep(1.0))
     assert ledger.counts[Outcome.DEADLINE] >= 190
     assert ledger.counts == {
         Outcome.DEADLINE: 200 - len(engine.submitted),
@@ -106,9 +106,9 @@ def test_a_client_that_is_late_loses_nothing_and_sends_nothing_that_is_over() ->
 
 
 def test_a_stretch_of_time_at_a_rate_makes_the_calls_that_are_due_in_it() -> None:
-    assert run(FakeEngine(answer_soon), Rate(1000), None, seconds=0.25).made == 250
-    assert run(FakeEngine(answer_soon), Rate(1000), 100, seconds=0.25).made == 100
-    assert 0 < run(FakeEngine(answer_soon), Window(2), 10**9, seconds=0.05).made < 10**9
+    assert run(FakeEngine(answer_soon), OpenLoop(1000), None, seconds=0.25).made == 250
+    assert run(FakeEngine(answer_soon), OpenLoop(1000), 100, seconds=0.25).made == 100
+    assert 0 < run(FakeEngine(answer_soon), ClosedLoop(2), 10**9, seconds=0.05).made < 10**9
 
 
 def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
@@ -122,7 +122,7 @@ def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
         assert len(engine.submitted) < 1000
         make_room(engine)
 
-    assert run(FakeEngine(fill_up), Unbounded(), 1000).counts == {Outcome.OK: 1000}
+    assert run(FakeEngine(fill_up), MaxThroughput(), 1000).counts == {Outcome.OK: 1000}
 
 
 def test_calls_that_end_while_the_socket_is_full_do_not_shorten_the_wait_for_it() -> None:
@@ -140,11 +140,11 @@ def test_calls_that_end_while_the_socket_is_full_do_not_shorten_the_wait_for_it(
 
     engine = FakeEngine(fill_up)
     engine.batch = 1
-    assert run(engine, Unbounded(), 12, deadline=0.5).counts == {Outcome.OK: 12}
+    assert run(engine, MaxThroughput(), 12, deadline=0.5).counts == {Outcome.OK: 12}
     assert made_into_a_full_socket == []
 
 
-@pytest.mark.parametrize("load", [Unbounded(), Window(4), Rate(1000)], ids=str)
+@pytest.mark.parametrize("load", [MaxThroughput(), ClosedLoop(4), OpenLoop(1000)], ids=str)
 def test_calls_that_an_engine_loses_are_counted_as_lost(load: Load) -> None:
     def lose_some(engine: FakeEngine, call: Call) -> None:
         if call.index % 3:
@@ -171,14 +171,16 @@ def test_a_client_that_stood_still_takes_none_of_its_calls_for_lost() -> None:
         asyncio.get_running_loop().call_later(0.2, time.sleep, 1.0)
 
     # When it goes on, the sweep's timer is older than the deadlines', which are long over.
-    ledger = run(FakeEngine(end_at_the_deadline), Window(20), 20, deadline=0.4, during=stand_still)
+    ledger = run(
+        FakeEngine(end_at_the_deadline), ClosedLoop(20), 20, deadline=0.4, during=stand_still
+    )
     assert ledger.counts == {Outcome.DEADLINE: 20}
 
 
 @settings(max_examples=30, deadline=None)
 @given(
     calls=st.integers(1, 300),
-    load=st.sampled_from([Unbounded(), Window(5), Rate(2000)]),
+    load=st.sampled_from([MaxThroughput(), ClosedLoop(5), OpenLoop(2000)]),
     answered=st.integers(0, 300),
 )
 def test_a_run_that_is_stopped_accounts_for_every_call_it_was_to_make(
@@ -188,10 +190,10 @@ def test_a_run_that_is_stopped_accounts_for_every_call_it_was_to_make(
         if call.index < answered:
             answer_soon(engine, call)
 
-    def stop_soon(pump: Pump, _: Ledger) -> None:
+    def stop_soon(generator: LoadGenerator, _: Ledger) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(0.002, pump.stop)
-        loop.call_later(0.003, pump.stop)  # a second Ctrl-C
+        loop.call_later(0.002, generator.stop)
+        loop.call_later(0.003, generator.stop)  # a second Ctrl-C
 
     ledger = run(FakeEngine(answer_first), load, calls, during=stop_soon)
 
@@ -215,17 +217,21 @@ def test_an_account_refuses_a_call_that_ends_twice_or_never() -> None:
         ledger.check(1)
 
 
-@given(st.integers(1, 9), st.integers(9, 10**6), st.sampled_from([Unbounded(), Window(9), Rate(9)]))
+@given(
+    st.integers(1, 9),
+    st.integers(9, 10**6),
+    st.sampled_from([MaxThroughput(), ClosedLoop(9), OpenLoop(9)]),
+)
 def test_processes_share_a_burst_without_rest(processes: int, calls: int, load: Load) -> None:
     plan = Plan(load=load, calls=calls)
     whole = Burst(target=Target(host="h", port=1), plan=plan, message=b"")
     plans = [share(whole, number, processes).plan for number in range(processes)]
     assert sum(plan.calls or 0 for plan in plans) == calls
     loads = [plan.load for plan in plans]
-    sizes = [load.size for load in loads if isinstance(load, Window)]
-    rates = [load.per_second for load in loads if isinstance(load, Rate)]
-    assert sum(sizes) == (9 if isinstance(load, Window) else 0)
-    assert sum(rates) == pytest.approx(9 if isinstance(load, Rate) else 0)
+    sizes = [load.size for load in loads if isinstance(load, ClosedLoop)]
+    rates = [load.per_second for load in loads if isinstance(load, OpenLoop)]
+    assert sum(sizes) == (9 if isinstance(load, ClosedLoop) else 0)
+    assert sum(rates) == pytest.approx(9 if isinstance(load, OpenLoop) else 0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -246,10 +252,11 @@ def test_joined_accounts_hold_the_calls_of_each(parts: list[list[Outcome]]) -> N
 def test_processes_that_lose_a_call_between_them_have_no_account() -> None:
     def parts(*sizes: int) -> list[Run]:
         return [
-            Run(run(FakeEngine(answer_soon), Window(3), size), [], 0.0, 1.0, 0.0) for size in sizes
+            Run(run(FakeEngine(answer_soon), ClosedLoop(3), size), [], 0.0, 1.0, 0.0)
+            for size in sizes
         ]
 
-    plan = Plan(load=Window(6), calls=7)
+    plan = Plan(load=ClosedLoop(6), calls=7)
     assert join(parts(3, 4), plan).ledger.counts == {Outcome.OK: 7}
     with pytest.raises(AccountingError, match="7 calls, but 6 entered"):
         join(parts(3, 3), plan)

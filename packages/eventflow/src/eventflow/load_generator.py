@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eventflow.call import Call
 from eventflow.engine import Engine
-from eventflow.load import Load, Rate, Unbounded, Window
+from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
 from eventflow.outcomes import Outcome, Verdict, own_deadline
 
 LOST_GRACE_SECONDS = 0.5
@@ -38,7 +38,7 @@ class Plan:
         return made if self.calls is None or self.seconds is not None else self.calls
 
 
-class Pump:
+class LoadGenerator:
     """Makes calls on an engine until its plan is done, or it is stopped."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Pump:
         self._made = 0
         self._making = True
         self._most = _most_calls(plan)
-        self._pumping: asyncio.Handle | None = None
+        self._next_turn: asyncio.Handle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._stuck = False
         self._sweeping: asyncio.TimerHandle | None = None
@@ -82,7 +82,7 @@ class Pump:
         self._engine.room_listeners.append(self._room)
         self.started_at = time.monotonic()
         self._sweep()
-        self._pump()
+        self._make_due_calls()
         try:
             await self._done
         finally:
@@ -126,11 +126,11 @@ class Pump:
         self._wake()
 
     def _wake(self) -> None:
-        if self._making and self._pumping is None:
-            self._pumping = self._loop.call_soon(self._pump)
+        if self._making and self._next_turn is None:
+            self._next_turn = self._loop.call_soon(self._make_due_calls)
 
-    def _pump(self) -> None:
-        self._pumping = None
+    def _make_due_calls(self) -> None:
+        self._next_turn = None
         if not self._making:
             return
         now, plan = time.monotonic(), self._plan
@@ -142,29 +142,29 @@ class Pump:
                 # A client that cannot keep its rate is late, and nothing of the server's is lost.
                 call.settle(own_deadline(sent=False), now)
         timed_out = plan.seconds is not None and now >= self.started_at + plan.seconds
-        if self._made >= self._most or (timed_out and not isinstance(plan.load, Rate)):
+        if self._made >= self._most or (timed_out and not isinstance(plan.load, OpenLoop)):
             self._making = False
             self._finish_if_done()
         elif self._due(now) > 0:
             self._wake()
-        elif isinstance(plan.load, Rate):
-            self._pumping = self._loop.call_at(self._start_of_next(now), self._pump)
-        elif isinstance(plan.load, Unbounded) and self._patience is None:
+        elif isinstance(plan.load, OpenLoop):
+            self._next_turn = self._loop.call_at(self._start_of_next(now), self._make_due_calls)
+        elif isinstance(plan.load, MaxThroughput) and self._patience is None:
             self._patience = self._loop.call_later(plan.deadline_seconds, self._lose_patience)
 
     def _due(self, now: float) -> int:
         """Calls that are to be made at once."""
         match self._plan.load:
-            case Unbounded():
+            case MaxThroughput():
                 due = self._engine.batch if self._engine.writable or self._stuck else 0
-            case Window(size):
+            case ClosedLoop(size):
                 due = size - len(self._live)
-            case Rate(per_second):
+            case OpenLoop(per_second):
                 due = int((now - self.started_at) * per_second) + 1 - self._made
         return int(min(due, self._most - self._made))
 
     def _start_of_next(self, now: float) -> float:
-        if isinstance(self._plan.load, Rate):
+        if isinstance(self._plan.load, OpenLoop):
             return self.started_at + self._made / self._plan.load.per_second
         return now
 
@@ -179,7 +179,7 @@ class Pump:
         del self._live[call.index]
         self._settled(call)
         if self._making:
-            if not self._pumping and not isinstance(self._plan.load, Rate):
+            if not self._next_turn and not isinstance(self._plan.load, OpenLoop):
                 self._wake()
         else:
             self._finish_if_done()
@@ -208,6 +208,6 @@ class Pump:
 def _most_calls(plan: Plan) -> float:
     """Calls after which none is made: at a rate, time is counted in calls that are due."""
     most = math.inf if plan.calls is None else plan.calls
-    if isinstance(plan.load, Rate) and plan.seconds is not None:
+    if isinstance(plan.load, OpenLoop) and plan.seconds is not None:
         most = min(most, math.ceil(plan.load.per_second * plan.seconds))
     return most
