@@ -5,57 +5,70 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pulumi import RunError
 from typer.exceptions import TyperException
 
-from config.base import PROJECT_FOLDER
 from local.cluster import Cluster
 from local.errors import LocalClusterError
 from local.modes import MODE_VARIABLE, best_here
-from local.paths import STATE_DIR
+from local.spec import GPU_RESOURCE, ClusterSpec, Resources, ServingNode, SimulatedNode, Taint
 from toolchain import ToolchainError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The embedded Kubernetes that the dev stack goes to.",
+    help="Run a local Kubernetes cluster out of one folder.",
 )
 
 State = Annotated[
-    Path, typer.Option("--state", help="Folder that holds everything local.", file_okay=False)
+    Path, typer.Option("--state", help="Folder that holds the cluster.", file_okay=False)
 ]
+_STATE = Path(".local-cluster")
+_CPU_NODE = Resources(cpu=8, memory_gib=32, disk_gib=100)
 
 
 @app.command()
 def up(
-    state: State = STATE_DIR,
-    stack: Annotated[str, typer.Option(help="Stack whose parameters the nodes follow.")] = "dev",
+    state: State = _STATE,
     mode: Annotated[
         str | None,
-        typer.Option(envvar=MODE_VARIABLE, help="Kind of cluster, fixed when it is made."),
+        typer.Option(envvar=MODE_VARIABLE, help="simulated or serving, fixed when it is made."),
     ] = None,
+    cpu_nodes: Annotated[int, typer.Option(min=0, help="Simulated nodes without GPUs.")] = 1,
+    gpu_nodes: Annotated[int, typer.Option(min=0, help="Simulated nodes with GPUs.")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each GPU node; of the real node.")] = 4,
 ) -> None:
-    """Start the cluster, heal it, or bring its nodes in line with the parameters."""
-    from config.load import parse, read_stack_file
+    """Start the cluster, repair it, or bring its nodes in line with the options."""
     from local.status import show
 
-    file = PROJECT_FOLDER / f"Pulumi.{stack}.yaml"
-    settings = parse(read_stack_file(file), source=file.name)
     cluster = Cluster(state, mode, default=best_here())
-    cluster.up(settings)
+    cluster.up(_spec(cpu_nodes, gpu_nodes, gpus))
     show(cluster)
 
 
+def _spec(cpu_nodes: int, gpu_nodes: int, gpus: int) -> ClusterSpec:
+    with_gpus = Resources(cpu=48, memory_gib=192, disk_gib=200, gpus=gpus)
+    taint = Taint(key=GPU_RESOURCE, value="true")
+    nodes = [
+        *(
+            SimulatedNode(name=f"gpu-{i}", capacity=with_gpus, taints=(taint,))
+            for i in range(gpu_nodes)
+        ),
+        *(SimulatedNode(name=f"cpu-{i}", capacity=_CPU_NODE) for i in range(cpu_nodes)),
+    ]
+    return ClusterSpec(simulated_nodes=nodes, serving_node=ServingNode(gpus=gpus))
+
+
 @app.command()
-def down(state: State = STATE_DIR) -> None:
+def down(state: State = _STATE) -> None:
     """End the cluster's processes and remove all of it."""
-    print("the local cluster is gone" if Cluster(state).down() else "there is no local cluster")
+    removed = Cluster(state).down()
+    print("the local cluster is removed" if removed else "there is no local cluster")
 
 
 @app.command()
-def status(state: State = STATE_DIR) -> None:
-    """Say what runs, where its API is, and what it is."""
+def status(state: State = _STATE) -> None:
+    """Show the processes of the cluster, its API address and its mode."""
     from local.status import show
 
     show(Cluster(state))
@@ -65,7 +78,7 @@ def main() -> int:
     """Run a command; what stops it is one message, not a traceback."""
     try:
         app(prog_name="python -m local", standalone_mode=False)
-    except (LocalClusterError, ToolchainError, RunError) as error:
+    except (LocalClusterError, ToolchainError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except TyperException as error:

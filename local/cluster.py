@@ -12,16 +12,15 @@ import httpx2
 from lightkube import Client, KubeConfig
 
 import toolchain
-from config.platform import LOCAL_CONTEXT
-from config.settings import Settings
 from local import kubeconfig, objects, ports, processes
 from local.control_plane import ControlPlane
 from local.errors import LocalClusterError, StartError
-from local.modes import MODE_VARIABLE, SIMULATED, Mode, choose
-from local.paths import STATE_DIR, Paths
+from local.modes import DOWN_COMMAND, MODE_VARIABLE, SIMULATED, UP_COMMAND, Mode, choose
+from local.paths import CONTEXT, Paths
 from local.record import Record
-from local.serving import images, machine, plan
+from local.serving import images, machine
 from local.serving.node import Node
+from local.spec import ClusterSpec
 from toolchain.bootstrap import locked
 from toolchain.cache import Cache
 
@@ -54,21 +53,28 @@ class Cluster:
 
     def __init__(
         self,
-        state_dir: Path = STATE_DIR,
+        state_dir: Path,
         mode: str | None = None,
         report: Callable[[str], None] = _say,
         default: Mode = SIMULATED,
+        *,
+        up_command: str = UP_COMMAND,
+        down_command: str = DOWN_COMMAND,
     ) -> None:
         """Name a cluster; nothing is touched.
 
         Args:
-            state_dir: the folder that holds everything local of a checkout.
+            state_dir: Folder that holds everything of the cluster, beside things of others.
             mode: the kind of cluster; where None, `$LOCAL`, else what it was made as.
             report: told one line at a time what happens.
             default: the kind of a new cluster, where neither says anything.
+            up_command: Command that starts the cluster, for messages.
+            down_command: Command that removes the cluster, for messages.
         """
         self.paths = Paths(state_dir.resolve())
-        self.context = LOCAL_CONTEXT
+        self.context = CONTEXT
+        self.up_command = up_command
+        self.down_command = down_command
         self._asked_mode = mode or os.environ.get(MODE_VARIABLE) or None
         self._report = report
         self._default = default
@@ -114,13 +120,13 @@ class Cluster:
         """Identity of the running cluster, new whenever the cluster is made anew."""
         return objects.cluster_id(self.client(), self._report)
 
-    def up(self, settings: Settings, *, reshape: bool = True) -> Up:
-        """Start the cluster, or heal it, and bring its nodes in line with the parameters.
+    def up(self, spec: ClusterSpec, *, reshape: bool = True) -> Up:
+        """Start the cluster, or heal it, and bring its nodes in line with a specification.
 
         Data is kept where that is possible; else the cluster is made anew, and that is said.
 
         Args:
-            settings: the stack's parameters.
+            spec: Nodes, images and forwards of the cluster.
             reshape: whether a cluster that is there may become another: its kind, what its
                 processes are started with, its nodes. If not, it runs on as it was made.
 
@@ -131,15 +137,15 @@ class Cluster:
         mode = self._choose_mode(self._asked_mode)
         if not reshape:
             self._require_same(mode)
-        self._require_mode(mode, settings)
+        self._require_mode(mode, spec)
         tools = toolchain.ensure(*mode.tools)
         with self._alone("started"):
             before = self.record
-            plane = self._plane(mode, settings)
+            plane = self._plane(mode, spec)
             self._require_space(plane, tools)
             record = self._run(plane, tools, before, reshape)
             is_new = before is None or before.cluster_id != record.cluster_id
-            shaping = settings if reshape or is_new else None
+            shaping = spec if reshape or is_new else None
             nodes = mode.nodes(shaping) if shaping else None
             try:
                 objects.fill(self.client(), nodes, tools["keda-crds"], self._report)
@@ -147,7 +153,8 @@ class Cluster:
                 logs = self.paths.log_of("*")
                 raise LocalClusterError(f"{error}; what its processes said: {logs}") from error
             if plane.node:
-                plane.node.furnish(self.client(), tools, shaping)
+                gpus = shaping.serving_node.gpus if shaping else None
+                plane.node.furnish(self.client(), tools, gpus)
         self._report(
             f"{'made' if is_new else 'up'}; its API is at {ports.api_address(record.ports)}"
         )
@@ -170,13 +177,13 @@ class Cluster:
 
     def _choose_mode(self, asked: str | None) -> Mode:
         record = self.record
-        return choose(asked, record.mode if record else None, self._default)
+        made_as = record.mode if record else None
+        return choose(asked, made_as, self._default, self.down_command)
 
-    def _plane(self, mode: Mode, settings: Settings | None = None) -> ControlPlane:
+    def _plane(self, mode: Mode, spec: ClusterSpec | None = None) -> ControlPlane:
         node = None
         if mode.node_processes:
-            targets = plan.targets(settings) if settings else {}
-            node = Node(paths=self.paths, report=self._report, targets=targets)
+            node = Node(paths=self.paths, report=self._report, spec=spec or ClusterSpec())
         return ControlPlane(paths=self.paths, mode=mode, report=self._report, node=node)
 
     def _require_same(self, mode: Mode) -> None:
@@ -184,14 +191,14 @@ class Cluster:
         if record and record.mode != mode.name:
             raise LocalClusterError(
                 f"the local cluster was made as {record.mode}, and {MODE_VARIABLE}={mode.name} "
-                "asks for another kind. Only `make up` and `make cluster` make it anew, and with "
-                f"that all that is in it goes. Unset it, or set {MODE_VARIABLE}={record.mode}."
+                f"asks for another kind. Only `{self.up_command}` makes it anew, and with that all "
+                f"that is in it goes. Unset it, or set {MODE_VARIABLE}={record.mode}."
             )
 
-    def _require_mode(self, mode: Mode, settings: Settings) -> None:
+    def _require_mode(self, mode: Mode, spec: ClusterSpec) -> None:
         if mode.node_processes:
             machine.require()
-            images.require_known(settings)
+            images.require_known(spec)
 
     @contextmanager
     def _alone(self, verb: str) -> Generator[None]:
@@ -257,7 +264,8 @@ class Cluster:
     ) -> Record:
         plane.stop()
         self.paths.root.mkdir(mode=0o700, exist_ok=True)
-        chosen = ports.choose(self.paths.root, kept, plane.mode.ports)
+        further = tuple(plane.node.spec.forwards) if plane.node else ()
+        chosen = ports.choose(self.paths.root, kept, further)
         plane.start(chosen, tools)
         kubeconfig.write(self.paths, chosen)
         objects.release_nodes(self.client())

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from config.platform import LOCAL_CONTEXT
-from local.paths import Paths
+from local.paths import CONTEXT, Paths
 from local.ports import api_address
 from local.record import write_atomically
 
@@ -23,15 +22,15 @@ def write(paths: Paths, ports: Mapping[str, int]) -> None:
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": LOCAL_CONTEXT, "cluster": cluster}],
-            "users": [{"name": LOCAL_CONTEXT, "user": user}],
+            "clusters": [{"name": CONTEXT, "cluster": cluster}],
+            "users": [{"name": CONTEXT, "user": user}],
             "contexts": [
                 {
-                    "name": LOCAL_CONTEXT,
-                    "context": {"cluster": LOCAL_CONTEXT, "user": LOCAL_CONTEXT},
+                    "name": CONTEXT,
+                    "context": {"cluster": CONTEXT, "user": CONTEXT},
                 }
             ],
-            "current-context": LOCAL_CONTEXT,
+            "current-context": CONTEXT,
         },
         sort_keys=False,
     )

@@ -4,14 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.settings import Settings
 from local import simulated
 from local.errors import LocalClusterError
 from local.serving import machine
 from local.serving import plan as serving
+from local.spec import ClusterSpec
 
 MODE_VARIABLE = "LOCAL"
 """Environment variable that chooses the mode."""
+
+UP_COMMAND, DOWN_COMMAND = "python -m local up", "python -m local down"
+"""Commands that messages name where the caller names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,8 @@ class Mode:
     component_args: Mapping[str, Mapping[str, str]]
     """Further command-line flags of each process."""
 
-    nodes: Callable[[Settings], list[dict[str, Any]]]
-    """The Node objects that stand for a stack's parameters."""
+    nodes: Callable[[ClusterSpec], list[dict[str, Any]]]
+    """Returns the Node objects that a specification asks for."""
 
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """kwokctl's options, where they differ from those of a cluster on loopback."""
@@ -41,9 +44,6 @@ class Mode:
 
     tools: tuple[str, ...] = ("cluster",)
     """What it needs of the table of tools."""
-
-    ports: tuple[str, ...] = ()
-    """Further loopback ports, by what is reached on them."""
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ SIMULATED = Mode(
     notice=simulated.NOTICE,
     components=simulated.COMPONENTS,
     component_args=simulated.COMPONENT_ARGS,
-    nodes=simulated.nodes,
+    nodes=lambda spec: simulated.nodes(spec.simulated_nodes),
 )
 
 SERVING = Mode(
@@ -68,7 +68,6 @@ SERVING = Mode(
     options=serving.OPTIONS,
     node_processes=serving.PROCESSES,
     tools=serving.TOOLS,
-    ports=serving.PORTS,
 )
 
 MODES = {mode.name: mode for mode in (SIMULATED, SERVING)}
@@ -79,13 +78,19 @@ def best_here() -> Mode:
     return SIMULATED if machine.lacking() else SERVING
 
 
-def choose(asked: str | None, made_as: str | None, default: Mode = SIMULATED) -> Mode:
+def choose(
+    asked: str | None,
+    made_as: str | None,
+    default: Mode = SIMULATED,
+    down_command: str = DOWN_COMMAND,
+) -> Mode:
     """The mode to start a cluster in.
 
     Args:
         asked: what the user asks for, if anything.
         made_as: what the cluster was made as, if there is one.
         default: what it is where neither says anything.
+        down_command: Command that removes the cluster, for the message.
 
     Raises:
         LocalClusterError: what is asked for is not to be had.
@@ -97,6 +102,7 @@ def choose(asked: str | None, made_as: str | None, default: Mode = SIMULATED) ->
     if asked is None:
         raise LocalClusterError(
             f"the local cluster was made as {name}, which this version does not know. "
-            f"Remove it with `make down`, or set {MODE_VARIABLE}={SIMULATED.name} to make it anew."
+            f"Remove it with `{down_command}`, or set {MODE_VARIABLE}={SIMULATED.name} to make it "
+            "anew."
         )
     raise LocalClusterError(f"{MODE_VARIABLE}={asked} is not a kind of local cluster. {fix}")

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.base import PROJECT_FOLDER, STATE_FOLDER
-from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG
+CLUSTER_NAME = "kubemind"
+"""kwokctl's name of the cluster."""
 
-STATE_DIR = PROJECT_FOLDER / STATE_FOLDER
-"""The state folder of this checkout."""
-
-CLUSTER_NAME = LOCAL_CONTEXT.removeprefix("kwok-")
-"""kwokctl calls the context of a cluster `kwok-<name>`."""
+CONTEXT = f"kwok-{CLUSTER_NAME}"
+"""Context in the kubeconfig; kwokctl names it so."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,12 @@ class Paths:
     @property
     def root(self) -> Path:
         """The folder of everything else; gone when the cluster is."""
-        return self.state_dir / Path(LOCAL_KUBECONFIG).parent.name
+        return self.state_dir / "local"
 
     @property
     def kubeconfig(self) -> Path:
         """For the user, complete in itself."""
-        return self.root / Path(LOCAL_KUBECONFIG).name
+        return self.root / "kubeconfig"
 
     @property
     def record(self) -> Path:

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -17,37 +17,7 @@ from local.errors import LocalClusterError
 
 LAUNCHER = "kwokctl"
 
-_ENGINE = "pulumi"
-_LANGUAGE_HOST = "pulumi-language-"
-
 _KILL_SECONDS = 20.0
-
-
-def orphans(home: Path) -> list[psutil.Process]:
-    """Processes of a Pulumi home's plugins and programs that no Pulumi engine is above any more.
-
-    Args:
-        home: the folder that the engine was given as PULUMI_HOME, resolved.
-    """
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"]
-        with suppress(psutil.Error):
-            # Who takes over the child of a dead one is not always process 1: a user's systemd, too.
-            if (
-                command
-                and (Path(command[0]).is_relative_to(home) or _runs_a_program(process, home))
-                and all(parent.name() != _ENGINE for parent in process.parents())
-            ):
-                found.append(process)
-    return found
-
-
-def _runs_a_program(process: psutil.Process, home: Path) -> bool:
-    """Whether it is a language host, or the program that one runs, of an engine with that home."""
-    named = any(Path(word).name.startswith(_LANGUAGE_HOST) for word in process.cmdline()[:2])
-    stated = process.environ().get("PULUMI_HOME") if named else None
-    return stated is not None and Path(stated).resolve() == home
 
 
 def find(root: Path) -> dict[str, list[psutil.Process]]:

@@ -1,12 +1,11 @@
 """Simulated nodes: a real control plane, and kwok in the place of every kubelet."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from config.gpu_nodes import GPU_RESOURCE
-from config.instances import InstanceType
-from config.platform import LocalPlatform
-from config.settings import Settings
-from config.units import MIB_PER_GIB
+from local.spec import GPU_RESOURCE, Resources, SimulatedNode
+
+_MIB_PER_GIB = 1024
 
 NOTICE = (
     "Its pods are simulated: they are scheduled and become Ready, but no container runs "
@@ -35,76 +34,47 @@ COMPONENT_ARGS = {
 _PODS = 110
 """Kubernetes' own default for the pods of a node."""
 
-_ZONES = 2
-"""Zones that the nodes are dealt out to, so that a spread over zones has a meaning."""
+
+def nodes(wanted: Sequence[SimulatedNode]) -> list[dict[str, Any]]:
+    """Return the Node objects of simulated nodes."""
+    return [_node(node) for node in wanted]
 
 
-def nodes(settings: Settings) -> list[dict[str, Any]]:
-    """The Node objects for a stack's parameters: every GPU node it may have, then CPU nodes.
-
-    There is no autoscaler of nodes in the cluster, so `gpuNodes.maxSize` of them are there.
-    """
-    gpu = settings.gpu_nodes
-    gpus = {GPU_RESOURCE: str(settings.gpus_per_node)}
-    platform = settings.platform
-    plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()
-    size = InstanceType(0, plain.cpu_node_cpu, plain.cpu_node_memory_gib)
-    cpu = _resources(size, plain.cpu_node_disk_gib)
-    return [
-        *(
-            _node(
-                f"gpu-{i}",
-                i,
-                labels=gpu.node_labels,
-                taints=[gpu.taint.model_dump()],
-                capacity=_resources(gpu.node, gpu.disk_gib) | gpus,
-                allocatable=_resources(gpu.allocatable, gpu.allocatable_disk_gib) | gpus,
-            )
-            for i in range(gpu.max_size)
-        ),
-        *(_node(f"cpu-{i}", i, capacity=cpu, allocatable=cpu) for i in range(plain.cpu_nodes)),
-    ]
-
-
-def _resources(size: InstanceType, disk_gib: float) -> dict[str, str]:
-    # The API server writes quantities in one form; written so, a second apply changes nothing.
-    cpu = round(size.cpu * 1000)
-    return {
-        "cpu": f"{cpu // 1000}" if cpu % 1000 == 0 else f"{cpu}m",
-        "memory": _bytes(size.memory_gib),
-        "ephemeral-storage": _bytes(disk_gib),
-        "pods": str(_PODS),
-    }
-
-
-def _bytes(gib: float) -> str:
-    mib = round(gib * MIB_PER_GIB)
-    return f"{mib // MIB_PER_GIB}Gi" if mib % MIB_PER_GIB == 0 else f"{mib}Mi"
-
-
-def _node(
-    name: str,
-    index: int,
-    *,
-    capacity: dict[str, str],
-    allocatable: dict[str, str],
-    labels: dict[str, str] | None = None,
-    taints: list[dict[str, str]] | None = None,
-) -> dict[str, Any]:
+def _node(node: SimulatedNode) -> dict[str, Any]:
+    taints = [{"key": t.key, "value": t.value, "effect": t.effect} for t in node.taints]
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": name,
+            "name": node.name,
             "labels": {
-                **(labels or {}),
+                **node.labels,
                 "kubernetes.io/arch": "amd64",
-                "kubernetes.io/hostname": name,
+                "kubernetes.io/hostname": node.name,
                 "kubernetes.io/os": "linux",
-                "topology.kubernetes.io/zone": f"local-{'abc'[index % _ZONES]}",
+                "topology.kubernetes.io/zone": node.zone,
             },
             "annotations": {"kwok.x-k8s.io/node": "fake"},
         },
         "spec": {"taints": taints} if taints else {},
-        "status": {"capacity": capacity, "allocatable": allocatable},
+        "status": {
+            "capacity": _quantities(node.capacity),
+            "allocatable": _quantities(node.allocatable or node.capacity),
+        },
     }
+
+
+def _quantities(resources: Resources) -> dict[str, str]:
+    # The API server writes quantities in one form; written so, a second apply changes nothing.
+    cpu = round(resources.cpu * 1000)
+    return {
+        "cpu": f"{cpu // 1000}" if cpu % 1000 == 0 else f"{cpu}m",
+        "memory": _bytes(resources.memory_gib),
+        "ephemeral-storage": _bytes(resources.disk_gib),
+        "pods": str(_PODS),
+    } | ({GPU_RESOURCE: str(resources.gpus)} if resources.gpus else {})
+
+
+def _bytes(gib: float) -> str:
+    mib = round(gib * _MIB_PER_GIB)
+    return f"{mib // _MIB_PER_GIB}Gi" if mib % _MIB_PER_GIB == 0 else f"{mib}Mi"

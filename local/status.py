@@ -8,10 +8,10 @@ from lightkube.resources.core_v1 import Node
 from rich.console import Console
 from rich.table import Table
 
-from config.gpu_nodes import GPU_LABEL
 from local.cluster import Cluster
 from local.objects import holds
 from local.ports import api_address
+from local.spec import GPU_RESOURCE
 
 _UNBOUNDED = 10_000
 
@@ -25,17 +25,21 @@ def show(cluster: Cluster) -> None:
     record = cluster.record
     components = cluster.components()
     if record is None and not any(components.values()):
-        console.print(f"there is no local cluster in {cluster.paths.state_dir}; make up makes one")
+        console.print(
+            f"there is no local cluster in {cluster.paths.state_dir}; "
+            f"{cluster.up_command} makes one"
+        )
         return
+    up = cluster.up_command
     table = Table(box=None, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, process in components.items():
-        table.add_row(name, f"process {process}" if process else "does not run: make up starts it")
+        table.add_row(name, f"process {process}" if process else f"does not run: {up} starts it")
     if record and cluster.is_running:
         table.add_row("nodes", _nodes(cluster))
     else:
-        table.add_row("API", "not ready: make up heals it")
+        table.add_row("API", f"not ready: {up} heals it")
     if record:
         table.add_row("API address", api_address(record.ports))
     table.add_row("mode", f"{cluster.mode.name}. {cluster.mode.notice}")
@@ -58,4 +62,4 @@ def _nodes(cluster: Cluster) -> str:
 
 
 def _kind(node: Any) -> str:
-    return "GPU nodes" if GPU_LABEL[0] in (node.metadata.labels or {}) else "CPU nodes"
+    return "GPU nodes" if GPU_RESOURCE in (node.status.capacity or {}) else "CPU nodes"

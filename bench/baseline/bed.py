@@ -22,8 +22,8 @@ from components.specs.envoy.stats import CLUSTER_LABEL
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import wait_for
-from local.serving import plan
 from local.serving.node import Node
+from ops.stack.cluster_spec import PROMETHEUS_PORT, cluster_of, forwards
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import answers, wait_for_scaler
 
@@ -47,7 +47,7 @@ def baseline_bed(
         OpsError: Its scaler did not become ready in time.
     """
     parts = Parts.of(settings)
-    cluster = Cluster(env.state_dir)
+    cluster = cluster_of(env)
     client: Any = cluster.client()
     # What a run that was killed left there.
     remove(client, say)
@@ -57,7 +57,7 @@ def baseline_bed(
             client.apply(codecs.from_dict(manifest), force=True)
         _wait_for_pods(client, parts, say)
         wait_for_scaler(env, parts.settings, say)
-        watch = plan.targets(parts.settings)[plan.PROMETHEUS_PORT]
+        watch = forwards(parts.settings)[PROMETHEUS_PORT]
         with _forwarded(cluster, watch) as prometheus:
             stack = stack_bed(env, parts.settings, variant.title)
             found = _described(stack, variant, f"http://{prometheus}")

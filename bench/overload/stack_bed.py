@@ -10,8 +10,8 @@ from components.specs.queries import in_flight, refusals, scaler_query
 from config.hpa import growth_needs
 from config.inference import InferenceStack
 from config.settings import Settings
-from local.cluster import Cluster
 from local.serving.node import Node
+from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import hpa_name, prometheus_address, require_serving
 
@@ -29,7 +29,7 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
     """
     require_serving(env)
     stack: InferenceStack = settings.inference[0]
-    cluster = Cluster(env.state_dir)
+    cluster = cluster_of(env)
     client: Any = cluster.client()
     service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
     scaler, envoy = stack.autoscaler, stack.envoy_cluster

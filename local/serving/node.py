@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from config.settings import Settings
 from local import processes
 from local.errors import LocalClusterError, StartError
 from local.paths import Paths
@@ -20,6 +19,7 @@ from local.serving import cgroups, debian, files, images, init, objects, plan
 from local.serving import forward as forwarder
 from local.serving.objects import Client
 from local.serving.plan import NodePaths
+from local.spec import ClusterSpec
 
 _PACKAGES = (
     "containerd",
@@ -42,8 +42,8 @@ class Node:
 
     paths: Paths
     report: Report
-    targets: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is reached on further loopback ports; see `plan.targets`."""
+    spec: ClusterSpec = field(default_factory=ClusterSpec)
+    """Specification of the cluster."""
 
     @property
     def outside(self) -> NodePaths:
@@ -55,12 +55,18 @@ class Node:
         """Folder with containerd, runc and nft."""
         return debian.unpack("node", _PACKAGES, self.report, closure=False)
 
+    @property
+    def recipes(self) -> tuple[images.Recipe, ...]:
+        """Recipes of the images that the node can run."""
+        return images.recipes(self.spec.envoy)
+
     def launch(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> str:
         """What it is started with, for telling whether that has changed."""
         used = [str(tools[name]) for name in ("kubelet", "kube-proxy", "ptp")]
         code = ("files.py", "forward.py", "init.py", "plan.py")
         text = [Path(__file__).with_name(name).read_text() for name in code]
-        return repr((used, text, self._rules(ports), str(self.debian)))
+        labels = sorted(self.spec.serving_node.labels.items())
+        return repr((used, text, self._rules(ports), labels, str(self.debian)))
 
     def open(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> None:
         """Make the namespaces, start containerd, and have loopback ports lead to the inside.
@@ -72,7 +78,8 @@ class Node:
         self._lay_out(tools)
         name = cgroups.name_of(self.paths.root)
         entries = cgroups.make(name)
-        text = files.first_process(self.outside, programs, self.debian, entries)
+        labels = self.spec.serving_node.labels
+        text = files.first_process(self.outside, programs, self.debian, entries, labels)
         self.outside.plan.write_text(text)
         namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         first = [str(programs / "node-init"), "-I", "-S", init.__file__, str(self.outside.plan)]
@@ -91,20 +98,19 @@ class Node:
         self.outside.kubelet_config.write_text(files.kubelet(cgroup, self.paths.pki / "ca.crt"))
         self.outside.join.touch()
 
-    def furnish(self, client: Client, tools: Mapping[str, Path], settings: Settings | None) -> None:
+    def furnish(self, client: Client, tools: Mapping[str, Path], gpus: int | None) -> None:
         """Give the node images and GPUs, and the cluster DNS and KEDA; wait until they are ready.
 
         Args:
             client: of the cluster.
             tools: path of each tool.
-            settings: what the GPUs follow; None is as many as the node was given before.
+            gpus: GPUs that the node advertises; None keeps the number that it was given before.
 
         Raises:
             LocalClusterError: something is not to be had, or did not become ready in time.
         """
         objects.apply(client, tools["keda-manifests"], self.report)
-        self._import_images(images.ensure(tools, self.report))
-        gpus = settings.gpu_nodes.max_size * settings.gpus_per_node if settings else None
+        self._import_images(images.ensure(tools, self.report, self.recipes))
         objects.furnish_node(client, gpus, self.report)
         objects.wait_for_workloads(client, self.report)
 
@@ -115,7 +121,7 @@ class Node:
         the wheel included; here as it came and unpacked.
         """
         build = run = 0
-        for recipe in images.RECIPES:
+        for recipe in self.recipes:
             archive = images.archive_of(recipe, tools)
             build += 0 if archive.exists() else 2 * recipe.mib
             run += 0 if self._mark(archive).exists() else 2 * recipe.mib
@@ -143,7 +149,7 @@ class Node:
 
     def _rules(self, ports: Mapping[str, int]) -> list[str]:
         api = ports["kubeApiserverPort"]
-        further = [f"{ports[role]}={target}" for role, target in self.targets.items()]
+        further = [f"{ports[role]}={target}" for role, target in self.spec.forwards.items()]
         return [f"{api}=127.0.0.1:{api}", *further]
 
     def _link_programs(self, tools: Mapping[str, Path]) -> Path:

@@ -10,9 +10,9 @@ from lightkube.resources.apiregistration_v1 import APIService
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Node, NodeStatus
 
-from config.gpu_nodes import GPU_RESOURCE
 from local.objects import holds, wait_for, wait_for_nodes
 from local.serving import dns, images, plan
+from local.spec import GPU_RESOURCE
 
 Client = Any
 Report = Callable[[str], None]

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.prometheus import ManagedPrometheus
-from config.settings import Settings
-
 NOTICE = "Its one node is real and runs the containers; its GPUs are pretended."
 
 NODE_NAME = "local"
@@ -33,10 +30,6 @@ PROCESSES = ("node-box", "node-init", "containerd", "kubelet", "kube-proxy", "fo
 
 TOOLS = ("cluster", "serving", "prometheus")
 """What it needs of the table of tools."""
-
-GATEWAY_PORT, PROMETHEUS_PORT = "gatewayPort", "prometheusPort"
-PORTS = (GATEWAY_PORT, PROMETHEUS_PORT)
-"""Loopback ports beside the control plane's."""
 
 OPTIONS: dict[str, Any] = {
     # Of their own network namespace: pods ask the API server too.
@@ -76,20 +69,6 @@ COMPONENT_ARGS = {
     "kube-scheduler": _NO_LEASE,
 }
 """Further flags of the control plane's processes."""
-
-
-def targets(settings: Settings) -> dict[str, str]:
-    """What is reached on each further port, `host:port` inside, by the port's role."""
-    first = settings.inference[0]
-    found = {GATEWAY_PORT: f"{_service(first.gateway_name, first.namespace)}:{first.gateway.port}"}
-    watch = settings.prometheus
-    if isinstance(watch, ManagedPrometheus):
-        found[PROMETHEUS_PORT] = f"{_service(watch.name, watch.namespace)}:{watch.port}"
-    return found
-
-
-def _service(name: str, namespace: str) -> str:
-    return f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 HOME = Path("/run/kubemind")

@@ -2,10 +2,10 @@ from typing import Annotated
 
 import typer
 
-from local.cluster import Cluster
 from ops.cli import Stack, command
 from ops.stack import lifecycle
 from ops.stack import status as views
+from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment
 
 
@@ -16,4 +16,4 @@ def status(
 ) -> None:
     """Show pods, calls and the autoscaler of the local cluster."""
     environment = StackEnvironment(stack=stack)
-    views.show(Cluster(environment.state_dir), lifecycle.read_settings(environment), once=once)
+    views.show(cluster_of(environment), lifecycle.read_settings(environment), once=once)

@@ -6,6 +6,7 @@ from pathlib import Path
 import toolchain
 from local.serving import images, machine
 from ops.errors import OpsError
+from ops.stack.cluster_spec import envoy
 
 
 def archive(name: str) -> Path:
@@ -15,7 +16,7 @@ def archive(name: str) -> Path:
         OpsError: There is no such image, or this machine cannot build it.
         LocalClusterError: Something that it is made of is not to be had.
     """
-    recipes = {recipe.repository: recipe for recipe in images.RECIPES}
+    recipes = {recipe.repository: recipe for recipe in images.recipes(envoy())}
     if name not in recipes:
         raise OpsError(f"there is no image {name!r}; NAME is one of {', '.join(recipes)}")
     if lacking := machine.lacking():

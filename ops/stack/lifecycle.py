@@ -14,13 +14,12 @@ from config.checks.names import made_namespaces
 from config.load import parse, read_stack_file
 from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
-from local.cluster import Cluster
-from local.modes import best_here
 from local.objects import wait_for
 from local.serving import machine
 from ops.errors import OpsError
 from ops.stack import pulumi, recovery, serving, teardown
 from ops.stack import retain as contents
+from ops.stack.cluster_spec import cluster_of, cluster_spec
 from ops.stack.environment import StackEnvironment
 from ops.stack.resource_tree import resource_tree
 from ops.stack.unfinished import pending_advice
@@ -65,7 +64,8 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     if env.is_dev:
         if local:
             recovery.require_local(env)
-            cluster_id = _local_cluster(env).up(settings, reshape=reshape).cluster_id
+            spec = cluster_spec(settings)
+            cluster_id = cluster_of(env).up(spec, reshape=reshape).cluster_id
             if recovery.match_cluster(env, cluster_id):
                 console.print("dropped the state of a cluster that is gone")
                 recovery.state_lost(env).touch()
@@ -87,10 +87,6 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     return settings
 
 
-def _local_cluster(env: StackEnvironment) -> Cluster:
-    return Cluster(env.state_dir, default=best_here())
-
-
 def read_settings(env: StackEnvironment) -> Settings:
     """The stack's parameters, checked.
 
@@ -106,7 +102,7 @@ def read_settings(env: StackEnvironment) -> Settings:
 
 def start_cluster(env: StackEnvironment) -> None:
     """Start the local cluster, or bring the running one in line with the parameters."""
-    _local_cluster(env).up(read_settings(env))
+    cluster_of(env).up(cluster_spec(read_settings(env)))
 
 
 @exclusive
@@ -210,7 +206,7 @@ def down(env: StackEnvironment) -> None:
         raise OpsError("make down stops the local cluster of dev; use make destroy")
     recovery.require_droppable(env)
     recovery.end_orphans(env)
-    Cluster(env.state_dir).down()
+    cluster_of(env).down()
     recovery.forget(env)
     console.print("the local cluster is stopped and dev's state is dropped")
 

@@ -16,11 +16,11 @@ from typing import Any
 import psutil
 
 from config.platform import LOCAL_IDENTIFIER
-from local import processes
 from local.record import write_atomically
 from ops.errors import OpsError
 from ops.stack import pulumi
 from ops.stack.environment import StackEnvironment
+from ops.stack.orphans import orphans
 from ops.stack.retain import needs_retaining, retain
 from toolchain.bootstrap import drop_lock, locked
 
@@ -143,7 +143,7 @@ def release_dead_locks(env: StackEnvironment) -> int:
 
 def end_orphans(env: StackEnvironment) -> None:
     """End providers and programs of dev that a killed engine left running."""
-    for process in processes.orphans(env.pulumi_home.resolve()):
+    for process in orphans(env.pulumi_home.resolve()):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 

@@ -12,10 +12,9 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from config.settings import Settings
 from eventflow.outcomes import Outcome
-from local.cluster import Cluster
 from local.objects import holds
-from local.serving.plan import GATEWAY_PORT, PROMETHEUS_PORT
 from ops.errors import OpsError
+from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT, cluster_of
 from ops.stack.environment import PROJECT, StackEnvironment
 
 READY_SECONDS = 120.0
@@ -70,7 +69,7 @@ def serves(env: StackEnvironment, settings: Settings) -> bool:
 
 
 def _port(env: StackEnvironment, role: str) -> int | None:
-    record = Cluster(env.state_dir).record
+    record = cluster_of(env).record
     return record.ports.get(role) if record else None
 
 
@@ -122,7 +121,7 @@ def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[st
     Raises:
         OpsError: Not in time, with what each says.
     """
-    client: Any = Cluster(env.state_dir).client()
+    client: Any = cluster_of(env).client()
     for stack in settings.inference:
         name, namespace = stack.scaler_name, stack.namespace
         deadline = time.monotonic() + READY_SECONDS

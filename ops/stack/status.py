@@ -28,8 +28,8 @@ from config.inference import InferenceStack
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds
-from local.serving.plan import PROMETHEUS_PORT
 from local.status import show as show_cluster
+from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT
 from ops.stack.serving import ScaledObject, hpa_name
 
 _EVERY_SECONDS = 1.0
@@ -40,10 +40,13 @@ _PROMETHEUS_SECONDS = 3.0
 class Prometheus:
     """The stack's Prometheus, by a loopback port."""
 
-    port: int
+    port: int | None
+    """None: the stack has no Prometheus of its own, and every value is unknown."""
 
     def value(self, query: str) -> str:
         """The first value that a query has now; a dash where there is none."""
+        if self.port is None:
+            return "-"
         try:
             answer = httpx2.get(
                 f"http://127.0.0.1:{self.port}/api/v1/query",
@@ -64,12 +67,12 @@ def show(cluster: Cluster, settings: Settings, *, once: bool = False) -> None:
     """
     console = Console()
     record = cluster.record
-    port = record.ports.get(PROMETHEUS_PORT) if record else None
-    if port is None or not cluster.is_running:
+    ports = record.ports if record else {}
+    if GATEWAY_PORT not in ports or not cluster.is_running:
         show_cluster(cluster)
         return
     client: Any = cluster.client()
-    prometheus = Prometheus(port)
+    prometheus = Prometheus(ports.get(PROMETHEUS_PORT))
     if once or not console.is_terminal:
         console.print(_view(client, prometheus, settings))
         return

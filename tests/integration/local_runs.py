@@ -16,7 +16,8 @@ from pathlib import Path
 from config.base import PROJECT_FOLDER
 from config.settings import Settings
 from local.cluster import Cluster
-print(Cluster(Path(sys.argv[1])).up(Settings()).cluster_id)
+from ops.stack.cluster_spec import cluster_spec
+print(Cluster(Path(sys.argv[1])).up(cluster_spec(Settings())).cluster_id)
 """
 
 

@@ -31,6 +31,7 @@ from components.triton import Triton, TritonArgs
 from config.prometheus import ManagedPrometheus
 from config.settings import Settings
 from local.cluster import Cluster
+from ops.stack.cluster_spec import cluster_spec
 from tests import recording
 from tests.envoy.harness.waiting import free_ports, wait_until
 
@@ -70,7 +71,7 @@ def cluster(
     """A cluster with the declared objects, their pods Ready, and strangers among them."""
     cluster = Cluster(tmp_path_factory.mktemp("state"), mode="simulated")
     try:
-        cluster.up(SETTINGS)
+        cluster.up(cluster_spec(SETTINGS))
         client = cluster.client()
         found = [r.inputs for r in declared.resources if r.inputs.get("kind") in APPLIED_KINDS]
         for manifest in sorted(found, key=lambda m: APPLIED_KINDS.index(m["kind"])):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from local import processes
 from local.cluster import Cluster
 from ops.stack.environment import PROJECT
+from ops.stack.orphans import orphans
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.checkout import Checkout
 
@@ -89,7 +89,7 @@ def test_up_killed_half_way_converges_when_run_again_and_destroy_leaves_nothing(
     assert empty.preview_steps() == {}
     exported = json.loads(empty.pulumi("stack", "export").ok().stdout)
     assert not exported["deployment"].get("pending_operations")
-    assert processes.orphans(empty.env.pulumi_home.resolve()) == []
+    assert orphans(empty.env.pulumi_home.resolve()) == []
     assert len(empty.objects() - before) > 10
     empty.ops("destroy").ok()
     assert empty.objects() - before == set()
@@ -104,7 +104,7 @@ def test_destroy_killed_half_way_leaves_nothing_when_run_again(empty: Checkout) 
     assert empty.objects() - before
     empty.ops("destroy").ok()
     assert empty.objects() - before == set()
-    assert processes.orphans(empty.env.pulumi_home.resolve()) == []
+    assert orphans(empty.env.pulumi_home.resolve()) == []
 
 
 def test_a_lock_of_a_dead_process_is_released(provisioned: Checkout) -> None:

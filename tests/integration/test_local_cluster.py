@@ -19,6 +19,7 @@ from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds
 from local.status import show
+from ops.stack.cluster_spec import cluster_spec
 from tests.integration.pods import pod
 
 
@@ -40,7 +41,7 @@ def cluster(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     assert home.is_dir()
     cluster = Cluster(tmp_path_factory.mktemp("state"))
     try:
-        assert cluster.up(Settings()).is_new
+        assert cluster.up(cluster_spec(Settings())).is_new
         yield cluster
     finally:
         cluster.down()
@@ -74,7 +75,7 @@ def test_nothing_outside_the_state_folder_is_written(
     theirs = tmp_path / "config"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(theirs))
-        cluster.up(Settings())
+        cluster.up(cluster_spec(Settings()))
     assert list(home.rglob("*")) == []
     assert not theirs.exists()
 
@@ -91,7 +92,7 @@ def test_a_second_up_changes_nothing(cluster: Cluster, client: Client) -> None:
         )
 
     before = seen()
-    assert not cluster.up(Settings()).is_new
+    assert not cluster.up(cluster_spec(Settings())).is_new
     assert seen() == before
 
 
@@ -109,7 +110,7 @@ def test_changed_parameters_change_the_nodes_and_those_alone(
             "platform": {"kind": "local", "cpu_nodes": 3, "cpu_node_cpu": 4},
         }
     )
-    cluster.up(changed)
+    cluster.up(cluster_spec(changed))
     after = {node.metadata.name: node for node in client.list(Node)}
     assert sorted(after) == ["cpu-0", "cpu-1", "cpu-2", "gpu-0", "gpu-1"]
     assert all(after[n].metadata.uid == before[n] for n in after if n in before)
@@ -121,7 +122,7 @@ def test_changed_parameters_change_the_nodes_and_those_alone(
     assert after["cpu-2"].status.allocatable["cpu"] == "4"
     assert "gone" not in {p.metadata.name for p in client.list(Pod, namespace=namespace)}
 
-    cluster.up(Settings())
+    cluster.up(cluster_spec(Settings()))
     gpu = client.get(Node, "gpu-0")
     assert "pool" not in gpu.metadata.labels
     assert gpu.status.allocatable[GPU_RESOURCE] == "4"
@@ -133,7 +134,7 @@ def test_a_resource_definition_that_was_deleted_is_back_after_up(
 ) -> None:
     name = "triggerauthentications.keda.sh"
     client.delete(CustomResourceDefinition, name)
-    cluster.up(Settings())
+    cluster.up(cluster_spec(Settings()))
     assert holds(client.get(CustomResourceDefinition, name), "Established")
 
 

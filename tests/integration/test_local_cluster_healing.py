@@ -18,6 +18,7 @@ from lightkube.resources.core_v1 import ConfigMap, Pod
 from config.settings import Settings
 from local.cluster import Cluster
 from local.errors import LocalClusterError
+from ops.stack.cluster_spec import cluster_spec
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.local_runs import kill, runs_once, start_up
 
@@ -51,7 +52,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def cluster(state: Path, told: Told) -> Cluster:
     """The cluster, up, with something in it."""
     cluster = Cluster(state, report=told.append)
-    cluster.up(Settings())
+    cluster.up(cluster_spec(Settings()))
     data = ConfigMap.from_dict({"metadata": {"name": "kept"}, "data": {"a": "b"}})
     cluster.client().apply(data, namespace="default", force=True)
     told.clear()
@@ -72,7 +73,7 @@ def test_up_heals_after_a_kill_and_keeps_the_data(cluster: Cluster, names: tuple
     before, kubeconfig = cluster.record, cluster.kubeconfig.read_text()
     kill(cluster, *names)
     assert not cluster.is_running
-    assert not cluster.up(Settings()).is_new
+    assert not cluster.up(cluster_spec(Settings())).is_new
     assert cluster.is_running
     assert runs_once(cluster)
     assert holds_its_data(cluster)
@@ -83,7 +84,7 @@ def test_up_heals_after_a_kill_and_keeps_the_data(cluster: Cluster, names: tuple
 def test_pods_run_right_after_a_restart(cluster: Cluster) -> None:
     """A killed kwok's leases are not waited for: by default that takes more than three minutes."""
     kill(cluster)
-    cluster.up(Settings())
+    cluster.up(cluster_spec(Settings()))
     container = {"name": "any", "image": "any"}
     pod = Pod.from_dict({"metadata": {"name": "after"}, "spec": {"containers": [container]}})
     client = cluster.client()
@@ -102,7 +103,7 @@ def test_after_a_reboot_up_keeps_the_data_and_harms_nobody(
     kill(cluster)
     for component in cluster.components():
         cluster.paths.pid_file_of(component).write_text(str(foreign.pid))
-    assert not cluster.up(Settings()).is_new
+    assert not cluster.up(cluster_spec(Settings())).is_new
     assert runs_once(cluster)
     assert holds_its_data(cluster)
     assert foreign.poll() is None
@@ -117,7 +118,7 @@ def test_a_port_taken_while_the_cluster_was_down_is_replaced(cluster: Cluster) -
         socket.create_server(("127.0.0.1", taken[0])),
         socket.create_server(("127.0.0.1", taken[1])),
     ):
-        assert not cluster.up(Settings()).is_new
+        assert not cluster.up(cluster_spec(Settings())).is_new
         assert holds_its_data(cluster)
         after = cluster.record
         assert after is not None
@@ -133,7 +134,7 @@ def test_up_interrupted_during_a_restart_keeps_the_data(cluster: Cluster) -> Non
     wait_until("restarting", lambda: not pid_file.exists(), 120)
     interrupted.kill()
     interrupted.communicate()
-    assert not cluster.up(Settings()).is_new
+    assert not cluster.up(cluster_spec(Settings())).is_new
     assert runs_once(cluster)
     assert holds_its_data(cluster)
 
@@ -160,7 +161,7 @@ def test_a_failure_of_kwokctl_itself_costs_no_data(cluster: Cluster, told: Told)
     logs = cluster.paths.kwok_cluster / "logs"
     shutil.rmtree(logs)
     logs.write_text("in the way")
-    assert not cluster.up(Settings()).is_new
+    assert not cluster.up(cluster_spec(Settings())).is_new
     assert told.about("kwokctl could not start the cluster")
     assert runs_once(cluster)
     assert holds_its_data(cluster)
@@ -173,7 +174,7 @@ def test_data_that_cannot_be_started_from_is_given_up_and_that_is_said(
     kill(cluster)
     for file in cluster.paths.data.rglob("db"):
         file.write_bytes(b"not a database")
-    after = cluster.up(Settings())
+    after = cluster.up(cluster_spec(Settings()))
     assert after.is_new
     assert after.cluster_id == cluster.cluster_id() != before
     assert told.about("its data cannot be started from; making it anew")
@@ -185,8 +186,8 @@ def test_another_mode_makes_the_cluster_anew_with_a_warning(cluster: Cluster, to
     assert record is not None
     record.model_copy(update={"mode": "docker"}).write(cluster.paths.record)
     with pytest.raises(LocalClusterError, match="made as docker"):
-        cluster.up(Settings())
-    up = Cluster(cluster.paths.state_dir, "simulated", told.append).up(Settings())
+        cluster.up(cluster_spec(Settings()))
+    up = Cluster(cluster.paths.state_dir, "simulated", told.append).up(cluster_spec(Settings()))
     assert up.is_new
     assert told.about("made as docker; making it anew as simulated, so all that was in it is gone")
     assert cluster.mode.name == "simulated"
@@ -198,7 +199,7 @@ def test_asking_for_serving_with_images_that_it_has_not_touches_nothing(
     monkeypatch.setenv("LOCAL", "serving")
     before = cluster.components()
     with pytest.raises(LocalClusterError, match="LOCAL=serving"):
-        Cluster(cluster.paths.state_dir).up(Settings())
+        Cluster(cluster.paths.state_dir).up(cluster_spec(Settings()))
     assert cluster.components() == before
     assert holds_its_data(cluster)
 
@@ -206,6 +207,6 @@ def test_asking_for_serving_with_images_that_it_has_not_touches_nothing(
 def test_processes_whose_folder_was_deleted_are_ended_by_the_next_up(cluster: Cluster) -> None:
     before = set(cluster.components().values())
     shutil.rmtree(cluster.paths.root)
-    assert cluster.up(Settings()).is_new
+    assert cluster.up(cluster_spec(Settings())).is_new
     assert runs_once(cluster)
     assert not before & set(cluster.components().values())

@@ -19,6 +19,7 @@ from local import processes
 from local.cluster import Cluster
 from local.errors import LocalClusterError
 from local.record import Record
+from ops.stack.cluster_spec import cluster_spec
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.local_runs import runs_once, start_up
 
@@ -72,7 +73,7 @@ def test_up_killed_at_any_point_of_the_making_is_healed_by_the_next(tmp_path: Pa
                 paths.kubeconfig.unlink(missing_ok=True)
                 paths.kwokctl_config.unlink(missing_ok=True)
                 shutil.rmtree(paths.pki, ignore_errors=True)
-        cluster.up(Settings())
+        cluster.up(cluster_spec(Settings()))
         assert runs_once(cluster)
         assert len(list(cluster.client().list(Node))) == 8
     finally:
@@ -101,7 +102,7 @@ def test_a_second_cluster_stands_beside_the_first_and_its_down_leaves_nothing(
     monkeypatch.setattr("tempfile.tempdir", None)
     first = bare_cluster.components()
     second = Cluster(state)
-    assert second.up(Settings()).cluster_id != bare_cluster.cluster_id()
+    assert second.up(cluster_spec(Settings())).cluster_id != bare_cluster.cluster_id()
     assert second.record is not None
     ports = set(second.record.ports.values())
     assert ports <= listening()
@@ -142,6 +143,6 @@ def test_too_little_disk_is_one_message_and_nothing_is_started(
     cluster = Cluster(tmp_path / "state")
     monkeypatch.setattr("local.cluster.NEEDED_MIB", 2**40)
     with pytest.raises(LocalClusterError, match="not enough disk for the local cluster"):
-        cluster.up(Settings())
+        cluster.up(cluster_spec(Settings()))
     assert not cluster.paths.root.exists()
     assert Record.read(cluster.paths.record) is None

@@ -16,6 +16,7 @@ from config.settings import Settings
 from local.cluster import Cluster
 from local.modes import MODE_VARIABLE
 from local.serving import objects, plan
+from ops.stack.cluster_spec import cluster_spec
 from tests.integration.checkout import Checkout
 from tests.integration.local_runs import kill
 from tests.integration.pods import pod
@@ -65,7 +66,7 @@ def test_a_cluster_that_stopped_is_started_with_the_nodes_that_it_had(
 ) -> None:
     before = nodes(client)
     kill(bare_cluster)
-    assert not bare_cluster.up(SMALLER, reshape=False).is_new
+    assert not bare_cluster.up(cluster_spec(SMALLER), reshape=False).is_new
     assert nodes(client) == before
 
 
@@ -76,9 +77,9 @@ def test_a_cluster_that_runs_is_not_started_anew_because_it_would_be_started_oth
     assert record is not None
     record.model_copy(update={"launch": "by another version"}).write(bare_cluster.paths.record)
     before = bare_cluster.components()
-    bare_cluster.up(Settings(), reshape=False)
+    bare_cluster.up(cluster_spec(Settings()), reshape=False)
     assert bare_cluster.components() == before
-    bare_cluster.up(Settings())
+    bare_cluster.up(cluster_spec(Settings()))
     assert bare_cluster.record == record
     assert not before.items() & bare_cluster.components().items()
 

@@ -15,6 +15,7 @@ from components.labels import namespace_labels
 from config.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
+from ops.stack.cluster_spec import cluster_spec
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import MONITORED, STACK, api_of, token_of, with_user
 
@@ -50,7 +51,7 @@ class TestWithoutKeda:
                 lambda: not api.serves("keda.sh/v1alpha1", "scaledobjects"),
             )
         yield
-        bare_cluster.up(Settings())
+        bare_cluster.up(cluster_spec(Settings()))
 
     def test_everything_that_is_missing_is_said_at_once(self, document, found):
         messages = found(document, **MONITORED)
@@ -91,7 +92,7 @@ class TestWithAnOldKeda:
             # The API server takes a moment to tell of a changed schema.
             wait_until("it tells of the old one", lambda: cls.knows_behavior(api) is False, 60)
             yield
-            bare_cluster.up(Settings())
+            bare_cluster.up(cluster_spec(Settings()))
             wait_until("it tells of the new one", lambda: cls.knows_behavior(api) is True, 60)
 
     @staticmethod

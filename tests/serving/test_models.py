@@ -43,7 +43,7 @@ exec chroot "$root" /usr/bin/env -i "$@"
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file system of Triton's image."""
-    (recipe,) = [recipe for recipe in images.RECIPES if recipe.has_triton]
+    (recipe,) = [recipe for recipe in images.recipes() if recipe.has_triton]
     (archive,) = images.ensure({}, print, [recipe]).values()
     root = tmp_path_factory.mktemp("image")
     with tarfile.open(archive) as outer:

@@ -7,10 +7,11 @@ import pytest
 from config.gpu_nodes import GPU_LABEL, GPU_RESOURCE
 from config.settings import Settings
 from local.simulated import nodes
+from ops.stack.cluster_spec import simulated_nodes
 
 
 def made_for(**parameters: Any) -> dict[str, dict[str, Any]]:
-    made = nodes(Settings.model_validate(parameters))
+    made = nodes(simulated_nodes(Settings.model_validate(parameters)))
     return {node["metadata"]["name"]: node for node in made}
 
 

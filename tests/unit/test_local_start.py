@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 import toolchain
-from config.settings import Settings
 from local import modes, ports
 from local.cluster import Cluster
 from local.control_plane import ControlPlane
 from local.errors import LocalClusterError
 from local.paths import Paths
 from local.record import Record
+from local.spec import ClusterSpec
 
 
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_a_cluster_that_may_not_change_is_not_touched_where_another_kind_is_aske
         raise AssertionError(f"{names} were looked for")
 
     monkeypatch.setattr(toolchain, "ensure", ensure)
-    cluster = Cluster(tmp_path, "simulated")
+    cluster = Cluster(tmp_path, "simulated", up_command="make up")
     cluster.paths.root.mkdir()
     Record(mode="serving", cluster_id="x", ports={}, launch="y").write(cluster.paths.record)
     before = cluster.paths.record.read_text()
     with pytest.raises(LocalClusterError) as refused:
-        cluster.up(Settings(), reshape=False)
+        cluster.up(ClusterSpec(), reshape=False)
     said = str(refused.value)
     assert said.startswith("the local cluster was made as serving, and LOCAL=simulated asks for")
-    assert "`make up` and `make cluster`" in said
+    assert "Only `make up` makes it anew" in said
     assert said.endswith("Unset it, or set LOCAL=serving.")
     assert cluster.paths.record.read_text() == before
     assert list(tmp_path.iterdir()) == [cluster.paths.root]

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.live import Live
 
 from config.settings import Settings
-from local.serving.plan import PROMETHEUS_PORT
 from ops.stack import status
+from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT
 from ops.stack.status import show
 from tests.printed import rows
 
@@ -85,7 +85,7 @@ OBJECTS = {
 def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFixture[str]) -> None:
     client = SimpleNamespace(get=lambda _, name, namespace: OBJECTS[name])  # noqa: ARG005
     cluster: Any = SimpleNamespace(
-        record=SimpleNamespace(ports={PROMETHEUS_PORT: prometheus}),
+        record=SimpleNamespace(ports={GATEWAY_PORT: 1, PROMETHEUS_PORT: prometheus}),
         is_running=True,
         client=lambda: client,
     )
@@ -136,7 +136,7 @@ def test_a_live_view_outlives_a_cluster_that_goes_and_comes_back(
                 raise LookedEnoughError
 
     cluster: Any = SimpleNamespace(
-        record=SimpleNamespace(ports={PROMETHEUS_PORT: prometheus}),
+        record=SimpleNamespace(ports={GATEWAY_PORT: 1, PROMETHEUS_PORT: prometheus}),
         is_running=True,
         client=lambda: SimpleNamespace(get=get),
     )

@@ -26,9 +26,13 @@ from local.serving import (
     triton,
 )
 from local.serving.archive import Part
+from local.spec import Envoy
+from ops.stack.cluster_spec import cluster_spec
 from toolchain.bootstrap import PROJECT
 from toolchain.cache import Cache
 from toolchain.prune import prune
+
+RECIPES = images.recipes(Envoy(path=Path("/envoy"), version="1.40.0"))
 
 
 def _dev() -> Settings:
@@ -36,7 +40,7 @@ def _dev() -> Settings:
 
 
 def test_dev_names_images_that_can_be_built() -> None:
-    images.require_known(_dev())
+    images.require_known(cluster_spec(_dev()))
 
 
 def test_dev_states_the_ttl_that_its_name_server_answers_with() -> None:
@@ -50,7 +54,7 @@ def test_an_image_that_cannot_be_built_is_refused_by_its_key() -> None:
     changed = stack.model_copy(update={"gateway": gateway})
     settings = dev.model_copy(update={"inference": (changed,)})
     with pytest.raises(LocalClusterError) as refused:
-        images.require_known(settings)
+        images.require_known(cluster_spec(settings))
     said = str(refused.value)
     assert "inference[0].gateway.image = docker.io/envoyproxy/envoy:v1.40.0" in said
     assert "triton.image =" not in said
@@ -59,8 +63,8 @@ def test_an_image_that_cannot_be_built_is_refused_by_its_key() -> None:
 
 
 def test_no_image_has_a_name_that_a_registry_serves() -> None:
-    assert len({recipe.name for recipe in images.RECIPES}) == len(images.RECIPES)
-    assert all(recipe.name.startswith("kubemind.local/") for recipe in images.RECIPES)
+    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
+    assert all(recipe.name.startswith("kubemind.local/") for recipe in RECIPES)
 
 
 def test_the_same_parts_make_the_same_image(tmp_path: Path) -> None:

@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 
 import toolchain
-from config.load import parse, read_stack_file
 from local.cluster import NEEDED_MIB, Cluster
 from local.errors import LocalClusterError
 from local.serving import images, machine
-from ops.stack.environment import PROJECT
+from local.spec import ClusterSpec, Envoy
 from toolchain import ToolchainError
 from toolchain.bootstrap import cache_root
 
-IMAGES_MIB = sum(recipe.mib for recipe in images.RECIPES)
-TOOLS = {name: Path("/tools", name) for recipe in images.RECIPES for name in recipe.programs}
-SETTINGS = parse(read_stack_file(PROJECT / "Pulumi.dev.yaml"), source="dev")
+SPEC = ClusterSpec(envoy=Envoy(path=Path("/envoy"), version="1.40.0"))
+RECIPES = images.recipes(SPEC.envoy)
+IMAGES_MIB = sum(recipe.mib for recipe in RECIPES)
+TOOLS = {name: Path("/tools", name) for recipe in RECIPES for name in recipe.programs}
 
 
 class _BegunError(Exception):
@@ -44,7 +44,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], No
     def begun(free_mib: int) -> None:
         usage = SimpleNamespace(free=free_mib * 2**20)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-        Cluster(tmp_path / "state", "serving").up(SETTINGS)
+        Cluster(tmp_path / "state", "serving").up(SPEC)
 
     return begun
 
@@ -75,13 +75,13 @@ def test_the_first_cluster_asks_for_the_images_to_be_built_and_to_be_imported(
 def test_images_that_are_there_are_not_asked_for_again(
     begin: Callable[[int], None], tmp_path: Path
 ) -> None:
-    first, *others = images.RECIPES
+    first, *others = RECIPES
     build(tuple(others))
     needs(begin, NEEDED_MIB + 2 * first.mib + 2 * IMAGES_MIB)
     build((first,))
     needs(begin, NEEDED_MIB + 2 * IMAGES_MIB)
     node = Cluster(tmp_path / "state", "serving").paths.root / "node"
-    for recipe in images.RECIPES:
+    for recipe in RECIPES:
         mark = node / "imported" / images.archive_of(recipe, TOOLS).parent.name
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

