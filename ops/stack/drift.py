@@ -1,4 +1,4 @@
-"""Drift: objects of the stack that are not in the cluster as the stack's state has them."""
+"""Drift: objects whose state in the cluster differs from the stack's state."""
 
 import json
 import os
@@ -30,10 +30,10 @@ _PROVIDER = "pulumi:providers:kubernetes"
 
 
 def drift(env: StackEnvironment) -> list[str]:
-    """Return one line for each difference; nothing is changed.
+    """Return one line for each difference; change nothing.
 
-    Kubernetes objects are compared by the API server itself, in a dry run. What else the stack
-    holds (nodes in AWS, KEDA's chart) the engine's own refresh compares.
+    The API server itself compares Kubernetes objects, in a dry run. The engine's refresh compares
+    the other resources (nodes in AWS, KEDA's chart).
 
     Raises:
         OpsError: The stack has no state, or its cluster or backend cannot be read.
@@ -64,7 +64,7 @@ def _is_object(resource: Mapping[str, Any]) -> bool:
 def _objects(
     env: StackEnvironment, resources: list[dict[str, Any]], objects: list[dict[str, Any]]
 ) -> Iterator[str]:
-    # kubectl is found as the program finds it, and paths start in the project's folder.
+    # Find kubectl and relative paths as the program does.
     os.environ["PATH"] = env.variables()["PATH"]
     os.chdir(env.project)
     for provider in (one for one in resources if one["type"] == _PROVIDER):
@@ -75,7 +75,7 @@ def _objects(
                 ClusterApi(_target(provider["inputs"])) as api,
                 ThreadPoolExecutor(_AT_ONCE) as pool,
             ):
-                # An answer before eight threads ask for the same.
+                # Connect once before eight threads do.
                 api.version()
                 for found in pool.map(partial(examine, Kinds(api)), mine):
                     yield from _lines(found)
@@ -99,7 +99,7 @@ def _lines(found: Found) -> Iterator[str]:
 
 
 def _target(inputs: Mapping[str, Any]) -> Target:
-    """The cluster of a provider as the state has it: a file, or the kubeconfig itself."""
+    """Return the cluster of a provider in the state: a file, or the kubeconfig itself."""
     kubeconfig, context = pulumi.unwrap(inputs["kubeconfig"]), inputs.get("context")
     named = KubeconfigPlatform(kind="kubeconfig", path=str(kubeconfig), context=context)
     is_text = not isinstance(kubeconfig, str) or "\n" in kubeconfig or "{" in kubeconfig

@@ -1,4 +1,4 @@
-"""Where a stack's Pulumi state lies, and the environment in which its commands run."""
+"""Folders of a stack's Pulumi state, and the environment of its commands."""
 
 import functools
 import os
@@ -13,15 +13,15 @@ from config.platform import LocalPlatform
 from config.settings import Settings
 
 DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105 - see below
-"""Dev's state holds no secret and never leaves the machine, so its passphrase is no secret."""
+"""Passphrase of dev's state, which holds no secret and never leaves the machine."""
 
 DEV_STACK = "dev"
-"""The one stack with a backend of its own, in the project's state folder."""
+"""The only stack whose backend is in the project's state folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackEnvironment:
-    """One stack in one checkout, with the place of its state."""
+    """A stack in a checkout, and the folders of its state."""
 
     stack: str
     """Name of the Pulumi stack."""
@@ -43,7 +43,7 @@ class StackEnvironment:
 
     @property
     def state_dir(self) -> Path:
-        """The ignored folder that holds everything local."""
+        """The folder for everything local; git ignores it."""
         return self.project / STATE_FOLDER
 
     @property
@@ -53,58 +53,59 @@ class StackEnvironment:
 
     @property
     def checkpoint(self) -> Path:
-        """Dev's state; there once the stack was made."""
+        """File of dev's state; it exists once the stack was created."""
         return self.backend_dir / ".pulumi" / "stacks" / PULUMI_PROJECT / f"{self.stack}.json"
 
     @property
     def pulumi_home(self) -> Path:
-        """Where dev's Pulumi keeps plugins and its own files."""
+        """Folder for the plugins and files of dev's Pulumi."""
         return self.state_dir / "pulumi-home"
 
     @property
     def temporary_dir(self) -> Path:
-        """Where dev's commands put temporary files."""
+        """Folder for the temporary files of dev's commands."""
         return self.state_dir / "tmp"
 
     @property
     def stack_file(self) -> Path:
-        """The stack's configuration."""
+        """File of the stack's configuration."""
         return self.project / f"Pulumi.{self.stack}.yaml"
 
     def own_variables(self) -> dict[str, str]:
-        """The variables that this stack sets, beside the tools on PATH."""
+        """Return the variables that this stack sets, without PATH."""
         if not self.is_dev:
             return dict(self.extra)
         return {
-            # Instead of selecting it each time, which costs as long as a command of its own.
+            # Selecting the stack for each command would take as long as the command.
             "PULUMI_STACK": self.stack,
             "PULUMI_BACKEND_URL": f"file://{self.backend_dir}",
             "PULUMI_CONFIG_PASSPHRASE": DEV_PASSPHRASE,
             "PULUMI_HOME": str(self.pulumi_home),
             "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
-            # Nothing that dev needs is downloaded: it runs with no network but the registries'.
+            # Dev downloads no plugin: it needs no network but the package registries.
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            # As `make up` runs it: one object that is refused keeps no other away.
+            # As in `make up`: a refused object does not keep the others away.
             "PULUMI_CONTINUE_ON_ERROR": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # The Kubernetes provider leaves a copy of its kubeconfig there each time.
+            # The Kubernetes provider leaves a copy of its kubeconfig there in every run.
             "TMPDIR": str(self.temporary_dir),
-            # kubectl would keep what it discovers under ~/.kube, which is the user's.
+            # kubectl would keep its discovery cache in the user's ~/.kube.
             "KUBECACHEDIR": str(self.state_dir / "kubectl"),
             **self.extra,
         }
 
     def variables(self) -> dict[str, str]:
-        """The whole environment of a command, with the pinned tools first on PATH."""
+        """Return the whole environment of a command, with the pinned tools first on PATH."""
         if self.is_dev:
             self.temporary_dir.mkdir(parents=True, exist_ok=True)
         path = toolchain.path_with(self._tools)
         return {**self._inherited(), **self.own_variables(), "PATH": path}
 
     def _inherited(self) -> dict[str, str]:
-        """The user's variables; for another stack than dev without those that `make env` set.
+        """Return the user's variables; for other stacks than dev without those of dev's `make env`.
 
-        In dev's shell, prod would else be made in dev's backend, under dev's public passphrase.
+        Otherwise, in dev's shell, prod would be created in dev's backend, with dev's public
+        passphrase.
         """
         if self.is_dev:
             return dict(os.environ)
@@ -113,7 +114,7 @@ class StackEnvironment:
 
     @functools.cached_property
     def _tools(self) -> Path:
-        """The pinned tools, linked together; looked for once, since each on PATH is run for it."""
+        """Folder with links to the pinned tools; cached, as the search runs each tool on PATH."""
         directory = toolchain.bin_dir("cli", "kubectl")
         if self.is_dev:
             toolchain.link_plugins(self.pulumi_home)

@@ -1,4 +1,4 @@
-"""The environment in which bare kubectl asks a stack's cluster."""
+"""Environment in which bare kubectl reaches a stack's cluster."""
 
 import json
 import os
@@ -13,11 +13,11 @@ KUBECONFIG = "KUBECONFIG"
 
 
 def variables(env: StackEnvironment, settings: Settings) -> dict[str, str | None]:
-    """Return what KUBECONFIG is to be; None where it is to be unset.
+    """Return the value of KUBECONFIG; None to unset it.
 
-    kubectl has no variable for a context. It merges the files of KUBECONFIG, and the first one that
-    states a current context wins: where the parameters name a context, a small file in the
-    project's state folder states it, before the user's own file.
+    kubectl has no variable for a context. It merges the files of KUBECONFIG, and the first file
+    with a current context wins. If the parameters name a context, a small file in the project's
+    state folder names it too and comes before the user's file.
     """
     platform = settings.platform
     if isinstance(platform, ReferencePlatform):
@@ -27,7 +27,7 @@ def variables(env: StackEnvironment, settings: Settings) -> dict[str, str | None
             "KUBECONFIG=FILE",
             file=sys.stderr,
         )
-        # Another stack's cluster, from `make env` of that stack, would be taken for this one's.
+        # `make env` of another stack may have set it, to another cluster.
         ours = str(env.state_dir) in os.environ.get(KUBECONFIG, "")
         return {KUBECONFIG: None} if ours else {}
     file = str(env.project / file_of(platform))

@@ -1,4 +1,4 @@
-"""Provisioning, previewing and removing one stack."""
+"""Provisions, previews and removes one stack."""
 
 import functools
 import os
@@ -33,10 +33,10 @@ _Result = TypeVar("_Result")
 def exclusive(
     command: Callable[Concatenate[StackEnvironment, _Rest], _Result],
 ) -> Callable[Concatenate[StackEnvironment, _Rest], _Result]:
-    """Make a command wait until no other works on dev."""
+    """Make a command wait until no other command works on dev."""
 
     def waiting(holder: str) -> None:
-        console.print(f"waiting for another command that is at work on dev (process {holder})")
+        console.print(f"waiting for another command that works on dev (process {holder})")
 
     @functools.wraps(command)
     def wrapped(env: StackEnvironment, *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
@@ -47,17 +47,17 @@ def exclusive(
 
 
 def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
-    """Check the parameters, start the local cluster where the stack needs it, heal, select.
+    """Check the parameters, start the local cluster if needed, recover the state, select the stack.
 
     Args:
         env: The stack.
-        reshape: Whether a local cluster that is there may change with the parameters and `LOCAL`;
-            see `Cluster.up`.
+        reshape: True if a running local cluster may change with the parameters and `LOCAL`; see
+            `Cluster.up`.
 
     Raises:
-        config.load.Refused: The parameters cannot work; nothing was touched.
-        OpsError: There is no such stack, its backend does not open, or its state holds what
-            is on another cluster than the local one that it is to go to.
+        config.load.Refused: The parameters cannot work; nothing was changed.
+        OpsError: There is no such stack, its backend does not open, or its state holds resources
+            on another cluster while the parameters name the local one.
     """
     settings = read_settings(env)
     local = env.is_local(settings)
@@ -67,13 +67,13 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
             spec = cluster_spec(settings)
             cluster_id = cluster_of(env).up(spec, reshape=reshape).cluster_id
             if recovery.match_cluster(env, cluster_id):
-                console.print("dropped the state of a cluster that is gone")
+                console.print("dropped the state of a local cluster that no longer exists")
                 recovery.state_lost(env).touch()
         recovery.end_orphans(env)
         if recovery.release_dead_locks(env):
-            console.print("released a lock that a dead process had left")
+            console.print("released the lock of a dead process")
         if recovery.restore_checkpoint(env):
-            console.print("restored the state that an interrupted run had cut short")
+            console.print("restored the state that an interrupted run had truncated")
             if not recovery.has_checkpoint(env):
                 recovery.state_lost(env).touch()
     if not (env.is_dev and recovery.has_checkpoint(env)):
@@ -81,17 +81,17 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     if not env.is_dev and (advice := pending_advice(env.stack, pulumi.deployment(env))):
         console.print(advice, markup=False)
     if env.is_dev and recovery.keep_contents(env):
-        console.print("let the state keep the models that an earlier release made")
+        console.print("made the state keep the models of an earlier release")
     if local and recovery.clear_pending(env):
-        console.print("settled what an interrupted run had left open")
+        console.print("cleared the pending operations of an interrupted run")
     return settings
 
 
 def read_settings(env: StackEnvironment) -> Settings:
-    """The stack's parameters, checked.
+    """Read and check the stack's parameters.
 
     Raises:
-        config.load.Refused: They cannot work.
+        config.load.Refused: The parameters cannot work.
         OpsError: There is no such stack.
     """
     if not env.stack_file.exists():
@@ -101,30 +101,30 @@ def read_settings(env: StackEnvironment) -> Settings:
 
 
 def start_cluster(env: StackEnvironment) -> None:
-    """Start the local cluster, or bring the running one in line with the parameters."""
+    """Start the local cluster, or update the running one to the parameters."""
     cluster_of(env).up(cluster_spec(read_settings(env)))
 
 
 @exclusive
 def up(env: StackEnvironment, *arguments: str) -> None:
-    """Provision the stack; then say what there is and what comes next."""
+    """Provision the stack; then print its resources, its outputs and the next step."""
     _provision(env, prepare(env, reshape=True), *arguments)
 
 
 def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> None:
     taking = _adopting(env, settings) if _lost_its_state(env, settings) else env
-    # One object that is refused must not keep others away, such as the scaler.
+    # A refused object must not keep others away, such as the scaler.
     pulumi.change(taking, settings, "up", "--continue-on-error", "--suppress-outputs", *arguments)
     recovery.state_lost(env).unlink(missing_ok=True)
     held = pulumi.deployment(env)
     with teardown.open_on(env, settings, held) as on_cluster:
-        # Of entries that were removed; Pulumi leaves their namespaces.
+        # Namespaces of removed entries: Pulumi leaves them.
         on_cluster.remove_namespaces(console.print, but=made_namespaces(settings).values())
     console.print()
     console.print(resource_tree(held["resources"]))
     if serving.serves(env, settings):
         serving.wait_for_scaler(env, settings, console.print)
-        # After a node has started again Kubernetes takes its pods for ready that are not yet.
+        # After a restart of the node Kubernetes still reports its pods as ready.
         address = serving.gateway_address(env)
         wait_for(lambda: serving.answers(address), "the gateway", console.print)
     print_outputs(env, pulumi.outputs(held))
@@ -133,32 +133,33 @@ def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> No
 
 @exclusive
 def preview(env: StackEnvironment, *arguments: str) -> None:
-    """Show what `up` would change."""
+    """Show the changes that `up` would make."""
     prepare(env)
     pulumi.run(env, "preview", "--stack", env.stack, "--diff", *arguments)
 
 
 @exclusive
 def refresh(env: StackEnvironment, *arguments: str) -> None:
-    """Read the stack's real state back into Pulumi's."""
+    """Read the real resources into Pulumi's state."""
     pulumi.change(env, prepare(env), "refresh", *arguments)
 
 
 @exclusive
 def destroy(env: StackEnvironment, *arguments: str) -> None:
-    """Remove what `up` made; Pulumi asks, except on the local cluster.
+    """Remove the stack's resources; Pulumi asks first, except on the local cluster.
 
-    Namespaces go last, by themselves: Pulumi would delete them with all that others keep in them.
+    Namespaces are deleted last, one by one and without Pulumi: Pulumi would delete them with the
+    objects of others in them.
 
     Raises:
-        OpsError: The cluster cannot be asked what others keep in it.
+        OpsError: The cluster does not answer, so the objects of others in it are unknown.
     """
     settings = prepare(env)
     with teardown.open_on(env, settings, pulumi.deployment(env)) as on_cluster:
         on_cluster.keep_what_others_own(console.print)
         pulumi.change(env, settings, "destroy", *arguments)
         if pulumi.deployment(env).get("resources"):
-            # A preview, or a part of the stack.
+            # The arguments asked for a preview, or for a part of the stack.
             return
         if not on_cluster.remove_namespaces(console.print):
             raise SystemExit(1)
@@ -166,7 +167,7 @@ def destroy(env: StackEnvironment, *arguments: str) -> None:
 
 @exclusive
 def adopt(env: StackEnvironment, *arguments: str) -> None:
-    """Take over the objects of a stack of this name whose state is lost; then as `up`."""
+    """Take over the objects of a stack of this name whose state is lost; then run `up`."""
     settings = prepare(env)
     _provision(_adopting(env, settings, required=True), settings, *arguments)
 
@@ -178,7 +179,7 @@ def _lost_its_state(env: StackEnvironment, settings: Settings) -> bool:
 def _adopting(
     env: StackEnvironment, settings: Settings, *, required: bool = False
 ) -> StackEnvironment:
-    """Return the environment of a run that takes over what a lost state of the stack held."""
+    """Return the environment of a run that takes over the objects of a lost state."""
     identities = teardown.adoptable(env, settings, required=required)
     if not identities:
         return env
@@ -188,19 +189,19 @@ def _adopting(
 
 @exclusive
 def retain(env: StackEnvironment) -> None:
-    """Let the state keep the models that an earlier release made."""
+    """Make the state keep the models of an earlier release."""
     pulumi.select_stack(env)
     done = contents.retain(env)
-    console.print("the state keeps them now" if done else "the state keeps them already")
+    console.print("the state keeps them now" if done else "the state already keeps them")
 
 
 @exclusive
 def down(env: StackEnvironment) -> None:
-    """Stop the local cluster and drop dev's state.
+    """Stop the local cluster and delete dev's state.
 
     Raises:
-        OpsError: The stack is not dev, so nothing of it is local; or dev's state holds what
-            is on another cluster.
+        OpsError: The stack is not dev, so it has no local cluster; or dev's state holds resources
+            on another cluster.
     """
     if not env.is_dev:
         raise OpsError("make down stops the local cluster of dev; use make destroy")
@@ -212,7 +213,7 @@ def down(env: StackEnvironment) -> None:
 
 
 def outputs(env: StackEnvironment) -> dict[str, object]:
-    """The stack's outputs, by name.
+    """Return the stack's outputs, by name.
 
     Raises:
         OpsError: Dev is not provisioned, or the stack's backend does not open.
@@ -223,14 +224,14 @@ def outputs(env: StackEnvironment) -> dict[str, object]:
 
 
 def print_outputs(env: StackEnvironment, found: Mapping[str, object]) -> None:
-    """Show the outputs, a line each, whole: they are there to be copied."""
+    """Print one output a line, untruncated, so that it can be copied."""
     width = max(map(len, found), default=0)
     console.print(f"\noutputs of {env.stack}")
     for name, value in sorted(found.items()):
         console.print(f"  {name.ljust(width)}  {value}", markup=False)
 
 
-def _what_serves() -> str:
+def _serving_hint() -> str:
     lacking = machine.lacking()
     if lacking and sys.platform == "linux" and os.geteuid() == 0:
         return f"LOCAL=serving does; it needs {lacking}."
@@ -238,7 +239,7 @@ def _what_serves() -> str:
 
 
 def print_next_step(env: StackEnvironment, settings: Settings) -> None:
-    """Say how to look at what was made."""
+    """Print the commands that show the provisioned stack."""
     if serving.serves(env, settings):
         serving.infer_or_say(env, console.print)
         console.print(serving.next_step(env))
@@ -246,7 +247,7 @@ def print_next_step(env: StackEnvironment, settings: Settings) -> None:
         first = settings.inference[0]
         console.print(
             "\nThe cluster is simulated: scheduling and roll-outs are real, but its pods run no"
-            f"\ncontainers, so nothing answers calls. ({_what_serves()})"
+            f"\ncontainers, so nothing answers calls. ({_serving_hint()})"
             "\nLook at it:"
             f"\n  kubectl --kubeconfig {LOCAL_KUBECONFIG} --context {LOCAL_CONTEXT}"
             f" -n {first.namespace} get pods,svc,scaledobject"

@@ -1,4 +1,4 @@
-"""The models of a stack without a cluster: checked, and written as files."""
+"""Models of a stack, checked and written as files, without a cluster."""
 
 import sys
 from pathlib import Path
@@ -18,15 +18,15 @@ from ops.stack.lifecycle import read_settings
 
 
 def check(env: StackEnvironment, folder: Path | None = None) -> int:
-    """Read a model repository as Triton does; print its models, or what keeps Triton from them.
+    """Read a model repository as Triton does; print its models, or the problems.
 
     Args:
-        env: The stack whose first inference stack fills in templates and says whether Triton
+        env: The stack; its first inference stack fills in templates, and states if Triton
             completes configurations.
         folder: The repository; the stack's own if unset.
 
     Returns:
-        The exit code: 1 where Triton could not serve it.
+        The exit code: 1 if Triton could not serve it.
 
     Raises:
         OpsError: The stack's own models are not in the project.
@@ -61,7 +61,7 @@ def write_models(env: StackEnvironment, folder: Path | None = None) -> Path:
 
     Args:
         env: The stack, whose parameters fill in the templates.
-        folder: Where to; `build/models` if unset.
+        folder: The target; `build/models` if unset.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""Running the Pulumi CLI for one stack."""
+"""The Pulumi CLI, run for one stack."""
 
 import json
 import subprocess
@@ -13,23 +13,23 @@ from ops.stack.environment import StackEnvironment
 from ops.stack.unfinished import lock_advice
 
 _KIND = "4dabf18193072939515e22adb298388d"
-"""Key of a value in Pulumi's state that is of a special kind."""
+"""Key that marks a special value in Pulumi's state (`resource.SigKey`)."""
 
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the same for every secret
-"""Kind of a value that is encrypted."""
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a public constant
+"""Signature of a secret (`resource.SecretSig`)."""
 
 UNATTENDED = ("--yes", "--skip-preview")
-"""Options of a change that nobody is asked about."""
+"""Options of a change without a question to the user."""
 
 
 def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
-    """Run `pulumi ARGUMENTS` with the user's terminal; Pulumi says itself what goes wrong.
+    """Run `pulumi ARGUMENTS` in the user's terminal; Pulumi reports its own errors.
 
     Raises:
-        SystemExit: The command failed and `check` is set; with the command's own exit code.
+        SystemExit: The command failed and `check` is set; it has the command's exit code.
     """
-    code, said = _run(env, *arguments)
-    if code and not env.is_dev and (advice := lock_advice(env.stack, said)):
+    code, error_output = _run(env, *arguments)
+    if code and not env.is_dev and (advice := lock_advice(env.stack, error_output)):
         print(advice, file=sys.stderr)
     if check and code:
         raise SystemExit(code)
@@ -37,13 +37,13 @@ def run(env: StackEnvironment, *arguments: str, check: bool = True) -> int:
 
 
 def _run(env: StackEnvironment, *arguments: str) -> tuple[int, str]:
-    """Run `pulumi ARGUMENTS`; its exit code and what it wrote to standard error.
+    """Run `pulumi ARGUMENTS`; return its exit code and its standard error.
 
-    Standard output stays the user's terminal: Pulumi draws there, and asks.
+    Standard output stays the user's terminal: Pulumi draws and asks there.
     """
     written: list[str] = []
 
-    def hand_on(stream: IO[str]) -> None:
+    def forward(stream: IO[str]) -> None:
         for line in stream:
             written.append(line)
             sys.stderr.write(line)
@@ -59,16 +59,16 @@ def _run(env: StackEnvironment, *arguments: str) -> tuple[int, str]:
     ) as process:
         if process.stderr is None:
             raise OpsError("no standard error to read")
-        reader = threading.Thread(target=hand_on, args=(process.stderr,), daemon=True)
+        reader = threading.Thread(target=forward, args=(process.stderr,), daemon=True)
         reader.start()
         interrupted = False
         while process.poll() is None:
             try:
                 process.wait()
             except KeyboardInterrupt:
-                # The engine has the terminal's signal too, and closes the state in good order.
+                # The terminal signals the engine too, which then closes the state cleanly.
                 interrupted = True
-        # A plugin that outlives the engine holds the pipe open.
+        # A plugin that outlives the engine keeps the pipe open.
         reader.join(timeout=1)
     if interrupted:
         raise KeyboardInterrupt
@@ -76,10 +76,10 @@ def _run(env: StackEnvironment, *arguments: str) -> tuple[int, str]:
 
 
 def capture(env: StackEnvironment, *arguments: str) -> str:
-    """The output of `pulumi ARGUMENTS`.
+    """Run `pulumi ARGUMENTS` and return its standard output.
 
     Raises:
-        OpsError: The command failed; with what it said.
+        OpsError: The command failed; the message is its own.
     """
     result = subprocess.run(
         ["pulumi", *arguments, "--non-interactive"],
@@ -90,18 +90,18 @@ def capture(env: StackEnvironment, *arguments: str) -> str:
         check=False,
     )
     if result.returncode:
-        said = (result.stderr.strip() or result.stdout.strip()).removeprefix("error: ")
-        raise OpsError(f"pulumi {arguments[0]} failed: {said}")
+        message = (result.stderr.strip() or result.stdout.strip()).removeprefix("error: ")
+        raise OpsError(f"pulumi {arguments[0]} failed: {message}")
     return result.stdout
 
 
 def change(env: StackEnvironment, settings: Settings, command: str, *arguments: str) -> None:
     """Run a command that changes the stack.
 
-    Only on the local cluster nobody is asked: elsewhere the user confirms Pulumi's own preview.
+    On the local cluster Pulumi does not ask. Elsewhere the user confirms Pulumi's preview.
 
     Raises:
-        SystemExit: The command failed; with its own exit code.
+        SystemExit: The command failed; it has the command's exit code.
     """
     unattended = UNATTENDED if env.is_local(settings) else ()
     run(env, command, "--stack", env.stack, *unattended, *arguments)
@@ -112,7 +112,7 @@ def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any
 
     Args:
         env: The stack.
-        secrets: True if encrypted values are to be decrypted; `unwrap` reads them.
+        secrets: True to decrypt encrypted values; `unwrap` reads them.
 
     Raises:
         OpsError: The backend does not open.
@@ -123,9 +123,9 @@ def deployment(env: StackEnvironment, *, secrets: bool = False) -> dict[str, Any
 
 
 def outputs(held: Mapping[str, Any]) -> dict[str, object]:
-    """The stack's outputs in what `deployment` returned, secrets masked.
+    """Return the stack's outputs from the result of `deployment`, with secrets masked.
 
-    Read from there, so that `up` asks Pulumi once for them and for the resources.
+    So `up` asks Pulumi once for the outputs and the resources.
     """
     resources: list[dict[str, Any]] = held.get("resources") or []
     roots = [one for one in resources if one["type"] == "pulumi:pulumi:Stack"]
@@ -153,11 +153,11 @@ def _masked(value: Any) -> object:
 
 
 def select_stack(env: StackEnvironment) -> None:
-    """Make the stack the checkout's current one; dev's is created where it is missing.
+    """Select the stack; create it if it is dev and missing.
 
     Raises:
-        OpsError: The stack is not there, or its backend does not open; how another than dev is made
-            is said too.
+        OpsError: The stack does not exist, or its backend does not open. For other stacks than dev
+            the message says how to create one.
     """
     create: Sequence[str] = ()
     if env.is_dev:
@@ -169,7 +169,7 @@ def select_stack(env: StackEnvironment) -> None:
         if env.is_dev:
             raise
         raise OpsError(
-            f"{error}\nBefore its first use a stack is made once, in a backend of your choice:"
+            f"{error}\nBefore the first use, create the stack in a backend of your choice:"
             f'\n  eval "$(make -s env STACK={env.stack})"'
             "\n  pulumi login s3://your-state-bucket"
             f"\n  pulumi stack init {env.stack}"

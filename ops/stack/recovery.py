@@ -1,6 +1,6 @@
-"""Putting right what an interrupted run of dev left behind.
+"""Recovery of dev's state after an interrupted run.
 
-Only dev's own state is touched: it lies on this machine, and nobody else works on it.
+Only dev's state is changed: it lies on this machine, and nobody else works on it.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ from toolchain.bootstrap import drop_lock, locked
 
 @contextlib.contextmanager
 def exclusive(env: StackEnvironment, waiting: Callable[[str], None]) -> Generator[None]:
-    """Work on dev while no other command of `make` does; other stacks' backends see to theirs.
+    """Hold dev's lock, so that one command of `make` works on dev; other backends have own locks.
 
     Args:
         env: The stack.
-        waiting: Told the other command's process id, once, if there is a wait.
+        waiting: Called with the other command's process id, once, if there is a wait.
     """
     if not env.is_dev:
         yield
@@ -45,12 +45,12 @@ def _lock(env: StackEnvironment) -> Path:
 
 
 def require_local(env: StackEnvironment) -> None:
-    """Refuse a state in dev's backend that holds anything that is not on the local cluster.
+    """Refuse a state in dev's backend with resources that are not on the local cluster.
 
-    Pulumi would move it there, and a dropped state would leave it behind unknown.
+    Pulumi would move them there, and without the state nobody would know of them.
 
     Raises:
-        OpsError: Says what the state holds, and how to remove it.
+        OpsError: The state holds such resources; the message says how to remove them.
     """
     latest = _latest(env.checkpoint)
     held: list[dict[str, Any]] = latest.get("resources") or []
@@ -62,7 +62,7 @@ def require_local(env: StackEnvironment) -> None:
         if one["type"] == "pulumi:providers:kubernetes"
     }
     local = {provider for provider, cluster in clusters.items() if cluster == LOCAL_IDENTIFIER}
-    # What is Pulumi's own (providers, references to stacks) is in the state alone.
+    # Pulumi's own resources (providers, references to stacks) exist in the state only.
     elsewhere = {
         one["urn"]
         for one in held
@@ -77,33 +77,33 @@ def require_local(env: StackEnvironment) -> None:
             f"the state of {env.stack} holds {len(elsewhere)} resources on another cluster than "
             f"the local one{f' ({named})' if named else ''}, so it stays as it is. Remove them "
             f"first: run `{command}` with `platform` in {env.stack_file.name} as it was. If that "
-            f"cluster is gone for good, delete {env.checkpoint.relative_to(env.project)}."
+            f"cluster no longer exists, delete {env.checkpoint.relative_to(env.project)}."
         )
 
 
 def require_droppable(env: StackEnvironment) -> None:
-    """Refuse to drop dev's backend while any stack in it is on another cluster; see above.
+    """Refuse to drop dev's backend while a stack in it has resources on another cluster.
 
     Raises:
-        OpsError: One is.
+        OpsError: As `require_local`.
     """
-    # Bare `pulumi` in dev's environment may have made others.
+    # Bare `pulumi` in dev's environment may have created other stacks.
     for file in sorted(env.checkpoint.parent.glob("*.json")):
         require_local(replace(env, stack=file.stem))
 
 
 def drop_state(env: StackEnvironment) -> None:
-    """Forget dev's Pulumi state; for when the cluster that it describes is gone.
+    """Delete dev's Pulumi state, as the cluster that it describes no longer exists.
 
     Raises:
-        OpsError: It describes another cluster than the local one.
+        OpsError: The state describes another cluster than the local one.
     """
     require_droppable(env)
     shutil.rmtree(env.backend_dir, ignore_errors=True)
 
 
 def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
-    """Drop dev's state if it belongs to another local cluster than `cluster_id`; True if it did.
+    """Drop dev's state if it belongs to another local cluster than `cluster_id`; return True then.
 
     Raises:
         OpsError: As `drop_state`.
@@ -115,22 +115,22 @@ def match_cluster(env: StackEnvironment, cluster_id: str) -> bool:
         drop_state(env)
     if known != cluster_id:
         marker.parent.mkdir(parents=True, exist_ok=True)
-        # Half an identity would be another cluster's, and cost the next run its state.
+        # Atomically: the next run would take a truncated identity for another cluster's.
         write_atomically(marker, cluster_id)
     return stale
 
 
 def state_lost(env: StackEnvironment) -> Path:
-    """Path of a marker: the local cluster may hold objects of this stack that its state lost."""
+    """Return the path of a marker: the local cluster may hold objects that the state has lost."""
     return env.state_dir / "state-lost"
 
 
 def release_dead_locks(env: StackEnvironment) -> int:
-    """Remove locks of dev's backend whose process is gone; their number.
+    """Remove locks of dev's backend whose process is dead; return their number.
 
-    The backend is a folder of this machine, so a lock of another host name is an older name's.
-    Commands of `make` keep out of each other's way by `alone`; what is left to heed is a live
-    `pulumi` that the user runs.
+    The backend is a folder of this machine, so a lock with another host name is from an earlier
+    name. `exclusive` separates the commands of `make`, so a live process is a `pulumi` that the
+    user runs.
     """
     removed = 0
     for file in (env.backend_dir / ".pulumi" / "locks").rglob("*.json"):
@@ -142,7 +142,7 @@ def release_dead_locks(env: StackEnvironment) -> int:
 
 
 def end_orphans(env: StackEnvironment) -> None:
-    """End providers and programs of dev that a killed engine left running."""
+    """Kill providers and programs of dev that a killed engine left running."""
     for process in orphans(env.pulumi_home.resolve()):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -156,17 +156,17 @@ def _is_dead(lock: dict[str, object]) -> bool:
         process = psutil.Process(int(str(lock["pid"])))
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        # A process that is younger than the lock only has the same number (a reboot, a long time).
+        # A process that is younger than the lock has reused the process id.
         return process.create_time() > locked_at + 1
     except psutil.NoSuchProcess:
         return True
 
 
 def restore_checkpoint(env: StackEnvironment) -> bool:
-    """Put back the last whole checkpoint where a killed run left half of one; True if it did.
+    """Restore the last whole checkpoint if a killed run truncated it; return True if it did.
 
-    Without one the state begins anew: what is on the cluster is taken over by the next `up`, which
-    applies by server-side apply.
+    Without a whole checkpoint the state begins empty: the next `up` takes over the objects on the
+    cluster, as it uses server-side apply.
     """
     restored = _drop_half_attributes(env)
     file = env.checkpoint
@@ -181,10 +181,10 @@ def restore_checkpoint(env: StackEnvironment) -> bool:
 
 
 def _drop_half_attributes(env: StackEnvironment) -> bool:
-    """Remove what a killed run left half of beside a file; True if anything.
+    """Remove truncated attribute files; return True if there were any.
 
-    The backend keeps a content type and a checksum beside each of its files. It does without, but
-    half of one keeps it from reading the file.
+    The backend keeps a content type and a checksum beside each of its files. It works without
+    them, but a truncated one keeps it from reading the file.
     """
     half = [file for file in env.backend_dir.rglob("*.attrs") if not _read(file)]
     for file in half:
@@ -193,7 +193,7 @@ def _drop_half_attributes(env: StackEnvironment) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """JSON as Pulumi's file backend writes it; empty where it is not whole."""
+    """Read a JSON file of Pulumi's file backend; return an empty mapping if it is truncated."""
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
@@ -201,7 +201,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _backup(file: Path) -> Path:
-    """Where the backend keeps the checkpoint before the one in a file."""
+    """Return the file of the checkpoint before the one in a file."""
     return file.with_name(f"{file.name}.bak")
 
 
@@ -212,8 +212,8 @@ def _latest(file: Path) -> dict[str, Any]:
 
 
 def clear_pending(env: StackEnvironment) -> bool:
-    """Settle operations that a killed run left open, by reading the real state; True if any."""
-    # In the file, since asking Pulumi takes as long as a command of its own.
+    """Clear the pending operations of a killed run by a refresh; return True if there were any."""
+    # Read from the file, as a question to Pulumi takes as long as a command.
     if not _latest(env.checkpoint).get("pending_operations"):
         return False
     clear = (*pulumi.UNATTENDED, "--clear-pending-creates")
@@ -222,7 +222,7 @@ def clear_pending(env: StackEnvironment) -> bool:
 
 
 def keep_contents(env: StackEnvironment) -> bool:
-    """Let the state of an earlier release keep the models that it made; True if it did not."""
+    """Make the state of an earlier release keep its models; return True if it was changed."""
     return needs_retaining(_latest(env.checkpoint).get("resources") or []) and retain(env)
 
 
@@ -232,16 +232,16 @@ def has_checkpoint(env: StackEnvironment) -> bool:
 
 
 def forget(env: StackEnvironment) -> None:
-    """Remove everything local that Pulumi keeps of dev."""
+    """Delete every local file that Pulumi keeps of dev."""
     drop_state(env)
     shutil.rmtree(env.pulumi_home, ignore_errors=True)
     shutil.rmtree(env.state_dir / "kubectl", ignore_errors=True)
     shutil.rmtree(env.temporary_dir, ignore_errors=True)
     (env.state_dir / "pulumi-cluster").unlink(missing_ok=True)
     state_lost(env).unlink(missing_ok=True)
-    # By whoever holds it; a command that waits for it makes it anew.
+    # The holder deletes the lock; a command that waits for it creates it again.
     _lock(env).unlink(missing_ok=True)
     drop_lock(env.project)
     with contextlib.suppress(OSError):
-        # Others may keep things in it.
+        # The folder may hold files of others.
         env.state_dir.rmdir()

@@ -11,7 +11,7 @@ Resource = Mapping[str, Any]
 
 
 def resource_tree(resources: Sequence[Resource]) -> Tree:
-    """The resources of an exported deployment, each under its parent.
+    """Return the resources of an exported deployment, each under its parent.
 
     Args:
         resources: `deployment.resources` of `pulumi stack export`.
@@ -27,7 +27,7 @@ def resource_tree(resources: Sequence[Resource]) -> Tree:
 
 def _grow(tree: Tree, resource: Resource, children: Mapping[str, list[Resource]]) -> None:
     for child in sorted(children.get(resource["urn"], []), key=lambda r: str(r["urn"])):
-        # The engine's own say nothing of the cluster: providers, the stack's identity.
+        # Skip the engine's own resources: providers, the stack's identity.
         if not child["type"].startswith(("pulumi:providers:", "pulumi:index:")):
             _grow(tree.add(_label(child)), child, children)
 

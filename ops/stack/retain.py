@@ -1,4 +1,4 @@
-"""Contents of an earlier release's ConfigMaps, kept by the state that says nothing of keeping."""
+"""Model ConfigMaps of an earlier release, which its state does not yet retain on deletion."""
 
 import json
 import tempfile
@@ -11,14 +11,14 @@ from ops.stack.environment import StackEnvironment
 
 
 def needs_retaining(resources: list[dict[str, Any]]) -> bool:
-    """Tell if the engine would delete a ConfigMap that is named by its contents."""
+    """Return True if the engine would delete a ConfigMap whose name derives from its contents."""
     return any(map(_would_be_deleted, resources))
 
 
 def retain(env: StackEnvironment) -> bool:
-    """Let the state keep every ConfigMap that is named by its contents; True if it was changed.
+    """Set `retainOnDelete` on ConfigMaps named by their contents; return True if any changed.
 
-    `up` itself deletes those that nothing refers to any more.
+    `up` itself deletes those that no object references.
 
     Raises:
         OpsError: The backend does not open, or another run holds its lock.

@@ -1,4 +1,4 @@
-"""Using the local cluster that serves: where the gateway is, one inference, when all is ready."""
+"""The local cluster that serves: the gateway's address, one inference, readiness of all parts."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT, cluster_of
 from ops.stack.environment import PROJECT, StackEnvironment
 
 READY_SECONDS = 120.0
-"""Longest that the scaler may take from its declaration to its first metric: two polls of KEDA's
-and two looks of the HPA's are 60 s."""
+"""Longest time from the scaler's declaration to its first metric: two polls of KEDA and two syncs
+of the HPA take 60 s."""
 
 _LOOK_SECONDS = 0.2
 
@@ -30,7 +30,7 @@ ScaledObject = _resources.create_namespaced_resource(
 
 
 def hpa_name(scaler_name: str) -> str:
-    """Name of the HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
+    """Return the name of the HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
     return f"keda-hpa-{scaler_name}"
 
 
@@ -38,17 +38,17 @@ def require_serving(env: StackEnvironment) -> None:
     """Refuse a stack that is not on a local cluster that serves.
 
     Raises:
-        OpsError: Says how to have one.
+        OpsError: The stack is not on one; the message says how to start it.
     """
     if _port(env, GATEWAY_PORT) is None:
         raise OpsError(
-            "nothing serves here: the local cluster is not there, or simulated. "
+            "nothing serves here: the local cluster does not run, or is simulated. "
             "Run `make up LOCAL=serving` (Linux, as root)."
         )
 
 
 def gateway_address(env: StackEnvironment) -> str:
-    """`host:port` of the gateway, from outside the node's namespace.
+    """Return `host:port` of the gateway, from outside the node's namespace.
 
     Raises:
         OpsError: The stack is not on a local cluster that serves.
@@ -74,18 +74,18 @@ def _port(env: StackEnvironment, role: str) -> int | None:
 
 
 def infer(env: StackEnvironment, *arguments: str) -> None:
-    """Send one call through the gateway and print its answer.
+    """Send one call through the gateway and print the answer.
 
     Raises:
-        OpsError: Nothing serves, or the call was not answered.
+        OpsError: Nothing serves, or the call got no answer.
     """
     address = gateway_address(env)
     if subprocess.run(_call(address, *arguments), cwd=PROJECT).returncode:
-        raise OpsError(f"the call to {address} was not answered; look with: make status")
+        raise OpsError(f"the call to {address} got no answer; show the stack with: make status")
 
 
 def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
-    """Send one call and print its answer; of models that do not take it, say so.
+    """Send one call and print the answer, or explain that the models take another call.
 
     Raises:
         OpsError: Nothing serves, or no model server answered.
@@ -95,7 +95,7 @@ def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
     except OpsError:
         if not answers(gateway_address(env)):
             raise
-        say("The call is the sample model's. One for yours: make infer ARGS=--help")
+        say("The call is for the sample model. To call yours, see: make infer ARGS=--help")
 
 
 def answers(address: str, enter: Sequence[str] = ()) -> bool:
@@ -103,11 +103,11 @@ def answers(address: str, enter: Sequence[str] = ()) -> bool:
 
     Args:
         address: `host:port` of the gateway.
-        enter: Beginning of a command line that runs a client where it is reached.
+        enter: Beginning of a command line that runs a client in the gateway's network.
     """
     command = [*enter, *_call(address)]
     called = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    # What gateway and network have to say are outcomes of their own.
+    # Errors of the gateway and of the network are other outcomes.
     return not called.returncode or called.stdout.startswith(f"{Outcome.OTHER} ")
 
 
@@ -116,10 +116,10 @@ def _call(address: str, *arguments: str) -> list[str]:
 
 
 def wait_for_scaler(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
-    """Wait until KEDA and the HPA see the load of every stack; Pulumi knows of neither.
+    """Wait until KEDA and the HPA see the load of every stack; Pulumi does not wait for them.
 
     Raises:
-        OpsError: Not in time, with what each says.
+        OpsError: They do not in time; the message names the missing condition.
     """
     client: Any = cluster_of(env).client()
     for stack in settings.inference:

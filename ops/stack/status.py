@@ -44,7 +44,7 @@ class Prometheus:
     """None: the stack has no Prometheus of its own, and every value is unknown."""
 
     def value(self, query: str) -> str:
-        """The first value that a query has now; a dash where there is none."""
+        """Return the current first value of a query; a dash if there is none."""
         if self.port is None:
             return "-"
         try:
@@ -61,9 +61,9 @@ class Prometheus:
 
 
 def show(cluster: Cluster, settings: Settings, *, once: bool = False) -> None:
-    """Show a stack on the local cluster until interrupted, or once where that is asked for.
+    """Show a stack on the local cluster until interrupted, or once.
 
-    A cluster that serves nothing, or does not run, is shown as what it is.
+    If the cluster serves nothing or does not run, show the cluster itself.
     """
     console = Console()
     record = cluster.record
@@ -83,7 +83,7 @@ def show(cluster: Cluster, settings: Settings, *, once: bool = False) -> None:
 
 
 def _view_or_why_not(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:
-    # The cluster may be stopped, or start again, while somebody looks.
+    # The cluster may stop or restart during the view.
     try:
         return _view(client, prometheus, settings)
     except httpx2.TransportError as error:
@@ -131,7 +131,7 @@ def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float)
 
 
 def _unanswered(stack: InferenceStack) -> dict[str, str]:
-    """Envoy's counters of calls that no replica answered whole, by what happened to them."""
+    """Return Envoy's counters of calls without a whole answer, by the reason."""
     cluster = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}'
     listener = f'{{{LISTENER_LABEL}="{STAT_PREFIX}",{WORKLOAD_LABEL}="{stack.gateway_name}"}}'
     return {

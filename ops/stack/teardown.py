@@ -1,4 +1,4 @@
-"""Removing a stack: what it owns, and nothing of anybody else."""
+"""Removal of a stack: all that it owns, and nothing of others."""
 
 import contextlib
 import json
@@ -27,14 +27,14 @@ from ops.stack.environment import StackEnvironment
 
 Say = Callable[[str], None]
 _NAMED = 8
-"""Objects of others that a message names; the rest it counts."""
+"""Most objects of others that a message names; it counts the rest."""
 
 
 class Teardown:
-    """One stack on its cluster, as its state and the objects there tell of it.
+    """One stack on its cluster, by its state and by the objects there.
 
     Raises:
-        OpsError: By every method; the cluster does not answer, so that nothing was touched.
+        OpsError: From every method: the cluster does not answer, and nothing was changed.
     """
 
     def __init__(self, env: StackEnvironment, settings: Settings, state: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Teardown:
     def keep_what_others_own(self, say: Say) -> None:
         """Make Pulumi forget, not delete, namespaces and the objects of others.
 
-        The state of an earlier release would have it delete namespaces with all that they hold.
+        With the state of an earlier release Pulumi would delete namespaces with their contents.
         """
         kept: list[str] = []
         for resource in self._resources:
@@ -69,21 +69,21 @@ class Teardown:
             _import(self._env, self._state)
 
     def remove_namespaces(self, say: Say, *, but: Iterable[str] = ()) -> bool:
-        """Delete the stack's namespaces that hold nothing of anybody else.
+        """Delete the stack's namespaces that hold no objects of others.
 
         Args:
-            say: Told of each namespace that stays, and why.
+            say: Called with each namespace that stays, and the reason.
             but: Namespaces that the stack still needs.
 
         Returns:
-            True if each is gone, or stays for what others keep in it.
+            True if each is deleted, or stays because of objects of others.
         """
         going: list[str] = []
         done = True
         for name in sorted(self._own_namespaces() - {*but}):
             if why := self._why_it_stays(name):
                 say(
-                    f"namespace {name} stays: {why}. Once they are gone: "
+                    f"namespace {name} stays: {why}. When they are deleted, run: "
                     f"kubectl delete namespace {name}"
                 )
                 continue
@@ -99,7 +99,7 @@ class Teardown:
         return done
 
     def identities_of_the_same_name(self) -> set[str]:
-        """Return what marks the namespaces that a stack of this name made."""
+        """Return the identity labels of the namespaces that a stack of this name made."""
         wanted = namespace_labels(self._env.stack)[STACK_LABEL]
         seen = [
             self._api.namespace_labels(name) or {}
@@ -112,7 +112,7 @@ class Teardown:
         }
 
     def close(self) -> None:
-        """End the questions to the cluster."""
+        """Close the connection to the cluster."""
         self._api.close()
 
     def _own_namespaces(self) -> set[str]:
@@ -130,17 +130,17 @@ class Teardown:
         if "metadata" not in answer:
             return False
         one = found(name, answer)
-        # Whatever an interrupted or a bare `pulumi destroy` has left is the stack's own, too.
+        # Leftovers of an interrupted or bare `pulumi destroy` are the stack's own too.
         return owns(self.claim, one) or bool(
             one.identity and is_abandoned(self._kinds, self.claim, one.identity, [one])
         )
 
     def _why_it_stays(self, namespace: str) -> str:
-        """Name the objects of others in a namespace, after removing the stack's own; or nothing."""
+        """Delete the stack's leftovers in a namespace; return a message about objects of others."""
         try:
             contents = self._kinds.contents(namespace)
         except UnseenError as error:
-            return f"you may not list some objects that it may hold ({error})"
+            return f"you lack the permission to list all objects in it ({error})"
         others = [str(name) for name in of_others(self._kinds, contents)]
         if not others:
             return ""
@@ -154,7 +154,7 @@ class Teardown:
 def open_on(
     env: StackEnvironment, settings: Settings, state: Mapping[str, Any]
 ) -> Generator[Teardown]:
-    """Yield a teardown, and end its questions after it; what stops it is one message."""
+    """Yield a teardown, and close it afterwards; turn its errors into one message."""
     try:
         teardown = Teardown(env, settings, state)
         try:
@@ -165,9 +165,9 @@ def open_on(
         raise OpsError(str(error)) from None
     except (ApiRefusedError, ApiUnreachableError, KubeconfigRefusedError) as error:
         raise OpsError(
-            f"the cluster of {env.stack} cannot be asked, so nobody knows what others keep in it: "
-            f"{error}. If it is gone for good: PULUMI_K8S_DELETE_UNREACHABLE=true pulumi destroy "
-            f"--stack {env.stack}"
+            f"the cluster of {env.stack} does not answer, so the objects of others in it are "
+            f"unknown: {error}. If the cluster no longer exists: "
+            f"PULUMI_K8S_DELETE_UNREACHABLE=true pulumi destroy --stack {env.stack}"
         ) from None
 
 
@@ -175,7 +175,7 @@ def adoptable(env: StackEnvironment, settings: Settings, *, required: bool) -> s
     """Return the identities of a lost stack of the same name, as `ADOPT_VARIABLE` takes them.
 
     Raises:
-        OpsError: The cluster cannot be asked; or it holds none, and one is required.
+        OpsError: The cluster does not answer; or it holds none, and one is required.
     """
     with open_on(env, settings, {}) as teardown:
         identities = teardown.identities_of_the_same_name()
@@ -188,7 +188,7 @@ def adoptable(env: StackEnvironment, settings: Settings, *, required: bool) -> s
 
 
 def _target(env: StackEnvironment, settings: Settings) -> kubeconfig.Target:
-    # kubectl is looked for there, by this process too.
+    # This process looks for kubectl there too.
     os.environ["PATH"] = env.variables()["PATH"]
     platform, contents = settings.platform, None
     if isinstance(platform, ReferencePlatform):

@@ -1,6 +1,6 @@
-"""Traces of a run that was killed, in a backend that others use too: told, and left alone.
+"""Traces of a killed run in a shared backend: reported, and not removed.
 
-On dev `ops.stack.recovery` removes them. Elsewhere only a person knows if that run is still active.
+On dev `ops.stack.recovery` removes them. Elsewhere only a person knows if the run is active.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ _LOCKED = (
     "the stack is currently locked by",
     "Another update is currently in progress",
 )
-"""Words of a file or bucket backend, and of Pulumi Cloud."""
+"""Messages of a file or bucket backend, and of Pulumi Cloud."""
 
 
-def lock_advice(stack: str, said: str) -> str | None:
-    """Explain a lock that stops a command; None where none does.
+def lock_advice(stack: str, error_output: str) -> str | None:
+    """Explain the lock that stopped a command; return None if no lock did.
 
     Args:
         stack: Name of the stack.
-        said: Error output of the engine.
+        error_output: Standard error of the engine.
     """
-    if not any(words in said for words in _LOCKED):
+    if not any(words in error_output for words in _LOCKED):
         return None
     return (
-        f"another run holds the lock of {stack}. If it was killed, release the lock, and run this "
-        f"command again, which makes the cluster what the parameters say:\n"
+        f"another run holds the lock of {stack}. If that run was killed, release the lock and run "
+        f"this command again; it applies the parameters completely:\n"
         f'  eval "$(make -s env STACK={stack})"\n'
         f"  pulumi cancel --stack {stack}"
     )
 
 
 def pending_advice(stack: str, deployment: Mapping[str, Any]) -> str | None:
-    """Explain operations that an interrupted run left in the state; None where it left none.
+    """Explain the operations that an interrupted run left in the state; return None if none.
 
-    They stop nothing: `up` refreshes the state, and applies objects whether they exist or not.
+    They stop nothing: `up` refreshes the state, and applies objects that exist or do not.
 
     Args:
         stack: Name of the stack.
@@ -47,7 +47,7 @@ def pending_advice(stack: str, deployment: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"the state of {stack} names operations of an interrupted run: {', '.join(pending)}. "
-        f"`up` works all the same. To clear them:\n"
+        f"`up` works nevertheless. To clear them:\n"
         f'  eval "$(make -s env STACK={stack})"\n'
         f"  pulumi refresh --clear-pending-creates --stack {stack}"
     )

@@ -122,7 +122,7 @@ def test_a_lock_of_a_dead_process_is_released(provisioned: Checkout) -> None:
     lock.write_text(json.dumps(held))
     # The engine itself takes the lock for real: without healing, nothing goes.
     assert "currently locked" in provisioned.pulumi("up", "--yes").failed().output
-    assert "released a lock" in provisioned.up().ok().output
+    assert "released the lock of a dead process" in provisioned.up().ok().output
     assert not lock.exists()
 
 
@@ -162,7 +162,9 @@ def test_a_checkpoint_cut_short_is_restored(provisioned: Checkout) -> None:
 def test_the_state_of_a_cluster_that_is_gone_is_dropped(provisioned: Checkout) -> None:
     Cluster(provisioned.env.state_dir).down()
     assert not provisioned.kubeconfig.exists()
-    assert "dropped the state of a cluster that is gone" in provisioned.up().ok().output
+    assert (
+        "dropped the state of a local cluster that no longer exists" in provisioned.up().ok().output
+    )
     provisioned.kubectl("-n", "ai-namespace", "get", "scaledobject", SCALER).ok()
     provisioned.kubectl("-n", "ai-namespace", "rollout", "status", "deployment", TRITON).ok()
     assert provisioned.preview_steps() == {}
