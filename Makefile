@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup tools cluster up preview render destroy adopt down outputs refresh drift compare \
-	retain env infer status image models check-models test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
+	retain env infer status image models check-models test-quick test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ check-models: setup ## Check a model repository (the folder DIR) without a clust
 
 env: setup ## Print the environment for bare pulumi and kubectl: eval "$$(make -s env)"
 	@$(PY) -m ops env --stack $(STACK)
+
+test-quick: setup ## Run the tests that need no tool and no cluster: a minute
+	@$(PY) -m ops test-quick $(ARGS)
 
 test: setup ## Run all tests
 	@$(PY) -m ops test $(ARGS)

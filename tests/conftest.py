@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -13,6 +14,15 @@ from tests import recording
 
 # Whoever runs the tests: those of the cluster that serves ask for it themselves.
 os.environ[MODE_VARIABLE] = SIMULATED.name
+
+QUICK, WHOLE = "quick", "whole"
+settings.register_profile(QUICK, max_examples=20, deadline=None, derandomize=True)
+settings.register_profile(WHOLE, max_examples=200, deadline=None)
+# `make test-quick` loads the other one, by the option of hypothesis's own plugin.
+settings.load_profile(WHOLE)
+
+TOOL_FIXTURES = {"holds", "keda_schema", "promtool"}
+"""Fixtures that talk to a real tool; their tests are marked `tools`."""
 
 GOLDEN = Path(__file__).parent / "golden"
 INTEGRATION = "tests/integration/"
@@ -31,6 +41,12 @@ class Sharing(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
     return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TOOL_FIXTURES & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.tools)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,6 +27,9 @@ from ops.validate.linters import LinterError, checkov, kube_score
 from ops.validate.schema import Finding, check_schemas, identity
 from ops.validate.validate import as_json, object_files, validate
 
+pytestmark = pytest.mark.tools
+
+
 STACKS = ("dev", "staging", "prod")
 GATEWAY = "ai-namespace/deployment-envoy-gateway.yaml"
 SCALED_OBJECT = "ai-namespace/scaledobject-triton-inference-scaler.yaml"

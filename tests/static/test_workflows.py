@@ -96,12 +96,14 @@ def read(file: Path) -> dict[str, Any]:
 PREVIEW = PROJECT / ".github" / "workflows" / "preview.yml"
 
 
+@pytest.mark.tools
 def test_actionlint_finds_nothing():
     assert len(WORKFLOWS) >= 2
     result = actionlint(*WORKFLOWS)
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
+@pytest.mark.tools
 def test_actionlint_would_find_a_wrong_expression(tmp_path):
     broken = tmp_path / "preview.yml"
     broken.write_text(PREVIEW.read_text().replace("matrix.stack }}", "matrix.stak }}", 1))

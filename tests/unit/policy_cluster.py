@@ -1,6 +1,8 @@
 """One declared stack in a cluster with neighbours, for the tests of its NetworkPolicies."""
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
@@ -56,10 +58,21 @@ STRANGER = pod("default", app="stranger")
 OTHER_PROMETHEUS = pod("monitoring", app="prometheus")
 
 
-def cluster(
-    prometheus: dict[str, Any] | None = None, dns_addresses: tuple[str, ...] = (), **stack: Any
-) -> Cluster:
-    """Declare one inference stack, and its neighbours in the namespaces beside it."""
+def cluster(**how: Any) -> Cluster:
+    """Return one declared inference stack, with other workloads in the namespaces beside it.
+
+    Args:
+        how: `prometheus`, `dns_addresses`, and keys of the inference stack. Equal arguments give
+            the same object.
+    """
+    return _declared(json.dumps(how, sort_keys=True))
+
+
+@cache
+def _declared(how: str) -> Cluster:
+    stack: dict[str, Any] = json.loads(how)
+    prometheus = stack.pop("prometheus", None)
+    dns_addresses = tuple(stack.pop("dns_addresses", ()))
     stack.setdefault("gateway", {"clientNamespaces": [CLIENTS]})
     settings = Settings.model_validate(
         {"inference": [stack], "prometheus": prometheus or {"kind": "managed"}}

@@ -43,7 +43,7 @@ def test_no_static_limit_saves_the_seeds_numbers(gateways: int, connections: int
         f"at least {334 // reached + 1} to reach 20 and at most {200 // gateways}"
         f"{f' on each of {gateways} gateways' if gateways > 1 else ''} to survive at 2"
     )
-    for number in [*range(1, 600, 7), 100, 200, 201, 334, 335, 1000, 100_000]:
+    for number in [1, *range(50, 600, 50), 201, 334, 335, 1000, 100_000]:
         config = changed(
             Settings(),
             {
@@ -172,7 +172,6 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(change=CHANGES)
 def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[str, object]):
     """Under a load that fills every limit; how fast pods get ready is not looked at."""
@@ -189,7 +188,7 @@ def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[
 
 
 # Four of ten pass both checks; hypothesis gives up where the first sixty happen to be worse.
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(change=CHANGES)
 def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
     """Slots of a replica work off an even share of all that is admitted, one call after another."""
@@ -203,7 +202,6 @@ def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
         assert last <= traffic.deadline_seconds + 2 * traffic.service_time_seconds
 
 
-@settings(max_examples=150, deadline=None)
 @given(change=CHANGES)
 def test_every_change_that_is_offered_is_enough(change: dict[str, object]):
     config = changed(Settings(), change)

@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import config as runtime_config
 
@@ -80,7 +80,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(raw=st.dictionaries(st.sampled_from([*fields(Settings), "other"]), JSON, max_size=3))
 def test_whatever_is_stated_is_accepted_or_refused_in_words(raw: dict[str, object]):
     problems: tuple[Problem, ...] = ()

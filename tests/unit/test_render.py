@@ -72,6 +72,7 @@ k8s.apiextensions.CustomResource(
     )
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize(
     "text",
     ["12e4", "1e3", "0x1f", "0o17", "1_000", "y", "N", "yes", "null", "~", "1.5", "", "a: b"],

@@ -21,6 +21,9 @@ from toolchain.bootstrap import PROJECT
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 
+pytestmark = pytest.mark.tools
+
+
 DISKS = ["full device", *(["small file system"] if os.geteuid() == 0 else [])]
 """A small file system can only be mounted by root."""
 
