@@ -22,7 +22,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "components/",
     "config/",
     "local/",
-    "packages/",
     "tests/integration/test_preflight_access.py",
     "tests/integration/test_preflight_needs.py",
     "tests/recording.py",

@@ -1,4 +1,4 @@
-"""Runs calls against a server and hands back their account, which must add up."""
+"""Runs against a hostile server whose accounts must add up."""
 
 import asyncio
 import ssl
@@ -51,7 +51,7 @@ async def run(
     tls_options: Tls | None = None,
     **target: Any,
 ) -> Account:
-    """Make calls; the account is checked to hold each of them once."""
+    """Make calls, and check that the account holds each of them once."""
     channel = Channel(Target(host="127.0.0.1", port=server.port, tls=tls_options, **target))
     await channel.connect()
     prepare(channel)
@@ -77,7 +77,7 @@ def account(
     tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> Account:
-    """Make calls against a server that behaves so."""
+    """Make calls against a server with a behaviour."""
 
     async def main() -> Account:
         async with hostile(behave, tls) as server:

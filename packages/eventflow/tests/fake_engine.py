@@ -1,4 +1,4 @@
-"""An engine whose answers a test decides."""
+"""An engine for tests of the load generator and of retries."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from eventflow.outcomes import Verdict
 
 
 class FakeEngine:
-    """An engine whose answers a test decides."""
+    """An engine that calls a function of the test for each submitted call."""
 
     def __init__(self, on_submit: Callable[["FakeEngine", Call], None]) -> None:
         self.room_listeners: list[Callable[[], None]] = []

@@ -1,4 +1,4 @@
-"""An HTTP/2 server made of raw frames, so that it can break every rule."""
+"""An HTTP/2 server that writes raw frames, so that it can break every rule."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ class Frame(NamedTuple):
 
 
 def block(status: int | None, message: str = "", *more: tuple[str, str], trailers_only=True):
-    """A header block that ends a call with a status."""
+    """Build a header block that ends a call with a status."""
     headers = list(RESPONSE_HEADERS) if trailers_only else []
     if status is not None:
         headers.append(("grpc-status", str(status)))
@@ -39,41 +39,41 @@ def block(status: int | None, message: str = "", *more: tuple[str, str], trailer
 
 
 def end(stream_id: int, status: int | None, message: str = "", *more: tuple[str, str]) -> bytes:
-    """A trailers-only response."""
+    """Build a trailers-only response."""
     flags = h2.END_HEADERS | h2.END_STREAM
     return h2.frame(h2.HEADERS, flags, stream_id, block(status, message, *more))
 
 
 def begin(stream_id: int, *more: tuple[str, str]) -> bytes:
-    """Response headers."""
+    """Build response headers."""
     return h2.frame(
         h2.HEADERS, h2.END_HEADERS, stream_id, encode_stateless((*RESPONSE_HEADERS, *more))
     )
 
 
 def finish(stream_id: int, status: int = 0, message: str = "") -> bytes:
-    """Trailers after a body."""
+    """Build the trailers after a body."""
     flags = h2.END_HEADERS | h2.END_STREAM
     return h2.frame(h2.HEADERS, flags, stream_id, block(status, message, trailers_only=False))
 
 
 def ok(stream_id: int, answer: bytes = ANSWER) -> bytes:
-    """A whole good response."""
+    """Build a complete response with status OK."""
     return begin(stream_id) + h2.frame(h2.DATA, 0, stream_id, answer) + finish(stream_id)
 
 
 def hang(peer: "Peer", stream_id: int) -> None:
-    """Answer nothing, ever."""
+    """Send no response."""
 
 
 def breaker(stream_id: int) -> bytes:
-    """Envoy's refusal when a circuit breaker trips."""
+    """Build Envoy's response when a circuit breaker trips."""
     message = "upstream connect error or disconnect/reset before headers. reset reason: overflow"
     return end(stream_id, 14, message, ("x-envoy-overloaded", "true"))
 
 
 class Peer:
-    """One accepted connection."""
+    """An accepted connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int):
         self.reader, self.writer, self.number = reader, writer, number
@@ -84,7 +84,7 @@ class Peer:
         self._whole: deque[int] = deque()
 
     async def greet(self, settings: dict[int, int] = WIDE, window: int = 2**31 - 1 - 65535):
-        """Take the client's preface and send ours."""
+        """Read the client's preface and send the server's."""
         assert await self.reader.readexactly(len(h2.PREFACE)) == h2.PREFACE
         self.send(h2.settings(settings))
         if window:
@@ -94,7 +94,7 @@ class Peer:
         self.writer.write(data)
 
     def reply(self, stream_id: int, data: bytes) -> None:
-        """Send what ends a stream."""
+        """Send bytes that end a stream."""
         self.open_now.discard(stream_id)
         self.send(data)
 
@@ -117,7 +117,7 @@ class Peer:
         return frame
 
     async def requests(self) -> AsyncIterator[int]:
-        """Yield the stream of each whole request, until the client goes."""
+        """Yield the stream of each complete request until the client disconnects."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 while self._whole:
@@ -125,31 +125,42 @@ class Peer:
                 await self.frame()
 
     def headers_of(self, stream_id: int) -> dict[str, str]:
-        """The request headers of a stream."""
+        """Return the request headers of a stream."""
         payload = next(
             f.payload for f in self.frames_seen if f.kind == h2.HEADERS and f.stream_id == stream_id
         )
         return {str(name): str(value) for name, value in self._decoder.decode(payload)}
 
     def resets(self) -> set[int]:
-        """Streams that the client gave up."""
+        """Return the streams that the client reset."""
         return {f.stream_id for f in self.frames_seen if f.kind == h2.RST_STREAM}
 
     async def heard(self) -> None:
-        """Wait until the client has handled everything that was sent."""
+        """Wait until the client has handled all bytes sent so far."""
         self.send(h2.frame(h2.PING, 0, 0, b"are you?"))
         while (await self.frame())[:2] != (h2.PING, h2.ACK):
             pass
 
     def abort(self) -> None:
-        """Cut the connection without a word: the client gets a TCP reset."""
+        """Cut the connection: the client gets a TCP reset."""
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
 
 
+async def gather(peer: Peer, count: int) -> list[int]:
+    """Greet, and wait for a number of complete requests."""
+    await peer.greet()
+    streams: list[int] = []
+    async for stream in peer.requests():
+        streams.append(stream)
+        if len(streams) == count:
+            break
+    return streams
+
+
 class Hostile:
-    """A running server, and the peers it has had."""
+    """A running server with the connections that it has accepted."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -161,7 +172,7 @@ class Hostile:
 async def hostile(
     behave: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[Hostile]:
-    """Serve each connection by `behave`; what that raises fails the test."""
+    """Serve each connection with `behave`; an exception in it fails the test."""
     server, tasks, failures = Hostile(), set[asyncio.Task[None]](), list[BaseException]()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -197,7 +208,7 @@ async def hostile(
 def serving(
     answer: Callable[[Peer, int], None], settings: dict[int, int] = WIDE
 ) -> Callable[[Peer], Awaitable[None]]:
-    """A behaviour that answers each whole request by `answer(peer, stream_id)`."""
+    """Return a behaviour that calls `answer(peer, stream_id)` for each complete request."""
 
     async def behave(peer: Peer) -> None:
         await peer.greet(settings)
@@ -209,7 +220,7 @@ def serving(
 
 @contextlib.contextmanager
 def hostile_thread(behave: Callable[[Peer], Awaitable[None]]) -> Iterator[Hostile]:
-    """The same in a thread of its own, for clients that bring their own event loop."""
+    """Run a hostile server in its own thread, for clients with their own event loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

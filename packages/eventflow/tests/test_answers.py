@@ -1,6 +1,6 @@
-"""Every answer that a server can give to a call is counted as what it is.
+"""Every response that a server can send gets the right outcome.
 
-The server is made of raw frames; what a real Envoy answers is looked at in `test_envoy.py`.
+The server writes raw frames. The project's tests show the responses of a real Envoy.
 """
 
 import asyncio
@@ -159,7 +159,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_is_counted_as_what_it_is(name: str) -> None:
+def test_each_kind_of_response_gets_its_own_outcome(name: str) -> None:
     answer, outcome, detail = ANSWERS[name]
 
     result = account(serving(lambda peer, stream: peer.reply(stream, answer(stream))), 3)
@@ -169,7 +169,7 @@ def test_an_answer_is_counted_as_what_it_is(name: str) -> None:
     assert not any(record.killed for record in result.channel.records)
 
 
-# REFUSED_STREAM is left out: a call that is sent again takes the answer of another one's place.
+# REFUSED_STREAM is left out: a call that is sent again would get the response of another place.
 SETTLED_AT_ONCE = sorted(name for name in ANSWERS if "again" not in name)
 
 
@@ -178,7 +178,9 @@ SETTLED_AT_ONCE = sorted(name for name in ANSWERS if "again" not in name)
     names=st.lists(st.sampled_from(SETTLED_AT_ONCE), min_size=1, max_size=60),
     cut=st.integers(1, 200),
 )
-def test_any_mixture_of_answers_cut_anywhere_is_counted_exactly(names: list[str], cut: int) -> None:
+def test_any_mixture_of_responses_cut_at_any_byte_is_counted_exactly(
+    names: list[str], cut: int
+) -> None:
     async def behave(peer) -> None:
         await peer.greet()
         streams = []
@@ -198,7 +200,7 @@ def test_any_mixture_of_answers_cut_anywhere_is_counted_exactly(names: list[str]
     assert by_index == [ANSWERS[name][1] for name in names]
 
 
-def test_the_servers_words_and_the_answer_are_kept() -> None:
+def test_the_servers_message_and_the_response_are_kept() -> None:
     result = account(serving(lambda peer, s: peer.reply(s, end(s, 5, "unknown model 'x'"))), 2)
     assert result.ledger.samples == {(Outcome.OTHER, "NOT_FOUND"): "unknown model 'x'"}
 
@@ -206,7 +208,7 @@ def test_the_servers_words_and_the_answer_are_kept() -> None:
     assert result.calls[0].reply == ANSWER[5:]
 
 
-def test_a_request_carries_what_grpc_asks_for() -> None:
+def test_a_request_carries_the_headers_that_grpc_requires() -> None:
     seen = {}
 
     def answer(peer, stream: int) -> None:
@@ -230,9 +232,7 @@ def test_a_request_carries_what_grpc_asks_for() -> None:
     }
 
 
-def test_metadata_that_fills_a_frame_is_sent_and_a_byte_more_is_refused_where_it_is_stated() -> (
-    None
-):
+def test_metadata_that_fills_a_frame_is_sent_and_one_more_byte_is_refused_at_construction() -> None:
     async def main() -> None:
         async with hostile(serving(lambda peer, s: peer.reply(s, ok(s)))) as server:
             almost = Target(host="127.0.0.1", port=server.port, metadata=(("x", "y" * 15_000),))
@@ -241,12 +241,12 @@ def test_metadata_that_fills_a_frame_is_sent_and_a_byte_more_is_refused_where_it
             result = await run(server, 1, metadata=(("x", "y" * most),), deadline=99_999.0)
             assert result.counts == {Outcome.OK: 1}
 
-            with pytest.raises(EventFlowError, match="take 16,385 bytes, 16,384 at most"):
+            with pytest.raises(EventFlowError, match="take 16,385 bytes; the limit is 16,384"):
                 replace(almost, metadata=(("x", "y" * (most + 1)),))
 
     asyncio.run(main())
 
 
-def test_a_header_that_is_not_ascii_is_refused_where_it_is_stated() -> None:
+def test_a_header_that_is_not_ascii_is_refused_at_construction() -> None:
     with pytest.raises(EventFlowError, match="'ä': a header must be ASCII"):
         Target(host="127.0.0.1", port=1, metadata=(("x", "ä"),))

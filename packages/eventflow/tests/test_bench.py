@@ -1,4 +1,4 @@
-"""The benchmark runs from end to end and tells what it measured; how fast is not tested."""
+"""The benchmark runs from end to end and reports its measurements. No speed is tested."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from eventflow.target import Target
 from hostile_server import Peer, breaker, hostile_thread, serving
 
 
-def test_the_refusing_server_refuses_every_call_and_keeps_the_connection() -> None:
+def test_the_rejecting_server_rejects_every_call_and_keeps_the_connection() -> None:
     with rejecting_server_process() as port:
         work = Burst(
             target=Target(host="127.0.0.1", port=port),
@@ -32,7 +32,7 @@ def test_the_refusing_server_refuses_every_call_and_keeps_the_connection() -> No
     assert (report.connections_opened, report.connections_killed) == (1, 0)
 
 
-def test_the_benchmark_tells_each_clients_rates_and_the_machine(tmp_path: Path) -> None:
+def test_the_benchmark_reports_the_rates_of_each_client_and_the_machine(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     command = [sys.executable, "-m", "eventflow.bench", "-n", "300", "--repeats", "2"]
     done = subprocess.run([*command, "--output", file], capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def test_the_benchmark_tells_each_clients_rates_and_the_machine(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("hang_up", [False, True])
-def test_this_client_gets_no_rate_from_calls_that_had_no_answer(hang_up: bool) -> None:
+def test_unanswered_calls_do_not_count_in_the_rate_of_this_client(hang_up: bool) -> None:
     def answer_every_other(peer: Peer, stream: int) -> None:
         if stream % 4 == 1:
             peer.reply(stream, breaker(stream))
@@ -59,12 +59,12 @@ def test_this_client_gets_no_rate_from_calls_that_had_no_answer(hang_up: bool) -
     with hostile_thread(serving(answer_every_other)) as server:
         ours = run_eventflow(server.port, 100, "fast")
     assert ours.ended == 50
-    # Where nobody hangs up the others burn their deadline of 2 s.
+    # Without a disconnect the other calls wait for their deadline of 2 s.
     assert hang_up or ours.ended_per_second < 50 / 2.0
 
 
-def test_ghz_gets_no_rate_from_calls_that_had_no_answer(tmp_path: Path) -> None:
-    """Not shown: that ghz itself reports so."""
+def test_unanswered_calls_do_not_count_in_the_rate_of_ghz(tmp_path: Path) -> None:
+    """Not shown: that ghz itself reports in this form."""
     ghz = tmp_path / "ghz"
     answers = {"Unavailable": 50, "DeadlineExceeded": 50}
     told = {"count": 100, "total": 2e9, "statusCodeDistribution": answers}

@@ -34,7 +34,7 @@ calls_of_a_run = st.lists(
 
 
 def a_run(calls: list[tuple[float, float, Outcome]], seconds: float = 15.0) -> Run:
-    """Calls made at a time, ended after a while, in some way."""
+    """Calls as tuples of start, duration and outcome."""
     ledger = Ledger()
     for made, latency, outcome in calls:
         call = Call(ledger.make(START + made), b"", START + made, 0.0, ledger.settle)
@@ -53,7 +53,7 @@ def a_report(run: Run) -> Report:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1))
-def test_a_percentile_is_a_time_that_occurred_and_that_share_is_at_most_as_long(
+def test_a_percentile_is_a_measured_time_that_its_share_does_not_exceed(
     times: list[float],
 ) -> None:
     latency = Latency.of(times)
@@ -96,7 +96,7 @@ def test_rates_count_from_the_first_call_to_the_last_one_sent() -> None:
 
 
 @given(calls_of_a_run, st.integers(1, 50))
-def test_the_pictures_bars_hold_every_call_once(
+def test_the_bars_of_the_plot_hold_every_call_once(
     calls: list[tuple[float, float, Outcome]], bins: int
 ) -> None:
     run = a_run(calls)
@@ -105,7 +105,7 @@ def test_the_pictures_bars_hold_every_call_once(
 
 
 @given(calls_of_a_run)
-def test_the_pictures_line_is_the_calls_between_their_begin_and_end(
+def test_the_line_of_the_plot_counts_calls_between_their_start_and_end(
     calls: list[tuple[float, float, Outcome]],
 ) -> None:
     run = a_run(calls)
@@ -116,7 +116,7 @@ def test_the_pictures_line_is_the_calls_between_their_begin_and_end(
     ]
 
 
-def test_the_picture_is_drawn_with_the_fleet_where_that_is_known(tmp_path: Path) -> None:
+def test_the_plot_shows_the_replicas_if_they_are_known(tmp_path: Path) -> None:
     run = a_run([(0.5 * i, 0.3, Outcome.OK) for i in range(20)])
     at = tuple(START + 500.0 + second for second in range(15))
     fleet = Series(at, tuple(float(2 + second) for second in range(15)))
@@ -130,7 +130,7 @@ def test_the_picture_is_drawn_with_the_fleet_where_that_is_known(tmp_path: Path)
 
 @contextmanager
 def web(pages: dict[str, str]) -> Iterator[str]:
-    """A web server with some pages; `asked` of them is not kept, but for the last query."""
+    """A web server with some pages; it keeps only the last query."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -175,19 +175,19 @@ def test_calls_per_replica_are_read_from_tritons_and_envoys_pages() -> None:
             read_counters(f"{url}/y")
 
 
-def test_a_page_that_an_api_server_hands_on_counts_for_its_pod_not_for_the_api_server() -> None:
+def test_a_page_proxied_by_an_api_server_counts_for_its_pod() -> None:
     pages = {f"/api/v1/namespaces/ai/pods/{pod}/proxy/metrics": TRITON for pod in ("a-1:8002", "b")}
     with web(pages) as url:
         counted = [read_counters(url + page) for page in pages]
     assert counted == [{"a-1": 45.0}, {"b": 45.0}]
 
 
-def test_only_what_came_in_between_is_counted_also_of_a_new_or_restarted_replica() -> None:
+def test_only_the_increase_counts_even_for_new_and_restarted_replicas() -> None:
     before, after = {"a": 10.0, "b": 50.0}, {"a": 14.0, "b": 3.0, "c": 2.0}
     assert difference(before, after) == {"a": 4, "b": 3, "c": 2}
 
 
-def test_calls_that_several_gateways_hand_to_a_replica_add_up() -> None:
+def test_calls_of_several_gateways_to_one_replica_add_up() -> None:
     pages = {"/one": ENVOY, "/other": ENVOY}
     with web(pages) as url:
         sources = MetricsSources(counters=(f"{url}/one", f"{url}/other"))
@@ -197,7 +197,7 @@ def test_calls_that_several_gateways_hand_to_a_replica_add_up() -> None:
         assert sources.after()[0] == {"10.0.0.1:80": 13, "10.0.0.2:80": 1}
 
 
-def test_a_page_that_goes_takes_no_other_pages_calls_along() -> None:
+def test_a_page_that_disappears_does_not_hide_the_others() -> None:
     pages = {"/one": ENVOY, "/other": ENVOY}
     with web(pages) as url:
         sources = MetricsSources(counters=(f"{url}/one", f"{url}/other"))
@@ -215,14 +215,17 @@ def prometheus(*series: list[tuple[float, str]]) -> str:
     return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
 
 
-def test_prometheus_gives_one_line_or_says_what_is_wrong() -> None:
+def test_prometheus_returns_one_series_or_the_error_names_the_cause() -> None:
     points = [(1.0, "2"), (2.0, "NaN"), (3.0, "20")]
-    for page, told in (
+    for page, message in (
         (prometheus(points, points), "2 series; sum"),
-        ("<html>", "not an answer of Prometheus"),
-        (json.dumps({"status": "error"}), "not an answer of Prometheus"),
+        ("<html>", "not a response of Prometheus"),
+        (json.dumps({"status": "error"}), "not a response of Prometheus"),
     ):
-        with web({"/api/v1/query_range": page}) as url, pytest.raises(EventFlowError, match=told):
+        with (
+            web({"/api/v1/query_range": page}) as url,
+            pytest.raises(EventFlowError, match=message),
+        ):
             query_range(url, "up", 0, 10, 1)
     with web({"/api/v1/query_range": prometheus(points)}) as url:
         line = query_range(url + "/", "up", 0, 10, 1)
@@ -230,7 +233,7 @@ def test_prometheus_gives_one_line_or_says_what_is_wrong() -> None:
     assert (line.values[0], line.values[2]) == (2.0, 20.0)
 
 
-def test_what_fails_beside_a_run_becomes_a_note_and_not_the_runs_end(tmp_path: Path) -> None:
+def test_a_failed_metrics_source_becomes_a_note_and_does_not_end_the_run(tmp_path: Path) -> None:
     with web({"/m": TRITON, "/api/v1/query_range": prometheus()}) as url:
         sources = MetricsSources(
             counters=(f"{url}/m",), picture=tmp_path / "p.png", prometheus=url, replicas_query="r"

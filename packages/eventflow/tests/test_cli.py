@@ -1,4 +1,4 @@
-"""The command line: one burst, one account, errors that say what to mend."""
+"""The command line: a burst, its report, and errors that name the fix."""
 
 import json
 import os
@@ -39,13 +39,13 @@ def mixed(peer: Peer, stream: int) -> None:
 
 
 def test_a_burst_ends_with_a_table_and_a_report_that_add_up(tmp_path: Path) -> None:
-    file, picture = tmp_path / "report.json", tmp_path / "burst.png"
+    file, plot = tmp_path / "report.json", tmp_path / "burst.png"
     with hostile_thread(serving(mixed)) as server:
         result = invoke(
             "burst",
             f"127.0.0.1:{server.port}",
             *("-n", "400", "--window", "20", "--deadline", "5"),
-            *("--json", str(file), "--picture", str(picture)),
+            *("--json", str(file), "--picture", str(plot)),
         )
     assert result.exit_code == 0, result.output
     report = json.loads(file.read_text())
@@ -62,10 +62,13 @@ def test_a_burst_ends_with_a_table_and_a_report_that_add_up(tmp_path: Path) -> N
     assert report["refusal_ms"]["count"] == 200
     assert report["load"] == "window of 20"
     assert report["connections_opened"] == 1
-    for said in ("400 calls to 127.0.0.1", "100 breaker, x-envoy-overloaded", "goodput", "of 20"):
-        assert said in result.output
-    assert "note: the server does not know the model; name one by --model (no x)" in result.output
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    for words in ("400 calls to 127.0.0.1", "100 breaker, x-envoy-overloaded", "goodput", "of 20"):
+        assert words in result.output
+    assert (
+        "note: the server does not know the model; name another one with --model (no x)"
+        in result.output
+    )
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_report_to_standard_output_is_json_alone() -> None:
@@ -74,7 +77,7 @@ def test_a_report_to_standard_output_is_json_alone() -> None:
     assert json.loads(result.stdout)["outcomes"]["ok"] == 5
 
 
-def test_one_call_prints_what_the_model_answers() -> None:
+def test_infer_prints_the_response_of_the_model() -> None:
     message = b"\x0a\x04echo\x2a\x0f\x0a\x03OUT\x12\x05BYTES\x1a\x01\x01\x32\x06\x02\0\0\0hi"
     with answering(lambda s: ok(s, grpc_message(message))) as server:
         result = invoke("infer", f"127.0.0.1:{server.port}", "--text", "hi")
@@ -83,14 +86,14 @@ def test_one_call_prints_what_the_model_answers() -> None:
     assert "OUT BYTES 1: 'hi'" in result.output
 
 
-def test_one_call_that_is_refused_says_by_whom_and_fails() -> None:
+def test_infer_prints_the_status_of_a_failed_call_and_exits_with_an_error() -> None:
     with answering(lambda s: end(s, 5, "unknown model 'x'")) as server:
         result = invoke("infer", f"127.0.0.1:{server.port}", "--model", "x")
     assert result.exit_code == 1
     assert "NOT_FOUND: unknown model 'x'" in result.output
 
 
-def test_a_replica_that_an_answer_names_gets_its_calls_counted() -> None:
+def test_calls_are_counted_for_the_replica_that_the_response_names() -> None:
     # parameters { key: "pod" value { string_param: "a" } }
     message = b"\x22\x0a\x0a\x03pod\x12\x03\x1a\x01a"
     with answering(lambda s: ok(s, grpc_message(message))) as server:
@@ -102,7 +105,7 @@ def test_a_replica_that_an_answer_names_gets_its_calls_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nowhere",), "endpoint 'nowhere': expected HOST:PORT"),
         (("127.0.0.1:1",), "127.0.0.1:1: connection refused"),
@@ -110,21 +113,21 @@ def test_a_replica_that_an_answer_names_gets_its_calls_counted() -> None:
         (("127.0.0.1:1", "--tensor", "x"), "expected NAME:DATATYPE:SHAPE"),
         (("127.0.0.1:1", "--metadata", "x"), "expected NAME=VALUE"),
         (("127.0.0.1:1", "--ca", "/nowhere.pem"), "TLS: cannot use /nowhere.pem"),
-        (("127.0.0.1:1", "--prometheus", "http://x"), "give --picture FILE"),
+        (("127.0.0.1:1", "--prometheus", "http://x"), "add --picture FILE"),
         (("127.0.0.1:1", "--counters", "x"), "expected an http:// or https:// URL"),
-        (("127.0.0.1:1", "--engine", "grpcio", "--connections", "2"), "one connection a process"),
-        (("127.0.0.1:1", "-n", "1", "--processes", "2"), "a burst of 1 cannot be shared by 2"),
+        (("127.0.0.1:1", "--engine", "grpcio", "--connections", "2"), "one connection per process"),
+        (("127.0.0.1:1", "-n", "1", "--processes", "2"), "a burst of 1 cannot be divided among 2"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_sentence(
-    arguments: tuple[str, ...], told: str
+def test_invalid_options_are_refused_in_one_sentence(
+    arguments: tuple[str, ...], message: str
 ) -> None:
     result = invoke("burst", *arguments)
     assert isinstance(result.exception, EventFlowError)
-    assert told in str(result.exception)
+    assert message in str(result.exception)
 
 
-def test_a_user_sees_that_sentence_and_no_traceback() -> None:
+def test_the_user_sees_that_sentence_without_a_traceback() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "eventflow", "burst", "127.0.0.1:1"],
         capture_output=True,
@@ -136,7 +139,7 @@ def test_a_user_sees_that_sentence_and_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_interrupted_burst_reports_what_was_done_and_the_rest_as_cancelled(
+def test_an_interrupted_burst_reports_unfinished_calls_as_cancelled(
     processes: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "report.json"
@@ -156,7 +159,7 @@ def test_an_interrupted_burst_reports_what_was_done_and_the_rest_as_cancelled(
     assert details == {"by the client": 50, "before it was made": 950}
 
 
-def test_several_processes_and_connections_make_the_calls_together() -> None:
+def test_several_processes_and_connections_share_the_calls() -> None:
     with answering(ok) as server:
         result = invoke(
             "burst",
@@ -172,6 +175,6 @@ def test_several_processes_and_connections_make_the_calls_together() -> None:
     assert report["connections_opened"] == 4
 
 
-def test_a_process_that_cannot_connect_ends_the_burst_of_all() -> None:
+def test_a_process_that_cannot_connect_ends_the_whole_burst() -> None:
     result = invoke("burst", "127.0.0.1:1", "-n", "10", "--processes", "2")
     assert str(result.exception) == "127.0.0.1:1: connection refused"

@@ -1,4 +1,4 @@
-"""Calls from code: pacing, deadlines, and retry of nothing but what reached no replica."""
+"""Calls from code: pacing, deadlines, and retries of unprocessed calls only."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ QUICK = Retry(first_backoff_seconds=0.001, longest_backoff_seconds=0.01)
 
 
 class Counted:
-    """Answers each call by what its try's number says; the last one again and again."""
+    """Answers each call by the number of its attempt; the last answer repeats."""
 
     def __init__(self, *answers: Callable[[int], bytes]) -> None:
         self._answers = answers
@@ -42,7 +42,7 @@ def one_call(
     return asyncio.run(main())
 
 
-def test_an_answer_comes_back_as_tensors() -> None:
+def test_a_response_is_returned_as_tensors() -> None:
     # model_name "echo", id "7", one output OUT of BYTES 1 with raw contents "hi"
     message = (
         b"\x0a\x04echo\x1a\x017\x2a\x0f\x0a\x03OUT\x12\x05BYTES\x1a\x01\x01\x32\x06\x02\0\0\0hi"
@@ -57,7 +57,7 @@ def test_an_answer_comes_back_as_tensors() -> None:
     assert result.attempts == 1
 
 
-def test_an_answer_that_is_no_inference_is_an_error_and_no_exception() -> None:
+def test_an_invalid_response_is_an_error_outcome_and_not_an_exception() -> None:
     result = one_call(serving(lambda peer, s: peer.reply(s, ok(s, grpc_message(b"\xff")))))
     assert (result.outcome, result.detail) == (Outcome.OTHER, "INTERNAL")
     assert "not a ModelInferResponse" in result.message
@@ -69,7 +69,7 @@ def test_an_answer_that_is_no_inference_is_an_error_and_no_exception() -> None:
         breaker,
         lambda s: end(s, 14, "no healthy upstream"),
         lambda s: h2.rst_stream(s, h2.ErrorCode.REFUSED_STREAM),
-        # Half an answer of an earlier try must not stay.
+        # The partial response of an earlier attempt must be discarded.
         lambda s: (
             begin(s)
             + h2.frame(h2.DATA, 0, s, b"junk")
@@ -77,7 +77,7 @@ def test_an_answer_that_is_no_inference_is_an_error_and_no_exception() -> None:
         ),
     ],
 )
-def test_what_reached_no_replica_is_tried_again(refusal: Callable[[int], bytes]) -> None:
+def test_calls_that_reached_no_replica_are_retried(refusal: Callable[[int], bytes]) -> None:
     answers = Counted(refusal, refusal, ok)
     result = one_call(serving(answers))
     assert result.response is not None
@@ -96,13 +96,13 @@ def test_what_reached_no_replica_is_tried_again(refusal: Callable[[int], bytes])
         (lambda s: h2.rst_stream(s, h2.ErrorCode.INTERNAL_ERROR), Outcome.OTHER),
     ],
 )
-def test_what_a_replica_may_have_seen_is_never_tried_again(answer, outcome: Outcome) -> None:
+def test_calls_that_a_replica_may_have_seen_are_never_retried(answer, outcome: Outcome) -> None:
     answers = Counted(answer)
     assert one_call(serving(answers)).outcome is outcome
     assert answers.tries == 1
 
 
-def test_calls_lost_with_a_connection_are_not_tried_again() -> None:
+def test_calls_lost_with_a_connection_are_not_retried() -> None:
     async def die(peer: Peer) -> None:
         await peer.greet()
         async for _ in peer.requests():
@@ -112,7 +112,7 @@ def test_calls_lost_with_a_connection_are_not_tried_again() -> None:
     assert (result.outcome, result.attempts) == (Outcome.CONNECTION_LOST, 1)
 
 
-def test_a_call_is_tried_no_more_often_than_said() -> None:
+def test_a_call_is_retried_no_more_often_than_the_policy_allows() -> None:
     answers = Counted(breaker)
     policy = Retry(attempts=2, first_backoff_seconds=0.001)
     result = one_call(serving(answers), retry=policy)
@@ -123,7 +123,7 @@ def test_a_call_is_tried_no_more_often_than_said() -> None:
     assert answers.tries == 1
 
 
-def test_no_try_begins_after_the_deadline() -> None:
+def test_no_retry_begins_after_the_deadline() -> None:
     answers = Counted(breaker)
     slow = Retry(attempts=100, first_backoff_seconds=5.0, longest_backoff_seconds=5.0)
     result = one_call(serving(answers), retry=slow, deadline_seconds=0.05)
@@ -147,7 +147,7 @@ def test_retries_of_an_overloaded_gateway_stay_within_their_budget() -> None:
     assert answers.tries <= 200 + 5 + 200 * 0.1
 
 
-def test_many_results_come_in_the_order_of_their_requests() -> None:
+def test_results_are_in_the_order_of_their_requests() -> None:
     requests = [Request("m", (Tensor.of_strings("INPUT", [str(number)]),)) for number in range(100)]
 
     async def behave(peer: Peer) -> None:
@@ -157,7 +157,7 @@ def test_many_results_come_in_the_order_of_their_requests() -> None:
             body = b"".join(f.payload for f in peer.frames_seen if f.stream_id == stream)
             number = body[body.rindex(b"\0") + 1 :]
             waiting.append((stream, number))
-            if len(waiting) == 10:  # a window's worth, answered backwards
+            if len(waiting) == 10:  # as many as are in flight, answered in reverse order
                 for waiting_stream, text in reversed(waiting):
                     message = b"\x1a" + bytes([len(text)]) + text
                     peer.reply(waiting_stream, ok(waiting_stream, grpc_message(message)))
@@ -172,7 +172,7 @@ def test_many_results_come_in_the_order_of_their_requests() -> None:
     assert [r.response.request_id for r in results if r.response] == [str(n) for n in range(100)]
 
 
-def test_one_connection_serves_calls_that_run_at_once() -> None:
+def test_one_connection_serves_concurrent_calls() -> None:
     async def main() -> tuple[list[Result], int]:
         async with (
             hostile(serving(lambda peer, s: peer.reply(s, ok(s)))) as server,
@@ -190,7 +190,7 @@ def test_one_connection_serves_calls_that_run_at_once() -> None:
     assert len(results) == 50
 
 
-def test_calls_of_different_deadlines_each_end_at_their_own() -> None:
+def test_calls_end_at_their_own_deadlines() -> None:
     async def main() -> list[Outcome]:
         async with (
             hostile(serving(hang)) as server,
@@ -210,7 +210,7 @@ def test_calls_of_different_deadlines_each_end_at_their_own() -> None:
     assert asyncio.run(main()) == [Outcome.DEADLINE] * 5
 
 
-def test_streams_that_a_deadline_frees_go_to_the_calls_that_wait() -> None:
+def test_streams_freed_by_a_deadline_serve_waiting_calls() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.MAX_CONCURRENT_STREAMS: 5})
         async for stream in peer.requests():
@@ -231,7 +231,7 @@ def test_streams_that_a_deadline_frees_go_to_the_calls_that_wait() -> None:
     assert outcomes == [Outcome.DEADLINE] * 5 + [Outcome.OK] * 8
 
 
-def test_a_call_that_is_cancelled_in_the_queue_is_never_sent() -> None:
+def test_a_call_cancelled_in_the_queue_is_never_sent() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.MAX_CONCURRENT_STREAMS: 1})
         async for stream in peer.requests():
@@ -258,7 +258,7 @@ def test_a_call_that_is_cancelled_in_the_queue_is_never_sent() -> None:
     assert asyncio.run(main()) == 2
 
 
-def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
+def test_a_cancelled_caller_cancels_its_call() -> None:
     async def main() -> set[int]:
         async with (
             hostile(serving(hang)) as server,
@@ -277,7 +277,7 @@ def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
     assert asyncio.run(main()) == {1}
 
 
-def test_nothing_to_ask_asks_nothing_and_an_unconnected_client_says_so() -> None:
+def test_an_empty_batch_makes_no_call_and_an_unconnected_client_raises() -> None:
     async def main() -> None:
         async with hostile(serving(hang)) as server:
             assert await infer_many(f"127.0.0.1:{server.port}", []) == []
@@ -290,6 +290,6 @@ def test_nothing_to_ask_asks_nothing_and_an_unconnected_client_says_so() -> None
 @pytest.mark.parametrize(
     "endpoint", ["nowhere", "host:", ":8080", "host:0", "host:70000", "::1:80"]
 )
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(EventFlowError, match="expected HOST:PORT"):
         Client(endpoint)

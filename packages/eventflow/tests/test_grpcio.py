@@ -1,4 +1,4 @@
-"""Real gRPC on either side: our client against grpcio's server, grpcio's client in our account."""
+"""grpcio on either side: this client against grpcio's server, and the engine on grpcio's client."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ PLEASE_SLEEP, PLEASE_FAIL, PLEASE_ABORT = b"sleep", b"fail", b"abort"
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers a request with itself, unless the request asks for something else."""
+    """A server that echoes requests, unless the request asks for another answer."""
 
     def service(self, handler_call_details: Any) -> Any:
         if handler_call_details.method != MODEL_INFER:
@@ -89,7 +89,7 @@ def test_a_grpc_server_answers_requests_of_every_size(engine: EngineName, size: 
         (PLEASE_ABORT, (Outcome.BREAKER, "x-envoy-overloaded"), "full: ä%"),
     ],
 )
-def test_a_grpc_servers_errors_are_told_with_its_words(
+def test_errors_of_a_grpc_server_are_reported_with_its_message(
     engine: EngineName, message: bytes, kind: tuple[Outcome, str], words: str
 ) -> None:
     run = against_grpcio(message, 20, engine=engine)
@@ -98,13 +98,13 @@ def test_a_grpc_servers_errors_are_told_with_its_words(
 
 
 @ENGINES
-def test_a_method_that_a_grpc_server_has_not_is_unimplemented(engine: EngineName) -> None:
+def test_a_method_unknown_to_the_grpc_server_is_unimplemented(engine: EngineName) -> None:
     run = against_grpcio(b"", 5, engine=engine, method="/a.B/C")
     assert run.ledger.details == {(Outcome.OTHER, "UNIMPLEMENTED"): 5}
 
 
 @ENGINES
-def test_a_grpc_server_that_is_slow_costs_calls_their_deadline(engine: EngineName) -> None:
+def test_calls_to_a_slow_grpc_server_end_at_their_deadline(engine: EngineName) -> None:
     run = against_grpcio(PLEASE_SLEEP, 12, deadline=0.2, engine=engine)
     assert run.ledger.counts == {Outcome.DEADLINE: 12}
 
@@ -141,7 +141,7 @@ def in_grpcio_account(
         (lambda s: end(s, 5), Outcome.OTHER),
     ],
 )
-def test_both_engines_count_the_same_answers_alike(answer, outcome: Outcome) -> None:
+def test_both_engines_classify_the_same_responses_alike(answer, outcome: Outcome) -> None:
     run = in_grpcio_account(serving(lambda peer, s: peer.reply(s, answer(s))), 20)
     assert run.ledger.counts == {outcome: 20}
 
@@ -151,8 +151,8 @@ def test_grpcios_own_deadlines_are_accounted_for() -> None:
     assert run.ledger.counts == {Outcome.DEADLINE: 20}
 
 
-def test_a_connection_that_is_cut_is_blamed_by_grpcio_for_the_calls_it_took() -> None:
-    """Ten at a time: at a rate, a late client has all calls on the wire before the cut."""
+def test_grpcio_attributes_lost_calls_to_the_connection_that_was_cut() -> None:
+    """A closed loop, because a late open loop may send all calls before the cut."""
 
     def cut_at_the_tenth(peer: Peer, stream: int) -> None:
         if peer.number == 0 and len(peer.open_now) == 10:
@@ -166,7 +166,7 @@ def test_a_connection_that_is_cut_is_blamed_by_grpcio_for_the_calls_it_took() ->
     assert run.records[0].calls_lost == run.ledger.counts[Outcome.CONNECTION_LOST]
 
 
-def test_a_connection_that_a_server_drains_is_no_kill_to_grpcio() -> None:
+def test_grpcio_does_not_count_a_drained_connection_as_killed() -> None:
     async def drain_at_the_fifth(peer: Peer) -> None:
         await peer.greet()
         async for stream in peer.requests():
@@ -181,7 +181,7 @@ def test_a_connection_that_a_server_drains_is_no_kill_to_grpcio() -> None:
     assert [record.killed for record in run.records] == [False, False]
 
 
-def test_a_call_that_is_given_up_before_grpcio_took_it_makes_room_for_others() -> None:
+def test_a_call_given_up_before_grpcio_took_it_makes_room_for_others() -> None:
     async def main() -> None:
         async with hostile(serving(hang)) as server:
             engine = GrpcioEngine(Target(host="127.0.0.1", port=server.port))

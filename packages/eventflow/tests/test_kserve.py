@@ -1,4 +1,4 @@
-"""The hand-written messages are what protobuf itself writes and reads.
+"""The hand-written messages agree with protobuf's own.
 
 The schema here repeats the field numbers of the open inference protocol; that a real server reads
 them is shown in the serving cluster's tests.
@@ -94,7 +94,7 @@ PARAMETER_FIELDS = {
 
 
 @given(st.text(), st.text(), st.text(), st.lists(tensors, max_size=3))
-def test_a_request_reads_back_as_what_was_asked(
+def test_protobuf_reads_a_request_back_unchanged(
     model: str, version: str, request_id: str, inputs: list[Tensor]
 ) -> None:
     data = infer_request(model, inputs, version=version, request_id=request_id)
@@ -110,7 +110,7 @@ def test_a_request_reads_back_as_what_was_asked(
 @given(
     st.text(), st.lists(tensors, max_size=3), st.dictionaries(st.text(), parameters), st.booleans()
 )
-def test_a_response_is_read_as_protobuf_wrote_it(
+def test_a_response_written_by_protobuf_is_read_unchanged(
     model: str, outputs: list[Tensor], given_parameters: dict[str, Any], with_contents: bool
 ) -> None:
     response = PROTOBUF["Response"](model_name=model, model_version="3", id="a")
@@ -133,14 +133,14 @@ def test_a_response_is_read_as_protobuf_wrote_it(
 
 
 @given(st.binary(max_size=100))
-def test_bytes_that_are_no_response_are_refused_and_raise_nothing_else(data: bytes) -> None:
+def test_bytes_that_are_not_a_response_raise_only_the_documented_error(data: bytes) -> None:
     try:
         parse_infer_response(data)
     except EventFlowError as error:
         assert "not a ModelInferResponse" in str(error)  # noqa: PT017
 
 
-def test_text_elements_carry_their_lengths() -> None:
+def test_text_elements_have_a_length_prefix() -> None:
     tensor = Tensor.of_strings("INPUT", ["a", b"", "äö"], [3, 1])
     assert tensor.data == b"\1\0\0\0a\0\0\0\0\4\0\0\0\xc3\xa4\xc3\xb6"
     assert tensor.strings() == [b"a", b"", "äö".encode()]
@@ -150,18 +150,20 @@ def test_text_elements_carry_their_lengths() -> None:
 @given(
     st.sampled_from(["FP32", "INT8", "FP64"]), st.lists(st.integers(1, 5), min_size=1, max_size=5)
 )
-def test_a_tensor_of_numbers_is_as_long_as_its_shape_says(datatype: str, shape: list[int]) -> None:
+def test_the_length_of_a_numeric_tensor_follows_from_its_shape(
+    datatype: str, shape: list[int]
+) -> None:
     size = {"FP32": 4, "INT8": 1, "FP64": 8}[datatype]
     tensor = parse_tensor(f"X:{datatype}:{','.join(map(str, shape))}")
     assert len(tensor.data) == size * math.prod(shape)
 
 
-def test_a_tensor_of_text_has_the_elements_that_its_shape_says() -> None:
+def test_the_number_of_text_elements_follows_from_the_shape() -> None:
     assert parse_tensor("IN:BYTES:2", size=3).strings() == [b"xxx", b"xxx"]
     assert parse_tensor("IN:BYTES:1,1", text="hi") == Tensor.of_strings("IN", ["hi"], (1, 1))
 
 
-def test_a_file_fills_a_tensor_when_its_size_is_right(tmp_path: Path) -> None:
+def test_a_file_of_the_right_size_fills_a_tensor(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.write_bytes(bytes(8))
     assert parse_tensor("X:FP32:2", data=file).data == bytes(8)
@@ -169,21 +171,21 @@ def test_a_file_fills_a_tensor_when_its_size_is_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "told"),
+    ("spec", "options", "words"),
     [
         ("INPUT", {}, "expected NAME:DATATYPE:SHAPE"),
         ("INPUT:BYTES:", {}, "expected NAME:DATATYPE:SHAPE"),
         ("INPUT:BYTES:-1", {}, "expected NAME:DATATYPE:SHAPE"),
-        ("INPUT:FLOAT:1", {}, "datatype FLOAT is none of BYTES, BOOL"),
-        ("INPUT:FP32:1", {"text": "x"}, "text belongs to BYTES"),
+        ("INPUT:FLOAT:1", {}, "datatype FLOAT is not one of BYTES, BOOL"),
+        ("INPUT:FP32:1", {"text": "x"}, "only BYTES takes text"),
         ("INPUT:FP64:1000000,1000", {}, "8,000,000,000 bytes, over 1,073,741,824"),
         ("INPUT:FP32:3", {"data": True}, "takes 12 bytes, but the file has 7"),
         ("INPUT:BYTES:1", {"data": True}, "not 1 elements with 4-byte lengths"),
         ("INPUT:FP32:1", {"data": False}, "No such file"),
     ],
 )
-def test_a_tensor_that_cannot_be_is_refused(
-    tmp_path: Path, spec: str, options: dict[str, Any], told: str
+def test_an_invalid_tensor_is_refused(
+    tmp_path: Path, spec: str, options: dict[str, Any], words: str
 ) -> None:
     if "data" in options:
         file = tmp_path / "data"
@@ -192,5 +194,5 @@ def test_a_tensor_that_cannot_be_is_refused(
         options = {"data": file}
         if "BYTES" in spec:
             file.write_bytes(b"\3\0\0\0ab")
-    with pytest.raises(EventFlowError, match=told):
+    with pytest.raises(EventFlowError, match=words):
         parse_tensor(spec, **options)

@@ -1,4 +1,4 @@
-"""The client obeys the server's limits: streams, windows, frame size; and its own, on answers."""
+"""The client obeys the server's limits (streams, windows, frame size) and its own on responses."""
 
 import asyncio
 from collections import Counter
@@ -31,12 +31,12 @@ def test_no_more_streams_are_open_than_the_server_allows(limit: int) -> None:
     assert result.server.peers[0].most_open == limit
 
 
-def test_calls_beyond_the_stream_limit_burn_their_deadline_in_the_clients_queue() -> None:
+def test_calls_beyond_the_stream_limit_spend_their_deadline_in_the_clients_queue() -> None:
     allowed = WIDE | {h2.MAX_CONCURRENT_STREAMS: 5}
 
     result = account(serving(hang, allowed), 12, deadline=0.2)
 
-    # The deadline frees five streams, but those who wait are as late as those who hung.
+    # The deadline frees five streams, but the waiting calls have reached theirs, too.
     assert result.details == {
         (Outcome.DEADLINE, "by the client"): 5,
         (Outcome.DEADLINE, "by the client, before it was sent"): 7,
@@ -44,7 +44,7 @@ def test_calls_beyond_the_stream_limit_burn_their_deadline_in_the_clients_queue(
     assert [call.attempts for call in result.calls] == [1] * 5 + [0] * 7
 
 
-def test_a_limit_that_the_server_changes_in_between_is_obeyed_from_then_on() -> None:
+def test_a_changed_stream_limit_applies_from_then_on() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.MAX_CONCURRENT_STREAMS: 0})
         await peer.heard()
@@ -67,7 +67,7 @@ def test_a_limit_that_the_server_changes_in_between_is_obeyed_from_then_on() -> 
 
 
 class Meter:
-    """Counts what the client may send, and fails when it sends more."""
+    """Tracks the client's windows, and fails if the client exceeds one."""
 
     def __init__(self, peer: Peer, stream_window: int, window: int, frame_size: int) -> None:
         self.peer, self.frame_size = peer, frame_size
@@ -109,7 +109,7 @@ class Meter:
     grant=st.integers(1, 700),
     message=st.sampled_from([MESSAGE, LARGE[:5] + LARGE[5:]]),
 )
-def test_windows_of_any_size_are_kept_and_every_request_arrives_whole(
+def test_windows_of_any_size_are_respected_and_every_request_arrives_whole(
     stream_window: int, window: int, grant: int, message: bytes
 ) -> None:
     async def behave(peer: Peer) -> None:
@@ -138,7 +138,7 @@ def test_windows_of_any_size_are_kept_and_every_request_arrives_whole(
     assert result.counts == {Outcome.OK: 12}
 
 
-def test_the_connections_window_holds_calls_back_whatever_their_streams_windows_are() -> None:
+def test_the_connection_window_limits_calls_regardless_of_stream_windows() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(window=0)
         meter = Meter(peer, 2**31 - 1, 65_535, h2.DEFAULT_FRAME_BYTES)
@@ -149,7 +149,7 @@ def test_the_connections_window_holds_calls_back_whatever_their_streams_windows_
                 assert meter.bodies[frame.stream_id] == MESSAGE
                 peer.reply(frame.stream_id, ok(frame.stream_id))
             if meter.window == 0:
-                # Nothing more is begun than what there was room for.
+                # No further call begins without room in the window.
                 assert len(meter.bodies) - 1 <= sum(map(len, meter.bodies.values())) / len(MESSAGE)
                 meter.grant(0, 1_000)
 
@@ -158,7 +158,7 @@ def test_the_connections_window_holds_calls_back_whatever_their_streams_windows_
     assert result.counts == {Outcome.OK: 2000}
 
 
-def test_a_window_made_larger_by_settings_lets_requests_go_on() -> None:
+def test_a_window_enlarged_by_settings_lets_requests_continue() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.INITIAL_WINDOW_SIZE: 10})
         await peer.heard()
@@ -169,7 +169,7 @@ def test_a_window_made_larger_by_settings_lets_requests_go_on() -> None:
     assert account(behave, 5, message=LARGE).counts == {Outcome.OK: 5}
 
 
-def test_a_window_made_smaller_than_what_was_sent_is_waited_out() -> None:
+def test_a_window_shrunk_below_the_bytes_sent_pauses_the_request() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.INITIAL_WINDOW_SIZE: 50_000}, 10**6)
         meter = Meter(peer, 50_000, 10**6 + 65_535, h2.DEFAULT_FRAME_BYTES)
@@ -206,7 +206,7 @@ def test_a_larger_frame_size_is_used_only_when_the_server_allows_it() -> None:
     assert sizes == {False: 1, True: 1}
 
 
-def test_a_refusal_before_the_request_is_out_ends_the_call_and_its_stream() -> None:
+def test_a_refusal_before_the_request_is_fully_sent_ends_the_call_and_its_stream() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet(WIDE | {h2.INITIAL_WINDOW_SIZE: 10})
         while True:
@@ -217,12 +217,12 @@ def test_a_refusal_before_the_request_is_out_ends_the_call_and_its_stream() -> N
     result = account(behave, 20)
 
     assert result.counts == {Outcome.BREAKER: 20}
-    # A stream that both sides have not ended stays open: this side ends it by a reset.
+    # A stream stays open until both sides end it, so the client ends its side with a reset.
     assert len(result.server.peers[0].resets()) == 20
     assert all(call.sent_at != call.sent_at for call in result.calls)
 
 
-def test_a_response_larger_than_allowed_ends_its_call_alone() -> None:
+def test_a_response_over_the_limit_ends_only_its_call() -> None:
     def answer(peer: Peer, stream: int) -> None:
         piece = bytes(h2.DEFAULT_FRAME_BYTES)
         if stream == 3:
@@ -241,7 +241,7 @@ def test_a_response_larger_than_allowed_ends_its_call_alone() -> None:
     assert result.server.peers[0].resets() == {3}
 
 
-def test_many_large_responses_do_not_use_up_the_clients_window() -> None:
+def test_many_large_responses_do_not_exhaust_the_clients_window() -> None:
     size = 3 * 1024 * 1024
     body = b"\0" + size.to_bytes(4, "big") + bytes(size)
 
@@ -268,7 +268,7 @@ def test_many_large_responses_do_not_use_up_the_clients_window() -> None:
     assert granted - to_begin_with > 20 * len(body) - 1024 * 1024
 
 
-def test_a_run_ends_although_the_server_never_reads_anything() -> None:
+def test_a_run_ends_even_if_the_server_never_reads() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet()
         peer.writer.transport.pause_reading()
@@ -282,7 +282,7 @@ def test_a_run_ends_although_the_server_never_reads_anything() -> None:
     }
 
 
-def test_the_clock_of_calls_does_not_run_while_the_server_reads_nothing_for_a_while() -> None:
+def test_the_clock_of_calls_stands_still_while_the_server_does_not_read() -> None:
     async def behave(peer: Peer) -> None:
         await peer.greet()
         peer.writer.transport.pause_reading()
@@ -292,7 +292,7 @@ def test_the_clock_of_calls_does_not_run_while_the_server_reads_nothing_for_a_wh
 
     result = account(behave, 300, message=LARGE, load=MaxThroughput(), deadline=10.0)
 
-    # 30 MB do not fit into the kernel's buffers: the clock of calls that were not made while the
-    # socket was full does not run.
+    # 30 MB do not fit into the kernel's buffers. While the socket is full, the generator makes no
+    # calls, so that no clock runs.
     assert result.counts == {Outcome.REFUSED: 300}
     assert max(result.ledger.made_at) - min(result.ledger.made_at) > 0.3

@@ -1,4 +1,4 @@
-"""When a call counts as sent: when the kernel has taken its last byte, not when it was written."""
+"""The time at which a call counts as sent: the kernel has taken its last byte."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from eventflow.http2.link import Link
 
 
 class Full:
-    """A transport whose kernel buffer is full, or whose peer is gone, when it is told so."""
+    """A transport that a test can make full or closed."""
 
     def __init__(self, protocol: Link) -> None:
         self.full = self.gone = self.closing = False
@@ -37,14 +37,14 @@ class Full:
 
 
 class Owner:
-    """Hears everything and does nothing."""
+    """A receiver that ignores all events."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
 
 
 def a_link() -> tuple[Link, Full]:
-    """A link that is ready for calls, and its transport."""
+    """Return a link that is ready for calls, and its transport."""
     link = Link(Owner(), HeadCache(), 1000)
     transport = Full(link)
     link.connection_made(transport)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def a_call(number: int = 0) -> Call:
     return Call(number, b"12345", 0.0, 1.0, lambda _: None)
 
 
-def test_calls_are_stamped_when_the_kernel_has_taken_them() -> None:
+def test_a_call_counts_as_sent_when_the_kernel_has_taken_it() -> None:
     async def main() -> None:
         link, transport = a_link()
         first, second = a_call(0), a_call(1)
@@ -79,7 +79,7 @@ def test_calls_are_stamped_when_the_kernel_has_taken_them() -> None:
 
 
 @pytest.mark.parametrize("how", ["closing before", "ended by the peer", "failing as it writes"])
-def test_a_call_that_a_closing_connection_drops_is_not_stamped_and_stays_with_it(how: str) -> None:
+def test_a_call_dropped_by_a_closing_connection_is_unsent_and_stays_with_it(how: str) -> None:
     async def main() -> None:
         link, transport = a_link()
         call = a_call()
@@ -93,6 +93,6 @@ def test_a_call_that_a_closing_connection_drops_is_not_stamped_and_stays_with_it
 
         assert math.isnan(call.sent_at)
         assert b"12345" not in transport.written
-        assert list(link.connection.streams.values()) == [call]  # ends when the connection does
+        assert list(link.connection.streams.values()) == [call]  # it ends with the connection
 
     asyncio.run(main())

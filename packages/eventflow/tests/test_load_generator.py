@@ -1,4 +1,4 @@
-"""Calls are made as the load says, and each of them ends, whatever its engine does."""
+"""The load generator keeps to its load model, and each call ends, whatever its engine does."""
 
 import asyncio
 import random
@@ -66,7 +66,7 @@ def test_exactly_the_calls_asked_for_are_made(load: Load) -> None:
     assert [call.index for call in engine.submitted] == list(range(501))
 
 
-def test_a_window_is_always_full_and_never_over() -> None:
+def test_a_closed_loop_is_always_full_and_never_over() -> None:
     levels: list[int] = []
 
     def answer_one_when_full(engine: FakeEngine, _: Call) -> None:
@@ -78,12 +78,12 @@ def test_a_window_is_always_full_and_never_over() -> None:
             for call in waiting:
                 answer_soon(engine, call)
 
-    # A window that were not filled up again would get no answers, and its calls be lost.
+    # Without a refill the engine would not answer, and the calls would be lost.
     assert run(FakeEngine(answer_one_when_full), ClosedLoop(8), 200).counts == {Outcome.OK: 200}
     assert max(levels) == 8
 
 
-def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> None:
+def test_an_open_loop_keeps_its_schedule_regardless_of_the_server() -> None:
     engine = FakeEngine(swallow)
     ledger = run(engine, OpenLoop(1000), 200, deadline=0.2)
 
@@ -94,9 +94,9 @@ def test_at_a_rate_every_call_is_due_at_its_place_whatever_the_server_does() -> 
     assert all(call.deadline_at == pytest.approx(call.made_at + 0.2) for call in engine.submitted)
 
 
-def test_a_client_that_is_late_loses_nothing_and_sends_nothing_that_is_over() -> None:
+def test_a_late_client_loses_no_call_and_sends_no_expired_call() -> None:
     engine = FakeEngine(answer_soon)
-    # Nothing of the client runs for longer than all deadlines and the grace after them.
+    # The client is stalled for longer than all deadlines and the grace time after them.
     ledger = run(engine, OpenLoop(1000), 200, deadline=0.1, during=lambda *_: time.sleep(1.0))
     assert ledger.counts[Outcome.DEADLINE] >= 190
     assert ledger.counts == {
@@ -105,13 +105,13 @@ def test_a_client_that_is_late_loses_nothing_and_sends_nothing_that_is_over() ->
     }
 
 
-def test_a_stretch_of_time_at_a_rate_makes_the_calls_that_are_due_in_it() -> None:
+def test_an_open_loop_with_a_time_limit_makes_the_calls_due_in_that_time() -> None:
     assert run(FakeEngine(answer_soon), OpenLoop(1000), None, seconds=0.25).made == 250
     assert run(FakeEngine(answer_soon), OpenLoop(1000), 100, seconds=0.25).made == 100
     assert 0 < run(FakeEngine(answer_soon), ClosedLoop(2), 10**9, seconds=0.05).made < 10**9
 
 
-def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
+def test_a_burst_at_maximum_throughput_waits_while_the_socket_is_full() -> None:
     def fill_up(engine: FakeEngine, call: Call) -> None:
         answer_soon(engine, call)
         if len(engine.submitted) == 100:
@@ -125,17 +125,17 @@ def test_an_unbounded_burst_waits_while_the_socket_is_full() -> None:
     assert run(FakeEngine(fill_up), MaxThroughput(), 1000).counts == {Outcome.OK: 1000}
 
 
-def test_calls_that_end_while_the_socket_is_full_do_not_shorten_the_wait_for_it() -> None:
+def test_calls_that_end_do_not_shorten_the_wait_for_a_full_socket() -> None:
     made_into_a_full_socket: list[int] = []
 
     def fill_up(engine: FakeEngine, call: Call) -> None:
         loop = asyncio.get_running_loop()
         if not engine.writable:
             made_into_a_full_socket.append(call.index)
-        if call.index in (9, 10):  # each time for less than a deadline
+        if call.index in (9, 10):  # full each time for less than a deadline
             engine.writable = False
             loop.call_later(0.4, make_room, engine)
-        # So that most of them end while the socket is full for the first time.
+        # Most calls thus end while the socket is full for the first time.
         loop.call_later(0.02 * call.index, lambda: call.settle(OK, loop.time()))
 
     engine = FakeEngine(fill_up)
@@ -157,11 +157,11 @@ def test_calls_that_an_engine_loses_are_counted_as_lost(load: Load) -> None:
     assert [i for i in range(12) if ledger.outcome(i) is Outcome.LOST] == [0, 3, 6, 9]
     for call in engine.submitted[::3]:
         assert call.done_at - call.deadline_at >= 0.5
-        call.settle(OK, 0.0)  # an answer after that changes nothing
+        call.settle(OK, 0.0)  # a later response changes nothing
     assert ledger.counts == {Outcome.OK: 8, Outcome.LOST: 4}
 
 
-def test_a_client_that_stood_still_takes_none_of_its_calls_for_lost() -> None:
+def test_a_stalled_client_counts_no_call_as_lost() -> None:
     def end_at_the_deadline(_: FakeEngine, call: Call) -> None:
         loop = asyncio.get_running_loop()
         over = Verdict(Outcome.DEADLINE, "by the client")
@@ -170,7 +170,7 @@ def test_a_client_that_stood_still_takes_none_of_its_calls_for_lost() -> None:
     def stand_still(*_: object) -> None:
         asyncio.get_running_loop().call_later(0.2, time.sleep, 1.0)
 
-    # When it goes on, the sweep's timer is older than the deadlines', which are long over.
+    # When the client continues, the sweep's timer is older than the deadlines, which have passed.
     ledger = run(
         FakeEngine(end_at_the_deadline), ClosedLoop(20), 20, deadline=0.4, during=stand_still
     )
@@ -183,7 +183,7 @@ def test_a_client_that_stood_still_takes_none_of_its_calls_for_lost() -> None:
     load=st.sampled_from([MaxThroughput(), ClosedLoop(5), OpenLoop(2000)]),
     answered=st.integers(0, 300),
 )
-def test_a_run_that_is_stopped_accounts_for_every_call_it_was_to_make(
+def test_a_stopped_run_accounts_for_every_planned_call(
     calls: int, load: Load, answered: int
 ) -> None:
     def answer_first(engine: FakeEngine, call: Call) -> None:
@@ -201,7 +201,7 @@ def test_a_run_that_is_stopped_accounts_for_every_call_it_was_to_make(
     assert ledger.counts.total() == calls
 
 
-def test_an_account_refuses_a_call_that_ends_twice_or_never() -> None:
+def test_a_ledger_refuses_a_call_that_ends_twice_or_never() -> None:
     ledger = Ledger()
     call = Call(ledger.make(0.0), b"", 0.0, 1.0, ledger.settle)
     with pytest.raises(AccountingError, match="1 entered and 0 ended"):
@@ -212,7 +212,7 @@ def test_an_account_refuses_a_call_that_ends_twice_or_never() -> None:
         ledger.settle(call)
     with pytest.raises(AccountingError, match="2 calls, but 1 entered"):
         ledger.check(2)
-    ledger.ends[0] = 2  # another outcome than was counted
+    ledger.ends[0] = 2  # not the outcome that was counted
     with pytest.raises(AccountingError):
         ledger.check(1)
 
@@ -222,7 +222,7 @@ def test_an_account_refuses_a_call_that_ends_twice_or_never() -> None:
     st.integers(9, 10**6),
     st.sampled_from([MaxThroughput(), ClosedLoop(9), OpenLoop(9)]),
 )
-def test_processes_share_a_burst_without_rest(processes: int, calls: int, load: Load) -> None:
+def test_processes_divide_a_burst_without_remainder(processes: int, calls: int, load: Load) -> None:
     plan = Plan(load=load, calls=calls)
     whole = Burst(target=Target(host="h", port=1), plan=plan, message=b"")
     plans = [share(whole, number, processes).plan for number in range(processes)]
@@ -236,7 +236,7 @@ def test_processes_share_a_burst_without_rest(processes: int, calls: int, load: 
 
 @settings(max_examples=50, deadline=None)
 @given(parts=st.lists(st.lists(st.sampled_from(list(Outcome)), max_size=20), min_size=1))
-def test_joined_accounts_hold_the_calls_of_each(parts: list[list[Outcome]]) -> None:
+def test_joined_ledgers_hold_the_calls_of_each(parts: list[list[Outcome]]) -> None:
     whole = Ledger()
     for outcomes in parts:
         ledger = Ledger()
@@ -249,7 +249,7 @@ def test_joined_accounts_hold_the_calls_of_each(parts: list[list[Outcome]]) -> N
     assert [whole.outcome(index) for index in range(len(expected))] == expected
 
 
-def test_processes_that_lose_a_call_between_them_have_no_account() -> None:
+def test_joined_runs_that_miss_a_call_are_refused() -> None:
     def parts(*sizes: int) -> list[Run]:
         return [
             Run(run(FakeEngine(answer_soon), ClosedLoop(3), size), [], 0.0, 1.0, 0.0)

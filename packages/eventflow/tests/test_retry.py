@@ -1,4 +1,4 @@
-"""A call that waits for its next try ends as all others do. What is tried again: `test_client`."""
+"""Calls that wait for a retry end like all others. `test_client` shows which calls are retried."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ def a_call(ended: list[Call]) -> Call:
     return Call(0, b"", now, now + 60.0, ended.append)
 
 
-def test_a_call_that_is_given_up_between_two_tries_is_not_tried_again() -> None:
+def test_a_call_given_up_between_two_attempts_is_not_retried() -> None:
     async def main() -> None:
         engine, ended = FakeEngine(refuse), list[Call]()
         retrying = RetryingEngine(engine, Retry(attempts=3, first_backoff_seconds=0.0))
@@ -28,7 +28,7 @@ def test_a_call_that_is_given_up_between_two_tries_is_not_tried_again() -> None:
 
         retrying.submit(given_up)
         retrying.give_up(given_up, CANCELLED)
-        retrying.submit(other)  # each of its tries is due after the one that must not be
+        retrying.submit(other)  # its attempts come after the one that must not happen
         while other.verdict is None:
             await asyncio.sleep(0)
 
@@ -39,7 +39,7 @@ def test_a_call_that_is_given_up_between_two_tries_is_not_tried_again() -> None:
     asyncio.run(main())
 
 
-def test_closing_ends_a_call_between_two_tries() -> None:
+def test_closing_ends_a_call_between_two_attempts() -> None:
     async def main() -> None:
         engine, ended = FakeEngine(refuse), list[Call]()
         slow = Retry(first_backoff_seconds=30.0, longest_backoff_seconds=30.0)

@@ -1,4 +1,4 @@
-"""TLS with a certificate authority of one's own, and what is said when it does not fit."""
+"""TLS with a private certificate authority, and the errors of mismatched settings."""
 
 import asyncio
 import ssl
@@ -40,7 +40,9 @@ def answer(peer: Peer, stream: int) -> None:
     peer.reply(stream, ok(stream))
 
 
-def test_calls_over_tls_are_accounted_for_as_without(authority: trustme.CA, ca: Path) -> None:
+def test_calls_over_tls_are_accounted_for_as_over_plaintext(
+    authority: trustme.CA, ca: Path
+) -> None:
     context = server_context(authority, "127.0.0.1")
     result = account(serving(answer), 2000, tls=context, tls_options=Tls(ca=ca))
     assert result.counts == {Outcome.OK: 2000}
@@ -57,7 +59,7 @@ def test_a_certificate_for_another_name_is_accepted_only_when_that_name_is_expec
     assert "IP address mismatch" in refused(context, Tls(ca=ca))
 
 
-def test_a_client_shows_its_certificate_where_it_is_asked(
+def test_a_client_presents_its_certificate_if_the_server_requires_one(
     authority: trustme.CA, ca: Path, tmp_path: Path
 ) -> None:
     own = authority.issue_cert("client.example")
@@ -70,12 +72,12 @@ def test_a_client_shows_its_certificate_where_it_is_asked(
 
     tls = Tls(ca=ca, certificate=certificate, key=key)
     assert account(serving(answer), 3, tls=context, tls_options=tls).counts == {Outcome.OK: 3}
-    # In TLS 1.3 the server looks at it after the client's handshake is done.
+    # In TLS 1.3 the server checks the certificate after the client's handshake is done.
     assert "before speaking HTTP/2" in refused(context, Tls(ca=ca))
 
 
 async def hang_up_on_junk(peer: Peer) -> None:
-    """Close, as servers do, when what comes is no HTTP/2."""
+    """Close the connection, as servers do if the bytes are not HTTP/2."""
     if await peer.reader.readexactly(3) == b"PRI":
         peer.send(h2.settings({}))
     else:
@@ -93,26 +95,26 @@ def refused(context: ssl.SSLContext | None, tls: Tls | None) -> str:
     return asyncio.run(main())
 
 
-def test_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
-    told = refused(server_context(authority, "127.0.0.1"), Tls())
-    assert "TLS: " in told
-    assert "certificate" in told
+def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
+    message = refused(server_context(authority, "127.0.0.1"), Tls())
+    assert "TLS: " in message
+    assert "certificate" in message
 
 
-def test_a_server_that_offers_no_http2_is_refused(authority: trustme.CA, ca: Path) -> None:
-    told = refused(server_context(authority, "127.0.0.1", alpn="http/1.1"), Tls(ca=ca))
-    assert "does not offer HTTP/2 (ALPN h2)" in told or "no application protocol" in told
+def test_a_server_without_http2_is_refused(authority: trustme.CA, ca: Path) -> None:
+    message = refused(server_context(authority, "127.0.0.1", alpn="http/1.1"), Tls(ca=ca))
+    assert "does not offer HTTP/2 (ALPN h2)" in message or "no application protocol" in message
 
 
 def test_tls_to_a_plaintext_port_and_plaintext_to_a_tls_port_are_refused(
     authority: trustme.CA, ca: Path
 ) -> None:
     assert "it ended the connection while TLS was set up" in refused(None, Tls(ca=ca))
-    told = refused(server_context(authority, "127.0.0.1"), None)
-    assert "it ended the connection before speaking HTTP/2" in told
+    message = refused(server_context(authority, "127.0.0.1"), None)
+    assert "it ended the connection before speaking HTTP/2" in message
 
 
-def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
+def test_the_error_names_files_that_are_not_certificates(tmp_path: Path) -> None:
     with pytest.raises(EventFlowError, match=r"TLS: cannot use .*missing\.pem"):
         Tls(ca=tmp_path / "missing.pem").context()
     (tmp_path / "junk.pem").write_text("junk")

@@ -1,4 +1,4 @@
-"""Bursts of KServe v2 inference calls, and an honest account of each of them."""
+"""A load generator for KServe v2 inference that accounts for every call."""
 
 from eventflow.client import Client, Request, Result, infer_many
 from eventflow.errors import EndpointError, EventFlowError

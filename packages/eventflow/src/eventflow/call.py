@@ -1,4 +1,4 @@
-"""One call, from when it is made until it is settled."""
+"""One call, from its creation until it is settled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NOTHING = memoryview(b"")
 
 
 class Call:
-    """A unary call; every time is in seconds of `time.monotonic`.
+    """A unary call. All times are `time.monotonic` seconds.
 
-    Plain slots and no properties: there are tens of thousands of these a second.
+    The class has slots and no properties because a run creates tens of thousands a second.
     """
 
     __slots__ = (
@@ -47,23 +47,23 @@ class Call:
         notify: Callable[[Call], None],
     ) -> None:
         self.index = index
-        """Number within its run."""
+        """Index within the run."""
         self.message = message
         """The request as gRPC frames it: five bytes of prefix, then the protobuf."""
         self.made_at = made_at
-        """When the call was made, or at an open loop's rate when it was due."""
+        """Time at which the call was made, or at which an open loop scheduled it."""
         self.deadline_at = deadline_at
-        """When the caller stops waiting."""
+        """Time at which the caller stops waiting."""
         self.notify = notify
-        """Called once, when the call is settled."""
+        """Callback that runs once, when the call is settled."""
         self.sent_at = math.nan
-        """When its END_STREAM was handed to the kernel; NaN if it never was."""
+        """Time at which the kernel took END_STREAM; NaN if it never did."""
         self.done_at = math.nan
-        """When it was settled."""
+        """Time at which the call was settled."""
         self.attempts = 0
-        """How often it was put on the wire."""
+        """Number of times the call was put on the wire."""
         self.verdict: Verdict | None = None
-        """How it ended; None until then."""
+        """Verdict of a settled call; None before."""
 
         self.stream_id = 0
         self.credit = 0
@@ -73,10 +73,10 @@ class Call:
         self.body: bytes | bytearray = b""
 
     def settle(self, verdict: Verdict, now: float) -> None:
-        """End the call and tell its maker; only the first ending counts.
+        """End the call and run its callback; only the first verdict counts.
 
-        An engine may not end a call twice. One that was given up as lost can still be answered:
-        that answer is too late to change the account.
+        An engine must not end a call twice. A server may still answer a call that was given up as
+        lost; that answer comes too late to change the account.
         """
         if self.verdict is None:
             self.verdict = verdict
@@ -84,7 +84,7 @@ class Call:
             self.notify(self)
 
     def rewind(self) -> None:
-        """Forget an attempt that no server processed."""
+        """Clear the state of an attempt that no server processed."""
         self.stream_id = 0
         self.unsent = _NOTHING
         self.head = self.trailers = None
@@ -93,12 +93,12 @@ class Call:
 
     @property
     def end(self) -> Verdict:
-        """The verdict of a call that is settled."""
+        """Verdict of a settled call."""
         if self.verdict is None:
             raise RuntimeError(f"call {self.index} has not ended")
         return self.verdict
 
     @property
     def reply(self) -> bytes:
-        """The answer's protobuf; meaningful where the verdict is OK."""
+        """Protobuf bytes of the response; meaningful only if the outcome is OK."""
         return bytes(self.body[5:])

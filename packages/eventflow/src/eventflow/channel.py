@@ -1,4 +1,4 @@
-"""The fast engine: calls on one HTTP/2 connection, replaced when the peer ends it."""
+"""The fast engine: one HTTP/2 connection at a time, replaced when the peer ends it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from eventflow.outcomes import Outcome, Verdict, connection_lost, own_deadline
 from eventflow.target import Target
 
 FLUSH_CALLS = 128
-"""Calls that are handed to the kernel at once; answers are read in between."""
+"""Calls handed to the kernel in one write; the client reads responses in between."""
 
 _BACKOFF_SECONDS = (0.05, 1.0)
-"""First and longest wait between two attempts to connect; jittered."""
+"""First and longest wait between two connection attempts, before jitter."""
 
 _GOODBYE_SECONDS = 0.2
-"""How long a closing connection may still write."""
+"""Time that a closing connection may take to write its remaining bytes."""
 
 
 class Channel:
-    """Sends calls over one connection at a time; every submitted call is settled exactly once.
+    """An engine with one connection at a time; it settles every submitted call exactly once.
 
-    While a connection drains (GOAWAY) its calls end on it and further calls go to a new one. A
-    call that the peer says it never processed is sent again once, as gRPC's transparent retry
-    does. While there is no connection calls wait for one, until their deadline.
+    While a connection drains (GOAWAY), its calls end on it and further calls use a new connection.
+    If the peer reports that it did not process a call, the channel sends that call once more, as
+    gRPC's transparent retry does. Without a connection, calls wait for one until their deadline.
     """
 
     def __init__(self, target: Target) -> None:
@@ -42,7 +42,7 @@ class Channel:
         self.batch = FLUSH_CALLS
         """See `Engine`."""
         self.room_listeners: list[Callable[[], None]] = []
-        """Called when the kernel has taken what was written, or a new connection is ready."""
+        """Callbacks that run when the kernel has taken all bytes, or a connection is ready."""
         self._ssl = target.tls.context() if target.tls else None
         self._heads = HeadCache()
         self._loop = asyncio.get_running_loop()
@@ -54,15 +54,15 @@ class Channel:
         self._flushing = False
         self._closing = False
         self.records: list[ConnectionRecord] = []
-        """Every connection there was."""
+        """Records of all connections, in the order in which they were opened."""
         self.echoes: list[float] = []
-        """Round trips of PINGs on the connection, seconds."""
+        """Round-trip times of PINGs, seconds."""
         self.reissued = 0
-        """Calls that were sent again because the peer had not processed them."""
+        """Number of calls sent again because the peer had not processed them."""
 
     @property
     def writable(self) -> bool:
-        """Whether the kernel takes more: nothing that was written waits."""
+        """True if no written bytes wait for the kernel."""
         return self._link is None or not self._link.paused
 
     async def connect(self) -> None:
@@ -74,19 +74,19 @@ class Channel:
         self._link = await self._open()
 
     def submit(self, call: Call) -> None:
-        """Take a call; it is sent with others, soon."""
+        """Queue a call; the next flush sends it together with others."""
         self._deadlines.add(call)
         self._queue.append(call)
         self._flush_soon()
 
     def give_up(self, call: Call, verdict: Verdict) -> None:
-        """End a call that the caller wants no more."""
+        """End a call with a verdict of the caller's."""
         if call.verdict is None:
             self._abandon(call)
             call.settle(verdict, time.monotonic())
 
     async def close(self) -> None:
-        """Close; what is still under way is settled as cancelled."""
+        """Close the channel; settle the calls in flight as cancelled."""
         self._closing = True
         now = time.monotonic()
         for call in self._deadlines:
@@ -104,12 +104,12 @@ class Channel:
             link.abort("closed by the client")
 
     def ping(self) -> None:
-        """Have the peer echo a PING on the connection that takes calls; see `echoes`."""
+        """Send a PING on the current connection; `echoes` gets its round-trip time."""
         if self._link is not None:
             self._link.ping()
 
     def flush(self) -> None:
-        """Send what waits, as far as the limits of the connection and the kernel allow."""
+        """Send queued calls, as far as the connection's limits and the kernel allow."""
         self._flushing = False
         if not self._calls_wait():
             return
@@ -173,7 +173,7 @@ class Channel:
     def on_closed(self, link: Link, why: str) -> None:
         """See `LinkOwner`."""
         record = self._links.pop(link, None)
-        if record is None:  # it never became ready
+        if record is None:  # the link never became ready
             return
         lost = list(link.connection.streams.values())
         link.connection.streams.clear()
@@ -190,7 +190,7 @@ class Channel:
         self._flush_soon()
 
     def _calls_wait(self) -> bool:
-        """Whether any call is to be sent; those that ended while they waited are dropped."""
+        """Drop queued calls that have ended; return True if any are left."""
         while self._queue and self._queue[0].verdict is not None:
             self._queue.popleft()
         return bool(self._queue)

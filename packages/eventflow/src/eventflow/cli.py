@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: `infer` and `burst`."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from eventflow.single import infer_once
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Bursts of KServe v2 inference calls, each of them accounted for.",
+    help="Send bursts of KServe v2 inference calls and account for each call.",
 )
 
 GATEWAY_IN_FLIGHT = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'
@@ -32,7 +32,7 @@ GATEWAY_REPLICAS = 'max(envoy_cluster_membership_healthy{cluster_name="ai_infere
 @app.command()
 @unfolded
 def infer(call: CallOptions) -> None:
-    """Make one call and print what the model answers."""
+    """Make one call and print the model's response."""
     asyncio.run(infer_once(Console(), call.target(), call.message(), call.deadline))
 
 
@@ -40,27 +40,30 @@ def infer(call: CallOptions) -> None:
 @unfolded
 def burst(
     *,
-    calls: Annotated[int | None, typer.Option("--calls", "-n", min=1, help="How many.")] = None,
+    calls: Annotated[
+        int | None, typer.Option("--calls", "-n", min=1, help="Number of calls.")
+    ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.01, help="Make calls for so long; with -n, at most.")
+        float | None, typer.Option(min=0.01, help="Make calls for this long; with -n, at most.")
     ] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Closed loop: so many calls under way.")
+        int | None, typer.Option(min=1, help="Closed loop: number of calls in flight.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Open loop: so many calls a second.")
+        float | None, typer.Option(min=0.001, help="Open loop: calls per second.")
     ] = None,
     call: CallOptions,
     engine: Annotated[
-        EngineName, typer.Option(help="grpcio goes through a gRPC channel, and is slower.")
+        EngineName, typer.Option(help="grpcio uses a gRPC channel and is slower.")
     ] = "fast",
-    connections: Annotated[int, typer.Option(min=1, help="Connections of one process.")] = 1,
+    connections: Annotated[int, typer.Option(min=1, help="Connections per process.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share the calls.")] = 1,
     retries: Annotated[
-        int, typer.Option(min=0, help="Further tries of a call that reached no replica.")
+        int, typer.Option(min=0, help="Retries of a call that reached no replica.")
     ] = 0,
     echo: Annotated[
-        float | None, typer.Option(min=0.001, help="Send a PING so often, seconds, and time it.")
+        float | None,
+        typer.Option(min=0.001, help="Measure a PING this often, seconds."),
     ] = None,
     pod_header: Annotated[
         str | None, typer.Option(help="Response metadata that names the replica.")
@@ -70,23 +73,23 @@ def burst(
     ] = None,
     counters: Annotated[
         list[str] | None,
-        typer.Option(help="Page with calls per replica: Triton's /metrics, Envoy's /clusters."),
+        typer.Option(help="URL with calls per replica: Triton's /metrics, Envoy's /clusters."),
     ] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="File for the report; - is standard output.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Image of outcomes, calls in flight and replicas.")
+        Path | None, typer.Option(help="File for a plot of outcomes, calls in flight and replicas.")
     ] = None,
     prometheus: Annotated[
-        str | None, typer.Option(help="URL of a Prometheus, for the picture.")
+        str | None, typer.Option(help="URL of a Prometheus whose series the plot shows, too.")
     ] = None,
     in_flight_query: Annotated[
-        str, typer.Option(help="The gateway's calls in flight.")
+        str, typer.Option(help="PromQL: calls in flight at the gateway.")
     ] = GATEWAY_IN_FLIGHT,
-    replicas_query: Annotated[str, typer.Option(help="Ready replicas.")] = GATEWAY_REPLICAS,
+    replicas_query: Annotated[str, typer.Option(help="PromQL: ready replicas.")] = GATEWAY_REPLICAS,
 ) -> None:
-    """Make many calls at once, 50,000 if nothing else is said, and account for each."""
+    """Make many calls (50,000 by default) and account for each."""
     if calls is None and seconds is None:
         calls = 50_000
     plan = Plan(
@@ -110,7 +113,7 @@ def burst(
         in_flight_query=in_flight_query,
         replicas_query=replicas_query,
     )
-    # The report's own output stays clean when it goes to standard output.
+    # Standard output holds nothing but the report if the report goes there.
     console = Console(stderr=json_file == "-")
     sources.before()
     with live(console, calls) as view:
@@ -125,7 +128,7 @@ def burst(
         processes=processes,
         calls_per_pod=pods,
         pods_from=pods_from,
-        notes=[*notes, *sources.draw(f"{report_title(work)}", run)],
+        notes=[*notes, *sources.draw(report_title(work), run)],
     )
     print_report(console, report)
     if json_file is not None:
@@ -135,14 +138,14 @@ def burst(
 
 
 def report_title(work: Burst) -> str:
-    """Head the picture."""
+    """Return the title of the plot."""
     calls = f"{work.plan.calls:,} calls, " if work.plan.calls else ""
     deadline = f"deadline {work.plan.deadline_seconds:g} s"
     return f"{calls}{work.plan.load}, {deadline}, {work.target.authority}"
 
 
 def write_json(name: str, text: str) -> None:
-    """Write the report.
+    """Write the report to a file, or to standard output for `-`.
 
     Raises:
         EventFlowError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""Calls from code, for an orchestrator: pacing, deadlines, and retry of what is safe only."""
+"""The client for calls from code: pacing, deadlines, and retries of unprocessed calls only."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ from eventflow.target import Target, Tls
 
 @dataclass(frozen=True)
 class Request:
-    """One inference to ask for."""
+    """An inference request."""
 
     model: str
     inputs: tuple[Tensor, ...]
@@ -37,7 +37,7 @@ class Request:
     request_id: str = ""
 
     def framed(self) -> bytes:
-        """Encode it as a gRPC message."""
+        """Encode the request as a gRPC message."""
         return grpc_message(
             infer_request(self.model, self.inputs, version=self.version, request_id=self.request_id)
         )
@@ -45,28 +45,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """How one call ended."""
+    """The result of one call."""
 
     outcome: Outcome
     detail: str
-    """Which kind within the outcome."""
+    """Kind of result within the outcome."""
     message: str
-    """The server's own words."""
+    """Message of the server."""
     latency_seconds: float
-    """From when the call was made, or was due, until it ended."""
+    """Time from when the call was made or due until it ended."""
     attempts: int
-    """How often it was put on the wire; 0 if it never was."""
+    """Number of times the call was put on the wire."""
     response: InferResponse | None
-    """The answer; None unless the outcome is OK."""
+    """Response of the model; None unless the outcome is OK."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is an answer."""
+        """True if the model answered."""
         return self.outcome is Outcome.OK
 
     @classmethod
     def of(cls, call: Call) -> Self:
-        """Read a settled call; an answer that is no ModelInferResponse is INTERNAL, as in gRPC."""
+        """Read a settled call; an invalid ModelInferResponse counts as INTERNAL, as in gRPC."""
         verdict, response = call.end, None
         if verdict.outcome is Outcome.OK:
             try:
@@ -78,7 +78,7 @@ class Result:
 
 
 class Client:
-    """Calls over one connection to a KServe v2 endpoint, which is replaced when it ends.
+    """A client with one connection to a KServe v2 endpoint; it reconnects when that one ends.
 
     >>> async with Client("envoy-gateway:8080") as client:
     ...     result = await client.infer(Request("echo", (Tensor.of_strings("INPUT0", ["hi"]),)))
@@ -93,14 +93,14 @@ class Client:
         tls: Tls | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare a client; `async with` connects it.
+        """Create a client; `async with` connects it.
 
         Args:
             endpoint: `host:port`.
-            deadline_seconds: How long each call may take, retries included.
-            retry: None retries nothing.
-            tls: None is plaintext.
-            metadata: Sent with every call; names in lower case.
+            deadline_seconds: Deadline of each call, including its retries.
+            retry: Retry policy; None retries nothing.
+            tls: TLS settings; None means plaintext.
+            metadata: Metadata of every call; the names are in lower case.
 
         Raises:
             EventFlowError: The endpoint is not `host:port`.
@@ -114,7 +114,7 @@ class Client:
         self._engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect.
+        """Open the connection.
 
         Raises:
             EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.
@@ -130,17 +130,17 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close; calls under way end as cancelled."""
+        """Close the connection; calls in flight end as cancelled."""
         if self._channel is not None:
             await self._channel.close()
 
     @property
     def connections(self) -> list[ConnectionRecord]:
-        """Every connection there was."""
+        """Records of all connections."""
         return self._channel.records if self._channel else []
 
     async def infer(self, request: Request, *, deadline_seconds: float | None = None) -> Result:
-        """Make one call and wait for its end; being cancelled cancels the call."""
+        """Make one call and wait for its end; a cancelled caller cancels the call."""
         engine, now = self._ready(), time.monotonic()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         deadline_at = now + (deadline_seconds or self._deadline_seconds)
@@ -158,7 +158,7 @@ class Client:
         *,
         load: Load = ClosedLoop(64),  # noqa: B008 (frozen)
     ) -> list[Result]:
-        """Make a call for each request, paced as `load` says; results are in the same order."""
+        """Make a call for each request at the pace of `load`; return results in the same order."""
         messages = [request.framed() for request in requests]
         if not messages:
             return []
@@ -183,7 +183,7 @@ class Client:
         return self._engine
 
 
-def _wake(done: asyncio.Future[None], call: Call) -> None:  # noqa: ARG001 - as engines call it
+def _wake(done: asyncio.Future[None], call: Call) -> None:  # noqa: ARG001 - engines pass it
     if not done.done():
         done.set_result(None)
 
@@ -197,7 +197,7 @@ async def infer_many(
     retry: Retry | None = Retry(),  # noqa: B008 (frozen)
     tls: Tls | None = None,
 ) -> list[Result]:
-    """Connect, make a call for each request, and close; see `Client`.
+    """Connect, make a call for each request, and close the connection; see `Client`.
 
     Raises:
         EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.

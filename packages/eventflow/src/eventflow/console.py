@@ -1,4 +1,4 @@
-"""A run on the terminal: live progress, and the table at its end."""
+"""Output on the terminal: live progress, and the report."""
 
 import time
 from collections.abc import Generator
@@ -28,7 +28,7 @@ COLOURS = {
 
 
 class LiveView:
-    """Renders the latest progress."""
+    """A view that renders the latest progress."""
 
     def __init__(self, calls: int | None) -> None:
         self._calls = calls
@@ -36,7 +36,7 @@ class LiveView:
         self._started_at = time.monotonic()
 
     def update(self, progress: Progress) -> None:
-        """Take news."""
+        """Store the latest progress."""
         if self._latest is None:
             self._started_at = time.monotonic()
         self._latest = progress
@@ -61,7 +61,7 @@ class LiveView:
 
 @contextmanager
 def live(console: Console, calls: int | None) -> Generator[LiveView]:
-    """Show progress while a run goes on; nothing where the output is no terminal."""
+    """Show the progress of a run if the output is a terminal."""
     view = LiveView(calls)
     if not console.is_terminal:
         yield view
@@ -71,7 +71,7 @@ def live(console: Console, calls: int | None) -> Generator[LiveView]:
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Print a run's account."""
+    """Print the report of a run."""
     interrupted = " (interrupted)" if report.interrupted else ""
     console.print(
         f"{report.calls:,} calls to {report.endpoint}, {report.load}, deadline "

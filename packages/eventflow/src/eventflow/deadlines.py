@@ -9,14 +9,14 @@ from eventflow.call import Call
 
 
 class Deadlines:
-    """Calls `expire` for each call that has no end when its deadline passes."""
+    """A timer that calls `expire` for each call still open at its deadline."""
 
     def __init__(self, expire: Callable[[Call, float], None], after: Callable[[], None]) -> None:
-        """Prepare.
+        """Create a timer without calls.
 
         Args:
-            expire: Told of a call whose deadline has passed, and the time.
-            after: Called once after some calls have expired.
+            expire: Callback for a call whose deadline has passed; it gets the current time, too.
+            after: Callback that runs once after each group of expired calls.
         """
         self._expire = expire
         self._after = after
@@ -29,14 +29,14 @@ class Deadlines:
         return iter([call for _, _, call in self._heap])
 
     def add(self, call: Call) -> None:
-        """Watch a call."""
+        """Add a call."""
         self._added += 1  # breaks ties: calls cannot be compared
         heapq.heappush(self._heap, (call.deadline_at, self._added, call))
         if self._timer is None or call.deadline_at < self._timer.when():
             self._arm()
 
     def clear(self) -> None:
-        """Watch nothing any more."""
+        """Remove all calls and stop the timer."""
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What sends calls, whichever way it does."""
+"""The interface of everything that sends calls."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ if TYPE_CHECKING:
 
 @dataclass
 class ConnectionRecord:
-    """One connection's life; times in seconds of `time.monotonic`."""
+    """Lifetime of one connection. All times are `time.monotonic` seconds."""
 
     opened_at: float
     ended_at: float | None = None
     why: str = ""
-    """How it ended."""
+    """Reason for the end."""
     killed: bool = False
-    """Ended by the peer or the network, and not in peace: with an error, or calls in flight."""
+    """True if the peer or the network ended it with an error, or with calls in flight."""
     calls_lost: int = 0
-    """Calls that it took with it."""
+    """Number of calls that were in flight when it ended."""
 
 
 class Engine(Protocol):
-    """Sends calls and settles each of them once: `Channel`, several of them, or grpc.aio."""
+    """A sender of calls that settles each of them once: `Channel`, `Pool`, or grpc.aio."""
 
     @property
     def room_listeners(self) -> list[Callable[[], None]]:
-        """Whom to call when there is room again after `writable` was false."""
+        """Callbacks for the moment when `writable` becomes true again."""
         ...
 
     @property
     def batch(self) -> int:
-        """Calls to submit before the event loop gets its turn, and answers are read."""
+        """Number of calls to submit before yielding to the event loop, which reads responses."""
         ...
 
     @property
     def writable(self) -> bool:
-        """Whether the kernel takes more: nothing that was written waits."""
+        """True if no written bytes wait for the kernel."""
         ...
 
     @property
     def records(self) -> list[ConnectionRecord]:
-        """Every connection there was."""
+        """Records of all connections, in the order in which they were opened."""
         ...
 
     @property
     def reissued(self) -> int:
-        """Calls that were sent again because the peer had not processed them."""
+        """Number of calls sent again because the peer had not processed them."""
         ...
 
     @property
     def echoes(self) -> list[float]:
-        """Round trips of PINGs on the connection, seconds; empty where an engine cannot ping."""
+        """Round-trip times of PINGs, seconds; empty if the engine cannot ping."""
         ...
 
     def ping(self) -> None:
-        """Have the peer echo a PING on the connection, if the engine can."""
+        """Send a PING on the connection, if the engine can."""
 
     async def connect(self) -> None:
         """Open the connection.
@@ -69,10 +69,10 @@ class Engine(Protocol):
         """
 
     def submit(self, call: Call) -> None:
-        """Take a call; its `notify` is called when it is settled."""
+        """Accept a call; its `notify` runs when it is settled."""
 
     def give_up(self, call: Call, verdict: Verdict) -> None:
-        """End a call with a verdict of the caller's; nothing happens if it has ended."""
+        """End a call with a verdict of the caller's; do nothing if it has ended."""
 
     async def close(self) -> None:
-        """Close; calls under way are settled as cancelled."""
+        """Close the engine; settle the calls in flight as cancelled."""

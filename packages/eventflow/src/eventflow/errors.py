@@ -2,8 +2,8 @@
 
 
 class EventFlowError(Exception):
-    """Something outside this package is not as asked; the message says what and what to do."""
+    """An error outside this package; its message names the cause and, if there is one, the fix."""
 
 
 class EndpointError(EventFlowError):
-    """The endpoint cannot be called at all."""
+    """An endpoint that no call can reach."""

@@ -1,4 +1,4 @@
-"""Looks at other servers over HTTP: a replica's counters, and Prometheus."""
+"""Requests to other servers over HTTP: counters of calls per replica, and Prometheus."""
 
 import json
 import re
@@ -20,10 +20,10 @@ _ENVOY_HOST = re.compile(r"(?P<cluster>[^:\s]+)::(?P<host>\S+)::rq_total::(?P<va
 
 
 def get(url: str) -> str:
-    """Fetch a page.
+    """Fetch a page and return its text.
 
     Raises:
-        EventFlowError: It cannot be fetched.
+        EventFlowError: The page cannot be fetched.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise EventFlowError(f"{url}: expected an http:// or https:// URL")
@@ -38,15 +38,15 @@ def get(url: str) -> str:
 
 
 def read_counters(url: str) -> dict[str, float]:
-    """Read how many calls each replica has answered, from whichever page names it.
+    """Read the number of calls that each replica has answered.
 
-    - Triton's `/metrics`: `nv_inference_request_success` and `_failure`, all models; the replica
-      is the page's own host, or the pod whose page a Kubernetes API server hands on.
+    - Triton's `/metrics`: `nv_inference_request_success` and `_failure`, all models. The replica is
+      the host of the page, or the pod if a Kubernetes API server proxies the page.
     - Envoy's `/stats/prometheus` with `per_endpoint_stats`: `envoy_cluster_endpoint_rq_total`.
     - Envoy's `/clusters` (admin): `rq_total` of each host.
 
     Raises:
-        EventFlowError: The page cannot be fetched, or has none of these.
+        EventFlowError: The page cannot be fetched, or has no such counter.
     """
     page, pods = get(url), dict[str, float]()
     address = urllib.parse.urlsplit(url)
@@ -76,7 +76,7 @@ def read_counters(url: str) -> dict[str, float]:
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int]:
-    """Count what came in between; a counter that fell was restarted, and begins at 0."""
+    """Return the increase of each counter; a counter that fell was restarted at 0."""
     return {
         pod: int(value - before.get(pod, 0.0) if value >= before.get(pod, 0.0) else value)
         for pod, value in after.items()
@@ -85,17 +85,17 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[
 
 @dataclass(frozen=True)
 class Series:
-    """One line on the time axis; `at` in seconds since the epoch."""
+    """A time series; `at` holds seconds since the epoch."""
 
     at: tuple[float, ...]
     values: tuple[float, ...]
 
 
 def query_range(prometheus: str, query: str, start: float, end: float, step: float) -> Series:
-    """Ask Prometheus for one series over a stretch of time; empty if it has none.
+    """Query Prometheus for one series over a range of time; empty if there is none.
 
     Raises:
-        EventFlowError: Prometheus cannot be asked, or the query yields several series.
+        EventFlowError: The request fails, or the query yields several series.
     """
     arguments = {"query": query, "start": start, "end": end, "step": step}
     url = f"{prometheus.rstrip('/')}/api/v1/query_range?{urllib.parse.urlencode(arguments)}"
@@ -104,7 +104,7 @@ def query_range(prometheus: str, query: str, start: float, end: float, step: flo
         results: list[dict[str, Any]] = answer["data"]["result"]
         points: list[tuple[float, str]] = results[0]["values"] if results else []
     except (ValueError, KeyError, TypeError) as error:
-        raise EventFlowError(f"{prometheus}: not an answer of Prometheus: {error}") from error
+        raise EventFlowError(f"{prometheus}: not a response of Prometheus: {error}") from error
     if len(results) > 1:
         raise EventFlowError(f"query {query!r}: {len(results)} series; sum() makes one of them")
     return Series(tuple(float(at) for at, _ in points), tuple(float(value) for _, value in points))

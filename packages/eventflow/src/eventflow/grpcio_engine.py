@@ -1,4 +1,4 @@
-"""The engine on grpc.aio: the same account, at the rate that a gRPC channel has in Python."""
+"""The engine on grpc.aio: the same account, at the rate of a gRPC channel in Python."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from eventflow.outcomes import (
 from eventflow.target import Target
 
 _WATCH_ENDS_SECONDS = 1.0
-"""How long the watch of a closed channel's state may take to end."""
+"""Time that the state watch of a closed channel may take to end."""
 
 _NO_CONNECTION_WORDS = ("failed to connect", "connection refused")
 _TRANSPORT_WORDS = (
@@ -36,14 +36,14 @@ _TRANSPORT_WORDS = (
     "transport closed",
     "too_many_pings",
 )
-"""gRPC core gives its own transport's ends UNAVAILABLE, told from a server's by their words."""
+"""Words that tell a failure of gRPC core's transport from a server's UNAVAILABLE."""
 
 
 class GrpcioEngine:
-    """One grpc.aio channel, with one connection.
+    """An engine on one grpc.aio channel, with one connection.
 
-    It says neither when a request was written nor whose the deadline was: `sent_at` is when the
-    call was handed over.
+    grpc.aio reports neither the time at which a request was written nor whose clock ended a call.
+    `sent_at` is the time at which the call was handed over.
     """
 
     def __init__(self, target: Target) -> None:
@@ -56,29 +56,29 @@ class GrpcioEngine:
         self._infer: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
             target.method
         )
-        # With more at once grpc.aio's own events starve: of 50,000 calls 30,000 had no end in time.
+        # A larger batch starves grpc.aio's own events: 30,000 of 50,000 calls had no end in time.
         self.batch = 1
         """See `Engine`."""
         self.room_listeners: list[Callable[[], None]] = []
         """See `Engine`."""
         self.records: list[ConnectionRecord] = []
-        """See `Engine`; ends are seen as the channel's state changes.
+        """See `Engine`; a change of the channel's state shows the end of a connection.
 
-        The channel becomes idle whether its connection was drained or cut, so that one that was cut
-        with no call under way does not count as killed.
+        The channel becomes idle after a drained and after a cut connection alike. A connection that
+        was cut with no call in flight therefore does not count as killed.
         """
         self.reissued = 0
-        """See `Engine`; unknown here."""
+        """See `Engine`; always 0, because grpc.aio does not report it."""
         self.echoes: list[float] = []
-        """See `Engine`; it cannot ping."""
+        """See `Engine`; always empty, because grpc.aio cannot ping."""
 
     @property
     def writable(self) -> bool:
-        """See `Engine`; a call is taken when its task has begun, not when it is made."""
+        """See `Engine`; the engine has accepted a call once its task has begun."""
         return not self._not_begun
 
     def ping(self) -> None:
-        """See `Engine`; it cannot."""
+        """See `Engine`; grpc.aio cannot ping, so this does nothing."""
 
     async def connect(self) -> None:
         """See `Engine`."""
@@ -103,7 +103,7 @@ class GrpcioEngine:
         task = self._tasks.pop(call, None)
         if task is not None:
             task.cancel()
-            self._begin(call)  # a task that is cancelled before its first step never takes one
+            self._begin(call)  # a task cancelled before its first step never runs
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -113,8 +113,8 @@ class GrpcioEngine:
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         await self._channel.close()
         if self._watch is not None:
-            # The closed channel ends the watch. An end that came after the event loop would stop
-            # grpc.aio in the middle of the events that it hands to the next loop.
+            # The closed channel ends the watch. If the watch ended after the event loop, its event
+            # would fail in grpc.aio and hold up the events of the next loop.
             await asyncio.wait([self._watch], timeout=_WATCH_ENDS_SECONDS)
             self._watch.cancel()
 
@@ -170,16 +170,16 @@ class GrpcioEngine:
         call.settle(verdict, time.monotonic())
 
     def _connection(self) -> ConnectionRecord | None:
-        """The connection that takes calls now; None between two of them."""
+        """Return the current connection; None between two connections."""
         if not self.records or self.records[-1].ended_at is not None:
             return None
         return self.records[-1]
 
     def _count_lost(self, why: str, connection: ConnectionRecord | None) -> None:
-        """Blame the loss of a call on the connection that it was handed to.
+        """Attribute the loss of a call to the connection to which it was handed.
 
-        By the time a loss is told the next connection may stand already. A call that found none
-        when it was handed over went to the newest.
+        grpc.aio may report a loss when the next connection is already ready. If there was no
+        connection at the handover, the call went to the newest one.
         """
         if connection is None and self.records:
             connection = self.records[-1]

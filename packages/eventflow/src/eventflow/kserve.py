@@ -1,7 +1,7 @@
-"""The KServe v2 messages of `ModelInfer`, on the wire.
+"""The KServe v2 messages of `ModelInfer`, encoded and decoded by hand.
 
-Written by hand because generated code registers `inference.*` in protobuf's global pool, where it
-collides with any other client of this protocol (tritonclient's, for one) in the same process.
+Generated code would register `inference.*` in protobuf's global pool, where it collides with every
+other client of this protocol in the same process, such as tritonclient.
 """
 
 import struct
@@ -19,11 +19,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor with raw contents: row-major, little-endian; BYTES elements with 4-byte lengths."""
+    """A tensor with raw contents: row-major, little-endian, 4-byte lengths of BYTES elements."""
 
     name: str
     datatype: str
-    """KServe's name of the type: BYTES, FP32, INT64 ..."""
+    """KServe's name of the type, such as BYTES, FP32 or INT64."""
     shape: tuple[int, ...]
     data: bytes
 
@@ -31,7 +31,7 @@ class Tensor:
     def of_strings(
         cls, name: str, values: Sequence[str | bytes], shape: Sequence[int] | None = None
     ) -> "Tensor":
-        """Make a BYTES tensor; one-dimensional where `shape` is unset."""
+        """Create a BYTES tensor; it has one dimension if `shape` is unset."""
         raw = [value.encode() if isinstance(value, str) else value for value in values]
         data = b"".join(len(value).to_bytes(4, "little") + value for value in raw)
         return cls(name, "BYTES", tuple(shape or (len(raw),)), data)
@@ -49,14 +49,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class InferResponse:
-    """What a model answered."""
+    """The response of a model."""
 
     model_name: str = ""
     model_version: str = ""
     request_id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     outputs: tuple[Tensor, ...] = ()
-    """Outputs given as raw contents; typed contents are not read and leave `data` empty."""
+    """Outputs with raw contents; `data` is empty for typed contents, which are not read."""
 
 
 def infer_request(
@@ -75,15 +75,15 @@ def infer_request(
 
 
 def grpc_message(message: bytes) -> bytes:
-    """Prefix a message as gRPC does: uncompressed flag, then the length in four bytes."""
+    """Add gRPC's prefix to a message: the uncompressed flag and the length in four bytes."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def parse_infer_response(data: bytes) -> InferResponse:
-    """Decode a ModelInferResponse; fields that are not known are passed over.
+    """Decode a ModelInferResponse and skip unknown fields.
 
     Raises:
-        EventFlowError: It is not one.
+        EventFlowError: The bytes are not a ModelInferResponse.
     """
     try:
         texts = {1: "", 2: "", 3: ""}

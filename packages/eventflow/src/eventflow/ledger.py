@@ -1,4 +1,4 @@
-"""The account of a run: every call once, with its times and its end."""
+"""The account of a run: every call once, with its times and its outcome."""
 
 import math
 from array import array
@@ -14,7 +14,7 @@ PENDING = 0
 
 
 class AccountingError(Exception):
-    """The account does not add up; a defect of this package, never of a server."""
+    """An account that does not add up: a defect of this package, never of a server."""
 
 
 def _times() -> "array[float]":
@@ -23,24 +23,24 @@ def _times() -> "array[float]":
 
 @dataclass
 class Ledger:
-    """What became of each call. Arrays by the call's index, so that ledgers can be joined."""
+    """Times and outcomes of all calls, in arrays by index, so that ledgers can be joined."""
 
     made_at: "array[float]" = field(default_factory=_times)
     sent_at: "array[float]" = field(default_factory=_times)
     done_at: "array[float]" = field(default_factory=_times)
     ends: bytearray = field(default_factory=bytearray)
-    """Outcome by number; 0 while the call is under way."""
+    """Outcome of each call as a number; 0 while the call is in flight."""
     counts: Counter[Outcome] = field(default_factory=Counter[Outcome])
     details: Counter[tuple[Outcome, str]] = field(default_factory=Counter[tuple[Outcome, str]])
     samples: dict[tuple[Outcome, str], str] = field(default_factory=dict[tuple[Outcome, str], str])
-    """First message of the server for each kind of end."""
+    """First message of the server for each outcome and detail."""
     pods: Counter[str] = field(default_factory=Counter[str])
-    """Calls answered by each replica, where the answers name it."""
+    """Calls answered by each replica, if the responses name it."""
     retries: int = 0
-    """Further attempts of calls that the client's retry policy made."""
+    """Number of retries by the client's retry policy."""
 
     def make(self, made_at: float) -> int:
-        """Enter a call; returns its index."""
+        """Enter a call and return its index."""
         self.made_at.append(made_at)
         self.sent_at.append(math.nan)
         self.done_at.append(math.nan)
@@ -48,10 +48,10 @@ class Ledger:
         return len(self.ends) - 1
 
     def settle(self, call: Call) -> None:
-        """Enter a call's end.
+        """Enter the end of a call.
 
         Raises:
-            AccountingError: The call has ended before, or is not of this ledger.
+            AccountingError: The call has already ended, or belongs to another ledger.
         """
         verdict, index = call.verdict, call.index
         if verdict is None or index >= len(self.ends) or self.ends[index] != PENDING:
@@ -68,21 +68,21 @@ class Ledger:
 
     @property
     def made(self) -> int:
-        """Calls entered."""
+        """Number of calls entered."""
         return len(self.ends)
 
     @property
     def settled(self) -> int:
-        """Calls that have ended."""
+        """Number of calls that have ended."""
         return self.counts.total()
 
     def outcome(self, index: int) -> Outcome | None:
-        """How one call ended."""
+        """Return the outcome of one call; None while it is in flight."""
         code = self.ends[index]
         return OUTCOMES[code - 1] if code else None
 
     def join(self, other: "Ledger") -> None:
-        """Add another ledger's calls to this one."""
+        """Add the calls of another ledger."""
         self.made_at += other.made_at
         self.sent_at += other.sent_at
         self.done_at += other.done_at
@@ -94,10 +94,10 @@ class Ledger:
         self.retries += other.retries
 
     def check(self, calls: int) -> None:
-        """Prove that every one of `calls` is there, and ended once.
+        """Verify that the ledger holds exactly `calls` calls and that each ended once.
 
         Raises:
-            AccountingError: It is not so.
+            AccountingError: A call is missing, is extra, or has no end.
         """
         ended = Counter(OUTCOMES[code - 1] for code in self.ends if code != PENDING)
         if not (

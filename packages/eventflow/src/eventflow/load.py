@@ -1,14 +1,15 @@
-"""When calls are made."""
+"""Load models: the times at which the load generator makes calls."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class MaxThroughput:
-    """All calls as fast as the connection takes their bytes; answers are not waited for.
+    """All calls as fast as the connection takes their bytes, without waiting for responses.
 
-    A call's clock runs from when it is made. Calls that HTTP/2's limits hold back have been made,
-    and wait in the client; while the kernel's buffer is full none is made, for up to a deadline.
+    The clock of a call starts when it is made. A call that HTTP/2 limits hold back has been made
+    and waits in the client. While the kernel's buffer is full, the generator makes no call, for at
+    most one deadline.
     """
 
     def __str__(self) -> str:
@@ -17,7 +18,7 @@ class MaxThroughput:
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """Closed loop: a call is made when another ends, so that `size` are always under way."""
+    """A closed loop: a new call starts when one ends, so that `size` are always in flight."""
 
     size: int
 
@@ -27,10 +28,10 @@ class ClosedLoop:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """Open loop: call i is due i / `per_second` seconds after the start, whatever the server does.
+    """An open loop: call i is due i / `per_second` seconds after the start, always.
 
-    Deadline and latency count from when a call was due, so that a client or a connection that
-    falls behind shows in the latency instead of hiding in the schedule.
+    Deadline and latency count from the time at which a call is due. If the client or the connection
+    falls behind, the latency shows it.
     """
 
     per_second: float

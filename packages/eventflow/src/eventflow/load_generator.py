@@ -1,4 +1,4 @@
-"""Makes the calls of a run as its load says, and sees to it that each of them ends."""
+"""The load generator: makes calls according to a load model and ensures that each one ends."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
 from eventflow.outcomes import Outcome, Verdict, own_deadline
 
 LOST_GRACE_SECONDS = 0.5
-"""How long after its deadline a call may stay without an end before it counts as lost."""
+"""Time after its deadline after which a call without an end counts as lost."""
 
 _SWEEP_SECONDS = 0.1
 
@@ -23,23 +23,23 @@ _LOST = Verdict(Outcome.LOST, "nothing by deadline + 0.5 s")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which calls are made."""
+    """Number, pace and deadline of the calls."""
 
     load: Load
     calls: int | None
-    """How many; as many as fit in `seconds` where unset."""
+    """Number of calls; unset means as many as fit in `seconds`."""
     seconds: float | None = None
-    """When no further calls are made; unlimited where unset."""
+    """Time after which no further calls are made; unset means no limit."""
     deadline_seconds: float = 2.0
-    """How long each call may take."""
+    """Deadline of each call."""
 
     def calls_of(self, made: int) -> int:
-        """Calls that an account must hold: as many as planned, or as fitted into the time."""
+        """Return the number of calls in a complete account: as planned, or as made in time."""
         return made if self.calls is None or self.seconds is not None else self.calls
 
 
 class LoadGenerator:
-    """Makes calls on an engine until its plan is done, or it is stopped."""
+    """Makes calls on an engine until the plan is done or `stop` is called."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class LoadGenerator:
         """Prepare a run.
 
         Args:
-            engine: Connected.
-            plan: Which calls.
-            message: Gives call i's request, gRPC prefix included.
-            make: Enters a call that was made, or due, at a time; returns its index.
-            settled: Told of each call's end, once.
+            engine: A connected engine.
+            plan: Number, pace and deadline of the calls.
+            message: Function that returns the request of call i, with the gRPC prefix.
+            make: Function that enters a call made or due at a time, and returns its index.
+            settled: Callback that runs once for each call, at its end.
         """
         self._engine = engine
         self._plan = plan
@@ -75,10 +75,10 @@ class LoadGenerator:
         self._overdue = -math.inf
         self._done: asyncio.Future[None] = self._loop.create_future()
         self.started_at = 0.0
-        """When the first call could be made, `time.monotonic` seconds."""
+        """Start of the run, `time.monotonic` seconds."""
 
     async def run(self) -> None:
-        """Make the calls, and return when all have ended."""
+        """Make the calls and return when all have ended."""
         self._engine.room_listeners.append(self._room)
         self.started_at = time.monotonic()
         self._sweep()
@@ -93,7 +93,7 @@ class LoadGenerator:
                 self._sweeping.cancel()
 
     def stop(self) -> None:
-        """Make no further calls; those under way and those never made count as cancelled."""
+        """Make no further calls; calls in flight and calls not made count as cancelled."""
         self._making = False
         for call in list(self._live.values()):
             self._engine.give_up(call, _CANCELLED)
@@ -104,12 +104,12 @@ class LoadGenerator:
 
     @property
     def calls(self) -> int:
-        """Calls that the account must hold."""
+        """Number of calls in a complete account."""
         return self._plan.calls_of(self._made)
 
     @property
     def in_flight(self) -> int:
-        """Calls made that have not ended."""
+        """Number of calls that have been made and have not ended."""
         return len(self._live)
 
     def _room(self) -> None:
@@ -120,7 +120,7 @@ class LoadGenerator:
         self._wake()
 
     def _lose_patience(self) -> None:
-        """Stop waiting for a peer that reads nothing: calls made now burn their deadline."""
+        """Stop waiting for a peer that reads nothing; further calls use up their deadline."""
         self._patience = None
         self._stuck = True
         self._wake()
@@ -139,7 +139,7 @@ class LoadGenerator:
             if call.deadline_at > now:
                 self._engine.submit(call)
             else:
-                # A client that cannot keep its rate is late, and nothing of the server's is lost.
+                # The client cannot keep its rate and is late: a deadline, not a loss by the server.
                 call.settle(own_deadline(sent=False), now)
         timed_out = plan.seconds is not None and now >= self.started_at + plan.seconds
         if self._made >= self._most or (timed_out and not isinstance(plan.load, OpenLoop)):
@@ -153,7 +153,7 @@ class LoadGenerator:
             self._patience = self._loop.call_later(plan.deadline_seconds, self._lose_patience)
 
     def _due(self, now: float) -> int:
-        """Calls that are to be made at once."""
+        """Return the number of calls that are due now."""
         match self._plan.load:
             case MaxThroughput():
                 due = self._engine.batch if self._engine.writable or self._stuck else 0
@@ -187,13 +187,13 @@ class LoadGenerator:
     def _sweep(self) -> None:
         """Give up calls that have no end half a second after their deadline.
 
-        Where this client itself stood still, what came meanwhile, and its own deadlines, have their
-        turn first: only what the sweep before could have given up, too, is lost.
+        If the client itself was stalled, the responses that arrived meanwhile and the client's own
+        deadlines go first: the sweep gives up only calls that were overdue at the sweep before.
         """
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
         limit, self._overdue = self._overdue, time.monotonic() - LOST_GRACE_SECONDS
         lost: list[Call] = []
-        for call in self._live.values():  # in the order made, so by deadline
+        for call in self._live.values():  # in the order made, hence by deadline
             if call.deadline_at > limit:
                 break
             lost.append(call)
@@ -206,7 +206,7 @@ class LoadGenerator:
 
 
 def _most_calls(plan: Plan) -> float:
-    """Calls after which none is made: at a rate, time is counted in calls that are due."""
+    """Return the largest number of calls; in an open loop a time limit is a number of calls."""
     most = math.inf if plan.calls is None else plan.calls
     if isinstance(plan.load, OpenLoop) and plan.seconds is not None:
         most = min(most, math.ceil(plan.load.per_second * plan.seconds))

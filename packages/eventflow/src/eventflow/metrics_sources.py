@@ -1,4 +1,4 @@
-"""What a run can add from elsewhere: calls per replica, and Prometheus's view, for the picture."""
+"""Metrics from other servers: calls per replica for the report, and Prometheus for the plot."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from eventflow.plot import draw
 from eventflow.run import Run
 
 _STEPS = 200
-"""Points of a Prometheus series on the picture."""
+"""Number of points of a Prometheus series on the plot."""
 
 
 @dataclass
 class MetricsSources:
-    """Pages to read before and after a run, and the picture to draw of it.
+    """The pages to read before and after a run, and the plot to draw of it.
 
-    What fails after the run becomes a note: its account is worth more than its ornaments.
+    A failure after the run becomes a note in the report, so that the account is never lost.
     """
 
     counters: tuple[str, ...] = ()
@@ -28,30 +28,33 @@ class MetricsSources:
     _before: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def before(self) -> None:
-        """Look at the counters.
+        """Read the counters before the run.
 
         Raises:
-            EventFlowError: A page cannot be read, or Prometheus is given for no picture.
+            EventFlowError: A page cannot be read, or Prometheus is given without a plot.
         """
         if self.prometheus and not self.picture:
-            raise EventFlowError("--prometheus adds to the picture: give --picture FILE, too")
+            raise EventFlowError("--prometheus adds series to a plot: add --picture FILE")
         self._before = {url: read_counters(url) for url in self.counters}
 
     def after(self) -> tuple[dict[str, int] | None, str, list[str]]:
-        """Return calls per replica (None if not asked for), where from, and notes."""
+        """Return calls per replica (None without counters), their source, and notes."""
         if not self.counters:
             return None, "", []
-        calls, notes = Counter[str](), list[str]()  # two gateways' pages name the same replicas
+        calls, notes = (
+            Counter[str](),
+            list[str](),
+        )  # two gateways name the same replicas
         for url in self.counters:
             try:
                 calls.update(difference(self._before[url], read_counters(url)))
             except EventFlowError as error:
-                # A replica that went takes its page along, and no other's.
+                # The page of a replica that is gone must not hide the others.
                 notes.append(str(error))
         return dict(calls), ", ".join(self.counters), notes
 
     def draw(self, title: str, run: Run) -> list[str]:
-        """Draw the picture, if asked for; returns notes."""
+        """Draw the plot, if there is a file for it; return notes."""
         if self.picture is None:
             return []
         notes: list[str] = []

@@ -1,4 +1,4 @@
-"""The command line's options, and what is asked by them."""
+"""Options that the commands share, and the objects that they describe."""
 
 import functools
 import inspect
@@ -16,14 +16,14 @@ from eventflow.target import Target, Tls
 from eventflow.tensors import parse_tensor
 
 SAMPLE_MODEL, SAMPLE_TENSOR = "echo", "INPUT0:BYTES:1"
-"""The project's sample model and its input; the defaults."""
+"""Default model and its input tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """What every command is told of a call: where it goes, what it carries, how long it may take.
+    """The options of a call: endpoint, contents, deadline and TLS.
 
-    See `unfolded`: each field is an option.
+    Each field is an option; see `unfolded`.
     """
 
     endpoint: Annotated[str, typer.Argument(help="HOST:PORT of a KServe v2 gRPC endpoint.")]
@@ -32,32 +32,32 @@ class CallOptions:
     )
     model: Annotated[str, typer.Option(help="Name of the model.")] = SAMPLE_MODEL
     model_version: Annotated[
-        str, typer.Option(help="Its version; the server's choice if not given.")
+        str, typer.Option(help="Version of the model; by default the server chooses.")
     ] = ""
     tensor: Annotated[str, typer.Option(help="Input tensor, NAME:DATATYPE:SHAPE.")] = SAMPLE_TENSOR
-    size: Annotated[
-        int, typer.Option("--bytes", min=0, help="Length of a BYTES tensor's elements.")
-    ] = 64
-    text: Annotated[str | None, typer.Option(help="What a BYTES tensor says.")] = None
-    data: Annotated[Path | None, typer.Option(help="File with the raw contents.")] = None
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE to send with each call.")
-    ] = None
-    use_tls: Annotated[
-        bool, typer.Option("--tls", help="Speak TLS; implied by the options below.")
-    ] = False
-    ca: Annotated[Path | None, typer.Option(help="Certificates to trust, PEM.")] = None
-    cert: Annotated[Path | None, typer.Option(help="Client's certificate, PEM.")] = None
-    key: Annotated[Path | None, typer.Option(help="Client's key, PEM.")] = None
-    server_name: Annotated[str | None, typer.Option(help="Name in the endpoint's certificate.")] = (
+    size: Annotated[int, typer.Option("--bytes", min=0, help="Length of each BYTES element.")] = 64
+    text: Annotated[str | None, typer.Option(help="Text of each BYTES element.")] = None
+    data: Annotated[Path | None, typer.Option(help="File with the raw contents of the tensor.")] = (
         None
     )
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="Metadata of each call, NAME=VALUE.")
+    ] = None
+    use_tls: Annotated[bool, typer.Option("--tls", help="Use TLS; the options below imply it.")] = (
+        False
+    )
+    ca: Annotated[Path | None, typer.Option(help="Trusted certificates, PEM.")] = None
+    cert: Annotated[Path | None, typer.Option(help="Certificate of the client, PEM.")] = None
+    key: Annotated[Path | None, typer.Option(help="Key of the client, PEM.")] = None
+    server_name: Annotated[
+        str | None, typer.Option(help="Expected name in the endpoint's certificate.")
+    ] = None
     connect_seconds: Annotated[
-        float, typer.Option(min=0.01, help="Wait for a connection, seconds.")
+        float, typer.Option(min=0.01, help="Longest wait for a connection, seconds.")
     ] = 5.0
 
     def target(self) -> Target:
-        """Say where the calls go.
+        """Return the target of the calls.
 
         Raises:
             EventFlowError: The endpoint or the metadata is malformed.
@@ -73,10 +73,10 @@ class CallOptions:
         )
 
     def message(self) -> bytes:
-        """Make the request that every call carries, gRPC prefix included.
+        """Encode the request of every call, with the gRPC prefix.
 
         Raises:
-            EventFlowError: The tensor cannot be right.
+            EventFlowError: The tensor is invalid.
         """
         tensor = parse_tensor(self.tensor, size=self.size, text=self.text, data=self.data)
         return grpc_message(infer_request(self.model, [tensor], version=self.model_version))
@@ -89,14 +89,14 @@ class CallOptions:
 
 
 def unfolded(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses whose fields are options (or arguments) of its own.
+    """Replace a command's dataclass parameters by options, one for each field.
 
-    Typer reads a function's signature, one parameter an option; it knows no group of options that
-    commands could share. So each parameter that is annotated with a dataclass is replaced in the
-    signature by that class's fields, and the class is made of them when the command runs.
+    Typer turns each parameter of a function into one option and has no groups of options that
+    commands could share. This decorator replaces each parameter that is annotated with a dataclass
+    by the fields of that class, and builds the object when the command runs.
 
     Args:
-        command: The command; such parameters, and those behind them, are keyword-only.
+        command: The command. Such parameters, and those after them, must be keyword-only.
     """
     own = inspect.signature(command).parameters
     kinds: dict[str, Any] = {
@@ -118,7 +118,7 @@ def unfolded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def make_load(window: int | None, rate: float | None) -> Load:
-    """Say when calls are made.
+    """Return the load model.
 
     Raises:
         EventFlowError: Both a window and a rate are given.

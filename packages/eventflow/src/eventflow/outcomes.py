@@ -1,4 +1,4 @@
-"""What can become of a call, and how an answer is told from a refusal."""
+"""Outcomes of calls, and the rules that classify responses."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,54 +6,54 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
-    """The one end of a call."""
+    """The outcome of a call; each call has exactly one."""
 
     OK = "ok"
-    """Answered, status OK, one whole message."""
+    """Status OK and one whole message."""
 
     BREAKER = "breaker"
-    """UNAVAILABLE that carries `x-envoy-overloaded: true`: a limit of the gateway refused it."""
+    """UNAVAILABLE with `x-envoy-overloaded: true`: a limit of the gateway rejected the call."""
 
     REFUSED = "refused"
-    """UNAVAILABLE without that mark: route timeout, a full queue in Triton, an upstream's reset."""
+    """UNAVAILABLE without that mark: route timeout, full queue in Triton, upstream reset."""
 
     NO_UPSTREAM = "no_healthy_upstream"
-    """UNAVAILABLE because the gateway had no replica to send it to."""
+    """UNAVAILABLE because the gateway had no healthy replica."""
 
     DEADLINE = "deadline"
-    """The deadline passed: DEADLINE_EXCEEDED from the gateway, or the client's own clock."""
+    """DEADLINE_EXCEEDED from the gateway, or a deadline by the client's own clock."""
 
     CONNECTION_LOST = "connection_lost"
-    """The connection ended under it, or there was none before its deadline."""
+    """The connection ended during the call, or there was none before its deadline."""
 
     CANCELLED = "cancelled"
-    """Given up before its end: by the caller, or by the server (CANCELLED)."""
+    """Cancelled by the caller, or by the server (CANCELLED)."""
 
     OTHER = "other"
-    """Any other status; `detail` names the code."""
+    """Every other status; `detail` names the code."""
 
     LOST = "lost"
-    """Nothing, not even the client's own deadline, half a second after the deadline."""
+    """No end at all, not even by the client's clock, half a second after the deadline."""
 
 
 REFUSALS = frozenset({Outcome.BREAKER, Outcome.REFUSED, Outcome.NO_UPSTREAM})
-"""Outcomes by which a server said no; they make up the time until a refusal."""
+"""Outcomes that are refusals by a server; the report's time until a refusal covers these."""
 
 
 class Verdict(NamedTuple):
-    """How a call ended."""
+    """The end of a call."""
 
     outcome: Outcome
     detail: str
-    """Which kind within the outcome; few different values, so that they can be counted."""
+    """Kind of end within the outcome; the few different values can be counted."""
     message: str = ""
-    """The server's own words."""
+    """Message of the server."""
     unprocessed: bool = False
-    """No replica can have seen the call: it is safe to send it again."""
+    """True if no replica can have seen the call, so that a retry is safe."""
 
 
 OVERLOADED_HEADER = "x-envoy-overloaded"
-"""Metadata by which Envoy marks what its limits refused (Envoy's router filter docs)."""
+"""Metadata by which Envoy marks calls that its limits reject (Envoy's router filter docs)."""
 
 OK_STATUS, CANCELLED_STATUS, UNKNOWN_STATUS, DEADLINE_EXCEEDED_STATUS = 0, 1, 2, 4
 RESOURCE_EXHAUSTED_STATUS, INTERNAL_STATUS, UNAVAILABLE_STATUS = 8, 13, 14
@@ -85,21 +85,21 @@ _REFUSALS_BY_TEXT = (
     ("request timeout expired", "queue timeout"),
     ("reset reason", "upstream reset"),
 )
-"""Words of Envoy's local replies and of Triton's schedulers, matched in lower case."""
+"""Phrases of Envoy's local replies and of Triton's schedulers, in lower case, and their kind."""
 
 
 def status_name(status: int) -> str:
-    """Name a gRPC status code; an unknown number is named by itself."""
+    """Return the name of a gRPC status code; an unknown code is named by its number."""
     return STATUS_NAMES[status] if 0 <= status < len(STATUS_NAMES) else f"status {status}"
 
 
 def classify(status: int, message: str, metadata: Mapping[str, str]) -> Verdict:
-    """Tell what a server's status means.
+    """Classify a server's status.
 
     Args:
-        status: gRPC status code.
-        message: `grpc-message`, decoded.
-        metadata: The metadata that came with the status; the breaker's mark is looked for in it.
+        status: Status code of gRPC.
+        message: Decoded `grpc-message`.
+        metadata: Metadata that came with the status; it may hold the mark of Envoy's breaker.
     """
     if status == OK_STATUS:
         return Verdict(Outcome.OK, "")
@@ -119,21 +119,21 @@ def classify(status: int, message: str, metadata: Mapping[str, str]) -> Verdict:
 
 
 def own_deadline(*, sent: bool) -> Verdict:
-    """Judge a call whose deadline passed on the client's own clock."""
+    """Return the verdict of a call whose deadline passed by the client's own clock."""
     detail = "by the client" if sent else "by the client, before it was sent"
     return Verdict(Outcome.DEADLINE, detail, unprocessed=not sent)
 
 
 def connection_lost(why: str, *, unprocessed: bool = False, message: str = "") -> Verdict:
-    """Judge a call that its connection took with it."""
+    """Return the verdict of a call whose connection ended."""
     return Verdict(Outcome.CONNECTION_LOST, why, message, unprocessed)
 
 
 def stream_refused(why: str) -> Verdict:
-    """Judge a call whose stream the peer refused before it looked at it."""
+    """Return the verdict of a call whose stream the peer refused unprocessed."""
     return Verdict(Outcome.REFUSED, why, unprocessed=True)
 
 
 def other(status: int, message: str) -> Verdict:
-    """Judge a call whose answer broke gRPC's rules; `status` is the code gRPC gives that."""
+    """Return the verdict of a response that breaks gRPC's rules; gRPC defines its `status`."""
     return Verdict(Outcome.OTHER, status_name(status), message)

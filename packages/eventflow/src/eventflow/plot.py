@@ -1,4 +1,4 @@
-"""One picture of a run: outcomes, calls in flight, and the fleet, on one time axis."""
+"""A plot of a run: outcomes, calls in flight, and replicas on one time axis."""
 
 import math
 from pathlib import Path
@@ -33,17 +33,17 @@ def draw(
     replicas: Series | None = None,
     gateway: Series | None = None,
 ) -> None:
-    """Draw a run.
+    """Draw the plot of a run.
 
     Args:
-        path: Image to write; its suffix says which format.
-        title: Heading.
-        run: What to draw.
+        path: Image file; its suffix determines the format.
+        title: Title of the plot.
+        run: The run.
         replicas: Ready replicas, from Prometheus.
-        gateway: Calls in flight as the gateway sees them, from Prometheus.
+        gateway: Calls in flight at the gateway, from Prometheus.
 
     Raises:
-        EventFlowError: matplotlib is missing, or the image cannot be written.
+        EventFlowError: Package matplotlib is missing, or the image cannot be written.
     """
     try:
         import matplotlib as mpl

@@ -1,4 +1,4 @@
-"""Several connections at once, for those who ask for them."""
+"""An engine with several connections."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from eventflow.target import Target
 
 
 class Pool:
-    """Channels to one target that take calls in turn."""
+    """Several channels to one target, which get calls in turn."""
 
     def __init__(self, target: Target, connections: int) -> None:
         self._channels = [Channel(target) for _ in range(connections)]
@@ -23,7 +23,7 @@ class Pool:
 
     @property
     def writable(self) -> bool:
-        """See `Engine`; calls are dealt out in turn, so that one full socket stops all."""
+        """See `Engine`; one full socket stops all, because the channels get calls in turn."""
         return all(channel.writable for channel in self._channels)
 
     @property

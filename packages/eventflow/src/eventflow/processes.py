@@ -1,4 +1,4 @@
-"""Several processes that make one burst's calls together, for those who ask for them."""
+"""A burst whose calls several processes make together."""
 
 import asyncio
 import multiprocessing
@@ -23,16 +23,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def share(burst: Burst, number: int, processes: int) -> Burst:
-    """Work out what one of several processes has to do.
+    """Return the share of a burst that one of several processes makes.
 
     Raises:
-        EventFlowError: There is not at least one call, or one place of the window, for each.
+        EventFlowError: There are fewer calls, or calls in flight, than processes.
     """
     plan = burst.plan
 
     def part(whole: int, what: str) -> int:
         if whole < processes:
-            raise EventFlowError(f"{what} of {whole} cannot be shared by {processes} processes")
+            raise EventFlowError(f"{what} of {whole} cannot be divided among {processes} processes")
         return whole // processes + (number < whole % processes)
 
     load: Load = plan.load
@@ -47,7 +47,7 @@ def share(burst: Burst, number: int, processes: int) -> Burst:
 def run_processes(
     burst: Burst, processes: int, watch: Callable[[Progress], None] | None = None
 ) -> Run:
-    """Make a burst's calls from several processes, which start together; see `run_burst`.
+    """Make the calls of a burst from several processes that start together; see `run_burst`.
 
     Raises:
         EventFlowError: The endpoint cannot be reached, or a process died.
@@ -67,17 +67,17 @@ def run_processes(
 
     interrupted = False
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signals call it
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signals pass them
         nonlocal interrupted
         interrupted = True
         for worker in workers:
-            worker.terminate()  # SIGTERM, on which a run ends early
+            worker.terminate()  # SIGTERM ends a run early
 
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
         runs = _gather(pipes, watch)
     except EventFlowError:
-        if interrupted:  # before every process had begun: there is nothing to tell
+        if interrupted:  # before all processes had begun: there is nothing to report
             raise KeyboardInterrupt from None
         raise
     finally:
@@ -96,21 +96,21 @@ def _gather(pipes: list[Connection], watch: Callable[[Progress], None] | None) -
     open_pipes = list(pipes)
     while open_pipes:
         for pipe in wait(open_pipes):
-            assert isinstance(pipe, Connection)  # noqa: S101 - wait() hands back what it got
+            assert isinstance(pipe, Connection)  # noqa: S101 - wait() returns its own arguments
             try:
-                said = pipe.recv()
+                received = pipe.recv()
             except EOFError:
                 open_pipes.remove(pipe)
                 if pipe not in runs and failure is None:
                     failure = EventFlowError("a process of the burst died")
                 continue
-            if isinstance(said, Run):
-                runs[pipe] = said
-            elif isinstance(said, EventFlowError):
-                if failure is None or isinstance(said, EndpointError):
-                    failure = said
+            if isinstance(received, Run):
+                runs[pipe] = received
+            elif isinstance(received, EventFlowError):
+                if failure is None or isinstance(received, EndpointError):
+                    failure = received
             else:
-                latest[pipe] = said
+                latest[pipe] = received
                 if watch is not None:
                     watch(_sum(latest.values()))
     if failure is not None:
@@ -130,10 +130,10 @@ def _sum(parts: Iterable[Progress]) -> Progress:
 
 
 def join(runs: list[Run], plan: Plan) -> Run:
-    """Make one run of those of several processes.
+    """Join the runs of several processes into one.
 
     Raises:
-        AccountingError: Together they do not hold the calls that were planned.
+        AccountingError: Together the runs do not hold the planned calls.
     """
     calls = plan.calls_of(sum(run.ledger.made for run in runs))
     whole = runs[0]

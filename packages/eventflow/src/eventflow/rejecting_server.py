@@ -24,7 +24,7 @@ _TOP_UP_BYTES = 1024 * 1024
 
 
 class RejectingConnection(asyncio.Protocol):
-    """One connection."""
+    """A connection whose calls are all rejected."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -34,7 +34,7 @@ class RejectingConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other type
         self._transport = transport
         window = h2.window_update(0, h2.MAX_WINDOW_BYTES - h2.DEFAULT_WINDOW_BYTES)
         transport.write(h2.settings(_WIDE) + window)

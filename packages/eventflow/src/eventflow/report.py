@@ -1,4 +1,4 @@
-"""What a run says: counts, rates and latencies, from its ledger."""
+"""The report of a run: counts, rates and latencies, computed from its ledger."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from eventflow.run import Burst, Run
 from eventflow.timeline import timeline
 
 _LONG_RUN_SECONDS = 10.0
-"""From when on the timeline has a step a second, and not ten."""
+"""Length of a run from which on the timeline has one step per second instead of ten."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """A distribution of times, milliseconds."""
+    """Distribution of times, milliseconds."""
 
     count: int
     min: float
@@ -29,7 +29,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Self | None:
-        """Describe some times, by the nearest rank; None where there are none."""
+        """Compute the distribution by nearest rank; None without times."""
         times = sorted(seconds)
         if not times:
             return None
@@ -50,18 +50,18 @@ class Latency:
 
 @dataclass(frozen=True)
 class Detail:
-    """Calls of one outcome that ended in one way."""
+    """Calls with the same outcome and detail."""
 
     outcome: Outcome
     detail: str
     calls: int
     sample: str
-    """One of the server's messages."""
+    """The first message of the server."""
 
 
 @dataclass(frozen=True)
 class ConnectionLife:
-    """One connection; times in seconds from the run's start."""
+    """Lifetime of one connection; times in seconds from the start of the run."""
 
     opened_seconds: float
     ended_seconds: float | None
@@ -72,7 +72,7 @@ class ConnectionLife:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run's account; it is what `--json` writes."""
+    """The account of a run; `--json` writes its fields."""
 
     endpoint: str
     started_at: str
@@ -82,53 +82,53 @@ class Report:
     deadline_seconds: float
     processes: int
     connections_asked: int
-    """Connections in all; each is replaced when it ends."""
+    """Number of connections at a time; a new one replaces each that ends."""
     interrupted: bool
     calls: int
     outcomes: dict[Outcome, int]
-    """Every outcome, also those that did not happen; the sum is `calls`."""
+    """Calls by outcome, with a 0 for outcomes that did not occur; the sum is `calls`."""
     details: list[Detail]
     issued: int
-    """Calls whose END_STREAM was handed to the kernel (grpcio: handed to gRPC)."""
+    """Calls whose END_STREAM the kernel took; for grpcio, calls handed to gRPC."""
     issue_seconds: float
-    """From the first call made to the last one issued."""
+    """Time from the first call made to the last one issued."""
     issue_per_second: float
     wait_before_sending_ms: Latency | None
-    """From when a call was made, or due, until it was issued."""
+    """Time from when a call was made or due until it was issued."""
     seconds: float
-    """From the start until the last call ended."""
+    """Time from the start until the last call ended."""
     goodput_per_second: float
-    """OK calls per second of the whole run."""
+    """Calls with outcome OK per second of the whole run."""
     latency_ms: dict[Outcome, Latency]
-    """From when a call was made, or due, until it ended."""
+    """Time from when a call was made or due until it ended, by outcome."""
     first_end_seconds: dict[Outcome, float]
-    """When the first call of each outcome ended, from the start."""
+    """Time from the start until the first call of each outcome ended."""
     refusal_ms: Latency | None
-    """Latency of every refusal: breaker, refused, no healthy upstream."""
+    """Latency of all refusals: breaker, refused, no healthy upstream."""
     echo_ms: Latency | None
-    """Round trips of HTTP/2 PINGs on the same connection, where asked for."""
+    """Round-trip time of HTTP/2 PINGs on the same connection, if requested."""
     retries: int
-    """Further tries by the client's retry policy; each call's last try is the one accounted."""
+    """Retries by the client's retry policy; the account holds the last attempt of each call."""
     reissued: int
-    """Calls sent again because the peer had not processed them (gRPC's transparent retry)."""
+    """Calls that gRPC's transparent retry sent again; the peer had not processed them."""
     connections_opened: int
     connections_killed: int
     connections: list[ConnectionLife]
     calls_per_pod: dict[str, int]
     pods_from: str
-    """Where `calls_per_pod` is from; empty if nothing was asked."""
+    """Source of `calls_per_pod`; empty if there is none."""
     cpu_seconds: float
-    """CPU time of the client, all processes."""
+    """CPU time of the client in all its processes."""
     cpu_cores: float
-    """The same per second of the run."""
+    """CPU time per second of the run."""
     timeline_step_seconds: float
     timeline: list[dict[str, float]]
-    """For each step of the run: `at` (its beginning, seconds from the start), `made`, `in_flight`
-    (at its beginning), and the calls that ended in it, by outcome."""
+    """Steps of the run: `at` (start of the step, seconds from the start of the run), `made`,
+    `in_flight` (at the start of the step), and the calls that ended in the step, by outcome."""
     notes: list[str] = field(default_factory=list[str])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the report as plain values for JSON."""
         return asdict(self)
 
 
@@ -141,7 +141,7 @@ def summarize(
     pods_from: str = "",
     notes: Sequence[str] = (),
 ) -> Report:
-    """Make a run's report."""
+    """Compute the report of a run."""
     ledger = run.ledger
     by_outcome: dict[Outcome, list[float]] = {}
     first_end: dict[Outcome, float] = {}
@@ -220,9 +220,15 @@ def summarize(
 
 
 _HINTS = (
-    ((Outcome.OTHER, "NOT_FOUND"), "the server does not know the model; name one by --model"),
-    ((Outcome.OTHER, "INVALID_ARGUMENT"), "the model takes another tensor; say so by --tensor"),
-    ((Outcome.OTHER, "UNIMPLEMENTED"), "the endpoint speaks gRPC, but not KServe v2"),
+    (
+        (Outcome.OTHER, "NOT_FOUND"),
+        "the server does not know the model; name another one with --model",
+    ),
+    (
+        (Outcome.OTHER, "INVALID_ARGUMENT"),
+        "the model takes another tensor; describe it with --tensor",
+    ),
+    ((Outcome.OTHER, "UNIMPLEMENTED"), "the endpoint speaks gRPC but not KServe v2"),
 )
 
 

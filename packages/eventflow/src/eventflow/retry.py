@@ -1,4 +1,4 @@
-"""Retry of calls that no replica can have seen."""
+"""Retries of calls that no replica can have seen."""
 
 import asyncio
 import math
@@ -14,29 +14,29 @@ from eventflow.outcomes import Outcome, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """When a call is tried again.
+    """The retry policy.
 
-    Only endings that reached no replica count: the breaker's refusal, no healthy upstream, a
-    stream that the peer says it did not process, no connection. An UNAVAILABLE without the
-    breaker's mark is not retried: a route timeout may hide work that was done.
+    The client retries only calls that reached no replica: rejected by the breaker, no healthy
+    upstream, a stream that the peer did not process, no connection. It does not retry UNAVAILABLE
+    without the breaker's mark, because a replica may have done the work before a route timeout.
     """
 
     attempts: int = 3
-    """Further tries of one call."""
+    """Largest number of retries of one call."""
     budget_share: float = 0.2
-    """Retries per first try, over time: overload must not multiply itself."""
+    """Retries per first attempt, over time, so that retries do not multiply an overload."""
     budget_start: float = 10.0
-    """Retries that are allowed before any budget has been earned."""
+    """Retries in the budget at the start."""
     budget_most: float = 100.0
-    """Most retries that may be saved up while all is well."""
+    """Largest number of retries in the budget."""
     first_backoff_seconds: float = 0.025
-    """Longest first wait (25 ms and 250 ms are Envoy's retry back-off)."""
+    """Longest first wait; Envoy's retry back-off has the same 25 ms and 250 ms."""
     longest_backoff_seconds: float = 0.25
     """Longest wait."""
 
 
 class RetryingEngine:
-    """An engine before an engine, that tries again; a call's maker hears of the last try alone."""
+    """Wraps an engine with retries; the caller sees the last attempt only."""
 
     def __init__(self, engine: Engine, policy: Retry) -> None:
         self._engine = engine
@@ -44,7 +44,7 @@ class RetryingEngine:
         self._tokens = policy.budget_start
         self._resting: set[Call] = set()
         self.retries = 0
-        """Further tries made."""
+        """Number of retries made."""
 
     @property
     def room_listeners(self) -> list[Callable[[], None]]:
@@ -85,17 +85,17 @@ class RetryingEngine:
         await self._engine.connect()
 
     async def close(self) -> None:
-        """See `Engine`; a call that waits for its next try ends, too."""
+        """See `Engine`; this also ends calls that wait for a retry."""
         for call in list(self._resting):
             self.give_up(call, Verdict(Outcome.CANCELLED, "by the client"))
         await self._engine.close()
 
     def give_up(self, call: Call, verdict: Verdict) -> None:
-        """See `Engine`; a call that waits for its next try ends, too."""
+        """See `Engine`; this also ends calls that wait for a retry."""
         self._engine.give_up(call, verdict)
 
     def submit(self, call: Call) -> None:
-        """Send a call, again where that is safe."""
+        """Send a call, and retry it where that is safe."""
         policy = self._policy
         self._tokens = min(policy.budget_most, self._tokens + policy.budget_share)
         owner, tried = call.notify, 0

@@ -1,4 +1,4 @@
-"""One run: N calls on an engine, in this process."""
+"""A run: the calls of a burst on one engine, in this process."""
 
 import asyncio
 import signal
@@ -28,30 +28,30 @@ _TICK_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Burst:
-    """What a run is asked to do."""
+    """Parameters of a run."""
 
     target: Target
     plan: Plan
     message: bytes
-    """Request of every call, with gRPC's prefix."""
+    """Request of every call, with the gRPC prefix."""
     engine: EngineName = "fast"
     connections: int = 1
-    """Connections of one process."""
+    """Number of connections per process."""
     retry: Retry | None = None
-    """None tries no call again, beyond gRPC's transparent retry."""
+    """Retry policy; None leaves only gRPC's transparent retry."""
     echo_seconds: float | None = None
-    """How often a PING is sent, whose echo tells what the connection itself takes; never if unset.
+    """Interval of PINGs, which measure the round trip of the connection itself; unset sends none.
 
-    A gRPC server takes many of them for an attack; a gateway does not.
+    A gRPC server treats many PINGs as an attack; a gateway does not.
     """
     pod_header: str | None = None
-    """Response metadata that names the replica."""
+    """Name of the response metadata that holds the replica's name."""
     pod_parameter: str | None = None
-    """Response parameter that names the replica."""
+    """Name of the response parameter that holds the replica's name."""
 
 
 class Progress(NamedTuple):
-    """How far a run is."""
+    """Progress of a run."""
 
     made: int
     in_flight: int
@@ -61,28 +61,28 @@ class Progress(NamedTuple):
 
 @dataclass
 class Run:
-    """What a run came to; times in seconds of `time.monotonic`."""
+    """The result of a run. All times are `time.monotonic` seconds."""
 
     ledger: Ledger
     records: list[ConnectionRecord]
     started_at: float
     ended_at: float
     cpu_seconds: float
-    """CPU time that the process took from start to end."""
+    """CPU time of the process during the run."""
     reissued: int = 0
-    """Calls that were sent again because the peer had not processed them."""
+    """Number of calls sent again because the peer had not processed them."""
     interrupted: bool = False
     echoes: list[float] = field(default_factory=list[float])
-    """Round trips of PINGs on the connection, seconds."""
+    """Round-trip times of PINGs, seconds."""
     epoch_offset: float = field(default_factory=lambda: time.time() - time.monotonic())
-    """What `time.time` says more than `time.monotonic`."""
+    """Difference between `time.time` and `time.monotonic`."""
 
 
 def make_engine(burst: Burst) -> Engine:
-    """Make the engine that a burst asks for; not connected yet.
+    """Create the engine of a burst, without connecting it.
 
     Raises:
-        EventFlowError: grpcio is missing, or was asked for several connections.
+        EventFlowError: Package grpcio is missing, or the burst wants it for several connections.
     """
     engine: Engine
     if burst.engine == "grpcio":
@@ -92,7 +92,7 @@ def make_engine(burst: Burst) -> Engine:
             raise EventFlowError("--engine grpcio needs grpcio: pip install grpcio") from error
 
         if burst.connections > 1:
-            raise EventFlowError("--engine grpcio has one connection a process")
+            raise EventFlowError("--engine grpcio has one connection per process")
         engine = GrpcioEngine(burst.target)
     elif burst.connections > 1:
         engine = Pool(burst.target, burst.connections)
@@ -108,13 +108,14 @@ async def run_burst(
 ) -> Run:
     """Make the calls of a burst and account for each.
 
-    SIGINT and SIGTERM end it early: what is under way or was never made counts as cancelled. They
-    are caught until the event loop ends, so that an account is not cut short by a second one.
+    SIGINT and SIGTERM end the run early: calls in flight and calls not made count as cancelled. The
+    handlers stay until the event loop ends, so that a second signal does not cut the account short.
 
     Args:
-        burst: What to do.
-        watch: Told of the progress a few times a second.
-        ready: Called when connected, before the first call; may block until others are, too.
+        burst: Parameters of the run.
+        watch: Callback that gets the progress a few times a second.
+        ready: Callback that runs after the connection and before the first call. It may block until
+            other processes are ready.
 
     Raises:
         EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.
@@ -178,7 +179,7 @@ async def run_burst(
 
 
 def _pod(burst: Burst, call: Call) -> str:
-    """Name the replica that answered, as the answer does."""
+    """Return the name of the replica according to the response."""
     if burst.pod_header:
         for part in (call.trailers, call.head):
             if part is not None and burst.pod_header in part.metadata:

@@ -1,4 +1,4 @@
-"""One call, for people."""
+"""The command `infer`: one call with readable output."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from eventflow.target import Target
 
 
 async def infer_once(console: Console, target: Target, message: bytes, deadline: float) -> None:
-    """Make one call and print its answer.
+    """Make one call and print the response.
 
     Raises:
         EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.

@@ -1,4 +1,4 @@
-"""Which method of which server is called, and with what on the wire."""
+"""The target of calls, and the header block of its requests."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -17,27 +17,27 @@ _DISTRIBUTION = "kubemind-eventflow"
 USER_AGENT = f"{_DISTRIBUTION}/{version(_DISTRIBUTION)}"
 
 _LONGEST_TIMEOUT = 10**8 - 1
-"""Milliseconds that take the most bytes to spell."""
+"""Timeout, milliseconds, whose header value is the longest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """How the endpoint proves itself, and the client to it."""
+    """TLS settings: how client and endpoint authenticate each other."""
 
     ca: Path | None = None
-    """Certificates to trust, PEM; the system's where unset."""
+    """Trusted certificates, PEM; unset means the system's."""
     certificate: Path | None = None
-    """The client's own certificate chain, PEM, where the endpoint asks for one."""
+    """Certificate chain of the client, PEM, if the endpoint requires one."""
     key: Path | None = None
-    """Its key, PEM."""
+    """Key of the client's certificate, PEM."""
     server_name: str | None = None
-    """Name that the endpoint's certificate must carry; the host's where unset."""
+    """Expected name in the endpoint's certificate; unset means the host."""
 
     def context(self) -> ssl.SSLContext:
-        """Make a context that offers `h2` alone.
+        """Create a TLS context that offers only `h2`.
 
         Raises:
-            EventFlowError: A file cannot be read, or is not what it should be.
+            EventFlowError: A file cannot be read or is invalid.
         """
         try:
             context = ssl.create_default_context(cafile=self.ca)
@@ -59,20 +59,20 @@ class Target:
     method: str = MODEL_INFER
     tls: Tls | None = None
     metadata: tuple[tuple[str, str], ...] = ()
-    """Metadata that every call carries; with a request's other headers it must fit one frame."""
+    """Metadata of every call; together with the other headers it must fit into one frame."""
     max_response_bytes: int = 4 * 1024 * 1024
-    """Largest response; gRPC's own default."""
+    """Largest response; the default is gRPC's."""
     connect_seconds: float = 5.0
-    """How long a connection may take until it is ready for calls."""
+    """Longest time until a connection is ready for calls."""
     _blocks: dict[int, bytes] = field(
         default_factory=dict[int, bytes], init=False, compare=False, repr=False
     )
 
     def __post_init__(self) -> None:
-        """Refuse what no request can carry.
+        """Refuse headers that no request can carry.
 
         Raises:
-            EventFlowError: A request's headers are not ASCII, or more than every peer takes.
+            EventFlowError: The headers are not ASCII, or are larger than one frame.
         """
         try:
             size = len(self.block(_LONGEST_TIMEOUT))
@@ -80,16 +80,16 @@ class Target:
             raise EventFlowError(f"{error.object!r}: a header must be ASCII") from error
         if size > DEFAULT_FRAME_BYTES:
             raise EventFlowError(
-                f"a request's headers take {size:,} bytes, {DEFAULT_FRAME_BYTES:,} at most: "
-                "give less metadata"
+                f"the headers of a request take {size:,} bytes; the limit is "
+                f"{DEFAULT_FRAME_BYTES:,}: give less metadata"
             )
 
     @classmethod
     def parse(cls, endpoint: str) -> tuple[str, int]:
-        """Split `host:port`; an IPv6 host stands in brackets.
+        """Split `host:port`; an IPv6 host has brackets.
 
         Raises:
-            EventFlowError: It is neither.
+            EventFlowError: The text has another form.
         """
         host, colon, port = endpoint.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
@@ -103,7 +103,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port as a URL writes them."""
+        """Host and port in the form of a URL."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @cached_property
@@ -122,7 +122,7 @@ class Target:
         )
 
     def block(self, timeout_milliseconds: int) -> bytes:
-        """Build the request's header block; `grpc-timeout` is what is left of the deadline."""
+        """Build the header block of a request; `grpc-timeout` is the time left."""
         block = self._blocks.get(timeout_milliseconds)
         if block is None:
             if len(self._blocks) > 100_000:

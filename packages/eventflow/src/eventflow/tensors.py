@@ -1,4 +1,4 @@
-"""Tensors as a command line names them."""
+"""Tensors from command line options."""
 
 import math
 import re
@@ -22,10 +22,10 @@ ELEMENT_BYTES = {
     "UINT64": 8,
     "FP64": 8,
 }
-"""Size of one element, by KServe's name of the type; BYTES elements carry their own."""
+"""Size of one element by KServe's name of the type; BYTES elements have a length prefix."""
 
 MAX_TENSOR_BYTES = 2**30
-"""Largest tensor; protobuf's own limit for a whole message is 2 GiB."""
+"""Largest tensor; protobuf limits a whole message to 2 GiB."""
 
 _SPEC = re.compile(r"(?P<name>[^:]+):(?P<datatype>[A-Z0-9]+):(?P<shape>\d+(,\d+)*)")
 
@@ -33,16 +33,16 @@ _SPEC = re.compile(r"(?P<name>[^:]+):(?P<datatype>[A-Z0-9]+):(?P<shape>\d+(,\d+)
 def parse_tensor(
     spec: str, *, size: int = 64, text: str | None = None, data: Path | None = None
 ) -> Tensor:
-    """Make a tensor of a specification and contents.
+    """Build a tensor from a specification and contents.
 
     Args:
         spec: `NAME:DATATYPE:SHAPE`, such as `INPUT0:BYTES:1,1` or `IMAGE:FP32:1,3,224,224`.
-        size: Length of the contents of each BYTES element, where neither text nor data is given.
-        text: What each BYTES element says.
+        size: Length of each BYTES element if neither text nor data is given.
+        text: Contents of each BYTES element.
         data: File with the raw contents of the whole tensor.
 
     Raises:
-        EventFlowError: The specification, or the contents' size, cannot be right.
+        EventFlowError: The specification or the size of the contents is invalid.
     """
     match = _SPEC.fullmatch(spec)
     if match is None:
@@ -54,7 +54,7 @@ def parse_tensor(
     elements = math.prod(shape)
     if datatype != "BYTES" and datatype not in ELEMENT_BYTES:
         known = ", ".join(("BYTES", *ELEMENT_BYTES))
-        raise EventFlowError(f"tensor {spec!r}: datatype {datatype} is none of {known}")
+        raise EventFlowError(f"tensor {spec!r}: datatype {datatype} is not one of {known}")
     most = elements * (size + 4 if datatype == "BYTES" else ELEMENT_BYTES[datatype])
     if most > MAX_TENSOR_BYTES:
         raise EventFlowError(f"tensor {spec!r}: {most:,} bytes, over {MAX_TENSOR_BYTES:,}")
@@ -68,7 +68,9 @@ def parse_tensor(
         element = b"x" * size if text is None else text.encode()
         return Tensor.of_strings(name, [element] * elements, shape)
     if text is not None:
-        raise EventFlowError(f"tensor {spec!r}: text belongs to BYTES; give other types by a file")
+        raise EventFlowError(
+            f"tensor {spec!r}: only BYTES takes text; give other types as a file with --data"
+        )
     return Tensor(name, datatype, shape, bytes(elements * ELEMENT_BYTES[datatype]))
 
 

@@ -1,4 +1,4 @@
-"""A run in equal steps of time."""
+"""Counts of a run over equal steps of time."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from eventflow.outcomes import Outcome
 def ends_per_bin(
     ledger: Ledger, start: float, seconds: float, bins: int
 ) -> dict[Outcome, list[int]]:
-    """Count the ends of calls by outcome in each of `bins` equal parts of the run."""
+    """Count the calls that ended in each of `bins` equal parts of the run, by outcome."""
     counts = {outcome: [0] * bins for outcome in OUTCOMES if ledger.counts[outcome]}
     for done, code in zip(ledger.done_at, ledger.ends, strict=True):
         place = min(bins - 1, max(0, int((done - start) / seconds * bins)))
@@ -19,7 +19,7 @@ def ends_per_bin(
 
 
 def in_flight_at(ledger: Ledger, moments: Sequence[float]) -> list[int]:
-    """Count the calls that were made and had not ended at each of some moments, in order."""
+    """Count the calls in flight at each of some ascending moments."""
     made, done = sorted(ledger.made_at), sorted(ledger.done_at)
     counts: list[int] = []
     i = j = 0
@@ -33,12 +33,12 @@ def in_flight_at(ledger: Ledger, moments: Sequence[float]) -> list[int]:
 
 
 def timeline(ledger: Ledger, start: float, seconds: float, step: float) -> list[dict[str, float]]:
-    """Describe each step: its beginning, calls made, in flight at its beginning, ended by outcome.
+    """Describe each step: start, calls made, in flight at the start, and ended by outcome.
 
     Args:
-        ledger: What to describe.
-        start: When the run began, on the ledger's clock.
-        seconds: How long it went on.
+        ledger: Ledger of the run.
+        start: Start of the run, by the ledger's clock.
+        seconds: Duration of the run.
         step: Length of a step, seconds.
     """
     bins = max(1, math.ceil(seconds / step))

@@ -1,1 +1,1 @@
-"""Unary gRPC calls over one HTTP/2 connection, most of whose bytes never change."""
+"""An HTTP/2 client for unary gRPC calls, most bytes of which are the same in every call."""

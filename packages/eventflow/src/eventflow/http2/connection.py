@@ -1,4 +1,4 @@
-"""One client connection of HTTP/2 as a state machine: bytes in, ended calls and bytes out."""
+"""A client connection of HTTP/2 as a state machine: bytes in, ended calls and bytes out."""
 
 from typing import Protocol
 
@@ -20,37 +20,37 @@ from eventflow.outcomes import (
 )
 
 _TOP_UP_BYTES = 1024 * 1024
-"""Received bytes after which the connection's window is filled up again."""
+"""Received bytes after which the client refills the connection's window."""
 
 _STATUS_OF_RESET: dict[int, int] = {
     ErrorCode.CANCEL: CANCELLED_STATUS,
     ErrorCode.ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED_STATUS,
     ErrorCode.INADEQUATE_SECURITY: 7,
 }
-"""gRPC status of an RST_STREAM; INTERNAL where not named (gRPC's HTTP/2 protocol, "Errors")."""
+"""gRPC status by RST_STREAM code; INTERNAL for others (gRPC's HTTP/2 protocol, "Errors")."""
 
 
 class Events(Protocol):
-    """Who is told what a connection's bytes mean."""
+    """Receiver of a connection's events."""
 
     def on_settings(self) -> None:
-        """The peer's first SETTINGS came: calls may be sent."""
+        """Handle the peer's first SETTINGS, after which calls may be sent."""
 
     def on_verdict(self, call: Call, verdict: Verdict) -> None:
-        """A call ended."""
+        """Handle the end of a call."""
 
     def on_unprocessed(self, call: Call, verdict: Verdict) -> None:
-        """The peer says that it did not process a call; `verdict` if it is not sent again."""
+        """Handle an unprocessed call; `verdict` applies unless the call is sent again."""
 
     def on_pong(self, payload: bytes) -> None:
-        """The peer answered a PING of ours."""
+        """Handle the response to a PING."""
 
     def on_goaway(self, code: int, debug: str) -> None:
-        """The peer takes no further calls on this connection."""
+        """Handle a GOAWAY: the peer takes no further calls on this connection."""
 
 
 class Connection(Sender):
-    """The receiving half; see `Sender` for the other."""
+    """The connection with its receiving half; `Sender` is the sending half."""
 
     def __init__(self, events: Events, heads: HeadCache, max_response_bytes: int) -> None:
         super().__init__()
@@ -61,15 +61,15 @@ class Connection(Sender):
         self._received = 0
         self._continued: tuple[int, int, bytes] | None = None
         self.settled_in = False
-        """Whether the peer's SETTINGS have come."""
+        """True once the peer's SETTINGS have come."""
         self.goaway: tuple[int, int] | None = None
-        """Last stream that the peer processes, and its error code, once it has sent GOAWAY."""
+        """Last stream and error code of the peer's GOAWAY; None before."""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the peer.
+        """Process bytes from the peer.
 
         Raises:
-            ProtocolError: The peer broke the protocol; the connection is of no further use.
+            ProtocolError: The peer broke the protocol; the connection cannot be used further.
         """
         if self._rest:
             data = self._rest + data
@@ -81,9 +81,9 @@ class Connection(Sender):
             start = position + h2.FRAME_HEADER_BYTES
             position = start + (high << 8 | low)
             if not self.settled_in and (kind != h2.SETTINGS or flags & h2.ACK):
-                raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "it did not begin with SETTINGS")
+                raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "its first frame was not SETTINGS")
             if high << 8 | low > h2.DEFAULT_FRAME_BYTES:
-                raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a frame larger than agreed")
+                raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a frame over the agreed size")
             if position > end:
                 position = start - h2.FRAME_HEADER_BYTES
                 break
@@ -101,7 +101,7 @@ class Connection(Sender):
         if kind == h2.CONTINUATION:
             self._on_continuation(stream_id, flags, payload)
         elif self._continued is not None:
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a header block not in one piece")
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a frame in the middle of a header block")
         elif kind == h2.DATA:
             self._on_data(stream_id, flags, payload)
         elif kind == h2.HEADERS:
@@ -126,13 +126,15 @@ class Connection(Sender):
         elif kind == h2.GOAWAY:
             self._on_goaway(payload)
         elif kind == h2.PUSH_PROMISE:
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a PUSH_PROMISE, which was ruled out")
+            raise ProtocolError(
+                ErrorCode.PROTOCOL_ERROR, "a PUSH_PROMISE, which the client disabled"
+            )
 
     def _on_settings(self, flags: int, payload: bytes) -> None:
         if flags & h2.ACK:
             return
         if len(payload) % h2.SETTING.size:
-            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a broken length")
+            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of an invalid length")
         for number, value in h2.SETTING.iter_unpack(payload):
             self.apply_setting(number, value)
         self.output.append(h2.frame(h2.SETTINGS, h2.ACK, 0))
@@ -142,7 +144,7 @@ class Connection(Sender):
 
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
         if self._continued is None:
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION of nothing")
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a CONTINUATION without HEADERS")
         first_id, first_flags, block = self._continued
         block += payload
         if stream_id != first_id or len(block) > MAX_HEADER_LIST_BYTES:
@@ -217,7 +219,7 @@ class Connection(Sender):
 
     def _on_goaway(self, payload: bytes) -> None:
         if len(payload) < h2.GOAWAY_HEAD.size:
-            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a GOAWAY of a broken length")
+            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a GOAWAY of an invalid length")
         last_id, code = h2.GOAWAY_HEAD.unpack_from(payload)
         last_id &= h2.MAX_STREAM_ID
         debug = payload[h2.GOAWAY_HEAD.size :].decode("utf-8", "replace")
@@ -245,5 +247,5 @@ def _is_one_message(body: bytes | bytearray) -> bool:
 
 def _word(payload: bytes) -> int:
     if len(payload) != h2.WORD.size:
-        raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a frame of a broken length")
+        raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "a frame of an invalid length")
     return h2.WORD.unpack(payload)[0]

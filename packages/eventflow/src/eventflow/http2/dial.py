@@ -1,4 +1,4 @@
-"""Opening a connection that is ready for calls."""
+"""Opening of a connection that is ready for calls."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from eventflow.target import Target
 async def dial(
     target: Target, context: ssl.SSLContext | None, owner: LinkOwner, heads: HeadCache
 ) -> Link:
-    """Connect, and wait for the peer's SETTINGS.
+    """Connect and wait for the peer's SETTINGS.
 
     Raises:
         EndpointError: The endpoint cannot be reached, or does not speak HTTP/2.

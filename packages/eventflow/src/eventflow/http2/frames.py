@@ -1,4 +1,4 @@
-"""HTTP/2 on the wire: the frames, settings and error codes of RFC 9113 that a client needs."""
+"""Frames, settings and error codes of RFC 9113 that a client needs."""
 
 import struct
 from enum import IntEnum
@@ -12,7 +12,7 @@ DEFAULT_FRAME_BYTES = 16_384
 LARGEST_FRAME_BYTES = 2**24 - 1
 
 FRAME_HEADER = struct.Struct(">HBBBL")
-"""Length's high 16 bits, its low 8, type, flags, stream."""
+"""High 16 bits of the length, low 8 bits of it, type, flags, stream."""
 
 SETTING = struct.Struct(">HL")
 WORD = struct.Struct(">L")
@@ -50,12 +50,12 @@ class ErrorCode(IntEnum):
 
 
 def error_name(code: int) -> str:
-    """Name an error code; an unknown number is named by itself."""
+    """Return the name of an error code; an unknown code is named by its number."""
     return ErrorCode(code).name if code in set(ErrorCode) else f"error {code}"
 
 
 class ProtocolError(Exception):
-    """The peer broke HTTP/2's rules in a way that ends the connection."""
+    """A violation of HTTP/2 by the peer that ends the connection."""
 
     def __init__(self, code: ErrorCode, what: str) -> None:
         super().__init__(what)
@@ -92,7 +92,7 @@ def unpadded(flags: int, payload: bytes) -> bytes:
     """Strip padding and priority from a DATA or HEADERS payload.
 
     Raises:
-        ProtocolError: There is more padding than payload.
+        ProtocolError: The padding is longer than the payload.
     """
     start, stop = 0, len(payload)
     if flags & PADDED:

@@ -1,4 +1,4 @@
-"""Header blocks: a request's, encoded once, and responses', decoded once per different block."""
+"""Header blocks: encoded once for all requests, decoded once per distinct response block."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -18,7 +18,7 @@ from eventflow.outcomes import (
 )
 
 MAX_HEADER_LIST_BYTES = 64 * 1024
-"""Most that one response's headers may take; advertised to the peer."""
+"""Largest header list of a response; the client advertises it to the peer."""
 
 _CACHED_BLOCKS = 4_096
 _CACHED_BLOCK_BYTES = 1_024
@@ -26,14 +26,14 @@ _CACHED_BLOCK_BYTES = 1_024
 _HTTP_STATUS_AS_GRPC = {400: INTERNAL_STATUS, 401: 16, 403: 7, 404: 12} | dict.fromkeys(
     (429, 502, 503, 504), UNAVAILABLE_STATUS
 )
-"""What gRPC makes of an HTTP status without a gRPC one (grpc/doc/http-grpc-status-mapping.md)."""
+"""gRPC status for an HTTP status alone (grpc/doc/http-grpc-status-mapping.md)."""
 
 
 def encode_stateless(headers: Iterable[tuple[str, str]]) -> bytes:
     """Encode headers as literals without indexing (RFC 7541, section 6.2.2).
 
-    Neither side keeps anything of such a block, so the same bytes serve every call, whatever the
-    peer's table size.
+    Neither side stores such a block in its table, so the same bytes serve every call, whatever the
+    table size of the peer.
     """
     block = bytearray()
     for name, value in headers:
@@ -45,25 +45,25 @@ def encode_stateless(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def timeout_value(milliseconds: int) -> str:
-    """Spell a `grpc-timeout`: at most eight digits and a unit (gRPC's HTTP/2 protocol)."""
+    """Format a `grpc-timeout`: at most eight digits and a unit (gRPC's HTTP/2 protocol)."""
     if milliseconds < 10**8:
         return f"{max(1, milliseconds)}m"
     return f"{min(milliseconds // 1000, 10**8 - 1)}S"
 
 
 class Head:
-    """One decoded header block of a response: its headers, or its trailers."""
+    """A decoded header block of a response: its headers or its trailers."""
 
     def __init__(self, metadata: Mapping[str, str]) -> None:
         self.metadata = metadata
-        """Headers by name; the last value where a name is repeated."""
+        """Headers by name; the last value of a repeated name."""
         status = metadata.get(":status", "")
         self.http_status = int(status) if status.isdecimal() else None
         self.informational = self.http_status is not None and 100 <= self.http_status < 200
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the call comes to if this block ends it."""
+        """Verdict of a call that this block ends."""
         status, message = self.metadata.get("grpc-status"), unquote(self._message)
         if status is not None:
             if not status.isdecimal():
@@ -72,7 +72,7 @@ class Head:
         return self.without_status()
 
     def without_status(self) -> Verdict:
-        """What a stream comes to that ended with these headers and no gRPC status."""
+        """Return the verdict of a stream that ended with these headers and no gRPC status."""
         if self.http_status is None or self.http_status == 200:
             return other(UNKNOWN_STATUS, "the stream ended without a grpc-status")
         status = _HTTP_STATUS_AS_GRPC.get(self.http_status, UNKNOWN_STATUS)
@@ -84,10 +84,10 @@ class Head:
 
 
 class HeadCache:
-    """Decodes response header blocks, each different one once.
+    """A decoder of response header blocks that decodes each distinct block once.
 
-    It stands on our SETTINGS_HEADER_TABLE_SIZE of 0: without a dynamic table a block means the
-    same wherever it stands, so that equal bytes are equal headers.
+    The client advertises a SETTINGS_HEADER_TABLE_SIZE of 0. Without a dynamic table the meaning of
+    a block does not depend on its position, so equal bytes are equal headers.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class HeadCache:
         """Decode a block.
 
         Raises:
-            ProtocolError: It is not HPACK, or leans on a dynamic table that it may not have.
+            ProtocolError: The block is not HPACK, or refers to a dynamic table.
         """
         head = self._heads.get(block)
         return self._decode(block) if head is None else head

@@ -1,4 +1,4 @@
-"""A connection on an asyncio transport."""
+"""An HTTP/2 connection on an asyncio transport."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ _TIME = struct.Struct(">d")
 
 
 class LinkOwner(Protocol):
-    """Who a link reports to."""
+    """Receiver of a link's events."""
 
     def on_readable(self, link: Link) -> None:
-        """Everything that arrived has been handled; there may be room for further calls."""
+        """Handle the end of a read; there may be room for further calls."""
 
     def on_writable(self, link: Link) -> None:
-        """The kernel has taken everything that was written."""
+        """Handle the moment when the kernel has taken all written bytes."""
 
     def on_verdict(self, call: Call, verdict: Verdict) -> None:
-        """A call ended."""
+        """Handle the end of a call."""
 
     def on_unprocessed(self, call: Call, verdict: Verdict) -> None:
-        """A call was not processed; `verdict` if it is not sent again."""
+        """Handle an unprocessed call; `verdict` applies unless the call is sent again."""
 
     def on_leaving(self, link: Link, why: str) -> None:
-        """The link takes no further calls."""
+        """Handle a link that takes no further calls."""
 
     def on_echo(self, seconds: float) -> None:
-        """A PING came back after so long."""
+        """Handle the response to a PING, with its round-trip time."""
 
     def on_closed(self, link: Link, why: str) -> None:
-        """The link is gone; the calls in `link.connection.streams` went with it."""
+        """Handle a closed link; the calls in `link.connection.streams` are lost."""
 
 
 class Link(asyncio.Protocol):
-    """Moves bytes between a transport and a connection."""
+    """A protocol that moves bytes between a transport and a connection."""
 
     def __init__(self, owner: LinkOwner, heads: HeadCache, max_response_bytes: int) -> None:
         self._owner = owner
         self.connection = Connection(self, heads, max_response_bytes)
         self.ready = asyncio.get_running_loop().create_future()
-        """Done when the peer's SETTINGS have come; fails if the link goes before that."""
+        """Future that the peer's SETTINGS complete; it fails if the link closes before."""
         self.gone = asyncio.get_running_loop().create_future()
-        """Done when the connection is closed."""
+        """Future that is done when the connection is closed."""
         self.paused = False
-        """Whether written bytes wait for the kernel."""
+        """True while written bytes wait for the kernel."""
         self.leaving = False
-        """Whether the link takes no further calls."""
+        """True if the link takes no further calls."""
         self.closed = False
         self._transport: asyncio.Transport | None = None
         self._unstamped: list[Call] = []
         self.why = ""
-        """Why the link ends; empty while nothing is known."""
+        """Reason for the end of the link; empty while it is unknown."""
         self._heard = b""
         self._ended_by_peer = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         self._transport = cast(asyncio.Transport, transport)
-        # So low that the protocol hears when the very last byte is taken; asyncio's TLS never
-        # resumes at a high-water mark of 0.
+        # With these limits `resume_writing` runs when the kernel has taken the last byte. With a
+        # high-water mark of 0, asyncio's TLS would never call it.
         self._transport.set_write_buffer_limits(high=1, low=0)
         self.write()
 
@@ -89,7 +89,7 @@ class Link(asyncio.Protocol):
         self._owner.on_readable(self)
 
     def eof_received(self) -> None:
-        """See asyncio; the transport then closes itself."""
+        """See asyncio; the transport closes itself afterwards."""
         self._ended_by_peer = True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,7 +99,7 @@ class Link(asyncio.Protocol):
         why = self.why or (_reason(exc) if exc else ended)
         if not self.ready.done():
             self.ready.set_exception(EndpointError(self._not_http2(why)))
-            self.ready.exception()  # retrieved: nobody may be waiting any more
+            self.ready.exception()  # mark it as retrieved: nothing may wait for it any more
         self.gone.set_result(None)
         self._owner.on_closed(self, why)
 
@@ -114,11 +114,11 @@ class Link(asyncio.Protocol):
         self._owner.on_writable(self)
 
     def write(self) -> None:
-        """Hand the connection's output to the kernel."""
+        """Write the connection's output."""
         connection, transport = self.connection, self._transport
         if transport is None or not connection.output:
             return
-        # A transport that is closing drops what it is given, which then was never sent.
+        # A closing transport drops what it gets, so these bytes would never be sent.
         if self._ended_by_peer or transport.is_closing():
             return
         output = b"".join(connection.output)
@@ -126,11 +126,11 @@ class Link(asyncio.Protocol):
         self._unstamped += connection.ended
         connection.ended.clear()
         transport.write(output)
-        if not self.paused and not transport.is_closing():  # it closes where the kernel refuses
+        if not self.paused and not transport.is_closing():  # it closes if the kernel refuses
             self._stamp()
 
     def close(self, why: str) -> None:
-        """Say goodbye and close."""
+        """Send GOAWAY and close."""
         self.why = self.why or why
         self.leaving = True
         if self._transport is not None and not self.closed:
@@ -140,7 +140,7 @@ class Link(asyncio.Protocol):
             self._transport.close()
 
     def abort(self, why: str) -> None:
-        """Close without waiting for anything."""
+        """Close at once, without writing the remaining bytes."""
         self.why = self.why or why
         self.leaving = True
         if self._transport is not None and not self.closed:
@@ -160,14 +160,16 @@ class Link(asyncio.Protocol):
         self._owner.on_unprocessed(call, verdict)
 
     def ping(self) -> None:
-        """Send a PING, whose payload is the time."""
+        """Send a PING with the current time as its payload."""
         self.connection.output.append(h2.frame(h2.PING, 0, 0, _TIME.pack(time.monotonic())))
         self.write()
 
     def on_pong(self, payload: bytes) -> None:
         """See `Events`."""
         seconds = time.monotonic() - _TIME.unpack(payload)[0]
-        if 0 <= seconds < time.monotonic():  # else it answers no PING of ours
+        if (
+            0 <= seconds < time.monotonic()
+        ):  # otherwise it is not the response to a PING of this link
             self._owner.on_echo(seconds)
 
     def on_goaway(self, code: int, debug: str) -> None:
@@ -195,7 +197,7 @@ class Link(asyncio.Protocol):
         if self._heard.startswith(b"HTTP/1"):
             return "it speaks HTTP/1, not gRPC; Triton's gRPC port is 8001, its HTTP port 8000"
         if self._heard.startswith(b"\x15\x03"):
-            return "it speaks TLS; say so by --tls"
+            return "it speaks TLS; use --tls"
         if self._heard:
             return f"it does not speak HTTP/2: {why}"
         return f"it ended the connection before speaking HTTP/2: {why}"

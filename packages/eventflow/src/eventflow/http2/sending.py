@@ -7,13 +7,13 @@ from eventflow.http2.frames import ErrorCode, ProtocolError
 _OUR_SETTINGS = {
     h2.HEADER_TABLE_SIZE: 0,  # see HeadCache
     h2.ENABLE_PUSH: 0,
-    h2.INITIAL_WINDOW_SIZE: h2.MAX_WINDOW_BYTES,  # a response's size is bounded by other means
+    h2.INITIAL_WINDOW_SIZE: h2.MAX_WINDOW_BYTES,  # `max_response_bytes` bounds the responses
     h2.MAX_HEADER_LIST_SIZE: 64 * 1024,
 }
 
 
 class Sender:
-    """Opens streams and sends requests as far as the peer's limits allow."""
+    """The half of a connection that opens streams and sends requests within the peer's limits."""
 
     def __init__(self) -> None:
         self.output: list[bytes | memoryview] = [
@@ -21,14 +21,14 @@ class Sender:
             h2.settings(_OUR_SETTINGS),
             h2.window_update(0, h2.MAX_WINDOW_BYTES - h2.DEFAULT_WINDOW_BYTES),
         ]
-        """What is to be written, in order."""
+        """Bytes to write, in order."""
         self.streams: dict[int, Call] = {}
-        """Calls whose answer has not ended, by stream."""
+        """Calls whose response has not ended, by stream."""
         self.ended: list[Call] = []
         """Calls whose END_STREAM is in the output."""
         self.next_stream_id = 1
         self.max_streams = h2.MAX_STREAM_ID
-        """Streams that the peer allows at once; unlimited until it says otherwise."""
+        """Largest number of open streams; unlimited until the peer's SETTINGS."""
         self._window = h2.DEFAULT_WINDOW_BYTES
         self._stream_window = h2.DEFAULT_WINDOW_BYTES
         self._max_frame = h2.DEFAULT_FRAME_BYTES
@@ -36,16 +36,16 @@ class Sender:
 
     @property
     def has_room(self) -> bool:
-        """Whether the peer's limits allow another stream, and some of its message."""
+        """True if the peer's limits allow another stream and a part of its message."""
         return len(self.streams) < self.max_streams and self._window > 0 and not self.exhausted
 
     @property
     def exhausted(self) -> bool:
-        """Whether the connection has used up its stream ids."""
+        """True if the connection has used up its stream ids."""
         return self.next_stream_id > h2.MAX_STREAM_ID
 
     def open(self, call: Call, block: bytes) -> None:
-        """Start a call's stream; the caller has looked at `has_room`."""
+        """Open the stream of a call; the caller has checked `has_room`."""
         stream_id = call.stream_id = self.next_stream_id
         self.next_stream_id += 2
         self.streams[stream_id] = call
@@ -64,31 +64,30 @@ class Sender:
             self._push(call)
 
     def reset(self, call: Call) -> None:
-        """Give up a call's stream."""
+        """Reset the stream of a call."""
         self.output.append(h2.rst_stream(call.stream_id, ErrorCode.CANCEL))
         self.forget(call)
 
     def finish(self, call: Call) -> None:
-        """Drop a stream that the peer has ended; ours is ended too if the request is not out."""
+        """Drop a stream that the peer has ended; reset it if the request is not fully sent."""
         if call.stream_id in self._starved:
             self.reset(call)
         else:
             self.forget(call)
 
     def forget(self, call: Call) -> None:
-        """Drop a stream that is over: a reset must not be answered by one (RFC 9113, 5.4.2)."""
+        """Drop a stream without a reset; a reset must not follow a reset (RFC 9113, 5.4.2)."""
         del self.streams[call.stream_id]
         self._starved.pop(call.stream_id, None)
 
     def add_credit(self, stream_id: int, increment: int) -> None:
-        """Take a WINDOW_UPDATE.
+        """Apply a WINDOW_UPDATE.
 
         Raises:
-            ProtocolError: The window becomes larger than a window can be, or the stream was
-                never opened.
+            ProtocolError: The window exceeds its maximum, or the stream was never opened.
         """
         if increment == 0:
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing")
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0")
         if stream_id == 0:
             self._window += increment
             if self._window > h2.MAX_WINDOW_BYTES:
@@ -102,10 +101,10 @@ class Sender:
             self._push(call)
 
     def apply_setting(self, number: int, value: int) -> None:
-        """Take one of the peer's settings; the header table's is moot (see `encode_stateless`).
+        """Apply a setting of the peer; header table sizes have no effect (see `encode_stateless`).
 
         Raises:
-            ProtocolError: The value is not allowed.
+            ProtocolError: The value is invalid.
         """
         if number == h2.MAX_CONCURRENT_STREAMS:
             self.max_streams = value
@@ -122,10 +121,10 @@ class Sender:
             self._max_frame = value
 
     def check_not_idle(self, stream_id: int) -> None:
-        """Refuse a frame on a stream that never was.
+        """Refuse a frame on a stream that was never opened.
 
         Raises:
-            ProtocolError: The peer speaks of a stream that this side did not open.
+            ProtocolError: The stream was never opened by this client.
         """
         if stream_id % 2 == 0 or stream_id >= self.next_stream_id:
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"a frame on idle stream {stream_id}")
@@ -137,7 +136,7 @@ class Sender:
             self._push(call)
 
     def _push(self, call: Call) -> None:
-        """Send of a call's message what the windows allow."""
+        """Send as much of a call's message as the windows allow."""
         unsent, stream_id = call.unsent, call.stream_id
         while unsent and (room := min(call.credit, self._window, self._max_frame)) > 0:
             piece, unsent = unsent[:room], unsent[room:]
