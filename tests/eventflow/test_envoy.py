@@ -1,6 +1,6 @@
 """The account of a burst agrees with the real gateway's own counters.
 
-Replicas are grpcio servers that echo; that Triton answers in the same way is not shown here.
+The replicas are grpcio servers that echo requests. Not shown: that Triton answers in the same way.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def burst(port: int, calls: int, load: Load = MaxThroughput(), **plan: Any) -> R
     return summarize(work, asyncio.run(run_burst(work)))
 
 
-def test_an_echo_on_the_connection_is_timed_beside_the_calls(bed) -> None:
+def test_pings_on_the_connection_are_measured_beside_the_calls(bed) -> None:
     with bed(replicas=1) as it:
         work = a_burst(it.gateway.port, 300, OpenLoop(600), echo_seconds=0.02)
         report = summarize(work, asyncio.run(run_burst(work)))
@@ -71,7 +71,7 @@ def happened(report: Report) -> dict[Outcome, int]:
     return {outcome: calls for outcome, calls in report.outcomes.items() if calls}
 
 
-def test_what_the_breaker_refuses_is_counted_as_the_gateway_counts_it(bed) -> None:
+def test_rejections_by_the_breaker_equal_the_gateways_own_count(bed) -> None:
     with bed(replicas=2, service_seconds=0.2, streams_per_pod=8, max_pending=8) as it:
         report = burst(it.gateway.port, 500)
         overflow = it.gateway.cluster_stat("upstream_rq_pending_overflow")
@@ -85,7 +85,7 @@ def test_what_the_breaker_refuses_is_counted_as_the_gateway_counts_it(bed) -> No
         assert report.refusal_ms.count == overflow
 
 
-def test_calls_that_no_replica_answers_in_time_are_the_gateways_deadline(bed) -> None:
+def test_calls_that_no_replica_answers_in_time_count_as_deadline(bed) -> None:
     with bed(replicas=2) as it:
         it.fleet.hang()
         report = burst(it.gateway.port, 60, deadline_seconds=1.0)
@@ -95,7 +95,7 @@ def test_calls_that_no_replica_answers_in_time_are_the_gateways_deadline(bed) ->
         assert {detail.detail for detail in report.details} <= {"by the server", "by the client"}
 
 
-def test_a_gateway_without_replicas_says_so(bed) -> None:
+def test_a_gateway_without_replicas_is_reported_as_no_healthy_upstream(bed) -> None:
     with bed(replicas=1, listed=0) as it:
         report = burst(it.gateway.port, 20)
         assert happened(report) == {Outcome.NO_UPSTREAM: 20}
@@ -121,9 +121,9 @@ def test_calls_per_replica_are_read_from_the_gateways_pages(bed, page: str) -> N
 
 
 def with_envoys_reset_guard(config: Any) -> None:
-    """Envoy's own guard against resets, which the product's bootstrap sizes up, and no deadline.
+    """Restore Envoy's own limit of resets, which the product raises, and remove all timeouts.
 
-    Without health checks: a replica that holds thousands of calls may answer them late.
+    Health checks are removed because a replica that holds thousands of calls answers them late.
     """
     del parts.cluster(config)["health_checks"]
     del parts.http2_down(config)["stream_reset_burst"]
@@ -133,11 +133,11 @@ def with_envoys_reset_guard(config: Any) -> None:
         route["timeout"] = "0s"
 
 
-def test_a_connection_that_the_gateway_kills_is_told_with_every_call_it_took(bed) -> None:
-    """The gateway ends a connection after 1,000 resets; a first wave of 1,200 calls sends more.
+def test_a_connection_killed_by_the_gateway_is_reported_with_every_call_it_lost(bed) -> None:
+    """The gateway kills a connection after 1,000 resets; the first 1,200 calls send more.
 
-    A closed loop keeps calls on the connection for three more deadlines, in which the kill comes
-    however slow the machine is. At a rate, a late client gives calls up before it sends them.
+    The closed loop keeps calls on the connection for three more deadlines, so that the kill comes
+    during calls even on a slow machine. A late open loop would give calls up unsent.
     """
     with bed(
         replicas=1, streams_per_pod=5000, max_pending=5000, edit=with_envoys_reset_guard
@@ -156,7 +156,7 @@ def test_a_connection_that_the_gateway_kills_is_told_with_every_call_it_took(bed
 
 @dataclass
 class Steady:
-    """Calls on one channel, eight at a time, until told to stop."""
+    """Calls on one channel, eight in flight, until the block ends."""
 
     port: int
     ledger: Ledger = field(default_factory=Ledger)
@@ -190,7 +190,7 @@ class Steady:
         self._thread.join()
 
 
-def test_the_one_connection_moves_in_a_drain_and_no_call_fails(tmp_path: Path) -> None:
+def test_a_drain_moves_the_one_connection_and_no_call_fails(tmp_path: Path) -> None:
     with two_gateways(tmp_path) as two:
         with Steady(two.service.port) as load:
             assert stop(two, drain_script(two.first.stack)) == 0
@@ -203,7 +203,7 @@ def test_the_one_connection_moves_in_a_drain_and_no_call_fails(tmp_path: Path) -
     assert [connection.killed for connection in load.connections] == [False, False]
 
 
-def test_an_orchestrator_with_retries_gets_everything_through_a_narrow_gateway(bed) -> None:
+def test_retries_get_calls_through_a_gateway_with_a_low_limit(bed) -> None:
     async def main(port: int) -> list[Outcome]:
         async with Client(f"127.0.0.1:{port}", deadline_seconds=20.0) as client:
             requests = [Request("echo", INPUTS, request_id=str(number)) for number in range(300)]
@@ -214,7 +214,7 @@ def test_an_orchestrator_with_retries_gets_everything_through_a_narrow_gateway(b
         outcomes = asyncio.run(main(it.gateway.port))
         refused = it.gateway.cluster_stat("upstream_rq_pending_overflow")
         assert refused > 0
-        # A retry policy has a budget: it may leave a few refused, but nothing else.
+        # Retries have a budget, so a few calls may stay rejected; nothing else may happen.
         assert set(outcomes) <= {Outcome.OK, Outcome.BREAKER}
         assert outcomes.count(Outcome.OK) == sum(it.fleet.calls)
         assert outcomes.count(Outcome.BREAKER) < refused

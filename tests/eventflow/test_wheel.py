@@ -1,4 +1,4 @@
-"""The package on its own: installed where nothing of this project is, it does what it does here."""
+"""The load client's wheel works in an environment that holds nothing of the project."""
 
 import json
 import os
@@ -15,8 +15,8 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that holds the package and what it says that it needs."""
-    folder, uv = tmp_path_factory.mktemp("alone"), ensure_uv()
+    """Return the programs of an environment with the wheel and its declared requirements."""
+    folder, uv = tmp_path_factory.mktemp("installed"), ensure_uv()
     python = folder / "venv" / "bin" / "python"
 
     def install(*command: object) -> None:
@@ -35,7 +35,7 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
 
 
-def test_installed_alone_it_makes_a_burst_and_accounts_for_it(
+def test_the_installed_wheel_makes_a_burst_and_accounts_for_it(
     installed: Path, tmp_path: Path
 ) -> None:
     where = "import eventflow; print(eventflow.__file__)"
@@ -52,10 +52,10 @@ def test_installed_alone_it_makes_a_burst_and_accounts_for_it(
         endpoint = f"127.0.0.1:{int(server.stdout.readline())}"
         burst = (installed / "eventflow", "burst", endpoint, "-n", "1000", "--deadline", "20")
         done = run(*burst, "--json", "-", cwd=tmp_path)
-        without = run(*burst, "--engine", "grpcio", cwd=tmp_path)
+        without_grpcio = run(*burst, "--engine", "grpcio", cwd=tmp_path)
         server.kill()
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcomes"]["breaker"] == 1000
-    assert without.returncode == 2
-    assert without.stderr == "error: --engine grpcio needs grpcio: pip install grpcio\n"
+    assert without_grpcio.returncode == 2
+    assert without_grpcio.stderr == "error: --engine grpcio needs grpcio: pip install grpcio\n"
