@@ -32,9 +32,10 @@ def test(ctx: typer.Context) -> None:
 
     if ctx.args:
         raise SystemExit(run(*ctx.args))
-    # The tests of one file share a process and its cluster, and mostly wait for that. The serving
+    # Tests that share a cluster share a process (`tests/conftest.py`), and mostly wait. The serving
     # tests measure, so they have the machine for themselves.
-    failed = run("-n", "logical", "--dist", "loadfile", f"--ignore={_SERVING_TESTS}")
+    parallel = ("-n", "logical", "--dist", "loadgroup", "--no-loadscope-reorder")
+    failed = run(*parallel, f"--ignore={_SERVING_TESTS}")
     if not lacking:
         failed = run(_SERVING_TESTS) or failed
     raise SystemExit(failed)
