@@ -6,17 +6,17 @@ anything is declared. Each component's docstring says what it owns and what it l
 
 from pulumi import Resource, ResourceOptions
 
-from components.device_plugin import DevicePlugin, DevicePluginArgs
+from components.cluster.component import connect
 from components.exports import export_outputs
-from components.gateway_check import check_gateways
+from components.gateway.check import check_gateways
+from components.gpus.device_plugin import DevicePlugin, DevicePluginArgs
 from components.inference import Inference, InferenceArgs
-from components.namespaces import Namespaces, NamespacesArgs
-from components.platform import connect
-from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
-from components.rollouts import Rollout, await_rollouts
-from config.keda import HelmKeda
+from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
+from components.network.namespaces import Namespaces, NamespacesArgs
+from components.rollout.component import Rollout, await_rollouts
 from config.load import load
-from config.prometheus import ManagedPrometheus
+from config.sections.keda import HelmKeda
+from config.sections.prometheus import ManagedPrometheus
 
 settings = load()
 check_gateways(settings)
@@ -34,7 +34,7 @@ namespaces = Namespaces("namespaces", NamespacesArgs(config=settings), after())
 gpus: list[Resource] = []
 if settings.gpu_nodes.provision == "eks":
     # Imported here: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
-    from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+    from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 
     nodes = GpuNodeGroupArgs(
         config=settings.gpu_nodes,
@@ -68,7 +68,7 @@ else:
 scaling: list[Resource] = []
 if isinstance(settings.keda, HelmKeda):
     # Imported here: Helm's resources bring YAML's and an HTTP client along (0.2 s).
-    from components.keda import KedaRelease, KedaReleaseArgs
+    from components.autoscaler.keda import KedaRelease, KedaReleaseArgs
 
     release = KedaReleaseArgs(config=settings.keda)
     scaling.append(KedaRelease("keda", release, after(namespaces)))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pulumi import Output
 
+from components.autoscaler.queries import scaler_query
 from components.contract import CONTRACT_VERSION, InferenceOutputs, SharedOutputs
 from components.inference import Inference
-from components.specs.queries import scaler_query
-from config.capacity import capacity
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
 from config.settings import Settings
+from config.sizing.capacity import capacity
 
 
 def export_outputs(settings: Settings, stacks: Sequence[Inference]) -> None:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.autoscaler import Autoscaler, AutoscalerArgs
-from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
-from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
-from components.platform import Cluster
-from components.rollouts import Rollout
-from components.triton import Triton, TritonArgs
-from config.gpu_nodes import GpuNodes
-from config.inference import InferenceStack
-from config.prometheus import Prometheus
+from components.autoscaler.component import Autoscaler, AutoscalerArgs
+from components.cluster.component import Cluster
+from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
+from components.network.component import NetworkPolicies, NetworkPoliciesArgs
+from components.rollout.component import Rollout
+from components.triton.component import Triton, TritonArgs
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
 
 
 @dataclass(frozen=True, kw_only=True)

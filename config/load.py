@@ -13,14 +13,14 @@ from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import ValidationError
 
 from config.base import PROJECT
-from config.capacity import summary
 from config.checks import run
-from config.checks.problem import Problem
-from config.schema_errors import no_secret, schema_problems
+from config.files.stack_file import StackFileError, decoded
+from config.files.stack_file import read as read_file
+from config.problem import Problem
+from config.schema.errors import no_secret, schema_problems
+from config.schema.tree import fields, shape
 from config.settings import Settings
-from config.shape import fields, shape
-from config.stack_file import StackFileError, decoded
-from config.stack_file import read as read_file
+from config.sizing.capacity import summary
 
 _UNSTATED: dict[str, object] = {
     key: [] if shape(field.annotation).many else {}

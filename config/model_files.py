@@ -5,8 +5,8 @@ from pathlib import Path
 from string import Template
 
 from config.base import PROJECT_FOLDER
-from config.inference import InferenceStack
 from config.repository_reader import CONFIG, TEMPLATE, Repository, config_text
+from config.sections.inference import InferenceStack
 
 MAX_BYTES = 1024 * 1024
 """Most that a ConfigMap may hold (Kubernetes' `MaxSecretSize`, which counts values)."""

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from config.base import Section
-from config.device_plugin import DevicePlugin
-from config.gpu_nodes import GpuNodes
-from config.inference import InferenceStack
-from config.keda import ExistingKeda, Keda
-from config.platform import LocalPlatform, Platform
-from config.prometheus import ManagedPrometheus, Prometheus
+from config.sections.device_plugin import DevicePlugin
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.inference import InferenceStack
+from config.sections.keda import ExistingKeda, Keda
+from config.sections.platform import LocalPlatform, Platform
+from config.sections.prometheus import ManagedPrometheus, Prometheus
 
 SCRAPES_PER_WINDOW = 3
 """Scrapes that a rate window must hold: two samples make a rate, one more may be late."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from components.contract import markdown
 from config.base import PROJECT_FOLDER
-from config.capacity import summary
 from config.load import parse, read_stack_file
-from config.reference import parameter_tables, seed_refusal
+from config.schema.reference import parameter_tables, seed_refusal
+from config.sizing.capacity import summary
 
 README = PROJECT_FOLDER / "README.md"
 

@@ -8,7 +8,7 @@ from typing import Any
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
-from config.shape import leaves, locate, split
+from config.schema.tree import leaves, locate, split
 
 _BESIDE: dict[str, dict[str, Any]] = {
     "s3": {"uri": "s3://bucket/models"},

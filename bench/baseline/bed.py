@@ -18,7 +18,7 @@ from bench.baseline.documents import Variant
 from bench.baseline.workloads import NAMESPACE, Parts
 from bench.overload.overload import TestBed
 from bench.overload.stack_bed import stack_bed
-from components.specs.envoy.stats import CLUSTER_LABEL
+from components.gateway.envoy.stats import CLUSTER_LABEL
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import wait_for

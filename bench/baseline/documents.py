@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from components.specs.envoy.stats import CLUSTER_LABEL
-from config.autoscaler import Autoscaler
-from config.inference import InferenceStack
-from config.prometheus import ManagedPrometheus
+from components.gateway.envoy.stats import CLUSTER_LABEL
+from config.sections.autoscaler import Autoscaler
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
 from ops.stack.environment import PROJECT
 
 FOLDER = PROJECT / "examples" / "seed"

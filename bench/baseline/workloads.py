@@ -19,23 +19,25 @@ from bench.baseline.documents import (
     read,
     stated_autoscaler,
 )
-from components.labels import (
+from components.common.labels import (
     gateway_labels,
     gateway_selector,
     namespace_labels,
     prometheus_labels,
     triton_labels,
 )
-from components.specs import model_repository, prometheus, triton
-from components.specs.envoy.ops import READY_PATH
-from components.specs.pods import Manifest, resources
-from components.specs.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
-from config.gateway import STORAGE_MIB
-from config.inference import InferenceStack
+from components.common.pods import Manifest, resources
+from components.gateway.envoy.admin import READY_PATH
+from components.monitoring import workload as prometheus
+from components.monitoring.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
+from components.triton import model_repository
+from components.triton import workload as triton
 from config.model_files import read_model_files
-from config.prometheus import ManagedPrometheus
+from config.sections.gateway import STORAGE_MIB
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
+from config.sections.triton import ConfigMapRepository
 from config.settings import Settings
-from config.triton import ConfigMapRepository
 from ops.errors import OpsError
 
 NAMESPACE = "kubemind-seed"

@@ -5,11 +5,11 @@ from typing import Any
 from lightkube.resources.core_v1 import Service
 
 from bench.overload.overload import Queries, TestBed
-from components.specs.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
-from components.specs.queries import in_flight, refusals, scaler_query
-from config.hpa import growth_needs
-from config.inference import InferenceStack
+from components.autoscaler.queries import in_flight, refusals, scaler_query
+from components.gateway.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
+from config.sections.inference import InferenceStack
 from config.settings import Settings
+from config.sizing.hpa import growth_needs
 from local.serving.node import Node
 from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment

@@ -17,7 +17,7 @@ from config.checks import (
     timing,
     watchdog,
 )
-from config.checks.problem import Check, Problem
+from config.problem import Check, Problem
 from config.settings import Settings
 
 CHECKS: tuple[Check, ...] = (

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from config.checks.problem import Finding, refuse, text, warn
-from config.prometheus import ExistingPrometheus
-from config.prometheus_access import SharedAccess, SigV4Access
+from config.problem import Finding, refuse, text, warn
+from config.sections.prometheus import ExistingPrometheus
+from config.sections.prometheus_access import SharedAccess, SigV4Access
 from config.settings import Settings
 
 _KEY = "prometheus.address"

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from config.checks.places import At, least, stacks
-from config.checks.problem import Finding, derived, number, refuse, warn
-from config.gateway import InternalLoadBalancer
+from config.problem import Finding, derived, number, refuse, warn
+from config.sections.gateway import InternalLoadBalancer
 from config.settings import Settings
 
 BALANCER_LAG_SECONDS = 60

@@ -7,10 +7,10 @@ them with the model that botocore ships.
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, refuse, warn
-from config.gpu_nodes import GpuNodes
-from config.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu
+from config.problem import Finding, refuse, warn
+from config.sections.gpu_nodes import GpuNodes
 from config.settings import Settings
+from config.sizing.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu
 
 RESERVED_LABELS = ("kubernetes.io/", "k8s.io/", "eks.amazonaws.com/")
 """Prefixes that EKS refuses in a node group's labels ("Label cannot contain reserved prefixes",

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from config.base import image_tag
 from config.checks.places import stacks
-from config.checks.problem import Finding, refuse, warn
-from config.platform import LOCAL_REGISTRY, LocalPlatform
-from config.prometheus import ManagedPrometheus
+from config.problem import Finding, refuse, warn
+from config.sections.platform import LOCAL_REGISTRY, LocalPlatform
+from config.sections.prometheus import ManagedPrometheus
+from config.sections.triton import S3Repository
 from config.settings import Settings
-from config.triton import S3Repository
 from config.versions import ENVOY_IMAGE
 
 _ENVOY_TAG = re.compile(r"(?:[a-z-]+-)?v?(1\.\d+)(?:[.-]|$)")

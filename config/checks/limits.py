@@ -1,9 +1,9 @@
 """How the in-flight limit is spoken of, in the checks of reach and of survival."""
 
 from config.checks.places import At
-from config.checks.problem import derived
-from config.gateway import StaticLimit
-from config.growth import static_bounds
+from config.problem import derived
+from config.sections.gateway import StaticLimit
+from config.sizing.scaling import static_bounds
 
 
 def limit_keys(at: At) -> dict[str, object]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, refuse
 from config.model_files import ModelFilesError, read_model_files
-from config.platform import KubeconfigPlatform, LocalPlatform
+from config.problem import Finding, refuse
+from config.sections.platform import KubeconfigPlatform, LocalPlatform
+from config.sections.triton import ConfigMapRepository, S3Repository
 from config.settings import Settings
-from config.triton import ConfigMapRepository, S3Repository
 
 
 @refuse

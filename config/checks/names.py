@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from config.checks.places import At, stacks
-from config.checks.problem import Finding, refuse
-from config.inference import InferenceStack
-from config.keda import HelmKeda
-from config.prometheus import ManagedPrometheus
+from config.problem import Finding, refuse
+from config.sections.inference import InferenceStack
+from config.sections.keda import HelmKeda
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 
 MAX_SCALER_NAME = 54

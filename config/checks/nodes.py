@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from config.checks.places import At, least, stacks
-from config.checks.problem import Finding, derived, number, refuse, warn
-from config.instances import INSTANCE_TYPES
-from config.packing import (
+from config.problem import Finding, derived, number, refuse, warn
+from config.sections.triton import PULL_SECONDS, S3Repository
+from config.settings import Settings
+from config.sizing.instances import INSTANCE_TYPES
+from config.sizing.packing import (
     OTHER_IMAGES_GIB,
     free_disk_gib,
     nodes_needed,
     replicas_per_node,
     stranded_nodes,
 )
-from config.settings import Settings
-from config.triton import PULL_SECONDS, S3Repository
 from config.units import MIB_PER_GIB
 
 

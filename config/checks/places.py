@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from config.changes import changed
-from config.inference import InferenceStack
+from config.schema.overrides import changed
+from config.sections.inference import InferenceStack
 from config.settings import Settings
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, number, refuse
-from config.gateway import STORAGE_MIB, InternalLoadBalancer
-from config.keda import HelmKeda
-from config.packing import Pods, Room, cpu_nodes_needed
-from config.platform import KubeconfigPlatform, LocalPlatform
-from config.prometheus import ManagedPrometheus
+from config.problem import Finding, number, refuse
+from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.sections.keda import HelmKeda
+from config.sections.platform import KubeconfigPlatform, LocalPlatform
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
+from config.sizing.packing import Pods, Room, cpu_nodes_needed
 from config.units import MIB_PER_GIB
 from config.versions import KEDA_CHART_VERSION, MIN_KEDA
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, refuse
+from config.problem import Finding, refuse
 from config.settings import Settings
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from config.base import image_pin
 from config.checks.images import images
 from config.checks.places import stacks
-from config.checks.problem import Finding, refuse, warn
+from config.problem import Finding, refuse, warn
 from config.settings import Settings
 
 _MIN_GATEWAYS = 2

@@ -7,16 +7,16 @@ one whose total at 20 would do may hold the fleet at 2.
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from config.autoscaler import HPA_SYNC_SECONDS, HPA_TOLERANCE
-from config.changes import changed
 from config.checks.limits import both_bounds, limit_keys
 from config.checks.places import At, first_passing, stacks
-from config.checks.problem import Finding, derived, number, refuse, warn
-from config.gateway import StaticLimit
-from config.growth import drowns_at, growth, reaches, static_bounds, stuck_at, unseen_at
-from config.hpa import grows, growth_needs, shown_in_flight
-from config.inference import InferenceStack
+from config.problem import Finding, derived, number, refuse, warn
+from config.schema.overrides import changed
+from config.sections.autoscaler import HPA_SYNC_SECONDS, HPA_TOLERANCE
+from config.sections.gateway import StaticLimit
+from config.sections.inference import InferenceStack
 from config.settings import Settings
+from config.sizing.hpa import grows, growth_needs, shown_in_flight
+from config.sizing.scaling import drowns_at, growth, reaches, static_bounds, stuck_at, unseen_at
 from config.units import FLOAT_SLACK
 
 

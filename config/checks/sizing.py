@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, derived, number, refuse, warn
-from config.gateway import HEAP_SHARE
-from config.inference import InferenceStack
+from config.problem import Finding, derived, number, refuse, warn
+from config.sections.gateway import HEAP_SHARE
+from config.sections.inference import InferenceStack
 from config.settings import Settings
 from config.units import KIB_PER_MIB
 

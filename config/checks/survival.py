@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from config.checks.limits import both_bounds, limit_keys
 from config.checks.places import At, first_passing, least, stacks
-from config.checks.problem import Finding, derived, number, refuse
-from config.gateway import FleetLimit
-from config.growth import answer_seconds, drowns_at, reaches, static_bounds
+from config.problem import Finding, derived, number, refuse
+from config.sections.gateway import FleetLimit
 from config.settings import Settings
+from config.sizing.scaling import answer_seconds, drowns_at, reaches, static_bounds
 
 
 def _survival_fix(settings: Settings, at: At) -> Mapping[str, object]:

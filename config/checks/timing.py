@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, number, refuse, warn
+from config.problem import Finding, number, refuse, warn
 from config.settings import SCRAPES_PER_WINDOW, Settings
 
 MAX_UNSEEN_SECONDS = 60

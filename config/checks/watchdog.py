@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from config.checks.places import stacks
-from config.checks.problem import Finding, derived, number, refuse, warn
+from config.problem import Finding, derived, number, refuse, warn
 from config.settings import Settings
 
 

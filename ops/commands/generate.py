@@ -1,4 +1,4 @@
-from config.schema import main as write_schema
+from config.schema.json_schema import main as write_schema
 from ops.cli import command
 from ops.readme import main as write_readme
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from config.gpu_nodes import GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_RESOURCE
 from ops.pr.steps import Step
 
 _TRITON = "kubemind:index:Triton"

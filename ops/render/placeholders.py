@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from config.platform import PLATFORM_OUTPUTS
+from config.sections.platform import PLATFORM_OUTPUTS
 
 PLACEHOLDER = "placeholder"
 

@@ -20,7 +20,7 @@ from pulumi.runtime.mocks import test  # pyright: ignore[reportUnknownVariableTy
 from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
 from config.base import is_encrypted
-from config.stack_file import StackFileError, read
+from config.files.stack_file import StackFileError, read
 from ops.errors import OpsError
 from ops.render.placeholders import (
     PLACEHOLDER,

@@ -3,10 +3,10 @@
 import importlib.metadata
 from pathlib import Path
 
-from components.specs.envoy.validate import envoy_path
-from config.gpu_nodes import GPU_LABEL
-from config.platform import LocalPlatform
-from config.prometheus import ManagedPrometheus
+from components.gateway.envoy.validate import envoy_path
+from config.sections.gpu_nodes import GPU_LABEL
+from config.sections.platform import LocalPlatform
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from local.cluster import Cluster
 from local.modes import best_here

@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.cluster_api import ClusterApi
-from components.cluster_objects import Kinds
-from components.drift import Found, describe, examine, plain
-from components.kubeconfig import KubeconfigError, Target, file_of, read
-from components.kubectl_proxy import (
+from components.cluster.api import ClusterApi
+from components.cluster.kubeconfig import KubeconfigError, Target, file_of, read
+from components.cluster.kubectl_proxy import (
     ApiRefusedError,
     ApiUnreachableError,
     KubeconfigRefusedError,
 )
-from components.specs.drift import last_foreign
-from config.platform import KubeconfigPlatform, ReferencePlatform
+from components.cluster.objects import Kinds
+from components.state.drift import Found, describe, examine, plain
+from components.state.drift_report import last_foreign
+from config.sections.platform import KubeconfigPlatform, ReferencePlatform
 from ops.errors import OpsError
 from ops.stack import pulumi
 from ops.stack.environment import StackEnvironment

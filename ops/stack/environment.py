@@ -9,7 +9,7 @@ import toolchain
 from config.base import PROJECT as PULUMI_PROJECT
 from config.base import PROJECT_FOLDER as PROJECT
 from config.base import STATE_FOLDER
-from config.platform import LocalPlatform
+from config.sections.platform import LocalPlatform
 from config.settings import Settings
 
 DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105 - see below

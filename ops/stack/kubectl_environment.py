@@ -4,8 +4,8 @@ import json
 import os
 import sys
 
-from components.kubeconfig import file_of
-from config.platform import LocalPlatform, ReferencePlatform
+from components.cluster.kubeconfig import file_of
+from config.sections.platform import LocalPlatform, ReferencePlatform
 from config.settings import Settings
 from ops.stack.environment import StackEnvironment
 

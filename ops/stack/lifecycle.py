@@ -9,10 +9,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from rich.console import Console
 
-from components.ownership import ADOPT_VARIABLE
+from components.state.ownership import ADOPT_VARIABLE
 from config.checks.names import made_namespaces
 from config.load import parse, read_stack_file
-from config.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
+from config.sections.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
 from local.objects import wait_for
 from local.serving import machine

@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from config.inference import InferenceStack
 from config.model_files import (
     ModelFilesError,
     config_map_problems,
@@ -11,7 +10,8 @@ from config.model_files import (
     read_repository,
 )
 from config.repository_reader import is_program
-from config.triton import ConfigMapRepository
+from config.sections.inference import InferenceStack
+from config.sections.triton import ConfigMapRepository
 from ops.errors import OpsError
 from ops.stack.environment import PROJECT, StackEnvironment
 from ops.stack.lifecycle import read_settings

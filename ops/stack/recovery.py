@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from config.platform import LOCAL_IDENTIFIER
+from config.sections.platform import LOCAL_IDENTIFIER
 from local.record import write_atomically
 from ops.errors import OpsError
 from ops.stack import pulumi

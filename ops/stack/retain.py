@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.specs.contents import CONFIG_MAP
+from components.state.content_names import CONFIG_MAP
 from ops.stack import pulumi
 from ops.stack.environment import StackEnvironment
 

@@ -13,8 +13,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from components.specs.envoy.listener import STAT_PREFIX
-from components.specs.envoy.stats import (
+from components.autoscaler.queries import in_flight, per_second, scaler_query
+from components.gateway.envoy.listener import STAT_PREFIX
+from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
     CLUSTER_LABEL,
     DURATION_REACHED,
@@ -22,9 +23,8 @@ from components.specs.envoy.stats import (
     NONE_HEALTHY,
     PENDING_OVERFLOW,
 )
-from components.specs.queries import in_flight, per_second, scaler_query
-from components.specs.scrape import WORKLOAD_LABEL
-from config.inference import InferenceStack
+from components.monitoring.scrape import WORKLOAD_LABEL
+from config.sections.inference import InferenceStack
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds

@@ -8,17 +8,21 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components import kubeconfig
-from components.cluster_api import ClusterApi
-from components.cluster_objects import Kinds, UnseenError
-from components.kubectl_proxy import ApiRefusedError, ApiUnreachableError, KubeconfigRefusedError
-from components.labels import IDENTITY_LABEL, STACK_LABEL, namespace_labels
-from components.leftovers import leftovers, of_others
-from components.marks import ObjectName
-from components.ownership import UNMARKED, Claim, held_objects, identity_in
-from components.preflight.ownership import found, is_abandoned, owns
+from components.cluster import kubeconfig
+from components.cluster.api import ClusterApi
+from components.cluster.kubectl_proxy import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    KubeconfigRefusedError,
+)
+from components.cluster.objects import Kinds, UnseenError
+from components.cluster.preflight.ownership import found, is_abandoned, owns
+from components.common.labels import IDENTITY_LABEL, STACK_LABEL, namespace_labels
+from components.state.leftovers import leftovers, of_others
+from components.state.marks import ObjectName
+from components.state.ownership import UNMARKED, Claim, held_objects, identity_in
 from config.checks.names import made_namespaces
-from config.platform import ReferencePlatform
+from config.sections.platform import ReferencePlatform
 from config.settings import Settings
 from local.objects import wait_for
 from ops.errors import OpsError

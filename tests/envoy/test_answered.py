@@ -7,7 +7,7 @@ from contextlib import suppress
 import grpc
 import pytest
 
-from components.specs.envoy.routes import EXPIRED, NOT_SERVED, SERVICE, UNARY_METHODS
+from components.gateway.envoy.routes import EXPIRED, NOT_SERVED, SERVICE, UNARY_METHODS
 from tests.envoy.harness import parts
 from tests.envoy.harness.backend import INFER, STREAM
 from tests.envoy.harness.bed import Bed, unchanged

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from components.specs.envoy.routes import SERVICE
+from components.gateway.envoy.routes import SERVICE
 from tests.envoy.harness import parts
 from tests.envoy.harness.backend import FAIL, INFER, REFUSE
 from tests.envoy.harness.bed import Bed, unchanged

@@ -18,8 +18,8 @@ from typing import ClassVar
 
 import pytest
 
-from components.specs.envoy.drain import drain_script
-from config.inference import InferenceStack
+from components.gateway.envoy.drain import drain_script
+from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.bed import Edit, local_stack, unchanged
 from tests.envoy.harness.client import Client, Outcome, codes

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.specs.envoy.bootstrap import bootstrap
-from components.specs.envoy.wire import Json
-from config.inference import InferenceStack
+from components.gateway.envoy.bootstrap import bootstrap
+from components.gateway.envoy.protojson import Json
+from config.sections.inference import InferenceStack
 from tests.envoy import (
     test_connection,
     test_ejection,

@@ -5,11 +5,11 @@ Envoy reads the bootstrap; it binds nothing here.
 
 import pytest
 
-from components.specs.envoy.bootstrap import bootstrap
-from components.specs.envoy.validate import validate
-from config.changes import changed
+from components.gateway.envoy.bootstrap import bootstrap
+from components.gateway.envoy.validate import validate
 from config.checks import run
-from config.inference import InferenceStack
+from config.schema.overrides import changed
+from config.sections.inference import InferenceStack
 from config.settings import Settings
 from tests.extremes import NUMBERS, Number
 

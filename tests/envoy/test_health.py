@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from components.specs.envoy import validate
-from components.specs.envoy.bootstrap import bootstrap
-from config.inference import InferenceStack
+from components.gateway.envoy import validate
+from components.gateway.envoy.bootstrap import bootstrap
+from config.sections.inference import InferenceStack
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.checks import by_hand

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from components.specs.envoy.listener import STAT_PREFIX
-from components.specs.envoy.stats import (
+from components.gateway.envoy.listener import STAT_PREFIX
+from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
     CLUSTER_LABEL,
     DURATION_REACHED,

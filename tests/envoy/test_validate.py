@@ -6,11 +6,11 @@ import subprocess
 
 import pytest
 
-from components.specs import gateway
-from components.specs.envoy import validate
-from components.specs.envoy.bootstrap import arguments, bootstrap
-from components.specs.envoy.validate import BootstrapError
-from config.inference import InferenceStack
+from components.gateway import workload as gateway
+from components.gateway.envoy import validate
+from components.gateway.envoy.bootstrap import arguments, bootstrap
+from components.gateway.envoy.validate import BootstrapError
+from config.sections.inference import InferenceStack
 from tests.envoy.harness import parts
 from tests.envoy.harness.waiting import free_ports
 

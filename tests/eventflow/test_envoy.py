@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.specs.envoy.drain import drain_script
+from components.gateway.envoy.drain import drain_script
 from eventflow.channel import Channel
 from eventflow.client import Client, Request
 from eventflow.engine import ConnectionRecord

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from components.labels import PART_OF, PART_OF_LABEL
+from components.common.labels import PART_OF, PART_OF_LABEL
 from config.base import PROJECT as PULUMI_PROJECT
-from config.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
+from config.sections.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
 from ops.stack.environment import PROJECT, StackEnvironment
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"

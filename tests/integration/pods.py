@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from config.gpu_nodes import GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_RESOURCE
 
 IMAGE = "example.com/none:1"
 TOLERATION = {"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}

@@ -8,11 +8,11 @@ import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccount
 
-from components import kubeconfig
-from components.cluster_api import ClusterApi
-from components.preflight import preflight
-from config.checks.problem import Problem
-from config.platform import ReferencePlatform
+from components.cluster import kubeconfig
+from components.cluster.api import ClusterApi
+from components.cluster.preflight import preflight
+from config.problem import Problem
+from config.sections.platform import ReferencePlatform
 from config.settings import Settings
 from local.cluster import Cluster
 

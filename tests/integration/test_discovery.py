@@ -23,12 +23,12 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod, Secret, ServiceAccountToken
 
 import toolchain
-from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
-from components.namespaces import Namespaces, NamespacesArgs
-from components.prometheus import Prometheus, PrometheusArgs
-from components.specs.prometheus import CONFIG_FILE
-from components.triton import Triton, TritonArgs
-from config.prometheus import ManagedPrometheus
+from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
+from components.monitoring.component import Prometheus, PrometheusArgs
+from components.monitoring.workload import CONFIG_FILE
+from components.network.namespaces import Namespaces, NamespacesArgs
+from components.triton.component import Triton, TritonArgs
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from local.cluster import Cluster
 from ops.stack.cluster_spec import cluster_spec

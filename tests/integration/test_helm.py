@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import toolchain
-from components.labels import PART_OF, PART_OF_LABEL
+from components.common.labels import PART_OF, PART_OF_LABEL
 from config.versions import KEDA_CHART_VERSION
 from tests.integration.checkout import Checkout
 

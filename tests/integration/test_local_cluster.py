@@ -14,7 +14,7 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Node, Pod
 
 import toolchain
-from config.gpu_nodes import GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_RESOURCE
 from config.settings import Settings
 from local.cluster import Cluster
 from local.objects import holds

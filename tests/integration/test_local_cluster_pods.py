@@ -14,7 +14,7 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Node, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
-from config.gpu_nodes import GPU_LABEL, GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE
 from local.cluster import Cluster
 from local.objects import holds
 from tests.envoy.harness.waiting import wait_until

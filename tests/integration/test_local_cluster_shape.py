@@ -11,7 +11,7 @@ import pytest
 from lightkube import Client
 from lightkube.resources.core_v1 import Node, NodeStatus, Pod
 
-from config.gpu_nodes import GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_RESOURCE
 from config.settings import Settings
 from local.cluster import Cluster
 from local.modes import MODE_VARIABLE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.specs.model_repository import config_map
+from components.triton.model_repository import config_map
 from tests.integration.checkout import Checkout
 
 LONG = "x" * 255

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
-from config.platform import LOCAL_CONTEXT
+from config.sections.platform import LOCAL_CONTEXT
 from tests.integration.checkout import Checkout, Ran
 from tests.integration.preflights import with_user
 from tests.integration.ways import HttpProxy, credential_plugin

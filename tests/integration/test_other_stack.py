@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from components.labels import IDENTITY_LABEL
-from components.ownership import ADOPT_VARIABLE
+from components.common.labels import IDENTITY_LABEL
+from components.state.ownership import ADOPT_VARIABLE
 from ops.stack.environment import PROJECT
 from tests.integration.checkout import Checkout
 from tests.integration.preflights import unwrapped

@@ -12,17 +12,17 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole
 
-from components.cluster_objects import Kinds
-from components.labels import (
+from components.cluster.objects import Kinds
+from components.cluster.preflight import unowned
+from components.common.labels import (
     IDENTITY_LABEL,
     OWNER_ANNOTATION,
     PART_OF,
     PART_OF_LABEL,
     namespace_labels,
 )
-from components.marks import ObjectName
-from components.ownership import UNMARKED, Claim
-from components.preflight import unowned
+from components.state.marks import ObjectName
+from components.state.ownership import UNMARKED, Claim
 from config.checks.names import made_namespaces
 from config.settings import Settings
 from local.cluster import Cluster

@@ -10,9 +10,9 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace, PersistentVolumeClaim
 from lightkube.types import PatchType
 
-from components.cluster_api import ClusterApi
-from components.labels import namespace_labels
-from config.platform import LOCAL_CONTEXT
+from components.cluster.api import ClusterApi
+from components.common.labels import namespace_labels
+from config.sections.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from config.versions import MIN_KEDA
 from ops.stack.cluster_spec import cluster_spec

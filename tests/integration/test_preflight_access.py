@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components import cluster_api, kubectl_proxy
-from components.cluster_api import MERGE_PATCH
-from components.rights import VERBS
-from config.platform import LOCAL_CONTEXT
+from components.cluster import api as cluster_api
+from components.cluster import kubectl_proxy
+from components.cluster.api import MERGE_PATCH
+from components.cluster.permissions import VERBS
+from config.sections.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import (

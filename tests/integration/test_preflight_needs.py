@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from components.labels import DEVICE_PLUGIN, namespace_labels
+from components.common.labels import DEVICE_PLUGIN, namespace_labels
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import STACK, api_of, token_of, with_user
 

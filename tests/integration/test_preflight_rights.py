@@ -12,8 +12,8 @@ from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.core_v1 import ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role
 
-from components.rights import VERBS, WATCH_VERBS
-from components.specs.prometheus import RULES
+from components.cluster.permissions import VERBS, WATCH_VERBS
+from components.monitoring.workload import RULES
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import MONITORED, api_of, token_of, unwrapped, with_user
 

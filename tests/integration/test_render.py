@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from config.platform import LOCAL_CONTEXT
+from config.sections.platform import LOCAL_CONTEXT
 from ops.render.render import render, server_diff
 from ops.validate.schema import identity
 from ops.validate.validate import object_files

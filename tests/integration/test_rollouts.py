@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 

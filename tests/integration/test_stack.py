@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.platform import LOCAL_CONTEXT
+from config.sections.platform import LOCAL_CONTEXT
 from ops.render.render import render
 from tests.integration.checkout import Checkout
 

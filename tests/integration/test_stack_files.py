@@ -15,8 +15,8 @@ import pytest
 
 import toolchain
 from config.base import PROJECT
+from config.files.stack_file import StackFileError, decoded, read
 from config.load import Refused, parse, read_stack_file
-from config.stack_file import StackFileError, decoded, read
 
 WORDS = """
 on off yes no y n On true True TRUE tRue false False null Null NULL nUll ~ 'true' "3" 'null' ''

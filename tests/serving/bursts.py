@@ -9,8 +9,8 @@ from typing import Any
 from bench.overload.burst_process import BurstProcess
 from bench.overload.fleet import FleetWatch
 from bench.overload.overload import TestBed
-from config.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
+from config.sizing.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
 from eventflow.fetch import query_range
 from eventflow.outcomes import Outcome
 from ops.errors import OpsError
@@ -33,7 +33,7 @@ class Burst:
 
     replicas: int
     predicted: int
-    """Calls that `config.capacity` says are answered of one that takes as long to be issued."""
+    """Calls of a burst of this length that `config.sizing.capacity` predicts to be answered."""
     report: dict[str, Any]
     """The client's own account."""
 

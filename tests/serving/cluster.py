@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from components.labels import PART_OF, PART_OF_LABEL
+from components.common.labels import PART_OF, PART_OF_LABEL
 from local.cluster import Cluster
 from tests.integration.checkout import Checkout
 

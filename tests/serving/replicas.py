@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from components.labels import triton_selector
-from components.specs.triton_start import SHM_PATH
+from components.common.labels import triton_selector
+from components.triton.start import SHM_PATH
 from local.serving import cgroups
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout

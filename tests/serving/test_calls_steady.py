@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from components.specs.envoy.stats import ACTIVE_OVERFLOW, CLUSTER_LABEL, PENDING_OVERFLOW
-from components.specs.queries import in_flight, refusals, scaler_query
+from components.autoscaler.queries import in_flight, refusals, scaler_query
+from components.gateway.envoy.stats import ACTIVE_OVERFLOW, CLUSTER_LABEL, PENDING_OVERFLOW
 from eventflow.outcomes import OVERLOADED_HEADER, Outcome
 from tests.envoy.harness.backend import INFER
 from tests.integration.checkout import Checkout

@@ -16,10 +16,10 @@ from rich.console import Console
 from bench.overload.overload import Load, Meanwhile, TestBed, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
-from components.labels import triton_selector
-from components.specs.triton import start_seconds
-from config.capacity import Fleet, capacity, summary
+from components.common.labels import triton_selector
+from components.triton.workload import start_seconds
 from config.settings import Settings
+from config.sizing.capacity import Fleet, capacity, summary
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted

@@ -16,10 +16,10 @@ import pytest
 import trustme
 
 import toolchain
-from components.specs.scaled_object import authentication_name, scaled_object
-from config.inference import InferenceStack
-from config.prometheus import ExistingPrometheus
-from config.prometheus_access import CLUSTER_AUTHENTICATION
+from components.autoscaler.scaled_object import authentication_name, scaled_object
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus
+from config.sections.prometheus_access import CLUSTER_AUTHENTICATION
 from tests.asking_prometheus import PASSWORD, USER, asking_prometheus, running
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.integration.checkout import Checkout

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from bench.overload.burst_process import BurstProcess
-from components.cluster_api import ClusterApi
-from components.rollouts import Watch
+from components.cluster.api import ClusterApi
+from components.rollout.component import Watch
 from local.serving.images import PAUSE
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address

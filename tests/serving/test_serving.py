@@ -9,12 +9,12 @@ from pathlib import Path
 from lightkube.utils.quantity import parse_quantity
 
 from bench.overload.burst_process import BurstProcess
-from components import kubeconfig
-from components.cluster_api import ClusterApi
-from components.preflight.look import Look
-from components.preflight.prometheus import prometheus
-from config.platform import KubeconfigPlatform
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from components.cluster import kubeconfig
+from components.cluster.api import ClusterApi
+from components.cluster.preflight.look import Look
+from components.cluster.preflight.prometheus import prometheus
+from config.sections.platform import KubeconfigPlatform
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local.serving.plan import NODE_NAME
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address, prometheus_address

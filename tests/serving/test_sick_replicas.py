@@ -15,7 +15,7 @@ import pytest
 
 from bench.overload.burst_process import BurstProcess
 from bench.overload.stack_bed import stack_bed
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
 from eventflow.outcomes import Outcome
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address

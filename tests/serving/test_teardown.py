@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from bench.overload.burst_process import BurstProcess
-from config.prometheus import ManagedPrometheus
+from config.sections.prometheus import ManagedPrometheus
 from eventflow.outcomes import Outcome
 from local import modes, processes
 from local.serving import plan

@@ -11,11 +11,11 @@ import yaml
 from pulumi import automation
 
 import toolchain
-from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
-from components.model_access import ModelAccess, ModelAccessArgs
+from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
-from config.gpu_nodes import GpuNodes
-from config.triton import S3Repository
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.triton import S3Repository
 from ops.stack.environment import StackEnvironment
 from tests.standin_aws.world import WORLD_VARIABLE, World
 

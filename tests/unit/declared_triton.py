@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.triton import Triton, TritonArgs
+from components.triton.component import Triton, TritonArgs
 from config.settings import Settings
 from tests.recording import Declared, declare
 

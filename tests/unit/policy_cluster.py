@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
-from components.namespaces import Namespaces, NamespacesArgs
-from components.network_policies import NetworkPolicies, NetworkPoliciesArgs
-from components.prometheus import Prometheus, PrometheusArgs
-from components.triton import Triton, TritonArgs
-from config.prometheus import ManagedPrometheus
+from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
+from components.monitoring.component import Prometheus, PrometheusArgs
+from components.network.component import NetworkPolicies, NetworkPoliciesArgs
+from components.network.namespaces import Namespaces, NamespacesArgs
+from components.triton.component import Triton, TritonArgs
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from tests.policy_semantics import End, World
 from tests.recording import declare

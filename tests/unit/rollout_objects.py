@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.specs.rollout.snapshot import Snapshot
+from components.rollout.status.snapshot import Snapshot
 
 NAME = "triton"
 NEW, OLD = "5d4f", "77c9"

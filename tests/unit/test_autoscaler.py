@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 import toolchain
-from components.autoscaler import Autoscaler, AutoscalerArgs
-from components.specs.queries import scaler_query
-from components.specs.scaled_object import scaled_object
-from config.inference import InferenceStack
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from components.autoscaler.component import Autoscaler, AutoscalerArgs
+from components.autoscaler.queries import scaler_query
+from components.autoscaler.scaled_object import scaled_object
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 WINDOW_SECONDS = 15.0
 

@@ -18,10 +18,10 @@ from bench.baseline.documents import (
     read,
 )
 from bench.baseline.workloads import NAMESPACE, Parts
-from components.specs.contents import referenced
-from components.specs.queries import scaler_query
+from components.autoscaler.queries import scaler_query
+from components.state.content_names import referenced
 from config.load import parse, read_stack_file
-from config.prometheus import ExistingPrometheus
+from config.sections.prometheus import ExistingPrometheus
 from ops.errors import OpsError
 from ops.stack.environment import PROJECT
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from config.changes import changed
 from config.checks import CHECKS, run
+from config.schema.overrides import changed
 from config.settings import Settings
 from tests.unit.test_checks_mutations import EKS, IN_FLIGHT
 

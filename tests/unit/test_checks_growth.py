@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.autoscaler import Autoscaler, ScaleUp
-from config.changes import changed
 from config.checks import CHECKS, run
-from config.growth import growth
-from config.hpa import shown_in_flight, simulate
-from config.inference import InferenceStack
+from config.schema.overrides import changed
+from config.sections.autoscaler import Autoscaler, ScaleUp
+from config.sections.inference import InferenceStack
 from config.settings import Settings
+from config.sizing.hpa import shown_in_flight, simulate
+from config.sizing.scaling import growth
 
 STACK = "inference[0]"
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from config.changes import changed
 from config.checks import CHECKS, run
+from config.schema.overrides import changed
+from config.schema.tree import locate, split
 from config.settings import Settings
-from config.shape import locate, split
 
 DIGEST = "@sha256:" + "0" * 64
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.changes import changed
 from config.checks import run
 from config.load import Refused, parse
+from config.schema.overrides import changed
 from config.settings import Settings
 from tests.extremes import NUMBERS, Number, written
 

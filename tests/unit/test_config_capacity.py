@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from config.capacity import burst_ok, capacity, summary
-from config.changes import changed
-from config.inference import InferenceStack
+from config.schema.overrides import changed
+from config.sections.inference import InferenceStack
 from config.settings import Settings
+from config.sizing.capacity import burst_ok, capacity, summary
 
 STACK = "inference[0]"
 STATIC = {"kind": "static", "maxRequests": 100}

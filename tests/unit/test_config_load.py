@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from pulumi.runtime import config as runtime_config
 
 from config.base import PROJECT, PROJECT_FOLDER
-from config.checks.problem import Problem
 from config.load import Refused, load, parse, read_stack_file, warnings
+from config.problem import Problem
+from config.schema.tree import fields
 from config.settings import Settings
-from config.shape import fields
 
 
 def test_everything_that_cannot_work_is_said_at_once():

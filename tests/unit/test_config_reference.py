@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from config import reference
 from config.load import Refused, parse, read_stack_file
-from config.reference import SEED_FILE, Row, parameter_tables, rows, seed_refusal
-from config.shape import leaves
+from config.schema import reference
+from config.schema.reference import SEED_FILE, Row, parameter_tables, rows, seed_refusal
+from config.schema.tree import leaves
 
 
 def test_every_parameter_is_in_the_table_with_a_meaning():

@@ -12,7 +12,7 @@ import yaml
 
 from config.base import PROJECT, PROJECT_FOLDER
 from config.load import Refused, parse, read_stack_file
-from config.schema import EDITOR_LINE, SCHEMA_FILE, rendered, stack_schema
+from config.schema.json_schema import EDITOR_LINE, SCHEMA_FILE, rendered, stack_schema
 from tests.unit.test_config_words import WRONG
 
 STACK_FILES = sorted(PROJECT_FOLDER.glob("Pulumi.*.yaml"))
@@ -22,7 +22,7 @@ KNOWN_TO_THE_PROGRAM_ONLY = ("10.0.0.0/16",)
 
 
 def test_the_committed_schema_is_current():
-    """`python -m config.schema` writes it."""
+    """`python -m config.schema.json_schema` writes it."""
     assert SCHEMA_FILE.read_text() == rendered()
 
 

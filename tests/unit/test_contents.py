@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.specs.contents import (
+from components.state.content_names import (
     abandoned,
     content_name,
     owned_by,

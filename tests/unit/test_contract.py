@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components import contract
 from components.contract import ContractError, InferenceOutputs, SharedOutputs
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CONSUMER = Path(__file__).parent.parent / "consumer" / "__main__.py"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.device_plugin import DevicePlugin, DevicePluginArgs
-from components.specs.pods import HASH_ANNOTATION
+from components.common.pods import HASH_ANNOTATION
+from components.gpus.device_plugin import DevicePlugin, DevicePluginArgs
 from config.settings import Settings
 
 

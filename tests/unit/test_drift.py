@@ -6,7 +6,7 @@ That an API server writes them so, tests/integration/test_drift.py shows.
 import copy
 from typing import Any
 
-from components.specs.drift import changes, engine_manager, last_foreign
+from components.state.drift_report import changes, engine_manager, last_foreign
 
 ENGINE = "pulumi-kubernetes-4f2a"
 

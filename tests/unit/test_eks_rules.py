@@ -10,8 +10,8 @@ import pytest
 from botocore.loaders import Loader
 
 from config.checks.eks import MAX_INSTANCE_TYPES, MAX_KEY
-from config.gpu_nodes import GpuNodes
-from config.instances import INSTANCE_TYPES, architecture_of, gpu_of, has_nvidia_gpu
+from config.sections.gpu_nodes import GpuNodes
+from config.sizing.instances import INSTANCE_TYPES, architecture_of, gpu_of, has_nvidia_gpu
 from tests.extremes import NUMBERS
 
 

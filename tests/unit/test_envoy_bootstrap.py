@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components.specs.envoy import http2, routes
-from components.specs.envoy.bootstrap import arguments, bootstrap
-from components.specs.envoy.drain import DRAIN_TIME_SECONDS, drain_script
-from components.specs.envoy.listener import GOAWAY_SECONDS
-from components.specs.envoy.wire import MAX_INT32, seconds
-from config.inference import InferenceStack
+from components.gateway.envoy import http2, routes
+from components.gateway.envoy.bootstrap import arguments, bootstrap
+from components.gateway.envoy.drain import DRAIN_TIME_SECONDS, drain_script
+from components.gateway.envoy.listener import GOAWAY_SECONDS
+from components.gateway.envoy.protojson import MAX_INT32, seconds
+from config.sections.inference import InferenceStack
 from tests.envoy.harness import parts
 
 STATIC = {"inFlight": {"kind": "static"}}

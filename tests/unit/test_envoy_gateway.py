@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.envoy_gateway import EnvoyGateway, EnvoyGatewayArgs
-from components.specs.envoy.bootstrap import arguments, bootstrap
-from config.inference import InferenceStack
-from config.prometheus import ManagedPrometheus
+from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
+from components.gateway.envoy.bootstrap import arguments, bootstrap
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
 
 BALANCER = {
     "exposure": {

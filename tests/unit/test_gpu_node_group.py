@@ -5,9 +5,9 @@ import json
 import pulumi
 import pytest
 
-from components.gpu_node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
-from components.node_count import RunningGroup, desired_size, ended_nodes, kept_nodes
-from config.gpu_nodes import GpuNodes
+from components.gpus.node_count import RunningGroup, desired_size, ended_nodes, kept_nodes
+from components.gpus.node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
+from config.sections.gpu_nodes import GpuNodes
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"

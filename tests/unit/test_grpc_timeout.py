@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.specs.envoy.grpc_timeout import at_most
+from components.gateway.envoy.grpc_timeout import at_most
 
 PER_SECOND = {"n": 10**9, "u": 10**6, "m": 10**3, "S": 1, "M": 1 / 60, "H": 1 / 3600}
 

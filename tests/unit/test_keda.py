@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.keda import KedaRelease, KedaReleaseArgs
-from config.keda import RELEASE_NAME, HelmKeda
+from components.autoscaler.keda import KedaRelease, KedaReleaseArgs
+from config.sections.keda import RELEASE_NAME, HelmKeda
 from config.versions import KEDA_CHART_VERSION
 
 RELEASE = "kubernetes:helm.sh/v3:Release"

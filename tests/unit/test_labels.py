@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from components.labels import (
+from components.common.labels import (
     gateway_labels,
     gateway_selector,
     labels,
@@ -10,7 +10,7 @@ from components.labels import (
     selector,
     triton_labels,
 )
-from config.inference import InferenceStack
+from config.sections.inference import InferenceStack
 
 
 def test_a_selector_is_part_of_the_labels_and_names_one_workload():

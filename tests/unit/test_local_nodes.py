@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.gpu_nodes import GPU_LABEL, GPU_RESOURCE
+from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE
 from config.settings import Settings
 from local.simulated import nodes
 from ops.stack.cluster_spec import simulated_nodes

@@ -8,10 +8,10 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components import ownership
-from components.labels import IDENTITY_LABEL, OWNER_ANNOTATION
-from components.marks import Marks, ObjectName, Owner
-from components.ownership import ADOPT_VARIABLE, Ownership, adopted, held_objects, identity_in
+from components.common.labels import IDENTITY_LABEL, OWNER_ANNOTATION
+from components.state import ownership
+from components.state.marks import Marks, ObjectName, Owner
+from components.state.ownership import ADOPT_VARIABLE, Ownership, adopted, held_objects, identity_in
 from tests.unit.whole_program import STACKS, declared_by, kubernetes_objects
 
 MARKS = Marks(Owner(identity="1", words="organization/project/stack"))

@@ -8,8 +8,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.model_access import ModelAccess, ModelAccessArgs, read_policy
-from config.triton import S3Repository
+from components.triton.model_access import ModelAccess, ModelAccessArgs, read_policy
+from config.sections.triton import S3Repository
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/models"
 
@@ -110,5 +110,5 @@ def test_a_platform_that_does_not_say_enough_is_refused(declare, identity, missi
 
 
 def test_a_stack_without_s3_does_not_pay_for_pulumi_aws():
-    program = "import sys, components.triton; sys.exit('pulumi_aws' in sys.modules)"
+    program = "import sys, components.triton.component; sys.exit('pulumi_aws' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

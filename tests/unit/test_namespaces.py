@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from components.labels import namespace_labels
-from components.namespaces import Namespaces, NamespacesArgs
+from components.common.labels import namespace_labels
+from components.network.namespaces import Namespaces, NamespacesArgs
 from config.checks.names import made_namespaces
 from config.settings import Settings
 

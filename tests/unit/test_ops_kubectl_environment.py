@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config.platform import LOCAL_KUBECONFIG
+from config.sections.platform import LOCAL_KUBECONFIG
 from config.settings import Settings
 from ops.stack.environment import StackEnvironment
 from ops.stack.kubectl_environment import variables

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from config.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
+from config.sections.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
 from config.settings import Settings
 from local.cluster import Cluster
 from ops.errors import OpsError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.specs.outage import outages, served, stated
+from components.rollout.outage import outages, served, stated
 from config.settings import Settings
 
 LIVE = "ai-namespace/triton-inference-deployment"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.packing import Pods, Room, cpu_nodes_needed
+from config.sizing.packing import Pods, Room, cpu_nodes_needed
 
 NODE = Room(8, 8192, 4096)
 

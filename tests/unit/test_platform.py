@@ -11,12 +11,14 @@ import pulumi_kubernetes as kubernetes
 import pytest
 import yaml
 
-from components import kubeconfig, ownership, platform
-from components.kubeconfig import Target
-from components.platform import connect, needed_outputs
-from config.checks.problem import Problem
+from components.cluster import component as platform
+from components.cluster import kubeconfig
+from components.cluster.component import connect, needed_outputs
+from components.cluster.kubeconfig import Target
+from components.state import ownership
 from config.load import Refused
-from config.platform import PLATFORM_OUTPUTS, LocalPlatform
+from config.problem import Problem
+from config.sections.platform import PLATFORM_OUTPUTS, LocalPlatform
 from config.settings import Settings
 
 PROVIDER = "pulumi:providers:kubernetes"

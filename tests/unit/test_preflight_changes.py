@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from components.preflight.changes import changes
-from components.preflight.pods import kinds
-from components.preflight.quantities import amount
+from components.cluster.preflight.changes import changes
+from components.cluster.preflight.pods import kinds
+from components.cluster.preflight.quantities import amount
 from config.settings import Settings
 
 GATEWAY = next(kind for kind in kinds(Settings()) if kind.who == "the gateway's")

@@ -11,11 +11,11 @@ from functools import cache
 
 import pytest
 
+from components.cluster.permissions import made
+from components.common.labels import ENVOY, NAME_LABEL, TRITON
 from components.contract import InferenceOutputs, SharedOutputs
-from components.labels import ENVOY, NAME_LABEL, TRITON
-from components.rights import made
 from config.base import PROJECT_FOLDER
-from config.platform import PLATFORM_OUTPUTS
+from config.sections.platform import PLATFORM_OUTPUTS
 from config.settings import Settings
 from tests.unit.whole_program import (
     PLATFORM,

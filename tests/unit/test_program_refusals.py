@@ -3,10 +3,11 @@
 import pytest
 from pulumi.runtime.settings import get_monitor
 
-from components import gateway_check, platform
-from components.specs.envoy.validate import BootstrapError
-from config.checks.problem import Problem
+from components.cluster import component as platform
+from components.gateway import check as gateway_check
+from components.gateway.envoy.validate import BootstrapError
 from config.load import Refused
+from config.problem import Problem
 from tests import recording
 from tests.unit.test_platform import read_or_local
 from tests.unit.whole_program import PLATFORM, STACKS, config_of, program, run

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.prometheus import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
-from config.inference import InferenceStack
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 STACKS = (
     InferenceStack(name_prefix="a-"),

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 import toolchain
-from components.specs.queries import demand, in_flight, scaler_query
-from config.inference import InferenceStack
+from components.autoscaler.queries import demand, in_flight, scaler_query
+from config.sections.inference import InferenceStack
 
 FLEET = "ai_inference_cluster"
 SEED_QUERY = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import toolchain
-from config.platform import PLATFORM_OUTPUTS
+from config.sections.platform import PLATFORM_OUTPUTS
 from ops.__main__ import main
 from ops.commands import render as command
 from ops.render.files import to_yaml

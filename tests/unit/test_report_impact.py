@@ -6,8 +6,8 @@ form.
 
 from typing import Any
 
-from components.node_count import RunningGroup, ended_nodes
-from config.gpu_nodes import GpuNodes
+from components.gpus.node_count import RunningGroup, ended_nodes
+from config.sections.gpu_nodes import GpuNodes
 from ops.pr.markdown import comment
 from ops.pr.report import read_previews
 from ops.stack.environment import PROJECT

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.rights import required
+from components.cluster.permissions import required
 from config.settings import Settings
 
 EXISTING = {"kind": "existing", "address": "http://p.m:9090", "namespace": "monitoring"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.specs.rollout.progress import Done, Failed, Progress, Waiting, left_behind
-from components.specs.rollout.snapshot import Snapshot
-from components.specs.rollout.symptom import AWAY_SECONDS, PROOF_SECONDS
+from components.rollout.status.progress import Done, Failed, Progress, Waiting, left_behind
+from components.rollout.status.snapshot import Snapshot
+from components.rollout.status.symptom import AWAY_SECONDS, PROOF_SECONDS
 from tests.unit import rollout_objects as objects
 from tests.unit.rollout_objects import event, pod, snapshot, unplaced, waits
 

@@ -11,12 +11,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import rollouts
-from components.cluster_api import Answer
-from components.kubectl_proxy import ApiUnreachableError
-from components.rollouts import Rollout, Watch
-from components.specs.rollout.message import telling
-from components.specs.rollout.snapshot import Snapshot
+from components.cluster.api import Answer
+from components.cluster.kubectl_proxy import ApiUnreachableError
+from components.rollout import component as rollouts
+from components.rollout.component import Rollout, Watch
+from components.rollout.status.message import telling
+from components.rollout.status.snapshot import Snapshot
 from tests import recording
 from tests.unit import rollout_objects as objects
 from tests.unit.rollout_objects import snapshot, unplaced, waits

@@ -6,11 +6,16 @@ import pytest
 import yaml
 
 import toolchain
-from components.specs.alerts import alert_rules
-from components.specs.prometheus import CONFIG_FILE
-from components.specs.scrape import RULES_FILE, pod_monitors, prometheus_config, scrape_annotations
-from config.inference import InferenceStack
-from config.prometheus import ExistingPrometheus, ManagedPrometheus
+from components.monitoring.alerts import alert_rules
+from components.monitoring.scrape import (
+    RULES_FILE,
+    pod_monitors,
+    prometheus_config,
+    scrape_annotations,
+)
+from components.monitoring.workload import CONFIG_FILE
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 STACKS = (
     InferenceStack(),

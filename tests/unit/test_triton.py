@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.specs import triton as specs
-from config.gateway import Gateway
-from config.inference import InferenceStack
+from components.triton import workload as specs
+from config.sections.gateway import Gateway
+from config.sections.inference import InferenceStack
 from config.settings import Settings
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from config.inference import InferenceStack
 from config.model_files import MAX_BYTES, MAX_FILES, ModelFilesError, read_model_files
+from config.sections.inference import InferenceStack
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 

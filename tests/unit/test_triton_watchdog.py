@@ -20,9 +20,9 @@ from typing import IO, Any
 import httpx2
 import pytest
 
-from components.specs import triton_watchdog
-from components.specs.triton_start import WATCHDOG, watchdog_settings
-from config.changes import changed
+from components.triton import watchdog as triton_watchdog
+from components.triton.start import WATCHDOG, watchdog_settings
+from config.schema.overrides import changed
 from config.settings import Settings
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.unit.test_triton_watchdog_requests import CONFIG, WARM

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.specs.envoy.wire import Json
-from config.inference import InferenceStack
+from components.gateway.envoy.protojson import Json
+from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.dns import HeadlessService
 from tests.envoy.harness.gateway import Gateway, local_bootstrap

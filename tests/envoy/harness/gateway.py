@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from components.specs.envoy.bootstrap import arguments, bootstrap
-from components.specs.envoy.validate import envoy_path
-from components.specs.envoy.wire import Json, address
-from config.inference import InferenceStack
+from components.gateway.envoy.bootstrap import arguments, bootstrap
+from components.gateway.envoy.protojson import Json, address
+from components.gateway.envoy.validate import envoy_path
+from config.sections.inference import InferenceStack
 from tests.envoy.harness.waiting import wait_until
 
 LOOPBACK = "127.0.0.1"

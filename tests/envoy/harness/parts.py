@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.specs.envoy.wire import Json
+from components.gateway.envoy.protojson import Json
 
 
 def cluster(config: Json) -> Json:

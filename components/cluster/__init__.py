@@ -1,0 +1,1 @@
+"""The cluster: its provider, questions to its API server, and preflight."""

@@ -1,0 +1,228 @@
+"""Questions to an API server, as the user of a kubeconfig.
+
+client-go, which the Kubernetes provider is made of, reads the kubeconfig and connects
+(`kubectl_proxy.py`). So everything that a kubeconfig can ask for works as it does in the
+provider: proxies, server names, certificates, credential plug-ins.
+"""
+
+import contextlib
+import http.client
+import json
+import time
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from components.cluster.kubeconfig import Target
+from components.cluster.kubectl_proxy import ApiRefusedError, ApiUnreachableError, KubectlProxy
+
+REACH_SECONDS = 15.0
+"""Time limit for the first answer, connecting included; an address that leads nowhere takes it."""
+
+ANSWER_SECONDS = 30.0
+"""Time limit for each further answer to begin; a busy API server is not gone."""
+
+CREDENTIALS_SECONDS = 30.0
+"""Additional time for a credential plug-in; a cloud's CLI takes a second or two."""
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_PAGE = 500
+"""Objects per answer of a list, as kubectl asks for them."""
+
+
+class Answer(NamedTuple):
+    """An answer of the API server."""
+
+    status: int
+    """HTTP status."""
+
+    text: str
+    """Body as it was sent."""
+
+    @property
+    def ok(self) -> bool:
+        """True for a status below 300."""
+        return self.status < 300
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Body as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+    @property
+    def message(self) -> str:
+        """The API server's own words about an error."""
+        return str(self.body.get("message") or self.text.strip() or self.status)
+
+
+class ClusterApi:
+    """One cluster, as one user of it. May be used from several threads.
+
+    The first question starts kubectl; `close` ends it, and so does the end of the program.
+
+    Raises:
+        ApiUnreachableError: By every method, where no API server answers.
+        ApiRefusedError: By every method, where the credentials are not accepted or not to be had.
+        KubeconfigRefusedError: By every method, where client-go cannot use the kubeconfig.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._proxy = KubectlProxy(target)
+        self._reached = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End kubectl; the next question would start it again."""
+        self._proxy.close()
+
+    def ask(
+        self, method: str, path: str, body: object = None, content_type: str = JSON
+    ) -> dict[str, Any]:
+        """Return the answer as an object; empty for 403 (no right) and 404 (nothing there).
+
+        Args:
+            method: HTTP method.
+            path: Path with its query, such as `/api/v1/namespaces?limit=1`.
+            body: Sent as JSON; nothing where None.
+            content_type: Of the body; `MERGE_PATCH` or `APPLY_PATCH` for a PATCH.
+
+        Raises:
+            ApiUnreachableError: Also for any other error that the server answers with.
+        """
+        answer = self.send(method, path, body, content_type)
+        if answer.status in (403, 404):
+            return {}
+        if not answer.ok:
+            raise ApiUnreachableError(f"{path} answers {answer.status}: {answer.message}")
+        if not answer.body:
+            raise ApiUnreachableError(f"{path} answers something that is not Kubernetes'")
+        return answer.body
+
+    def items(self, path: str) -> list[dict[str, Any]] | None:
+        """Return all objects of a list, page by page; None for 403 and 404.
+
+        Args:
+            path: Path of the list, with or without a query.
+        """
+        found: list[dict[str, Any]] = []
+        page = f"{path}{'&' if '?' in path else '?'}limit={_PAGE}"
+        following = ""
+        while True:
+            answer = self.ask("GET", f"{page}&continue={following}" if following else page)
+            if not answer:
+                return None
+            found.extend(answer.get("items") or ())
+            following = answer.get("metadata", {}).get("continue", "")
+            if not following:
+                return found
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = JSON,
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """Return the answer with its status, whatever that is but 401.
+
+        Args:
+            method: HTTP method.
+            path: Path with its query.
+            body: Sent as JSON; nothing where None.
+            content_type: Of the body.
+            timeout_seconds: Time limit for the answer to begin, where it is not the usual one.
+        """
+        headers = {"Accept": f"{JSON}, */*"}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            content = json.dumps(body).encode()
+        patience = timeout_seconds or (ANSWER_SECONDS if self._reached else REACH_SECONDS)
+        if self.target.command:
+            patience += CREDENTIALS_SECONDS
+        end = time.monotonic() + patience
+        cut_off = False
+        while True:
+            with contextlib.closing(self._proxy.connect(patience)) as connection:
+                try:
+                    connection.request(method, path, content, headers)
+                    response = connection.getresponse()
+                    text = response.read().decode(errors="replace")
+                except TimeoutError:
+                    raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
+                except (OSError, http.client.HTTPException) as error:
+                    # Somebody ended kubectl meanwhile. Every question here may be asked twice.
+                    if isinstance(error, ConnectionError) and not cut_off:
+                        cut_off = True
+                        continue
+                    raise ApiUnreachableError(
+                        f"kubectl proxy: {self._proxy.last_words() or error}"
+                    ) from None
+            if response.status != http.HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > end:
+                break
+            # As client-go does: a busy server, or one that begins to store a new kind, says when.
+            time.sleep(float(response.headers.get("Retry-After") or 1))
+        # The API server's own errors are objects; plain text is kubectl's.
+        if response.status >= 500 and (response.headers.get_content_type() == "text/plain"):
+            raise self._proxy.failure(text.strip())
+        if response.status == 401:
+            raise ApiRefusedError("401 Unauthorized")
+        self._reached = True
+        return Answer(response.status, text)
+
+    def version(self) -> str:
+        """Version that the server reports, such as `v1.36.3`; empty where it may not be read."""
+        answer = self.send("GET", "/version")
+        if answer.status == 404:
+            raise ApiUnreachableError("it has no /version, so it is no Kubernetes API server")
+        return str(answer.body.get("gitVersion", ""))
+
+    def serves(self, group_version: str, resource: str) -> bool:
+        """Return True if the server knows a resource (`scaledobjects` of `keda.sh/v1alpha1`)."""
+        known = self.ask("GET", f"/apis/{group_version}").get("resources", [])
+        return any(item.get("name") == resource for item in known)
+
+    def schema(self, group_version: str, kind: str) -> dict[str, Any]:
+        """OpenAPI schema by which the server takes a kind; empty where it may not be read."""
+        document = self.ask("GET", f"/openapi/v3/apis/{group_version}")
+        schemas: dict[str, dict[str, Any]] = document.get("components", {}).get("schemas", {})
+        for schema in schemas.values():
+            kinds = schema.get("x-kubernetes-group-version-kind", ())
+            if kind in [described.get("kind") for described in kinds]:
+                return schema
+        return {}
+
+    def namespace_labels(self, name: str) -> dict[str, str] | None:
+        """Labels of a namespace; None where there is none, or no right to read it."""
+        answer = self.ask("GET", f"/api/v1/namespaces/{name}")
+        return dict(answer["metadata"].get("labels") or {}) if answer else None
+
+    def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
+        """Return True if the server's authorizers let the user do a thing."""
+        wanted = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in wanted.items() if value}},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self.ask("POST", path, review)
+        return bool(answer.get("status", {}).get("allowed", False))

@@ -1,0 +1,262 @@
+"""The cluster that everything goes to: its provider, and what else the platform knows of it."""
+
+import atexit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi.runtime.proto.resource_pb2_grpc import ResourceMonitorStub
+from pulumi.runtime.settings import get_monitor
+
+from components.cluster.api import ClusterApi
+from components.cluster.kubeconfig import KubeconfigError, as_text, path_of, read
+from components.cluster.preflight import preflight, unowned
+from components.rollout.outage import outages, served
+from components.state.drift import DriftWatch
+from components.state.ownership import Claim, Ownership
+from config.load import Refused, require
+from config.problem import Problem
+from config.sections.platform import (
+    LOCAL_CONTEXT,
+    LOCAL_IDENTIFIER,
+    PLATFORM_OUTPUTS,
+    LocalPlatform,
+    ReferencePlatform,
+)
+from config.sections.triton import S3Repository
+from config.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that was looked at; nothing is applied to it through anything but `provider`."""
+
+    provider: kubernetes.Provider
+    ownership: Ownership
+    """The stack's identity, and the marks on all that it declares."""
+    api: pulumi.Output[ClusterApi | None]
+    """Questions to the same cluster; None where no engine runs (tests, `make render`)."""
+    dns_addresses: Sequence[str] = ()
+    """Ranges of a DNS outside pods."""
+    name: pulumi.Input[str] = ""
+    """EKS name; empty where the platform does not say it."""
+    subnet_ids: pulumi.Input[Sequence[str]] = ()
+    """Subnets of the GPU nodes."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider, for IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Its issuer URL, for IRSA."""
+
+    def open(self) -> None:
+        """Let the declared objects go to the cluster, where no other stack owns any of them.
+
+        The last line of a program: until then everything waits.
+        """
+        self.ownership.complete()
+
+    def __post_init__(self) -> None:
+        """Let everything else wait for the provider."""
+        self.ownership.gate(self.provider)
+
+
+def connect(settings: Settings) -> Cluster:
+    """Look at the cluster, make its provider, and watch what others changed; see `_connect`.
+
+    Raises:
+        Refused: the stack cannot be applied there; names everything that stands in the way.
+    """
+    # First: to start it lets the engine run, which must find nothing half declared.
+    watch = DriftWatch() if _is_applied() else None
+    cluster = _connect(settings)
+    if watch:
+        watch.api = cluster.api
+    return cluster
+
+
+def _connect(settings: Settings) -> Cluster:
+    """Look at the cluster and make its provider, which everything else waits for.
+
+    A kubeconfig that is known is looked at before anything is declared. One that another stack
+    exports is looked at when it is read: the provider waits for it, and so must all that does not
+    use the provider. The program's objects are looked for once all are declared (`Cluster.open`).
+
+    Raises:
+        Refused: the stack cannot be applied there; names everything that stands in the way.
+    """
+    platform = settings.platform
+    if isinstance(platform, ReferencePlatform):
+        return _referenced(platform, settings)
+    api = _look(settings)
+    ownership = Ownership(applied=_is_applied())
+    file = _unowned(settings, ownership, api, path_of(platform))
+    if isinstance(platform, LocalPlatform):
+        return Cluster(
+            ownership=ownership,
+            provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER),
+            api=pulumi.Output.from_input(api),
+        )
+    return Cluster(
+        ownership=ownership,
+        provider=_provider(
+            file,
+            # Held in the state, so that `pulumi destroy` never follows the file's current context.
+            api.target.context if api else platform.context,
+            api.target.server if api else None,
+        ),
+        api=pulumi.Output.from_input(api),
+        dns_addresses=platform.dns_addresses,
+        name=platform.cluster_name or "",
+        subnet_ids=platform.subnet_ids,
+        oidc_provider_arn=platform.oidc_provider_arn,
+        oidc_provider_url=platform.oidc_provider_url,
+    )
+
+
+def needed_outputs(settings: Settings) -> list[str]:
+    """Outputs of the platform's stack that these parameters need, of `PLATFORM_OUTPUTS`."""
+    repositories = [stack.triton.model_repository for stack in settings.inference]
+    in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
+    nodes = settings.gpu_nodes.provision == "eks"
+    # A role that is given trusts the provider already.
+    trust = any(r.identity == "irsa" and not r.role_arn for r in in_s3)
+    needed = {
+        "kubeconfig": True,
+        "clusterName": nodes or any(r.identity == "podIdentity" for r in in_s3),
+        "subnetIds": nodes,
+        "oidcProviderArn": trust,
+        "oidcProviderUrl": trust,
+    }
+    return [name for name in PLATFORM_OUTPUTS if needed[name]]
+
+
+def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
+    ownership = Ownership(applied=_is_applied())
+    reference = pulumi.StackReference("platform", stack_name=platform.stack)
+
+    def look(known: Sequence[Any]) -> ClusterApi | None:
+        contents, outputs = known
+        _require(platform, needed_outputs(settings), outputs)
+        return _look(settings, contents)
+
+    # `outputs` is secret as a whole as soon as one of them is, so single ones are read singly.
+    contents = reference.get_output("kubeconfig")
+    # The credentials stay inside the object.
+    api = pulumi.Output.unsecret(pulumi.Output.all(contents, reference.outputs).apply(look))
+    text = pulumi.Output.all(api, contents).apply(lambda both: as_text(both[1]))
+    kubeconfig = _unowned(settings, ownership, api, text)
+    server = cast("pulumi.Output[str]", api.apply(lambda api: api.target.server if api else None))
+    _say_if_unknown(contents)
+
+    def checked(name: str) -> pulumi.Output[Any]:
+        # By way of the check, so that what is missing is said once, and by nobody else.
+        return pulumi.Output.all(api, reference.get_output(name)).apply(lambda both: both[1])
+
+    return Cluster(
+        ownership=ownership,
+        provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
+        api=api,
+        dns_addresses=platform.dns_addresses,
+        name=checked("clusterName"),
+        subnet_ids=checked("subnetIds"),
+        oidc_provider_arn=checked("oidcProviderArn"),
+        oidc_provider_url=checked("oidcProviderUrl"),
+    )
+
+
+def _require(platform: ReferencePlatform, names: Sequence[str], outputs: dict[str, Any]) -> None:
+    missing = [f"{name} ({PLATFORM_OUTPUTS[name]})" for name in names if not outputs.get(name)]
+    if missing:
+        problem = Problem(
+            check="platform",
+            severity="refuse",
+            keys={"platform.stack": platform.stack},
+            reason=f"that stack does not export {', '.join(missing)}",
+            fix="export what is missing, and run `pulumi up` there first",
+        )
+        raise Refused(f"stack {pulumi.get_stack()}", [problem])
+
+
+def _look(settings: Settings, contents: Any = None) -> ClusterApi | None:
+    if not _is_applied():
+        pulumi.log.info("preflight skipped: nothing is applied, so no cluster is looked at")
+        return None
+    stack = pulumi.get_stack()
+    try:
+        api = ClusterApi(read(settings.platform, contents))
+    except KubeconfigError as error:
+        raise Refused(f"stack {stack}", [error.problem]) from None
+    # Questions go on until the program ends, such as about roll-outs.
+    atexit.register(api.close)
+    problems = preflight(settings, stack, api, preview=pulumi.runtime.is_dry_run())
+    require(f"stack {stack}", problems)
+    for problem in problems:
+        pulumi.log.warn(str(problem))
+    return api
+
+
+def _unowned(
+    settings: Settings,
+    ownership: Ownership,
+    api: pulumi.Input[ClusterApi | None],
+    kubeconfig: pulumi.Input[str],
+) -> pulumi.Output[str]:
+    """Hold the kubeconfig back until nothing is found that this run may not touch.
+
+    That is a declared object that another stack owns, and in tier prod a live inference stack that
+    is declared no more.
+    """
+    if not _is_applied():
+        return pulumi.Output.from_input(kubeconfig)
+
+    def require_ours(known: Sequence[Any]) -> str:
+        claim, client, file = known
+        claim = cast("Claim", claim)
+        before = served((one.kind, one.namespace, one.name) for one in claim.held)
+        found = [
+            *outages(settings, before, preview=pulumi.runtime.is_dry_run()),
+            *unowned(settings, client, ownership.declared, claim),
+        ]
+        require(f"stack {pulumi.get_stack()}", found)
+        for problem in found:
+            pulumi.log.warn(str(problem))
+        return file
+
+    def look(known: Sequence[Any]) -> pulumi.Output[str]:
+        # Only now: the claim reads the state, which nothing needs where preflight refuses.
+        return pulumi.Output.all(ownership.claim(), *known).apply(require_ours)
+
+    return pulumi.Output.all(api, kubeconfig).apply(look)
+
+
+def _say_if_unknown(contents: pulumi.Output[Any]) -> None:
+    async def say() -> None:
+        if not await contents.is_known():
+            pulumi.log.info("preflight skipped: the platform's kubeconfig is not known yet")
+
+    # As an Output it is waited for before the program ends.
+    pulumi.Output.from_input(say())
+
+
+def _is_applied() -> bool:
+    """Whether an engine runs the program, and not mocks (tests, `make render`)."""
+    return isinstance(get_monitor(), ResourceMonitorStub)
+
+
+def _provider(
+    kubeconfig: pulumi.Input[str],
+    context: str | None,
+    server: pulumi.Input[str] | None,
+) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        "cluster",
+        kubeconfig=kubeconfig,
+        context=context,
+        # Another path or other credentials are not another cluster: without an identity of its own
+        # the provider would replace everything.
+        cluster_identifier=server,
+        # Pods roll by a hash of their configuration; a replaced ConfigMap would be gone for a
+        # moment, under the same name, for pods that start right then.
+        enable_config_map_mutable=True,
+    )

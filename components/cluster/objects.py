@@ -1,0 +1,123 @@
+"""Any object of a cluster, whatever its kind, as the API server's discovery tells of kinds."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from components.cluster.api import ClusterApi
+from components.state.marks import ObjectName
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of objects, as the API server serves it."""
+
+    api_version: str
+    """API group and version, such as `apps/v1`; `v1` for the core group."""
+
+    kind: str
+    """Kind, such as `Deployment`."""
+
+    plural: str
+    """Its name in paths, such as `deployments`."""
+
+    namespaced: bool
+    """True if its objects lie in namespaces."""
+
+    verbs: frozenset[str]
+    """Verbs that it answers to."""
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """Path of an object; of all where there is no name."""
+        root = "apis" if "/" in self.api_version else "api"
+        inside = f"namespaces/{namespace}/" if self.namespaced else ""
+        return f"/{root}/{self.api_version}/{inside}{self.plural}" + (f"/{name}" if name else "")
+
+
+class UnseenError(Exception):
+    """Objects that the user of the kubeconfig may not list, so that nobody knows them."""
+
+
+class Kinds:
+    """The kinds that a cluster serves, each group's asked for once."""
+
+    def __init__(self, api: ClusterApi) -> None:
+        self.api = api
+        self._of = functools.cache(self._ask_group)
+
+    def get(self, name: ObjectName) -> dict[str, Any]:
+        """Return an object; empty where it is not there, or may not be read."""
+        path = self.path(name)
+        return self.api.ask("GET", path) if path else {}
+
+    def path(self, name: ObjectName) -> str:
+        """Return the path of an object; empty where its kind is not served."""
+        kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
+        return kind.path(name.namespace, name.name) if kind else ""
+
+    def delete(self, name: ObjectName) -> None:
+        """Delete an object, where it is there and the user may."""
+        if path := self.path(name):
+            self.api.ask("DELETE", path)
+
+    def is_namespaced(self, reference: Mapping[str, str]) -> bool:
+        """Tell whether what an owner reference names lies in a namespace."""
+        kinds = self._of(reference["apiVersion"])
+        return any(kind.namespaced for kind in kinds if kind.kind == reference["kind"])
+
+    def contents(
+        self, namespace: str, selector: str = ""
+    ) -> list[tuple[ObjectName, dict[str, Any]]]:
+        """Return all objects in a namespace, or those that a label selector selects.
+
+        Raises:
+            UnseenError: the user may not list some kinds; names them.
+        """
+        kinds = list(self._listed())
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            answers = list(pool.map(partial(self._list, namespace, selector), kinds))
+        unseen: list[str] = []
+        found: list[tuple[ObjectName, dict[str, Any]]] = []
+        for kind, items in zip(kinds, answers, strict=True):
+            if items is None:
+                unseen.append(kind.plural)
+            found += [
+                (ObjectName.of(kind.api_version, kind.kind, item["metadata"]), item)
+                for item in items or ()
+            ]
+        if unseen:
+            raise UnseenError(", ".join(unseen))
+        return found
+
+    def _list(self, namespace: str, selector: str, kind: Kind) -> list[dict[str, Any]] | None:
+        query = f"?labelSelector={selector}" if selector else ""
+        return self.api.items(kind.path(namespace) + query)
+
+    def _listed(self) -> Iterator[Kind]:
+        """Kinds whose objects somebody makes in a namespace, each in one version."""
+        groups = self.api.ask("GET", "/apis").get("groups", [])
+        versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        for version in versions:
+            for kind in self._of(version):
+                if kind.namespaced and {"list", "create"} <= kind.verbs:
+                    yield kind
+
+    def _ask_group(self, api_version: str) -> tuple[Kind, ...]:
+        root = "apis" if "/" in api_version else "api"
+        answer = self.api.ask("GET", f"/{root}/{api_version}")
+        return tuple(
+            Kind(
+                api_version=api_version,
+                kind=resource["kind"],
+                plural=resource["name"],
+                namespaced=resource["namespaced"],
+                verbs=frozenset(resource.get("verbs", ())),
+            )
+            for resource in answer.get("resources", [])
+            if "/" not in resource["name"]
+        )

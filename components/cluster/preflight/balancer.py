@@ -1,0 +1,55 @@
+"""The controller that makes the gateway's load balancer."""
+
+from collections.abc import Iterable
+
+from components.cluster.preflight.look import Look, dig
+from config.checks.places import stacks
+from config.problem import Problem
+from config.sections.gateway import InternalLoadBalancer
+from config.settings import Settings
+
+_CONTROLLER = "aws-load-balancer-controller"
+
+
+def balancer(settings: Settings, look: Look) -> Iterable[Problem]:
+    """Refuse an exposure that no controller would bring about."""
+    keys: dict[str, object] = {
+        at.key("gateway.exposure.kind"): at.stack.gateway.exposure.kind
+        for at in stacks(settings)
+        if isinstance(at.stack.gateway.exposure, InternalLoadBalancer)
+    }
+    if not keys:
+        return
+    wait = "`up` would wait for its address until its time is over"
+    if not look.api.serves("elbv2.k8s.aws/v1beta1", "targetgroupbindings"):
+        auto = look.api.serves("eks.amazonaws.com/v1", "targetgroupbindings")
+        but = " (EKS Auto Mode's own serves the class eks.amazonaws.com/nlb alone)" if auto else ""
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=(
+                "the cluster has no AWS Load Balancer Controller, which makes load balancers of "
+                f"class service.k8s.aws/nlb{but}: {wait}"
+            ),
+            fix="have the AWS Load Balancer Controller installed first, or set the kind to cluster",
+        )
+        return
+    deployments = look.items("/apis/apps/v1/deployments", "Deployments of all namespaces")
+    if deployments is None:
+        return
+    controllers = [
+        found
+        for found in deployments
+        if _CONTROLLER in str(found["spec"]["template"]["spec"]["containers"])
+        or _CONTROLLER in found["metadata"]["name"]
+    ]
+    if not any(dig(found, "status", "readyReplicas") for found in controllers):
+        how = "is not ready" if controllers else "does not run as a Deployment of the cluster"
+        yield Problem(
+            check="preflight",
+            severity="warn",
+            keys=keys,
+            reason=f"the AWS Load Balancer Controller {how}: without it {wait}",
+            fix=f"look at it: kubectl get deployments -A | grep {_CONTROLLER}",
+        )

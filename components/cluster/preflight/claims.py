@@ -1,0 +1,91 @@
+"""Claims that hold models, which the user makes."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from components.cluster.preflight.look import Look, dig
+from components.common.labels import hand_over
+from config.checks.places import At, stacks
+from config.problem import Problem
+from config.settings import Settings
+
+
+def claims(settings: Settings, stack: str, look: Look) -> Iterable[Problem]:
+    """Refuse claims that Triton's pods would wait for."""
+    for at in stacks(settings):
+        namespace, name = at.stack.namespace, at.stack.triton.claim
+        if not name:
+            continue
+        path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+        claim = look.get(path, f"PersistentVolumeClaims in {namespace}")
+        if claim is None:
+            continue
+        keys: dict[str, object] = {at.key("triton.modelRepository.claim"): name}
+        if not claim:
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys=keys,
+                reason=(
+                    f"there is no PersistentVolumeClaim {name} in {namespace}, and Triton's pods "
+                    "would wait for it"
+                ),
+                fix="make it first, and where its namespace is not there yet: kubectl create "
+                f"namespace {namespace}, kubectl label namespace {namespace} {hand_over(stack)}",
+            )
+        else:
+            yield from _usable(settings, at, claim, keys, look)
+
+
+def _usable(
+    settings: Settings, at: At, claim: dict[str, Any], keys: dict[str, object], look: Look
+) -> Iterator[Problem]:
+    """Hold a claim's state and access modes against the fleet that is to mount it."""
+    name = claim["metadata"]["name"]
+    if dig(claim, "status", "phase") == "Lost":
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=f"the PersistentVolumeClaim {name} has lost its volume: no pod can mount it",
+            fix="make it anew",
+        )
+    modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
+    if modes & {"ReadWriteMany", "ReadOnlyMany"}:
+        return
+    most, nodes = at.stack.surge_replicas, settings.gpu_nodes.max_size
+    one_node = "ReadWriteOnce" in modes
+    if most == 1 or (one_node and (nodes == 1 or not _is_attached(claim, look))):
+        return
+    holders = f"replicas are spread over {nodes} nodes" if one_node else "replicas"
+    yield Problem(
+        check="preflight",
+        severity="refuse",
+        keys={
+            **keys,
+            at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
+            **({"gpuNodes.maxSize": nodes} if one_node else {}),
+        },
+        reason=(
+            f"the PersistentVolumeClaim {name} ({', '.join(sorted(modes))}) can be mounted by one "
+            f"{'node' if one_node else 'pod'} at a time, and up to {most} {holders}: the others "
+            "would wait for it for ever"
+        ),
+        fix="keep the models on a volume of mode ReadOnlyMany or ReadWriteMany (on EKS EFS, FSx)",
+    )
+
+
+def _is_attached(claim: dict[str, Any], look: Look) -> bool:
+    """Return True unless it is known that the volume is mounted without being attached to a node.
+
+    Kubernetes holds a ReadWriteOnce volume to one node where it attaches it, and nowhere else.
+    """
+    volume = claim["spec"].get("volumeName")
+    found = look.get(f"/api/v1/persistentvolumes/{volume}", "PersistentVolumes") if volume else {}
+    if not found:
+        return True
+    csi = found["spec"].get("csi")
+    if not csi:
+        return "nfs" not in found["spec"] and "hostPath" not in found["spec"]
+    driver = look.get(f"/apis/storage.k8s.io/v1/csidrivers/{csi['driver']}", "CSIDrivers")
+    return dig(driver, "spec", "attachRequired") is not False

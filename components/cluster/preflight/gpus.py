@@ -1,0 +1,152 @@
+"""GPU nodes that are there, and who makes their GPUs known."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from components.cluster.preflight.look import Look, dig
+from components.common.labels import DEVICE_PLUGIN
+from config.checks.places import stacks
+from config.problem import Problem
+from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, Taint
+from config.sections.platform import LocalPlatform
+from config.settings import Settings
+
+_LABEL = "=".join(GPU_LABEL)
+_TRANSIENT = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+"""Prefixes of taints that Kubernetes itself sets for a while."""
+
+Node = dict[str, Any]
+
+
+def gpus(settings: Settings, look: Look) -> Iterable[Problem]:
+    """Look for nodes that Triton's pods can go to, and for a second device plugin."""
+    # The embedded cluster's nodes are made by the parameters.
+    if isinstance(settings.platform, LocalPlatform):
+        return
+    if not any(at.stack.triton.gpus for at in stacks(settings)):
+        return
+    nodes = look.items("/api/v1/nodes", "nodes (GPUs, labels and taints)")
+    if nodes is not None and settings.gpu_nodes.provision == "none":
+        yield from _placeable(settings, nodes)
+    daemon_sets = look.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
+    if daemon_sets is not None:
+        yield from _plugins(settings, nodes, daemon_sets)
+
+
+def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
+    labelled = [node for node in nodes if _is_labelled(node)]
+    advertising = [node["metadata"]["name"] for node in nodes if _advertised(node)]
+    keys: dict[str, object] = {"gpuNodes.provision": "none"}
+    if not labelled and advertising:
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=(
+                f"{len(advertising)} nodes have GPUs ({GPU_RESOURCE}), and none has the label "
+                f"{_LABEL}, by which Triton's pods find them: they would wait for ever"
+            ),
+            fix=f"kubectl label node {' '.join(advertising[:3])} {_LABEL} (and the others, and in "
+            "what makes these nodes)",
+        )
+    elif not labelled:
+        yield Problem(
+            check="preflight",
+            severity="warn",
+            keys=keys,
+            reason=(
+                f"no node has the label {_LABEL}: Triton's pods wait until there is one with GPUs"
+            ),
+            fix="have GPU nodes made with that label (a node autoscaler may do so by itself), or "
+            "set gpuNodes.provision to eks",
+        )
+    elif blocked := _blocking(settings.gpu_nodes.taint, labelled):
+        taint = settings.gpu_nodes.taint
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys={"gpuNodes.taint.key": taint.key, "gpuNodes.taint.value": taint.value},
+            reason=(
+                f"all {len(labelled)} nodes with the label {_LABEL} have a taint that Triton's "
+                f"pods do not tolerate ({', '.join(blocked)}): they would wait for ever"
+            ),
+            fix="state that taint under gpuNodes.taint, or take it from the nodes",
+        )
+
+
+def _blocking(tolerated: Taint, nodes: list[Node]) -> list[str]:
+    """Return the taints that keep pods off, if every node has one; most frequent first."""
+    seen: Counter[str] = Counter()
+    for node in nodes:
+        strange = [
+            f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
+            for taint in node["spec"].get("taints") or ()
+            if taint["effect"] != "PreferNoSchedule"
+            and not taint["key"].startswith(_TRANSIENT)
+            and (taint["key"], taint.get("value", ""), taint["effect"])
+            != (tolerated.key, tolerated.value, tolerated.effect)
+        ]
+        if not strange:
+            return []
+        seen.update(strange)
+    return [taint for taint, _ in seen.most_common()]
+
+
+def _plugins(
+    settings: Settings, nodes: list[Node] | None, daemon_sets: list[dict[str, Any]]
+) -> Iterator[Problem]:
+    enabled, namespace = settings.device_plugin_enabled, settings.device_plugin.namespace
+    named = {(d["metadata"]["namespace"], d["metadata"]["name"]): d for d in daemon_sets}
+    ours = (namespace, DEVICE_PLUGIN)
+    others = sorted(f"{name} in {at}" for (at, name), d in named.items() if (at, name) != ours
+                    and _is_plugin(d))  # fmt: skip
+    keys: dict[str, object] = {"devicePlugin.enabled": enabled}
+    makes = [node for node in nodes or () if _is_labelled(node) and _advertised(node)]
+    if enabled and others:
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=(
+                f"the cluster has an NVIDIA device plugin ({', '.join(others)}): two on one node "
+                f"hand out the same {GPU_RESOURCE} twice"
+            ),
+            change={"devicePlugin.enabled": False},
+        )
+    elif enabled and makes and ours not in named:
+        yield Problem(
+            check="preflight",
+            severity="warn",
+            keys=keys,
+            reason=(
+                f"{len(makes)} nodes make their GPUs known by themselves (as those of Bottlerocket "
+                "and EKS Auto Mode do): a second device plugin would hand them out twice"
+            ),
+            change={"devicePlugin.enabled": False},
+        )
+    elif not enabled and not others and nodes and any(map(_is_labelled, nodes)) and not makes:
+        yield Problem(
+            check="preflight",
+            severity="warn",
+            keys=keys,
+            reason=(
+                f"no node with the label {_LABEL} makes {GPU_RESOURCE} known, and the cluster has "
+                "no device plugin: Triton's pods would wait for a GPU"
+            ),
+            change={"devicePlugin.enabled": True},
+        )
+
+
+def _is_plugin(daemon_set: dict[str, Any]) -> bool:
+    images = [c["image"] for c in daemon_set["spec"]["template"]["spec"]["containers"]]
+    words = " ".join((daemon_set["metadata"]["name"], *images))
+    return "nvidia" in words and "device-plugin" in words
+
+
+def _is_labelled(node: Node) -> bool:
+    return dig(node, "metadata", "labels", GPU_LABEL[0]) == GPU_LABEL[1]
+
+
+def _advertised(node: Node) -> int:
+    return int(dig(node, "status", "allocatable", GPU_RESOURCE) or 0)

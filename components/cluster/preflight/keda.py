@@ -1,0 +1,78 @@
+"""KEDA: there when the parameters say so, new enough, and not there twice."""
+
+from collections.abc import Iterable
+
+from components.cluster.api import ClusterApi
+from config.problem import Problem
+from config.sections.keda import RELEASE_NAME, ExistingKeda
+from config.settings import Settings
+from config.versions import MIN_KEDA
+
+SCALED_OBJECTS = "scaledobjects.keda.sh"
+"""The resource of KEDA's that the scaler is."""
+
+_KEDA_API = "keda.sh/v1alpha1"
+
+
+def keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
+    """Refuse a missing or outdated KEDA, and a second one."""
+    stated = settings.keda
+    served = api.serves(_KEDA_API, "scaledobjects")
+    if isinstance(stated, ExistingKeda):
+        if not served:
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys={"keda.kind": "existing"},
+                reason=f"the cluster has no KEDA: it does not serve {SCALED_OBJECTS}",
+                fix="set keda.kind to helm, or have KEDA installed first",
+            )
+        elif not _keeps_fallback(api):
+            wanted = ".".join(map(str, MIN_KEDA))
+            yield Problem(
+                check="preflight",
+                severity="refuse",
+                keys={"keda.kind": "existing", "keda.namespace": stated.namespace},
+                reason=(
+                    f"the cluster's KEDA is older than {wanted}: its ScaledObjects drop "
+                    "`fallback.behavior`, so that a fleet under load would shrink to its fewest "
+                    "replicas whenever Prometheus does not answer"
+                ),
+                fix=f"have KEDA and its resource definitions upgraded to {wanted} or newer",
+            )
+        return
+    owner = _helm_release(api) if served else None
+    if owner is not None and owner != (stated.namespace, RELEASE_NAME):
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys={"keda.kind": "helm", "keda.namespace": stated.namespace},
+            reason=f"the cluster has a KEDA that is not ours ({_owner(owner)}), and can hold one",
+            fix="set keda.kind to existing, and keda.namespace to where it runs",
+        )
+
+
+def _keeps_fallback(api: ClusterApi) -> bool:
+    fields = api.schema(_KEDA_API, "ScaledObject").get("properties", {})
+    spec = fields.get("spec", {}).get("properties", {})
+    # Without a schema nothing can be said.
+    return not spec or "behavior" in spec.get("fallback", {}).get("properties", {})
+
+
+def _owner(owner: tuple[str, str]) -> str:
+    namespace, release = owner
+    return f"Helm release {release} in {namespace}" if release else "not from Helm"
+
+
+def _helm_release(api: ClusterApi) -> tuple[str, str] | None:
+    """Return (namespace, name) of the Helm release that made KEDA's CRD, empty where none did.
+
+    None where the CRD cannot be read, which takes rights that the stack itself does not need.
+    """
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{SCALED_OBJECTS}"
+    answer = api.ask("GET", path)
+    if not answer:
+        return None
+    notes: dict[str, str] = answer["metadata"].get("annotations") or {}
+    owner = "meta.helm.sh/release"
+    return notes.get(f"{owner}-namespace", ""), notes.get(f"{owner}-name", "")

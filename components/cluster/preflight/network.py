@@ -1,0 +1,121 @@
+"""The cluster's network: its IP family, and where its DNS answers."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from components.cluster import kubeconfig
+from components.cluster.kubectl_proxy import ApiUnreachableError
+from components.cluster.preflight.look import Look, dig
+from config.problem import Problem
+from config.sections.platform import LocalPlatform
+from config.settings import Settings
+
+_LOCAL_DNS = "169.254.20.10"
+"""Address of NodeLocal DNSCache, as its manifest has it."""
+
+_AUTO_MODE_DNS = 10
+"""Host number of the cluster's DNS in EKS's service range."""
+
+_SERVICES_PATH = "/api/v1/namespaces/kube-system/services"
+_SLICES_PATH = (
+    "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
+    "?labelSelector=kubernetes.io/service-name%3D"
+)
+_KUBELETS = 3
+"""Nodes to try: one may be about to go."""
+
+_KUBELET_SECONDS = 3.0
+"""Time limit for a kubelet's answer, which is of use and no more."""
+
+_CACHES_PATH = (
+    "/apis/apps/v1/namespaces/kube-system/daemonsets?labelSelector=k8s-app%3Dnode-local-dns"
+)
+
+
+def network(settings: Settings, look: Look) -> Iterable[Problem]:
+    """Refuse IPv6 clusters, and a DNS that the NetworkPolicies would cut off."""
+    if isinstance(settings.platform, LocalPlatform):
+        return
+    path = "/api/v1/namespaces/default/services/kubernetes"
+    service = look.get(path, "the Service kubernetes in default (the cluster's IP family)")
+    first = str(dig(service, "spec", "clusterIP") or "")
+    if ":" in first:
+        yield kubeconfig.problem(
+            settings.platform,
+            f"the cluster's Services have IPv6 addresses (the API server's is {first}): gateway, "
+            "Triton and NetworkPolicies are written for IPv4, and no gateway would get ready",
+            "name a cluster whose first IP family is IPv4 (dual-stack with IPv4 first works)",
+        )
+        return
+    needed = sorted(set(_resolvers(look, first)))
+    stated = [ip_network(cidr) for cidr in settings.platform.dns_addresses]
+    cut_off = [a for a in needed if not any(ip_address(a) in network for network in stated)]
+    if cut_off:
+        change = [*settings.platform.dns_addresses, *cut_off]
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys={"platform.dnsAddresses": list(settings.platform.dns_addresses)},
+            reason=(
+                f"the cluster's DNS answers outside pods, at {', '.join(cut_off)}, where the "
+                "NetworkPolicies let no pod ask: the gateways would find no replica"
+            ),
+            change={"platform.dnsAddresses": change},
+        )
+
+
+def _resolvers(look: Look, api_server: str) -> Iterator[str]:
+    """Yield the addresses of DNS that is not in pods, as far as they can be seen."""
+    caches = look.items(_CACHES_PATH, "DaemonSets in kube-system (NodeLocal DNSCache)") or ()
+    for cache in caches:
+        yield from _cache_addresses(cache["spec"]["template"]["spec"])
+    services = look.items(_SERVICES_PATH, "Services in kube-system (where DNS is)")
+    if services is None:
+        return
+    by_address: dict[str, str] = {s["spec"]["clusterIP"]: s["metadata"]["name"] for s in services}
+    asked = _asked_by_pods(look) or [a for a, name in by_address.items() if name == "kube-dns"]
+    if not asked and api_server and look.api.serves("eks.amazonaws.com/v1", "nodeclasses"):
+        # EKS Auto Mode runs CoreDNS on the nodes, and no Service leads there.
+        asked = [str(ip_address(int(ip_address(api_server)) - 1 + _AUTO_MODE_DNS))]
+    for address in asked:
+        name = by_address.get(address)
+        slices = look.items(f"{_SLICES_PATH}{name}", "EndpointSlices") if name else []
+        if slices is not None and not any(_has_pods(slice_) for slice_ in slices):
+            yield address
+
+
+def _asked_by_pods(look: Look) -> list[str]:
+    """Return the addresses that a kubelet gives to its pods; empty where none tells.
+
+    It takes the right to `get` `nodes/proxy`, which few have, so its lack is not complained about.
+    """
+    for node in (look.items("/api/v1/nodes", "nodes") or ())[:_KUBELETS]:
+        path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/configz"
+        try:
+            answer = look.api.send("GET", path, timeout_seconds=_KUBELET_SECONDS)
+        except ApiUnreachableError:
+            continue
+        if answer.status == 403:
+            break
+        if addresses := dig(answer.body, "kubeletconfig", "clusterDNS"):
+            return addresses
+    return []
+
+
+def _cache_addresses(pod: dict[str, Any]) -> Iterator[str]:
+    for container in pod["containers"]:
+        arguments: list[str] = []
+        for key in ("command", "args"):
+            arguments += container.get(key) or ()
+        for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+            name, _, inline = flag.partition("=")
+            if name.lstrip("-") == "localip":
+                yield from filter(None, (inline or value).split(","))
+                return
+    yield _LOCAL_DNS
+
+
+def _has_pods(slice_: dict[str, Any]) -> bool:
+    endpoints: list[Any] = slice_.get("endpoints") or []
+    return any(dig(endpoint, "targetRef", "kind") == "Pod" for endpoint in endpoints)

@@ -1,0 +1,105 @@
+"""Each kind of pod that the stack makes, as its workload makes it, and how many there will be."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.common.pods import Manifest
+from components.gateway import workload as gateway
+from components.gpus import device_plugin_workload as device_plugin
+from components.monitoring import workload as prometheus
+from components.triton import model_repository
+from components.triton import workload as triton
+from components.triton.model_repository import Repository
+from config.checks.places import At, stacks
+from config.sections.prometheus import ManagedPrometheus
+from config.sections.triton import PvcRepository, S3Repository, Triton
+from config.settings import Settings
+
+_UNKNOWN = "preflight"
+"""Stands for names that follow from contents; admission looks at no ConfigMap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodKind:
+    """Pods of one workload."""
+
+    who: str
+    """Whose pods they are, for messages: `Triton's`."""
+
+    key: str
+    """YAML key of their namespace."""
+
+    namespace: str
+    """Their namespace."""
+
+    template: Manifest
+    """Pod template of the workload."""
+
+    fewest: int
+    """Pods that there always are."""
+
+    most: int
+    """Pods at most, a roll-out's surge included."""
+
+
+def kinds(settings: Settings) -> Iterator[PodKind]:
+    """Yield the kinds of pods, a chart's aside."""
+    for at in stacks(settings):
+        yield from _inference(settings, at)
+    managed = settings.prometheus
+    if isinstance(managed, ManagedPrometheus):
+        spec = prometheus.deployment_spec(managed, _UNKNOWN)
+        # A volume has one writer at a time, so that no pod is made before the old one is gone.
+        most = 1 if managed.persistent_volume else 2
+        yield PodKind(
+            who="Prometheus'",
+            key="prometheus.namespace",
+            namespace=managed.namespace,
+            template=spec["template"],
+            fewest=1,
+            most=most,
+        )
+    if settings.device_plugin_enabled:
+        plugin, nodes = settings.device_plugin, settings.gpu_nodes
+        yield PodKind(
+            who="the device plugin's",
+            key="devicePlugin.namespace",
+            namespace=plugin.namespace,
+            template=device_plugin.daemon_set_spec(plugin, nodes)["template"],
+            fewest=nodes.min_size,
+            most=nodes.max_size,
+        )
+
+
+def _inference(settings: Settings, at: At) -> Iterator[PodKind]:
+    stack = at.stack
+    spec = triton.deployment_spec(
+        stack, settings.gpu_nodes, _repository(stack.triton), settings.prometheus
+    )
+    yield PodKind(
+        who="Triton's",
+        key=at.key("namespace"),
+        namespace=stack.namespace,
+        template=spec["template"],
+        fewest=stack.autoscaler.min_replicas,
+        most=stack.surge_replicas,
+    )
+    spec = gateway.deployment_spec(stack, {}, settings.prometheus)
+    yield PodKind(
+        who="the gateway's",
+        key=at.key("namespace"),
+        namespace=stack.namespace,
+        template=spec["template"],
+        fewest=stack.gateway.replicas,
+        most=stack.gateway.replicas + 1,
+    )
+
+
+def _repository(stated: Triton) -> Repository:
+    match stated.model_repository:
+        case S3Repository() as s3:
+            return model_repository.s3(s3, stated)
+        case PvcRepository() as pvc:
+            return model_repository.pvc(pvc, stated)
+        case _:
+            return model_repository.config_map(_UNKNOWN, {"model/config.pbtxt": b""})

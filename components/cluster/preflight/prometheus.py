@@ -1,0 +1,203 @@
+"""The scaler's eyes: a Prometheus that KEDA can ask, and a scaler that sees."""
+
+import base64
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, quote, urlsplit
+
+from components.autoscaler.queries import scaler_query
+from components.cluster.port_forward import ForwardError, forwarded
+from components.cluster.preflight.look import Look, dig
+from config.checks.places import stacks
+from config.problem import Finding, Problem
+from config.sections.prometheus import ExistingPrometheus
+from config.settings import Settings
+
+ANSWER_SECONDS = 10.0
+"""Time limit for Prometheus to answer the scaler's query."""
+
+_IN_CLUSTER = re.compile(
+    r"(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(?P<svc>\.svc(\.cluster\.local)?)?\.?"
+)
+_ADDRESS = "prometheus.address"
+_ACCESS = "prometheus.authentication"
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: dict[str, Any]
+
+
+def prometheus(settings: Settings, look: Look) -> Iterator[Problem]:
+    """Refuse a Prometheus that KEDA could not ask, and warn of a scaler that sees nothing."""
+    for finding in _blind(settings, look):
+        yield Problem(check="preflight", severity="warn", **vars(finding))
+    stated = settings.prometheus
+    if isinstance(stated, ExistingPrometheus):
+        for finding in _existing(settings, stated, look):
+            yield Problem(check="preflight", severity="refuse", **vars(finding))
+
+
+def _blind(settings: Settings, look: Look) -> Iterator[Finding]:
+    for at in stacks(settings):
+        stack = at.stack
+        path = f"/apis/keda.sh/v1alpha1/namespaces/{stack.namespace}/scaledobjects"
+        scaler = look.get(f"{path}/{stack.scaler_name}", f"ScaledObjects in {stack.namespace}")
+        triggers: dict[str, dict[str, Any]] = dig(scaler, "status", "health") or {}
+        for health in triggers.values():
+            if health.get("status") == "Failing":
+                yield Finding(
+                    keys={_ADDRESS: settings.prometheus.address},
+                    reason=(
+                        f"the scaler {stack.scaler_name} in {stack.namespace} sees no load: KEDA's "
+                        f"last {health.get('numberOfFailures')} questions failed, and the fleet "
+                        "stays as it is"
+                    ),
+                    fix="see KEDA's operator log for Prometheus's answer, and correct the address "
+                    "or the authentication",
+                )
+
+
+def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Iterator[Finding]:
+    values, wrong = _secret(settings, stated, look)
+    yield from wrong
+    url = urlsplit(stated.address)
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    place = _IN_CLUSTER.fullmatch(url.hostname or "")
+    service: dict[str, Any] | None = None
+    if place:
+        path = f"/api/v1/namespaces/{place['namespace']}/services/{place['service']}"
+        service = look.get(path, f"Services in {place['namespace']}")
+        if service == {} and place["svc"]:
+            yield Finding(
+                keys={_ADDRESS: stated.address},
+                reason=f"there is no Service {place['service']} in {place['namespace']}: the "
+                "scaler would see no load",
+                fix="name the Service of the Prometheus that is there",
+            )
+            return
+    ports: list[dict[str, Any]] = dig(service, "spec", "ports") or []
+    if service and port not in [known.get("port") for known in ports]:
+        yield Finding(
+            keys={_ADDRESS: stated.address},
+            reason=f"the Service {url.hostname} has no port {port}; it has "
+            f"{', '.join(str(known.get('port')) for known in ports)}",
+            fix="name the port of the Service at the end of the address",
+        )
+        return
+    # Keys and identities that KEDA alone can use cannot be tried.
+    if values is None or stated.authentication.kind in ("tls", "awsSigV4", "triggerAuthentication"):
+        return
+    for at in stacks(settings):
+        query = scaler_query(at.stack, settings.rate_window_seconds(at.stack))
+        try:
+            if service and place:
+                to = (look.api.target, place["namespace"], place["service"], port)
+                with forwarded(*to) as local:
+                    answer = _ask(url, local, stated.headers, values, query)
+            else:
+                answer = _ask(url, None, stated.headers, values, query)
+        except ssl.SSLCertVerificationError as error:
+            yield Finding(
+                keys={_ADDRESS: stated.address},
+                reason=f"its certificate is not trusted ({error.verify_message}), by KEDA neither",
+                fix=f"put the authority into the Secret, and name its key ({_ACCESS}.caKey)",
+            )
+            return
+        except (ForwardError, OSError, http.client.HTTPException) as error:
+            look.miss(f"the answer of {stated.address} to the scaler's query ({error})")
+            return
+        if finding := _judged(stated, answer):
+            yield finding
+            return
+
+
+def _secret(
+    settings: Settings, stated: ExistingPrometheus, look: Look
+) -> tuple[Mapping[str, str] | None, list[Finding]]:
+    """Return the values of the Secret by KEDA's parameters, None if unseen, and what is wrong."""
+    access, namespace = stated.authentication, settings.keda.namespace
+    name = getattr(access, "secret", None)
+    if not name:
+        return {}, []
+    found = look.get(f"/api/v1/namespaces/{namespace}/secrets/{name}", f"Secrets in {namespace}")
+    if found is None:
+        return None, []
+    keys: dict[str, object] = {f"{_ACCESS}.secret": name, "keda.namespace": namespace}
+    if not found:
+        reason = f"there is no Secret {name} in {namespace}, where KEDA reads it"
+        return None, [Finding(keys=keys, reason=reason, fix="make it there")]
+    data: dict[str, str] = found.get("data") or {}
+    missing = [key for key in access.secret_keys.values() if not data.get(key)]
+    if missing:
+        reason = f"the Secret {name} in {namespace} holds no {', '.join(missing)}"
+        fix = f"put it in, or name the key under {_ACCESS}; it holds {', '.join(data) or 'nothing'}"
+        return None, [Finding(keys=keys, reason=reason, fix=fix)]
+    decoded = {
+        parameter: base64.b64decode(data[key]).decode(errors="replace")
+        for parameter, key in access.secret_keys.items()
+    }
+    return decoded, []
+
+
+def _ask(
+    url: SplitResult,
+    local: int | None,
+    headers: Mapping[str, str],
+    values: Mapping[str, str],
+    query: str,
+) -> _Answer:
+    """Ask the query as KEDA does, directly or by a forwarded port."""
+    host = url.hostname or ""
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    sent = {**headers, "Host": url.netloc}
+    if token := values.get("bearerToken"):
+        sent["Authorization"] = f"Bearer {token}"
+    elif "username" in values:
+        both = f"{values['username']}:{values['password']}".encode()
+        sent["Authorization"] = f"Basic {base64.b64encode(both).decode()}"
+    elif name := values.get("customAuthHeader"):
+        sent[name] = values["customAuthValue"]
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+    to = (host, port) if local is None else ("127.0.0.1", local)
+    connection.sock = socket.create_connection(to, ANSWER_SECONDS)
+    try:
+        if url.scheme == "https":
+            trusted = ssl.create_default_context(cadata=values.get("ca"))
+            connection.sock = trusted.wrap_socket(connection.sock, server_hostname=host)
+        path = f"{url.path.rstrip('/')}/api/v1/query?query={quote(query)}"
+        connection.request("GET", path, headers=sent)
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = {}
+    return _Answer(response.status, body if isinstance(body, dict) else {})
+
+
+def _judged(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
+    if answer.status == 200 and answer.body.get("status") == "success":
+        return None
+    kind = stated.authentication.kind
+    keys: dict[str, object] = {_ADDRESS: stated.address, f"{_ACCESS}.kind": kind}
+    said = str(answer.body.get("error") or "")
+    reason = f"asked for the scaler's query it answers {answer.status}{f': {said}' if said else ''}"
+    if answer.status in (401, 403):
+        fix = (
+            "state prometheus.authentication, with a Secret in KEDA's namespace"
+            if kind == "none"
+            else f"correct the Secret that {_ACCESS} names, or its kind"
+        )
+    elif answer.status in (400, 422):
+        fix = "state what it asks for, such as the tenant (prometheus.headers: X-Scope-OrgID)"
+    else:
+        fix = "name the base URL of a Prometheus, under which /api/v1/query answers"
+    return Finding(keys=keys, reason=f"{reason}; the scaler would see no load", fix=fix)

@@ -1,0 +1,1 @@
+"""Labels, pod templates and names that the components share."""

@@ -1,0 +1,108 @@
+"""Labels by which every object of the stack is found (kubernetes.io recommended labels)."""
+
+from collections.abc import Mapping
+
+from config.base import PROJECT
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
+
+PART_OF = PROJECT
+"""Value of `app.kubernetes.io/part-of` on everything that the program makes."""
+
+NAME_LABEL = "app.kubernetes.io/name"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+STACK_LABEL = f"{PROJECT}/stack"
+"""Label of a namespace that names the Pulumi stack which made it."""
+
+IDENTITY_LABEL = f"{PROJECT}/identity"
+"""Label of every object: identity of the stack that owns it."""
+
+OWNER_ANNOTATION = f"{PROJECT}/owner"
+"""Annotation of every object that says in words which stack owns it."""
+
+PATCH_FORCE: Mapping[str, str] = {"pulumi.com/patchForce": "true"}
+"""Annotation of an object whose stated fields `up` takes back from other field managers."""
+
+SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
+"""Annotation of an object for whose readiness Pulumi is not to wait."""
+
+ROLLOUT_UNAWAITED: Mapping[str, str] = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
+"""Annotation of a Deployment: the engine goes on as soon as the controller has seen it, and
+`await_rollouts` waits for the pods. `SKIP_AWAIT` would not do: with it the engine does not wait for
+a Deployment's end either, and takes the network away from pods that still drain."""
+
+_LABEL_VALUE_LENGTH = 63
+
+TRITON = "triton"
+ENVOY = "envoy"
+PROMETHEUS = "prometheus"
+DEVICE_PLUGIN = "nvidia-device-plugin"
+
+
+def labels(name: str, component: str, instance: str) -> dict[str, str]:
+    """Label an object.
+
+    Args:
+        name: the application, such as `TRITON`.
+        component: its part in the stack, such as `model-server`.
+        instance: what tells two of the same application apart: the workload's own name.
+    """
+    return {
+        **selector(name, instance),
+        "app.kubernetes.io/component": component,
+        PART_OF_LABEL: PART_OF,
+    }
+
+
+def selector(name: str, instance: str) -> dict[str, str]:
+    """Select the pods of one workload: the two labels that never change during its life."""
+    return {NAME_LABEL: name, INSTANCE_LABEL: instance}
+
+
+def namespace_labels(pulumi_stack: str) -> dict[str, str]:
+    """Label a namespace, so that no other stack takes it for its own.
+
+    Args:
+        pulumi_stack: name of the Pulumi stack, which may be longer than a label's value.
+    """
+    value = pulumi_stack[:_LABEL_VALUE_LENGTH].strip("-_.")
+    return {PART_OF_LABEL: PART_OF, STACK_LABEL: value}
+
+
+def hand_over(pulumi_stack: str) -> str:
+    """Labels that hand a namespace to a stack for good, as `kubectl label` takes them."""
+    labels = namespace_labels(pulumi_stack)
+    return " ".join(
+        [*(f"{label}={value}" for label, value in labels.items()), f"{IDENTITY_LABEL}-"]
+    )
+
+
+def triton_labels(stack: InferenceStack) -> dict[str, str]:
+    """Labels of a stack's Triton and all that belongs to it."""
+    return labels(TRITON, "model-server", stack.deployment_name)
+
+
+def triton_selector(stack: InferenceStack) -> dict[str, str]:
+    """Select a stack's Triton pods."""
+    return selector(TRITON, stack.deployment_name)
+
+
+def gateway_labels(stack: InferenceStack) -> dict[str, str]:
+    """Labels of a stack's gateway and all that belongs to it."""
+    return labels(ENVOY, "gateway", stack.gateway_name)
+
+
+def gateway_selector(stack: InferenceStack) -> dict[str, str]:
+    """Select a stack's gateway pods."""
+    return selector(ENVOY, stack.gateway_name)
+
+
+def prometheus_labels(prometheus: ManagedPrometheus) -> dict[str, str]:
+    """Labels of our Prometheus and all that belongs to it."""
+    return labels(PROMETHEUS, "metrics", prometheus.name)
+
+
+def prometheus_selector(prometheus: ManagedPrometheus) -> dict[str, str]:
+    """Select our Prometheus's pod."""
+    return selector(PROMETHEUS, prometheus.name)

@@ -1,0 +1,1 @@
+"""The Envoy gateway of an inference stack: its component, its workload and its check."""

@@ -1,0 +1,101 @@
+"""The Envoy gateway: per-call gRPC balancing, admission and drain for one inference stack."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.cluster.api import ClusterApi
+from components.common.labels import ROLLOUT_UNAWAITED, gateway_labels
+from components.gateway import workload as gateway
+from components.rollout.component import Rollout
+from components.state.contents import Workload, collect, content_config_map
+from config.sections.gateway import InternalLoadBalancer
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvoyGatewayArgs:
+    """The stack's parameters, and what scrapes it."""
+
+    config: InferenceStack
+    prometheus: Prometheus
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
+
+
+class EnvoyGateway(pulumi.ComponentResource):
+    """Owns the only way in to Triton; who may take it is the NetworkPolicies' to say.
+
+    Makes ConfigMaps (bootstrap and drain script), a ServiceAccount without rights, a Deployment of
+    one-worker Envoys, a Service and a PodDisruptionBudget.
+    """
+
+    endpoint: pulumi.Output[str]
+    """gRPC address, `host:port`: in the cluster, or of the internal load balancer."""
+
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
+
+    def __init__(
+        self, name: str, args: EnvoyGatewayArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:EnvoyGateway", name, None, opts)
+        stack = args.config
+        files = gateway.config_files(stack)
+        child = pulumi.ResourceOptions(parent=self)
+
+        def metadata(
+            annotations: dict[str, str] | None = None, name: str = stack.gateway_name
+        ) -> kubernetes.meta.v1.ObjectMetaArgs:
+            return kubernetes.meta.v1.ObjectMetaArgs(
+                name=name,
+                namespace=stack.namespace,
+                labels=gateway_labels(stack),
+                annotations=annotations,
+            )
+
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=metadata(),
+            automount_service_account_token=False,
+            opts=child,
+        )
+        # Pods that an earlier release made mount this one; nothing else does.
+        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
+        config_map = content_config_map(
+            f"{name}-files",
+            metadata=metadata(name=gateway.config_name(stack, files)),
+            data=files,
+            parent=self,
+        )
+        spec = gateway.deployment_spec(stack, files, args.prometheus)
+        deployment = kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata({**ROLLOUT_UNAWAITED}),
+            spec=spec,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map]),
+        )
+        collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
+        self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
+        service = kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=metadata(gateway.service_annotations(stack) or None),
+            spec=gateway.service_spec(stack),
+            opts=child,
+        )
+        kubernetes.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption-budget",
+            metadata=metadata(),
+            spec=gateway.disruption_budget_spec(stack),
+            opts=child,
+        )
+        host = f"{stack.gateway_name}.{stack.namespace}.svc.cluster.local"
+        if isinstance(stack.gateway.exposure, InternalLoadBalancer):
+            address = service.status.load_balancer.ingress[0].hostname
+        else:
+            # By way of the Service, so that whoever uses the address waits for it to be there.
+            address = service.metadata.name.apply(lambda _: host)
+        self.endpoint = pulumi.Output.concat(address, f":{stack.gateway.port}")
+        self.register_outputs({"endpoint": self.endpoint})

@@ -1,0 +1,189 @@
+"""The cluster of Triton replicas: discovery, balance, limits, and who is fit to serve."""
+
+from components.gateway.envoy import http2
+from components.gateway.envoy.listener import CONNECTION_BUFFER_BYTES
+from components.gateway.envoy.protojson import NO_LIMIT, Json, address, extension, seconds, typed
+from config.sections.gateway import FleetLimit
+from config.sections.inference import InferenceStack
+
+CONNECT_TIMEOUT_SECONDS = 0.25
+"""When a replica that does not accept a connection has failed."""
+
+_IPPROTO_TCP = 6
+_TCP_USER_TIMEOUT = 18
+_DEAD_PEER_SECONDS = 10
+_PANIC_PERCENT = 50
+_MAX_EJECTION_SECONDS = 300
+
+
+def _discovery(stack: InferenceStack) -> Json:
+    gateway = stack.gateway
+    resolver = extension(
+        "envoy.network.dns_resolver.cares",
+        "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        # The name is absolute: the search list of a pod's resolv.conf would turn each look-up into
+        # four or five.
+        dns_resolver_options={"no_default_search_domain": True},
+        query_timeout_seconds=2,
+        query_tries=2,
+        # A fixed source port would be led to a DNS pod that is gone for as long as conntrack lives.
+        udp_max_queries=100,
+    )
+    return extension(
+        "envoy.cluster.dns",
+        "extensions.clusters.dns.v3.DnsCluster",
+        dns_refresh_rate=seconds(gateway.dns_refresh_seconds),
+        dns_failure_refresh_rate={
+            "base_interval": seconds(gateway.dns_refresh_seconds / 4),
+            "max_interval": seconds(gateway.dns_refresh_seconds),
+        },
+        respect_dns_ttl=False,
+        dns_jitter=seconds(gateway.dns_jitter_seconds),
+        dns_lookup_family="V4_ONLY",
+        typed_dns_resolver_config=resolver,
+    )
+
+
+def _circuit_breakers(stack: InferenceStack) -> Json:
+    retries = stack.gateway.retries
+    limits: Json = {
+        "thresholds": [
+            {
+                "priority": "DEFAULT",
+                "max_connections": 2 * stack.surge_replicas,
+                "max_pending_requests": stack.max_pending_requests,
+                "max_requests": stack.max_requests,
+                # A pool a host: DNS bounds them, and one too few would refuse a host's calls.
+                "max_connection_pools": NO_LIMIT,
+                "retry_budget": {
+                    "budget_percent": {"value": retries.budget_percent},
+                    "min_retry_concurrency": stack.min_retry_concurrency,
+                },
+                "track_remaining": True,
+            }
+        ]
+    }
+    if isinstance(stack.gateway.in_flight, FleetLimit):
+        limits["per_host_thresholds"] = [{"priority": "DEFAULT", "max_connections": 1}]
+    return limits
+
+
+def _health_checks(stack: InferenceStack) -> list[Json]:
+    checks = stack.gateway.health_checks
+    interval = seconds(checks.interval_seconds)
+    return [
+        {
+            "interval": interval,
+            "no_traffic_interval": interval,
+            "timeout": seconds(checks.timeout_seconds),
+            "unhealthy_threshold": checks.unhealthy_threshold,
+            "healthy_threshold": checks.healthy_threshold,
+            "grpc_health_check": {},
+        }
+    ]
+
+
+def _failures_that_eject(stack: InferenceStack) -> int:
+    """Return how many failures in a row eject a replica: more than its open calls can make.
+
+    Envoy counts a reset stream as it counts a connection that fails, and starts anew with every
+    stream that it opens. Streams that a caller's own mistakes make a replica reset are at most
+    those that are open; only connections that fail again and again make more.
+    """
+    return stack.open_calls_per_replica + 1
+
+
+def _outlier_detection(stack: InferenceStack) -> Json:
+    outliers = stack.gateway.outliers
+    return {
+        "interval": seconds(outliers.interval_seconds),
+        "base_ejection_time": seconds(outliers.base_ejection_seconds),
+        "max_ejection_time": seconds(max(_MAX_EJECTION_SECONDS, outliers.base_ejection_seconds)),
+        "max_ejection_percent": outliers.max_ejection_percent,
+        # A status, whichever it is, may be the caller's fault: connections alone are the replica's.
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": _failures_that_eject(stack),
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_failure_percentage": 0,
+        "enforcing_failure_percentage_local_origin": 0,
+    }
+
+
+def triton_cluster(stack: InferenceStack) -> Json:
+    """`Cluster` of the ready Triton replicas, found under the headless Service's name."""
+    return {
+        "name": stack.envoy_cluster,
+        "connect_timeout": seconds(CONNECT_TIMEOUT_SECONDS),
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "cluster_type": _discovery(stack),
+        "load_balancing_policy": {
+            "policies": [
+                {
+                    "typed_extension_config": extension(
+                        "envoy.load_balancing_policies.least_request",
+                        "extensions.load_balancing_policies.least_request.v3.LeastRequest",
+                        # Two random choices miss the only free replica; a scan does not.
+                        selection_method="FULL_SCAN",
+                    )
+                }
+            ]
+        },
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": _PANIC_PERCENT},
+            # A fleet that doubles must not look half dead until its new half has been checked.
+            "ignore_new_hosts_until_first_hc": True,
+            # By default what health checks find reaches the worker up to a second later.
+            "update_merge_window": "0s",
+        },
+        "ignore_health_on_host_removal": True,
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "extensions.upstreams.http.v3.HttpProtocolOptions",
+                common_http_protocol_options={
+                    "idle_timeout": "3600s",
+                    "max_headers_count": http2.MAX_HEADERS,
+                    "max_response_headers_kb": http2.MAX_ERROR_KIB,
+                },
+                explicit_http_config={"http2_protocol_options": http2.upstream(stack)},
+            )
+        },
+        "upstream_connection_options": {
+            "tcp_keepalive": {
+                "keepalive_time": _DEAD_PEER_SECONDS,
+                "keepalive_interval": 5,
+                "keepalive_probes": 2,
+            }
+        },
+        "upstream_bind_config": {
+            "socket_options": [
+                {
+                    "description": "TCP_USER_TIMEOUT: end a connection whose data nobody confirms",
+                    "level": _IPPROTO_TCP,
+                    "name": _TCP_USER_TIMEOUT,
+                    "int_value": _DEAD_PEER_SECONDS * 1000,
+                    "state": "STATE_PREBIND",
+                }
+            ]
+        },
+        "circuit_breakers": _circuit_breakers(stack),
+        "health_checks": _health_checks(stack),
+        "outlier_detection": _outlier_detection(stack),
+        "load_assignment": {
+            "cluster_name": stack.envoy_cluster,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {
+                                "address": address(stack.service_host, stack.triton.grpc_port)
+                            }
+                        }
+                    ]
+                }
+            ],
+        },
+    }

@@ -1,0 +1,79 @@
+"""The gRPC listener."""
+
+from components.gateway.envoy import http2, request_size
+from components.gateway.envoy.protojson import Json, address, extension, seconds, typed
+from components.gateway.envoy.routes import route_config
+from config.sections.inference import InferenceStack
+
+STAT_PREFIX = "grpc_router"
+"""Prefix of the listener's statistics, `http.grpc_router.*`."""
+
+CONNECTION_BUFFER_BYTES = 1024 * 1024
+"""Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
+
+_IDLE_SECONDS = 300
+"""Time for which a connection may carry no call; callers reconnect at their next one.
+
+It also ends connections whose handshake never comes: each one that is open takes the place of
+another, up to a number that the gateway's memory bounds.
+"""
+
+GOAWAY_SECONDS = 1.0
+"""Time between the first GOAWAY, which moves the client, and the last, which closes: some RTTs."""
+
+HTTP_CONNECTION_MANAGER = (
+    "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+)
+"""Type of the network filter that speaks HTTP."""
+
+
+def router() -> Json:
+    """The last HTTP filter of any listener."""
+    return extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
+
+
+def _connection_manager(stack: InferenceStack) -> Json:
+    return typed(
+        HTTP_CONNECTION_MANAGER,
+        stat_prefix=STAT_PREFIX,
+        codec_type="HTTP2",
+        route_config=route_config(stack),
+        http_filters=[request_size.limit(stack), router()],
+        local_reply_config={"mappers": [request_size.answer(stack)]},
+        http2_protocol_options=http2.downstream(stack),
+        common_http_protocol_options={
+            "idle_timeout": seconds(_IDLE_SECONDS),
+            "max_headers_count": http2.MAX_HEADERS,
+        },
+        max_request_headers_kb=http2.MAX_HEADERS_KIB,
+        request_headers_timeout="10s",
+        # Routes bound every call; the whole-request and idle timeouts would cut streams.
+        request_timeout="0s",
+        stream_idle_timeout="0s",
+        drain_timeout=seconds(GOAWAY_SECONDS),
+        delayed_close_timeout="1s",
+    )
+
+
+def grpc_listener(stack: InferenceStack) -> Json:
+    """`Listener` for the callers; the only one that a drain of inbound listeners moves."""
+    return {
+        "name": "grpc",
+        "address": address("0.0.0.0", stack.gateway.port),
+        "traffic_direction": "INBOUND",
+        # A failing health check must not send GOAWAY: kube-proxy and load balancers still lead the
+        # reconnecting clients back here. The drain script says when.
+        "drain_type": "MODIFY_ONLY",
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "tcp_backlog_size": 1024,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": _connection_manager(stack),
+                    }
+                ]
+            }
+        ],
+    }

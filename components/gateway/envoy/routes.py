@@ -1,0 +1,176 @@
+"""Routes: the calls that replicas answer, each bounded in time; the gateway answers all others."""
+
+import re
+
+from components.gateway.envoy import request_size
+from components.gateway.envoy.grpc_timeout import at_most
+from components.gateway.envoy.protojson import Json, seconds
+from config.sections.gateway import Retries
+from config.sections.inference import InferenceStack
+from config.units import BYTES_PER_KIB
+
+SERVICE = "inference.GRPCInferenceService"
+"""KServe v2's gRPC service (Triton's `grpc_service.proto`)."""
+
+STREAM_METHOD = "ModelStreamInfer"
+"""The service's only stream."""
+
+UNARY_METHODS = (
+    "ModelInfer",
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelConfig",
+    "ModelStatistics",
+    "RepositoryIndex",
+)
+"""Methods that read, or infer. Those that load models, register shared memory, or change logs and
+traces would act on one replica of many, for all callers: they stay on the operators' side."""
+
+NOT_SERVED = f"the gateway serves {SERVICE}: {STREAM_METHOD}, {', '.join(UNARY_METHODS)}"
+"""Message of the UNIMPLEMENTED that the gateway itself answers."""
+
+EXPIRED = "the deadline is over before a replica can answer"
+"""Message of the DEADLINE_EXCEEDED that the gateway answers to a call that came too late."""
+
+_DEADLINE_EXCEEDED = "4"
+_NOT_FOUND = 404
+_OK = 200
+
+_ANSWER_SHARE = 0.025
+_MAX_ANSWER_SECONDS = 0.05
+
+RETRY_ON = "connect-failure,refused-stream"
+"""Failures after which no replica has begun to work on the call."""
+
+
+def answer_seconds(stack: InferenceStack) -> float:
+    """How long before a caller's deadline the gateway answers DEADLINE_EXCEEDED, seconds.
+
+    The answer must arrive before the caller gives up by itself, or the caller resets the stream. It
+    is taken from every `grpc-timeout`, so that a short one suffers most: a fortieth of the
+    deadline, at most 0.05 s.
+    """
+    return min(_MAX_ANSWER_SECONDS, _ANSWER_SHARE * stack.traffic.deadline_seconds)
+
+
+def _retry_policy(retries: Retries) -> Json:
+    return {
+        "retry_on": RETRY_ON,
+        "num_retries": retries.attempts,
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
+                    ".PreviousHostsPredicate"
+                },
+            }
+        ],
+        # Each attempt may pick the same idle replica again: with two of them, one in two does.
+        "host_selection_retry_max_attempts": 20,
+    }
+
+
+def _route(stack: InferenceStack, max_stream_duration: Json, idle_timeout: str) -> Json:
+    route: Json = {
+        "cluster": stack.envoy_cluster,
+        # Envoy's route timeout answers UNAVAILABLE, as a full gateway does, counts as a failure of
+        # the replica, and starts only when the whole request is there. The stream's duration
+        # answers DEADLINE_EXCEEDED, blames no replica, and starts with the call.
+        "timeout": "0s",
+        "max_stream_duration": max_stream_duration,
+        "idle_timeout": idle_timeout,
+    }
+    if stack.gateway.retries.attempts:
+        route["retry_policy"] = _retry_policy(stack.gateway.retries)
+    return route
+
+
+def _stream(stack: InferenceStack) -> Json:
+    # A stream that is cut after its first answer ends in RST_STREAM, which callers see as INTERNAL:
+    # what a caller's own deadline bounds is left to the caller.
+    duration = {"max_stream_duration": seconds(stack.traffic.max_stream_seconds)}
+    return _route(stack, duration, seconds(stack.traffic.stream_idle_seconds))
+
+
+def _unary(stack: InferenceStack) -> Json:
+    deadline = seconds(stack.traffic.deadline_seconds)
+    duration = {
+        "max_stream_duration": deadline,
+        "grpc_timeout_header_max": deadline,
+        "grpc_timeout_header_offset": seconds(answer_seconds(stack)),
+    }
+    return _route(stack, duration, "0s")
+
+
+def _call(path: Json) -> Json:
+    """Match gRPC calls by the whole `:path`: with a query, for example, it is another method."""
+    return {
+        "prefix": "/",
+        "grpc": {},
+        "headers": [
+            {"name": ":path", "string_match": path},
+            {"name": ":method", "string_match": {"exact": "POST"}},
+        ],
+    }
+
+
+def _unary_call() -> Json:
+    methods = "|".join(UNARY_METHODS)
+    return _call({"safe_regex": {"regex": f"/{re.escape(SERVICE)}/({methods})"}})
+
+
+def _expired_call(stack: InferenceStack) -> Json:
+    """Match unary calls whose deadline is over before the gateway could answer in time."""
+    match = _unary_call()
+    timeout = {"safe_regex": {"regex": at_most(answer_seconds(stack))}}
+    match["headers"].insert(0, {"name": "grpc-timeout", "string_match": timeout})
+    return match
+
+
+def _answer(status: int, message: str) -> Json:
+    return {"status": status, "body": {"inline_string": message}}
+
+
+def route_config(stack: InferenceStack) -> Json:
+    """`RouteConfiguration` of the gateway's listener."""
+    return {
+        "name": "local_route",
+        "virtual_hosts": [
+            {
+                "name": "backend",
+                "domains": ["*"],
+                # A replica that knew the deadline would answer DEADLINE_EXCEEDED by itself, just
+                # before the gateway does. The reset tells it.
+                "request_headers_to_remove": ["grpc-timeout"],
+                "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
+                "routes": [
+                    {
+                        "name": "stream",
+                        "match": _call({"exact": f"/{SERVICE}/{STREAM_METHOD}"}),
+                        "route": _stream(stack),
+                        # It counts all messages of a stream together.
+                        "typed_per_filter_config": request_size.off(),
+                    },
+                    {
+                        "name": "expired",
+                        "match": _expired_call(stack),
+                        "direct_response": _answer(_OK, EXPIRED),
+                        "response_headers_to_add": [
+                            {"header": {"key": "grpc-status", "value": _DEADLINE_EXCEEDED}}
+                        ],
+                    },
+                    {"name": "unary", "match": _unary_call(), "route": _unary(stack)},
+                    {
+                        "name": "unknown",
+                        "match": {"prefix": "/"},
+                        # Envoy answers gRPC calls UNIMPLEMENTED where it answers others 404.
+                        "direct_response": _answer(_NOT_FOUND, NOT_SERVED),
+                    },
+                ],
+            }
+        ],
+    }

@@ -1,0 +1,181 @@
+"""The gateway's pods and Service as pure functions of an inference stack."""
+
+import yaml
+
+from components.common.labels import SKIP_AWAIT, gateway_labels, gateway_selector
+from components.common.pods import (
+    Manifest,
+    container_security,
+    node_selector,
+    pod_security,
+    resources,
+    spread,
+)
+from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
+from components.gateway.envoy.bootstrap import arguments, bootstrap
+from components.gateway.envoy.drain import drain_script
+from components.monitoring.scrape import GATEWAY_OPS_PORT_NAME, scrape_annotations
+from components.state.content_names import REVISIONS, content_name
+from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+
+BOOTSTRAP_FILE = "envoy.yaml"
+DRAIN_FILE = "drain.sh"
+
+_FOLDER = "/etc/envoy"
+_UID = 10101
+"""Any user without rights; above 10000, so that it is nobody's on the node."""
+_GRPC_PORT_NAME = "grpc"
+
+
+_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""libyaml's, where PyYAML has it: twenty gateways' bootstraps are not nothing."""
+
+
+def config_files(stack: InferenceStack) -> dict[str, str]:
+    """Files of the gateway's ConfigMap, by name."""
+    text = yaml.dump(bootstrap(stack), Dumper=_Dumper, sort_keys=False)
+    return {BOOTSTRAP_FILE: text, DRAIN_FILE: drain_script(stack)}
+
+
+def config_name(stack: InferenceStack, files: dict[str, str]) -> str:
+    """Name of the ConfigMap with these files that the pods mount."""
+    return content_name(f"{stack.gateway_name}-config", files)
+
+
+def deployment_spec(
+    stack: InferenceStack, files: dict[str, str], prometheus: Prometheus
+) -> Manifest:
+    """`spec` of the gateway's Deployment.
+
+    Args:
+        stack: the inference stack.
+        files: what is mounted from the ConfigMap that they name.
+        prometheus: what scrapes it.
+    """
+    return {
+        "replicas": stack.gateway.replicas,
+        "revisionHistoryLimit": REVISIONS,
+        "selector": {"matchLabels": gateway_selector(stack)},
+        # A gateway that goes before its successor is ready takes its connections' calls with it.
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
+        "template": {
+            "metadata": {
+                "labels": gateway_labels(stack),
+                "annotations": scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
+            },
+            "spec": _pod(stack, config_name(stack, files)),
+        },
+    }
+
+
+def _pod(stack: InferenceStack, config: str) -> Manifest:
+    gateway = stack.gateway
+    ready: Manifest = {
+        "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
+        # The one worker answers: in a burst it may take longer than kubelet's second.
+        "timeoutSeconds": 3,
+    }
+    pod: Manifest = {
+        "serviceAccountName": stack.gateway_name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(_UID),
+        "terminationGracePeriodSeconds": stack.gateway_grace_seconds,
+        "nodeSelector": node_selector(gateway.architecture),
+        "topologySpreadConstraints": spread(gateway_selector(stack)),
+        "containers": [
+            {
+                "name": "envoy",
+                "image": gateway.image,
+                # Not the image's entry point: it would change users, which this one may not.
+                "command": ["envoy", *arguments(f"{_FOLDER}/{BOOTSTRAP_FILE}")],
+                "ports": [
+                    {"name": _GRPC_PORT_NAME, "containerPort": gateway.port},
+                    {"name": GATEWAY_OPS_PORT_NAME, "containerPort": gateway.ops_port},
+                ],
+                "securityContext": container_security(),
+                "resources": resources(
+                    cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=STORAGE_MIB
+                ),
+                "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
+                "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
+                # It fails while the gateway drains; kubelet has stopped asking by then.
+                "livenessProbe": {**ready, "periodSeconds": 10, "failureThreshold": 6},
+                "lifecycle": {
+                    "preStop": {"exec": {"command": ["bash", f"{_FOLDER}/{DRAIN_FILE}"]}}
+                },
+                # File by file: what is mounted so stays as it was when the container started. The
+                # next roll-out's drain script need not fit the Envoy that this one runs.
+                "volumeMounts": [
+                    {
+                        "name": "config",
+                        "mountPath": f"{_FOLDER}/{file}",
+                        "subPath": file,
+                        "readOnly": True,
+                    }
+                    for file in (BOOTSTRAP_FILE, DRAIN_FILE)
+                ],
+            }
+        ],
+        "volumes": [{"name": "config", "configMap": {"name": config}}],
+    }
+    return pod
+
+
+def service_spec(stack: InferenceStack) -> Manifest:
+    """`spec` of the gateway's Service."""
+    exposure = stack.gateway.exposure
+    spec: Manifest = {
+        "type": "ClusterIP",
+        "selector": gateway_selector(stack),
+        "ports": [
+            {
+                "name": _GRPC_PORT_NAME,
+                "port": stack.gateway.port,
+                "targetPort": _GRPC_PORT_NAME,
+                "appProtocol": "kubernetes.io/h2c",
+            }
+        ],
+    }
+    if isinstance(exposure, InternalLoadBalancer):
+        spec |= {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "service.k8s.aws/nlb",
+            "loadBalancerSourceRanges": list(exposure.source_cidrs),
+            "allocateLoadBalancerNodePorts": False,
+        }
+    return spec
+
+
+def service_annotations(stack: InferenceStack) -> dict[str, str]:
+    """Annotations of the gateway's Service."""
+    if isinstance(stack.gateway.exposure, InternalLoadBalancer):
+        prefix = "service.beta.kubernetes.io/aws-load-balancer"
+        return {
+            f"{prefix}-scheme": "internal",
+            # Straight to the pods: by way of node ports a call would cross a node that drains.
+            f"{prefix}-nlb-target-type": "ip",
+            # Or each caller has the balancer's address, which NetworkPolicies cannot tell apart.
+            f"{prefix}-target-group-attributes": "preserve_client_ip.enabled=true",
+            # Readiness fails at a drain's start, before the balancer is told of the pod's end.
+            f"{prefix}-healthcheck-protocol": "http",
+            f"{prefix}-healthcheck-port": str(stack.gateway.ops_port),
+            f"{prefix}-healthcheck-path": READY_PATH,
+            f"{prefix}-healthcheck-interval": "5",
+            # The controller's default of 10 s is longer than the interval, which AWS refuses.
+            f"{prefix}-healthcheck-timeout": "3",
+            f"{prefix}-healthcheck-healthy-threshold": "2",
+            f"{prefix}-healthcheck-unhealthy-threshold": "2",
+        }
+    # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is what counts.
+    return {**SKIP_AWAIT}
+
+
+def disruption_budget_spec(stack: InferenceStack) -> Manifest:
+    """`spec` of the gateway's PodDisruptionBudget: one at a time, so that nodes can be drained."""
+    return {"maxUnavailable": 1, "selector": {"matchLabels": gateway_selector(stack)}}

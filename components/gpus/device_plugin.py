@@ -1,0 +1,69 @@
+"""The NVIDIA device plugin, which tells kubelet of the GPUs."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import yaml
+
+from components.common.labels import DEVICE_PLUGIN, labels
+from components.gpus import device_plugin_workload as device_plugin
+from config.sections.device_plugin import DevicePlugin as DevicePluginConfig
+from config.sections.gpu_nodes import GpuNodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicePluginArgs:
+    """The plugin, and the nodes that it runs on."""
+
+    config: DevicePluginConfig
+    nodes: GpuNodes
+
+
+class DevicePlugin(pulumi.ComponentResource):
+    """A DaemonSet on the GPU nodes, in a namespace of its own, and its configuration.
+
+    Not for nodes whose AMI brings its own (Bottlerocket): two plugins would both advertise the
+    same GPUs. The driver and NVIDIA's container runtime are the AMI's.
+    """
+
+    daemon_set_name: pulumi.Output[str]
+    """Name of the DaemonSet."""
+
+    def __init__(
+        self, name: str, args: DevicePluginArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:DevicePlugin", name, None, opts)
+        config = args.config
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = kubernetes.meta.v1.ObjectMetaArgs(
+            name=DEVICE_PLUGIN,
+            namespace=config.namespace,
+            labels=labels(DEVICE_PLUGIN, "device-plugin", DEVICE_PLUGIN),
+        )
+        needs: list[pulumi.Resource] = [
+            kubernetes.core.v1.ServiceAccount(
+                f"{name}-account",
+                metadata=metadata,
+                automount_service_account_token=False,
+                opts=child,
+            )
+        ]
+        sharing = device_plugin.sharing(config)
+        if sharing:
+            needs.append(
+                kubernetes.core.v1.ConfigMap(
+                    f"{name}-config",
+                    metadata=metadata,
+                    data={device_plugin.CONFIG_FILE: yaml.safe_dump(sharing, sort_keys=False)},
+                    opts=child,
+                )
+            )
+        daemon_set = kubernetes.apps.v1.DaemonSet(
+            f"{name}-daemon-set",
+            metadata=metadata,
+            spec=device_plugin.daemon_set_spec(config, args.nodes),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
+        )
+        self.daemon_set_name = daemon_set.metadata.name
+        self.register_outputs({"daemonSetName": self.daemon_set_name})

@@ -1,0 +1,88 @@
+"""The NVIDIA device plugin's DaemonSet and its configuration file."""
+
+from components.common.labels import DEVICE_PLUGIN, labels, selector
+from components.common.pods import (
+    HASH_ANNOTATION,
+    Manifest,
+    config_hash,
+    container_security,
+    gpu_tolerations,
+    node_selector,
+    resources,
+)
+from config.sections.device_plugin import DevicePlugin
+from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+
+CONFIG_FILE = "config.yaml"
+
+_CONFIG_PATH = "/config"
+_SOCKETS_PATH = "/var/lib/kubelet/device-plugins"
+"""Where kubelet listens for device plugins."""
+
+
+def sharing(plugin: DevicePlugin) -> Manifest:
+    """Contents of the plugin's configuration file; empty where GPUs are not shared.
+
+    Format: NVIDIA/k8s-device-plugin, "Shared access to GPUs", version v1.
+    """
+    if plugin.time_slices == 1:
+        return {}
+    resource = {"name": GPU_RESOURCE, "replicas": plugin.time_slices}
+    # Two slices may be of one GPU: whoever asks for two GPUs would not get them.
+    slicing = {"failRequestsGreaterThanOne": True, "resources": [resource]}
+    return {"version": "v1", "sharing": {"timeSlicing": slicing}}
+
+
+def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
+    """Spec of the DaemonSet.
+
+    Args:
+        plugin: its parameters.
+        nodes: the GPU nodes, whose label it selects and whose taint it tolerates.
+    """
+    shared = sharing(plugin)
+    annotations = {HASH_ANNOTATION: config_hash(shared)} if shared else {}
+    volumes: list[Manifest] = [
+        {"name": "sockets", "hostPath": {"path": _SOCKETS_PATH, "type": "Directory"}}
+    ]
+    if shared:
+        volumes.append({"name": "config", "configMap": {"name": DEVICE_PLUGIN}})
+    return {
+        "selector": {"matchLabels": selector(DEVICE_PLUGIN, DEVICE_PLUGIN)},
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+        "template": {
+            "metadata": {
+                "labels": labels(DEVICE_PLUGIN, "device-plugin", DEVICE_PLUGIN),
+                "annotations": annotations,
+            },
+            "spec": {
+                "serviceAccountName": DEVICE_PLUGIN,
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                # Without it no GPU pod can start on the node.
+                "priorityClassName": "system-node-critical",
+                "nodeSelector": node_selector(gpus=True),
+                "tolerations": gpu_tolerations(nodes),
+                "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [_container(plugin, configured=bool(shared))],
+                "volumes": volumes,
+            },
+        },
+    }
+
+
+def _container(plugin: DevicePlugin, *, configured: bool) -> Manifest:
+    mounts: list[Manifest] = [{"name": "sockets", "mountPath": _SOCKETS_PATH}]
+    if configured:
+        mounts.append({"name": "config", "mountPath": _CONFIG_PATH, "readOnly": True})
+    environment = [{"name": "CONFIG_FILE", "value": f"{_CONFIG_PATH}/{CONFIG_FILE}"}]
+    return {
+        "name": "device-plugin",
+        "image": plugin.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": environment if configured else [],
+        "resources": resources(cpu=0.05, memory_mib=128, storage_mib=64),
+        # Root, because kubelet's folder and socket are root's; without any of root's capabilities.
+        "securityContext": {**container_security(), "runAsUser": 0},
+        "volumeMounts": mounts,
+    }

@@ -1,0 +1,146 @@
+"""Number of nodes of a managed node group: the one that runs now, for EKS to keep."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from config.sections.gpu_nodes import GpuNodes
+
+
+@dataclass(frozen=True)
+class RunningGroup:
+    """A managed node group as EKS describes it."""
+
+    name: str
+    """Physical name."""
+
+    status: str
+    """Status, such as `ACTIVE` or `DELETING`."""
+
+    min_size: int
+    """Fewest nodes."""
+
+    max_size: int
+    """Most nodes."""
+
+    desired_size: int
+    """Nodes that the Auto Scaling group keeps running now."""
+
+
+def desired_size(nodes: GpuNodes, running: RunningGroup | None) -> int:
+    """Return the number of nodes to send to EKS: the running number within the bounds.
+
+    EKS ends nodes where the number that it is given is smaller than the number that runs (EKS API
+    reference, NodegroupScalingConfig).
+
+    Args:
+        nodes: The stated bounds.
+        running: The group that runs; None before the first one is made.
+    """
+    if running is None:
+        return nodes.min_size
+    return min(max(running.desired_size, nodes.min_size), nodes.max_size)
+
+
+def ended_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
+    """Say how many running nodes a smaller `maxSize` ends; empty where it ends none."""
+    ended = running.desired_size - nodes.max_size
+    if ended <= 0:
+        return ""
+    return (
+        f"gpuNodes.maxSize {nodes.max_size} ends {ended} of {running.desired_size} running nodes "
+        f"of node group {running.name}: their pods move to the nodes that stay, or wait"
+    )
+
+
+def kept_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
+    """Say what becomes of the running nodes where none of them ends."""
+    runs = f"node group {running.name} runs {running.desired_size} nodes"
+    started = nodes.min_size - running.desired_size
+    if started > 0:
+        return f"{runs}; gpuNodes.minSize {nodes.min_size} starts {started} more"
+    return f"{runs} and keeps them: its desired size is that number"
+
+
+async def find_running(
+    cluster: str, role_arn: str, opts: pulumi.InvokeOptions
+) -> RunningGroup | None:
+    """Find the node group whose nodes have a role, whatever the group's name is.
+
+    Pulumi names a group, and a replacement of it, itself. The role is made for one group alone and
+    outlives the group's replacement. While an old group and its replacement both exist, the one
+    that is not being deleted counts, and of two such groups the larger.
+
+    Args:
+        cluster: Name of the EKS cluster.
+        role_arn: ARN of the nodes' IAM role.
+        opts: Options of the look-ups, which name the provider.
+
+    Raises:
+        RunError: AWS does not answer.
+    """
+    described = await asyncio.gather(
+        *(_describe(cluster, name, opts) for name in await _names(cluster, opts))
+    )
+    ours = [group for group, role in filter(None, described) if role == role_arn]
+    return max(ours, key=lambda g: (g.status != "DELETING", g.desired_size), default=None)
+
+
+async def require_bounds(
+    nodes: GpuNodes, cluster: str, name: str, opts: pulumi.InvokeOptions
+) -> str:
+    """Return a group's name after a look at EKS: the group has the bounds that were stated.
+
+    The provider writes into the state what it sent, even where EKS refused it, and then finds
+    nothing to change.
+
+    Raises:
+        RunError: the group has other bounds, or AWS does not answer.
+    """
+    described = await _describe(cluster, name, opts)
+    if described is None:
+        raise pulumi.RunError(f"node group {name} of cluster {cluster} is gone: run `up --refresh`")
+    group, _ = described
+    if (group.min_size, group.max_size) != (nodes.min_size, nodes.max_size):
+        raise pulumi.RunError(
+            f"node group {name} has {group.min_size} to {group.max_size} nodes on EKS, and not "
+            f"gpuNodes.minSize {nodes.min_size} to gpuNodes.maxSize {nodes.max_size}: EKS refused "
+            "an earlier change, or the bounds were changed elsewhere. Run `pulumi up --refresh`"
+        )
+    return name
+
+
+async def _names(cluster: str, opts: pulumi.InvokeOptions) -> Sequence[str]:
+    try:
+        found = await aws.eks.get_node_groups_output(cluster_name=cluster, opts=opts).future()
+    except Exception as error:
+        raise pulumi.RunError(
+            f"the node groups of EKS cluster {cluster} cannot be listed, so that the number of "
+            f"running GPU nodes is not known (eks:ListNodegroups): {error}"
+        ) from None
+    return found.names if found else ()
+
+
+async def _describe(
+    cluster: str, name: str, opts: pulumi.InvokeOptions
+) -> tuple[RunningGroup, str] | None:
+    """Return a group and its nodes' role; None where the group is gone meanwhile."""
+    try:
+        found = await aws.eks.get_node_group_output(
+            cluster_name=cluster, node_group_name=name, opts=opts
+        ).future()
+    except Exception as error:
+        if name not in await _names(cluster, opts):
+            return None
+        raise pulumi.RunError(
+            f"node group {name} of EKS cluster {cluster} cannot be described, so that the number "
+            f"of running GPU nodes is not known (eks:DescribeNodegroup): {error}"
+        ) from None
+    if found is None:
+        return None
+    size = found.scaling_configs[0]
+    running = RunningGroup(name, found.status, size.min_size, size.max_size, size.desired_size)
+    return running, found.node_role_arn

@@ -1,0 +1,229 @@
+"""GPU capacity: one EKS managed node group that only GPU pods may land on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.gpus.node_count import (
+    desired_size,
+    ended_nodes,
+    find_running,
+    kept_nodes,
+    require_bounds,
+)
+from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+
+EKS_TAINT_EFFECTS = {
+    "NoSchedule": "NO_SCHEDULE",
+    "NoExecute": "NO_EXECUTE",
+    "PreferNoSchedule": "PREFER_NO_SCHEDULE",
+}
+"""EKS's spelling of Kubernetes' taint effects."""
+
+NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
+"""AWS managed policies that every node needs (EKS user guide, "Amazon EKS node IAM role")."""
+
+VPC_CNI_POLICY = "AmazonEKS_CNI_Policy"
+"""Needed on the node where the VPC CNI add-on has no role of its own."""
+
+NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
+"""Tags by which the Cluster Autoscaler knows a node of a group that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuNodeGroupArgs:
+    """The nodes, and the cluster that they join."""
+
+    config: GpuNodes
+    gpus_per_node: int
+    """`nvidia.com/gpu` that a node advertises, time slices counted."""
+    cluster_name: pulumi.Input[str]
+    subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
+
+
+class GpuNodeGroup(pulumi.ComponentResource):
+    """Tainted GPU nodes, with their launch template and IAM role.
+
+    The cluster's autoscaler owns how many there are between min and max. EKS is sent the number
+    that runs when the program looks, within the stated bounds; only a `maxSize` below that number
+    ends nodes, and the preview says how many. One race remains: the provider sends the number
+    whenever it changes the bounds, and a node that the autoscaler adds between the look and that
+    call ends again (a new AMI or template is rolled out in between, which can take an hour).
+
+    EKS tags the Auto Scaling group for discovery; only the node-template tags are ours. The VPC,
+    the cluster and its autoscaler are the platform team's.
+    """
+
+    node_group_name: pulumi.Output[str]
+    """Physical name, as the EKS console shows it."""
+
+    role_arn: pulumi.Output[str]
+    """IAM role of the nodes."""
+
+    def __init__(
+        self, name: str, args: GpuNodeGroupArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:GpuNodeGroup", name, None, opts)
+        nodes = args.config
+        child = pulumi.ResourceOptions(parent=self)
+        tags = {"project": pulumi.get_project(), "stack": pulumi.get_stack()}
+
+        lookup = pulumi.InvokeOptions(parent=self)
+        partition = aws.get_partition_output(opts=lookup)
+
+        role = aws.iam.Role(
+            f"{name}-role",
+            assume_role_policy=partition.dns_suffix.apply(_trust),
+            tags=tags,
+            opts=child,
+        )
+        policies = (*NODE_POLICIES, *((VPC_CNI_POLICY,) if nodes.vpc_cni_policy else ()))
+        attachments = [
+            aws.iam.RolePolicyAttachment(
+                f"{name}-{policy}",
+                role=role.name,
+                policy_arn=pulumi.Output.format(
+                    "arn:{0}:iam::aws:policy/{1}", partition.partition, policy
+                ),
+                opts=child,
+            )
+            for policy in policies
+        ]
+        template = self._launch_template(name, nodes, tags)
+
+        async def size(known: Sequence[str]) -> int:
+            running = await find_running(known[0], known[1], lookup)
+            if running and (ends := ended_nodes(nodes, running)):
+                pulumi.log.warn(ends, self)
+            elif running:
+                # A state that is older shows a change to this number, which is none to the nodes.
+                pulumi.log.info(kept_nodes(nodes, running), self)
+            return desired_size(nodes, running)
+
+        group = aws.eks.NodeGroup(
+            f"{name}-nodes",
+            cluster_name=args.cluster_name,
+            node_role_arn=role.arn,
+            subnet_ids=args.subnet_ids,
+            ami_type=nodes.ami_type,
+            instance_types=nodes.instance_types,
+            capacity_type=nodes.capacity_type,
+            # A number and not "$Latest", which would differ from what EKS reports at every preview.
+            launch_template={
+                "id": template.id,
+                "version": template.latest_version.apply(str),
+            },
+            scaling_config={
+                "min_size": nodes.min_size,
+                "max_size": nodes.max_size,
+                "desired_size": pulumi.Output.all(args.cluster_name, role.arn).apply(size),
+            },
+            labels=nodes.node_labels,
+            taints=[
+                {
+                    "key": nodes.taint.key,
+                    "value": nodes.taint.value,
+                    "effect": EKS_TAINT_EFFECTS[nodes.taint.effect],
+                }
+            ],
+            update_config={"max_unavailable": nodes.max_unavailable},
+            node_repair_config={"enabled": True},
+            tags=tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # A node that starts before its role can do anything never joins; and on destroy
+                # the nodes need their rights until they are gone.
+                depends_on=attachments,
+            ),
+        )
+        self._node_template_tags(name, args, group)
+
+        async def looked_at(known: Sequence[str]) -> str:
+            if pulumi.runtime.is_dry_run():
+                return known[1]
+            return await require_bounds(nodes, known[0], known[1], lookup)
+
+        named = pulumi.Output.all(group.cluster_name, group.node_group_name)
+        self.node_group_name = named.apply(looked_at)
+        self.role_arn = role.arn
+        self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
+
+    def _launch_template(
+        self, name: str, nodes: GpuNodes, tags: dict[str, str]
+    ) -> aws.ec2.LaunchTemplate:
+        # Bottlerocket keeps images on its second disk; the first holds the system and stays as
+        # small as the AMI makes it.
+        system_first = nodes.ami_type.startswith("BOTTLEROCKET")
+        disks = {"/dev/xvda": None, "/dev/xvdb": nodes.disk_gib}
+        return aws.ec2.LaunchTemplate(
+            f"{name}-launch-template",
+            block_device_mappings=[
+                aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+                    device_name=device,
+                    ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+                        volume_size=gib,
+                        volume_type="gp3",
+                        encrypted="true",
+                        delete_on_termination="true",
+                    ),
+                )
+                for device, gib in (
+                    disks if system_first else {"/dev/xvda": nodes.disk_gib}
+                ).items()
+            ],
+            # Pods are one hop further away than the node, and so cannot take the node's identity.
+            metadata_options={
+                "http_endpoint": "enabled",
+                "http_tokens": "required",
+                "http_put_response_hop_limit": 1,
+            },
+            tag_specifications=[
+                {"resource_type": kind, "tags": tags} for kind in ("instance", "volume")
+            ],
+            tags=tags,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _node_template_tags(
+        self, name: str, args: GpuNodeGroupArgs, group: aws.eks.NodeGroup
+    ) -> None:
+        nodes = args.config
+        taint = nodes.taint
+        templates = {
+            **{f"label/{key}": value for key, value in nodes.node_labels.items()},
+            f"taint/{taint.key}": f"{taint.value}:{taint.effect}",
+            f"resources/{GPU_RESOURCE}": str(args.gpus_per_node),
+        }
+        # A node group's own tags do not reach its Auto Scaling group.
+        scaling_group = group.resources[0].autoscaling_groups[0].name
+        for key, value in templates.items():
+            aws.autoscaling.Tag(
+                f"{name}-{key.replace('/', '-')}",
+                autoscaling_group_name=scaling_group.apply(lambda found: found or ""),
+                tag={
+                    "key": f"{NODE_TEMPLATE}/{key}",
+                    "value": value,
+                    "propagate_at_launch": False,
+                },
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+
+
+def _trust(dns_suffix: str) -> str:
+    """Return the trust policy of the nodes' role.
+
+    In China EKS asks for `ec2.amazonaws.com.cn` and refuses a node group whose role trusts
+    `ec2.amazonaws.com` alone (awslabs/cdk-eks-blueprints#558).
+
+    Args:
+        dns_suffix: DNS suffix of the AWS partition, such as `amazonaws.com`.
+    """
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"ec2.{dns_suffix}"},
+        "Action": "sts:AssumeRole",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

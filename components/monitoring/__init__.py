@@ -1,0 +1,1 @@
+"""Prometheus: its component, its workload, the scrape configuration and the alerts."""

@@ -1,0 +1,183 @@
+"""Prometheus: our own, or what lets an existing one's operator find the stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import yaml
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.cluster.api import ClusterApi
+from components.common.labels import ROLLOUT_UNAWAITED, SKIP_AWAIT, prometheus_labels
+from components.monitoring import workload as specs
+from components.monitoring.alerts import alert_rules
+from components.monitoring.scrape import RULES_FILE, pod_monitors, prometheus_config
+from components.network.flows import policy_spec, prometheus_flows, prometheus_pods
+from components.rollout.component import Rollout
+from components.state.contents import Workload, collect, content_config_map
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusArgs:
+    """Our Prometheus, what it scrapes, and who asks it."""
+
+    config: ManagedPrometheus
+    stacks: tuple[InferenceStack, ...]
+    keda_namespace: str
+    """Namespace from which KEDA asks."""
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
+
+
+class Prometheus(pulumi.ComponentResource):
+    """One Prometheus for all inference stacks, with alert rules; for the scaler, not for archives.
+
+    It reads pods in the inference namespaces and nothing else of the API. There is no Alertmanager:
+    firing alerts are the series `ALERTS`.
+    """
+
+    address: pulumi.Output[str]
+    """URL that KEDA asks."""
+
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
+
+    def __init__(
+        self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Prometheus", name, None, opts)
+        config = args.config
+        child = pulumi.ResourceOptions(parent=self)
+
+        def metadata(
+            annotations: Mapping[str, str] | None = None, name: str = config.name
+        ) -> ObjectMetaArgs:
+            return ObjectMetaArgs(
+                name=name,
+                namespace=config.namespace,
+                labels=prometheus_labels(config),
+                annotations=annotations,
+            )
+
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=metadata(),
+            # A pod asks for the token, or does not get it.
+            automount_service_account_token=False,
+            opts=child,
+        )
+        files = {
+            specs.CONFIG_FILE: yaml.safe_dump(
+                prometheus_config(config, args.stacks), sort_keys=False
+            ),
+            RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
+        }
+        # Pods that an earlier release made mount this one; nothing else does.
+        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
+        config_name = specs.config_name(config, files)
+        config_map = content_config_map(
+            f"{name}-files", metadata=metadata(name=config_name), data=files, parent=self
+        )
+        needs: list[pulumi.Resource] = [account, config_map, *self._may_discover(name, args)]
+        if config.persistent_volume:
+            needs.append(
+                kubernetes.core.v1.PersistentVolumeClaim(
+                    f"{name}-volume",
+                    # Bound when its first pod is placed, by most storage classes.
+                    metadata=metadata(SKIP_AWAIT),
+                    spec=specs.volume_claim_spec(config),
+                    opts=child,
+                )
+            )
+        spec = specs.deployment_spec(config, config_name)
+        deployment = kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata(ROLLOUT_UNAWAITED),
+            spec=spec,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
+        )
+        collect(args.api, Workload.of(config.namespace, config.name, spec), deployment)
+        self.rollout = Rollout(deployment=deployment)
+        kubernetes.core.v1.Service(
+            f"{name}-service",
+            # The Deployment's readiness is what counts; this would wait ten seconds more.
+            metadata=metadata(SKIP_AWAIT),
+            spec=specs.service_spec(config),
+            opts=child,
+        )
+        kubernetes.networking.v1.NetworkPolicy(
+            f"{name}-network-policy",
+            metadata=metadata(),
+            spec=policy_spec(
+                prometheus_pods(config),
+                prometheus_flows(config, args.stacks, args.keda_namespace),
+            ),
+            opts=child,
+        )
+        self.address = pulumi.Output.from_input(config.address)
+        self.register_outputs({"address": self.address})
+
+    def _may_discover(self, name: str, args: PrometheusArgs) -> list[pulumi.Resource]:
+        """A Role in each namespace where it has pods to find, and none for the cluster."""
+        config = args.config
+        made: list[pulumi.Resource] = []
+        for namespace in sorted({stack.namespace for stack in args.stacks}):
+            metadata = ObjectMetaArgs(
+                name=config.name, namespace=namespace, labels=prometheus_labels(config)
+            )
+            role = kubernetes.rbac.v1.Role(
+                f"{name}-role-{namespace}",
+                metadata=metadata,
+                rules=specs.RULES,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            binding = kubernetes.rbac.v1.RoleBinding(
+                f"{name}-role-binding-{namespace}",
+                metadata=metadata,
+                role_ref=kubernetes.rbac.v1.RoleRefArgs(
+                    api_group="rbac.authorization.k8s.io", kind="Role", name=config.name
+                ),
+                subjects=[
+                    kubernetes.rbac.v1.SubjectArgs(
+                        kind="ServiceAccount", name=config.name, namespace=config.namespace
+                    )
+                ],
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[role]),
+            )
+            made += [role, binding]
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodMonitorsArgs:
+    """An existing Prometheus, and what it is to scrape."""
+
+    config: ExistingPrometheus
+    stacks: tuple[InferenceStack, ...]
+
+
+class PodMonitors(pulumi.ComponentResource):
+    """PodMonitors, where an existing Prometheus is an operator's; nothing where it is not.
+
+    Which PodMonitors it follows, and in which namespaces, is its owner's to say; the labels that it
+    selects them by are parameters.
+    """
+
+    def __init__(
+        self, name: str, args: PodMonitorsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:PodMonitors", name, None, opts)
+        for stack in args.stacks if args.config.pod_monitors else ():
+            for monitor, labels, spec in pod_monitors(stack, args.config):
+                kubernetes.apiextensions.CustomResource(
+                    f"{name}-{monitor}",
+                    api_version="monitoring.coreos.com/v1",
+                    kind="PodMonitor",
+                    metadata=ObjectMetaArgs(name=monitor, namespace=stack.namespace, labels=labels),
+                    spec=spec,
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+        self.register_outputs({})

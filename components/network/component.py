@@ -1,0 +1,61 @@
+"""The NetworkPolicies of one inference stack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.common.labels import gateway_labels, triton_labels
+from components.network.flows import (
+    gateway_pods,
+    neighbours,
+    policy_spec,
+    stack_flows,
+    triton_pods,
+)
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPoliciesArgs:
+    """Whose flows, who scrapes, and where DNS is."""
+
+    config: InferenceStack
+    prometheus: Prometheus
+    dns_addresses: Sequence[str] = ()
+    """Ranges of a DNS outside pods."""
+
+
+class NetworkPolicies(pulumi.ComponentResource):
+    """Opens the stack's closed namespace for the flows it needs: one policy a workload.
+
+    The namespace's default deny comes with the namespace; our Prometheus has its own policy.
+    """
+
+    def __init__(
+        self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:NetworkPolicies", name, None, opts)
+        stack = args.config
+        flows = stack_flows(stack, args.prometheus, args.dns_addresses)
+        for role, subject, policy, labels in (
+            ("gateway", gateway_pods(stack), stack.gateway_name, gateway_labels(stack)),
+            ("triton", triton_pods(stack), stack.deployment_name, triton_labels(stack)),
+            (
+                "callers",
+                neighbours(stack),
+                f"{stack.gateway_name}-callers",
+                gateway_labels(stack),
+            ),
+        ):
+            kubernetes.networking.v1.NetworkPolicy(
+                f"{name}-{role}",
+                metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                    name=policy, namespace=stack.namespace, labels=labels
+                ),
+                spec=policy_spec(subject, flows),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})

@@ -1,0 +1,79 @@
+"""The namespaces that the stack makes: how privileged their pods may be, and closed by default."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.common.labels import PART_OF, PART_OF_LABEL, namespace_labels
+from components.network.flows import DEFAULT_DENY
+from config.sections.keda import HelmKeda
+from config.sections.prometheus import ManagedPrometheus
+from config.settings import Settings
+
+Level = Literal["restricted", "privileged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespacesArgs:
+    """Everything that may want a namespace."""
+
+    config: Settings
+
+
+class Namespaces(pulumi.ComponentResource):
+    """Each namespace once, with its pod security level; all but KEDA's deny all traffic.
+
+    KEDA's belongs to its chart, which knows what its parts need of the network and of one another;
+    namespaces of an existing KEDA or Prometheus are not touched. Pulumi never deletes a namespace,
+    since that deletes everything in it, whoever made it; `make destroy` deletes an empty one.
+    """
+
+    names: pulumi.Output[list[str]]
+    """Names of all of them, sorted."""
+
+    def __init__(
+        self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Namespaces", name, None, opts)
+        closed, open_ = _wanted(args.config)
+        levels: dict[str, Level] = {**open_, **closed}
+        ours = namespace_labels(pulumi.get_stack())
+        for namespace, level in sorted(levels.items()):
+            made = kubernetes.core.v1.Namespace(
+                f"{name}-{namespace}",
+                metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                    name=namespace, labels={**ours, **_pod_security(level)}
+                ),
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            )
+            if namespace in closed:
+                kubernetes.networking.v1.NetworkPolicy(
+                    f"{name}-{namespace}-default-deny",
+                    metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                        name="default-deny",
+                        namespace=namespace,
+                        labels={PART_OF_LABEL: PART_OF},
+                    ),
+                    spec=DEFAULT_DENY,
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made]),
+                )
+        self.names = pulumi.Output.from_input(sorted(levels))
+        self.register_outputs({"names": self.names})
+
+
+def _wanted(settings: Settings) -> tuple[dict[str, Level], dict[str, Level]]:
+    """Namespaces with their levels: those that hold our own pods, and those that do not."""
+    ours: dict[str, Level] = {stack.namespace: "restricted" for stack in settings.inference}
+    if isinstance(settings.prometheus, ManagedPrometheus):
+        ours[settings.prometheus.namespace] = "restricted"
+    if settings.device_plugin_enabled:
+        # It mounts a folder of the host, which neither of the stricter levels allows.
+        ours[settings.device_plugin.namespace] = "privileged"
+    keda = settings.keda
+    return ours, {keda.namespace: "restricted"} if isinstance(keda, HelmKeda) else {}
+
+
+def _pod_security(level: Level) -> dict[str, str]:
+    return {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "audit", "warn")}

@@ -1,0 +1,1 @@
+"""Rollouts: how far one is, why it does not go on, and the wait for it."""

@@ -1,0 +1,271 @@
+"""Waiting for rollouts: `up` succeeds only once the pods of its Deployments run."""
+
+import asyncio
+import functools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.cluster.api import MERGE_PATCH, ClusterApi
+from components.cluster.kubectl_proxy import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    KubeconfigRefusedError,
+)
+from components.rollout.status.message import failure
+from components.rollout.status.progress import (
+    Done,
+    Failed,
+    Progress,
+    Waiting,
+    left_behind,
+    refusals,
+)
+from components.rollout.status.snapshot import Object, Snapshot, claim_names, is_ready, uid
+from components.rollout.status.snapshot import name as name_of
+from components.rollout.status.symptom import LogOf
+
+LOOK_SECONDS = 1.0
+"""Time between two looks at a rollout."""
+
+SAY_SECONDS = 10.0
+"""Time after which an unchanged reason to wait is told again."""
+
+PROGRESS_SECONDS = 600.0
+"""Kubernetes' own default of `progressDeadlineSeconds`, for Deployments that state none."""
+
+UNREACHABLE_SECONDS = 120.0
+"""Time after which an API server that does not answer fails the rollout; one that is restarted
+takes about a minute."""
+
+_NO_ANSWER = (ApiUnreachableError, ApiRefusedError, KubeconfigRefusedError)
+_RETRIED = "kubemind.io/retried-at"
+"""Annotation of a ReplicaSet whose change makes its controller try at once to create pods."""
+
+_LOG_LINES = 300
+_PODS = 5
+"""Pods that are not ready whose events are read: the others mostly wait for the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A Deployment whose pods `up` waits for."""
+
+    deployment: kubernetes.apps.v1.Deployment
+
+    start_seconds: float = PROGRESS_SECONDS
+    """Longest time for the first pods to get ready."""
+
+    rollout_seconds: float = PROGRESS_SECONDS
+    """Longest time for all pods to be replaced."""
+
+    least: int = 1
+    """Fewest ready pods; more may be on their way because a scaler wants them."""
+
+
+def await_rollouts(api: pulumi.Output[ClusterApi | None], rollouts: Sequence[Rollout]) -> None:
+    """Let `up` fail unless every rollout succeeds, whether or not this run changed it.
+
+    The engine waits for nothing but that the cluster has the Deployments, so that a rollout which
+    fails keeps no other object away. A preview and a run under mocks wait for no pod.
+
+    Args:
+        api: The cluster.
+        rollouts: All Deployments of the program.
+
+    Raises:
+        pulumi.RunError: When all are done, for those that failed; with the containers' last words.
+    """
+    if pulumi.runtime.is_dry_run():
+        return
+    if threading.current_thread() is threading.main_thread():
+        # Python's own way to end by Ctrl-C is a traceback.
+        signal.signal(signal.SIGINT, _end)
+    outcomes = [
+        pulumi.Output.all(
+            api, one.deployment.metadata.namespace, one.deployment.metadata.name
+        ).apply(functools.partial(_outcome, one))
+        for one in rollouts
+    ]
+
+    def judge(failures: Sequence[str]) -> None:
+        told = [text for text in failures if text]
+        if told:
+            raise pulumi.RunError(
+                "\n\n".join(told) + "\n\nAll else is applied. Put the parameters right, or what "
+                "they name, and run `up` again."
+            )
+
+    pulumi.Output.all(*outcomes).apply(judge)
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+async def _outcome(rollout: Rollout, known: Sequence[object]) -> str:
+    """The failure as text; empty for a success."""
+    api, namespace, name = known
+    if not isinstance(api, ClusterApi):
+        return ""
+
+    def say(text: str) -> None:
+        pulumi.log.info(text, resource=rollout.deployment, ephemeral=True)
+
+    times = rollout.start_seconds, rollout.rollout_seconds
+    return await Watch(api, str(namespace), str(name), rollout.least, times, say).result()
+
+
+class Watch:
+    """Looks at one rollout until it ends."""
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        namespace: str,
+        name: str,
+        least: int,
+        times: tuple[float, float],
+        say: Callable[[str], None],
+    ) -> None:
+        """Prepare to look.
+
+        Args:
+            api: The cluster.
+            namespace: Of the Deployment.
+            name: Of the Deployment.
+            least: See `Rollout.least`.
+            times: Longest time, seconds, of a first rollout and of one that replaces pods.
+            say: Tells why the rollout waits.
+        """
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._times = times
+        self._say_it = say
+        self._progress = Progress(least)
+        self._said = ("", 0.0)
+
+    async def result(self) -> str:
+        """Wait for the end; return the failure as text, empty for a success."""
+        began = time.monotonic()
+        answered = began
+        seconds: float | None = None
+        said = "it was not looked at yet"
+        while True:
+            now = time.monotonic()
+            try:
+                snapshot = await asyncio.to_thread(self._snapshot)
+                if seconds is None:
+                    await asyncio.to_thread(self._retry, snapshot)
+                    seconds = self._seconds(snapshot)
+            except _NO_ANSWER as error:
+                said = f"the API server does not answer: {error}"
+                if now - answered > UNREACHABLE_SECONDS:
+                    return f"{self._what} is not known to be rolled out: {said}"
+            else:
+                answered = now
+                match state := self._progress.look(snapshot, now):
+                    case Done():
+                        return ""
+                    case Failed():
+                        return await asyncio.to_thread(self._failure, state)
+                    case Waiting():
+                        said = str(state)
+                        if now - began > seconds:
+                            return await asyncio.to_thread(self._too_late, snapshot, state, seconds)
+            self._say(said, now)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    @property
+    def _what(self) -> str:
+        return f"Deployment {self._namespace}/{self._name}"
+
+    def _seconds(self, snapshot: Snapshot) -> float:
+        return self._times[bool(snapshot.old_pods)]
+
+    def _say(self, text: str, now: float) -> None:
+        before, at = self._said
+        if text != before or now - at >= SAY_SECONDS:
+            self._said = text, now
+            self._say_it(text)
+
+    def _retry(self, snapshot: Snapshot) -> None:
+        """Let the cluster try again at once what it gave up for a while in an earlier run.
+
+        Without the rights to delete pods and to patch ReplicaSets its own next attempt counts.
+        """
+        for name in left_behind(snapshot):
+            self._api.ask("DELETE", f"{self._path('pods')}/{name}")
+        if snapshot.new and refusals(snapshot):
+            at = {_RETRIED: datetime.now(UTC).isoformat(timespec="seconds")}
+            path = f"{self._path('replicasets', apps=True)}/{name_of(snapshot.new)}"
+            self._api.ask("PATCH", path, {"metadata": {"annotations": at}}, MERGE_PATCH)
+
+    def _failure(self, state: Failed) -> str:
+        what = f"{self._what} cannot be rolled out"
+        return failure(what, state.symptoms, state.old_ready, self._last_words)
+
+    def _too_late(self, snapshot: Snapshot, state: Waiting, seconds: float) -> str:
+        what = (
+            f"{self._what} is not rolled out after {seconds:g} s, "
+            f"{state.ready} of {state.wanted} new pods are ready"
+        )
+        old = sum(is_ready(pod) for pod in snapshot.old_pods)
+        return failure(what, state.symptoms, old, self._last_words)
+
+    def _last_words(self, log: LogOf) -> str:
+        path = f"{self._path('pods')}/{log.pod}/log?container={log.container}"
+        for previous in (log.previous, not log.previous):
+            query = f"{path}&previous={str(previous).lower()}&tailLines={_LOG_LINES}"
+            try:
+                answer = self._api.send("GET", query)
+            except _NO_ANSWER as error:
+                return f"(its log cannot be read: {error})"
+            if answer.status == 403:
+                return "(its log may not be read: the user of the kubeconfig lacks get pods/log)"
+            if answer.ok and answer.text.strip():
+                return answer.text
+        return ""
+
+    def _path(self, resource: str, *, apps: bool = False) -> str:
+        group = "/apis/apps/v1" if apps else "/api/v1"
+        return f"{group}/namespaces/{self._namespace}/{resource}"
+
+    def _snapshot(self) -> Snapshot:
+        deployment = self._api.ask("GET", f"{self._path('deployments', apps=True)}/{self._name}")
+        if not deployment:
+            return Snapshot({})
+        labels: dict[str, str] = deployment["spec"]["selector"]["matchLabels"]
+        selector = quote(",".join(f"{key}={value}" for key, value in labels.items()))
+        replica_sets = self._path("replicasets", apps=True)
+        sets = self._api.items(f"{replica_sets}?labelSelector={selector}") or []
+        pods = self._api.items(f"{self._path('pods')}?labelSelector={selector}") or []
+        found = Snapshot(deployment, sets, pods)
+        unready = [pod for pod in found.new_pods if not is_ready(pod)][:_PODS]
+        claims = self._claims(unready)
+        about: list[Object] = [*unready, *claims, *([found.new] if found.new else [])]
+        done = found.new is not None and not unready and _whole(found.new)
+        events = [] if done else [event for one in about for event in self._events(one)]
+        return Snapshot(deployment, sets, pods, claims, events)
+
+    def _claims(self, pods: Sequence[Object]) -> list[Object]:
+        names = sorted({name for pod in pods for name in claim_names(pod)})
+        asked = [self._api.ask("GET", f"{self._path('persistentvolumeclaims')}/{n}") for n in names]
+        return [claim for claim in asked if claim]
+
+    def _events(self, one: Object) -> Sequence[Object]:
+        query = quote(f"involvedObject.uid={uid(one)}")
+        return self._api.items(f"{self._path('events')}?fieldSelector={query}") or []
+
+
+def _whole(replica_set: Object) -> bool:
+    return replica_set.get("status", {}).get("replicas", 0) >= replica_set["spec"]["replicas"]

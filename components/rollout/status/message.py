@@ -1,0 +1,70 @@
+"""The end of a rollout that failed, as text for the one who ran `up`."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from components.rollout.status.symptom import LogOf, Symptom
+
+_SHOWN = 3
+"""Symptoms that are told in full."""
+
+_LINES = 24
+"""Lines of a log that are told."""
+
+_LAST = 8
+"""Of these, its last lines; the others are the errors before: a server that gives up may print its
+options, and how it stops, after the cause."""
+
+_ERROR = re.compile(
+    r"^[EF]\d{4} |error|fail|exception|traceback|denied|refused|not found|no such|unavailable|"
+    r"invalid|fatal|critical|panic|killed",
+    re.IGNORECASE,
+)
+"""Words of an error; a line of glog's that begins with E or F is one."""
+
+_TABLE = ("|", "+-")
+"""Beginnings of the lines of a table, which say little and are long."""
+
+
+def failure(
+    what: str, found: Sequence[Symptom], old_ready: int, last_words: Callable[[LogOf], str]
+) -> str:
+    """Tell why one rollout failed.
+
+    Args:
+        what: One sentence without its full stop, such as `Deployment a/b cannot be rolled out`.
+        found: The causes; alike ones are told once.
+        old_ready: Pods of the version before that serve.
+        last_words: Reads a container's log; empty where there is none.
+    """
+    lines = [f"{what}:"]
+    told: set[tuple[str, str]] = set()
+    for one in found:
+        kind = (one.reason, one.words.replace(one.on.partition(" ")[2], ""))
+        if kind in told or len(told) == _SHOWN:
+            continue
+        told.add(kind)
+        lines.append(f"  {one}")
+        said = last_words(one.log).strip() if one.log else ""
+        if said and one.log:
+            lines.append(f"  last words of its container {one.log.container}:")
+            lines += [f"    {line}" for line in telling(said)]
+    if others := len(found) - len(told):
+        lines.append(f"  and {others} more of these")
+    if old_ready:
+        lines.append(f"  {old_ready} pods of the version before keep serving")
+    return "\n".join(lines)
+
+
+def telling(log: str) -> list[str]:
+    """Choose the lines of a log that tell why a container ended.
+
+    Args:
+        log: The end of the log.
+    """
+    lines = [re.sub(r"\s{2,}", " ", line.rstrip()) for line in log.splitlines() if line.strip()]
+    if len(lines) <= _LINES:
+        return lines
+    wanted = [line for line in lines if _ERROR.search(line) or not line.startswith(_TABLE)]
+    errors = [line for line in wanted[:-_LAST] if _ERROR.search(line)]
+    return errors[_LAST - _LINES :] + wanted[-_LAST:]

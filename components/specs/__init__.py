@@ -1,1 +1,0 @@
-"""Pure functions from parameters to what the components declare; no pulumi here."""

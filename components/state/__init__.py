@@ -1,0 +1,1 @@
+"""The stack and its objects: identity, marks, content-named objects and drift."""

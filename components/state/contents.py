@@ -1,0 +1,141 @@
+"""ConfigMaps named by their contents: made with the stack, deleted when nothing refers to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.cluster.api import MERGE_PATCH, ApiUnreachableError, ClusterApi
+from components.common.labels import INSTANCE_LABEL, PART_OF, PART_OF_LABEL
+from components.common.pods import Manifest
+from components.state.content_names import abandoned, owned_by, owner_reference, referenced
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A Deployment whose pods mount ConfigMaps that are named by their contents."""
+
+    namespace: str
+    """Namespace of all of them."""
+
+    name: str
+    """Name of the Deployment, and value of their instance label."""
+
+    mounted: frozenset[str]
+    """Names of the ConfigMaps that its pod template mounts."""
+
+    @classmethod
+    def of(cls, namespace: str, name: str, spec: Manifest) -> Self:
+        """Describe a Deployment by its `spec`."""
+        return cls(namespace=namespace, name=name, mounted=frozenset(referenced([{"spec": spec}])))
+
+
+def content_config_map(
+    resource_name: str,
+    *,
+    metadata: kubernetes.meta.v1.ObjectMetaArgs,
+    data: Mapping[str, str],
+    binary_data: Mapping[str, str] | None = None,
+    parent: pulumi.Resource,
+) -> kubernetes.core.v1.ConfigMap:
+    """Declare a ConfigMap that is named by its contents.
+
+    The engine never deletes it: a rollout that failed or was stopped leaves a deletion in the
+    state, and the next `up` would carry it out, under running pods if their contents are wanted
+    again by then. `collect` deletes it instead.
+    """
+    return kubernetes.core.v1.ConfigMap(
+        resource_name,
+        metadata=metadata,
+        data=data,
+        binary_data=binary_data or None,
+        immutable=True,
+        opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=True),
+    )
+
+
+def collect(
+    api: pulumi.Input[ClusterApi | None],
+    workload: Workload,
+    deployment: kubernetes.apps.v1.Deployment,
+) -> None:
+    """Delete the contents that nothing refers to any more, once the Deployment is applied.
+
+    The others become the Deployment's, so that Kubernetes deletes them with it. Nothing happens in
+    a preview, and where no engine runs.
+    """
+    if pulumi.runtime.is_dry_run():
+        return
+
+    def run(known: tuple[ClusterApi | None, str]) -> None:
+        if known[0]:
+            for message in collect_now(known[0], workload):
+                pulumi.log.info(message, deployment)
+
+    # As an Output it is waited for before the program ends.
+    pulumi.Output.all(api, deployment.id).apply(lambda known: run((known[0], known[1])))
+
+
+def contents_path(namespace: str, name: str) -> str:
+    """Path of the ConfigMaps of a workload.
+
+    Args:
+        namespace: Namespace of the Deployment.
+        name: Name of the Deployment.
+    """
+    labels = f"{INSTANCE_LABEL}={name},{PART_OF_LABEL}={PART_OF}"
+    return f"/api/v1/namespaces/{namespace}/configmaps?labelSelector={labels}"
+
+
+def collect_now(api: ClusterApi, workload: Workload) -> list[str]:
+    """Collect, and return what was done.
+
+    Raises:
+        pulumi.RunError: a ConfigMap that the pods mount is gone, or the API server does not answer.
+    """
+    try:
+        return _collect(api, workload)
+    except ApiUnreachableError as error:
+        raise pulumi.RunError(f"old ConfigMaps cannot be deleted: {error}") from None
+
+
+def _collect(api: ClusterApi, workload: Workload) -> list[str]:
+    namespace = workload.namespace
+    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+    deployment = api.ask("GET", f"{apps}/deployments/{workload.name}")
+    if not deployment:
+        return []
+    # In this order: what is made in the meantime refers to ConfigMaps that are not in the list, or
+    # to those that the history refers to already.
+    config_maps = api.items(contents_path(namespace, workload.name))
+    replica_sets, pods = api.items(f"{apps}/replicasets"), api.items(f"{core}/pods")
+    if config_maps is None or replica_sets is None or pods is None:
+        return [f"old ConfigMaps of {workload.name} stay: the user may not list what mounts them"]
+    kept = workload.mounted | referenced([deployment, *replica_sets, *pods])
+    done: list[str] = []
+    for item in abandoned(config_maps, kept):
+        metadata = item["metadata"]
+        seen = {key: metadata[key] for key in ("uid", "resourceVersion")}
+        path = f"{core}/configmaps/{metadata['name']}"
+        # A ConfigMap that changed since then is in somebody's use.
+        if api.send("DELETE", path, {"preconditions": seen}).ok:
+            done.append(f"deleted ConfigMap {metadata['name']}: no pod or ReplicaSet refers to it")
+    for item in config_maps:
+        name = item["metadata"]["name"]
+        if item.get("immutable") and name in kept and not owned_by(item, deployment):
+            patch = {"metadata": {"ownerReferences": [owner_reference(deployment)]}}
+            path = f"{core}/configmaps/{name}?fieldManager={PART_OF}"
+            _require(api.send("PATCH", path, patch, MERGE_PATCH).status, name, workload)
+    for name in workload.mounted - {item["metadata"]["name"] for item in config_maps}:
+        _require(404, name, workload)
+    return done
+
+
+def _require(status: int, name: str, workload: Workload) -> None:
+    if status == 404 and name in workload.mounted:
+        raise pulumi.RunError(
+            f"ConfigMap {workload.namespace}/{name}, which the pods of {workload.name} mount, was "
+            "deleted during this run. Run `up` again, which makes it"
+        )

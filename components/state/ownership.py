@@ -1,0 +1,149 @@
+"""Whose the stack's objects are: its identity, what its state holds, and the gate before both."""
+
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+
+from components.state.marks import Marks, ObjectName, Owner
+
+ADOPT_VARIABLE = "KUBEMIND_ADOPT"
+"""Environment variable of one run: identities, comma-separated, whose objects it takes over."""
+
+UNMARKED = "unmarked"
+"""Stands in `ADOPT_VARIABLE` for objects that carry no identity: those of releases before it."""
+
+_STASH = "pulumi:index:Stash"
+_READ_OUTPUTS = "pulumi:pulumi:readStackOutputs"
+_READ_RESOURCES = "pulumi:pulumi:readStackResourceOutputs"
+_BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Grounds on which a stack calls an object of the cluster its own."""
+
+    identity: str
+    """Identity of the stack."""
+
+    stack: str
+    """Name of the Pulumi stack."""
+
+    held: frozenset[ObjectName] = frozenset()
+    """Objects that the stack's state holds."""
+
+    adopts: frozenset[str] = frozenset()
+    """Identities whose objects this run takes over; see `ADOPT_VARIABLE`."""
+
+
+class Ownership:
+    """The stack's identity, and the marks on everything that it declares from here on.
+
+    The engine's Stash keeps the first identity that it is given, for the life of the stack.
+    """
+
+    def __init__(self, *, applied: bool) -> None:
+        """Declare the identity.
+
+        Args:
+            applied: Whether an engine runs the program; marks name an owner only then.
+        """
+        self._proposed = str(uuid.uuid4())
+        self._stash = pulumi.Stash(
+            "identity",
+            input={"identity": self._proposed, "owner": _words()},
+            # Each run proposes another one; only the first is kept, and is no change.
+            opts=pulumi.ResourceOptions(ignore_changes=["input"]),
+        )
+        kept: pulumi.Output[Mapping[str, str]] = self._stash.output
+        owner = Owner(identity=kept["identity"], words=kept["owner"])
+        self._marks = Marks(owner if applied else None)
+        pulumi.runtime.register_stack_transformation(self._marks)
+        self._complete = False
+
+    def gate(self, provider: pulumi.Resource) -> None:
+        """Let resources of other providers wait for the cluster's, and so for `claim`."""
+        self._marks.gate = provider
+
+    def complete(self) -> None:
+        """Say that everything is declared, so that the cluster may be asked about it."""
+        self._complete = True
+
+    @property
+    def declared(self) -> frozenset[ObjectName]:
+        """Every object that the program declares."""
+        return frozenset(self._marks.declared)
+
+    def claim(self) -> pulumi.Output[Claim]:
+        """Return the stack's claim, once all is declared.
+
+        Raises:
+            pulumi.RunError: in the output; the program ended early, or waited for the engine before
+                all was declared. Nothing may be applied then.
+        """
+
+        async def claimed(identity: str) -> Claim:
+            if not self._complete:
+                raise pulumi.RunError("the program did not declare everything; nothing was touched")
+            return Claim(
+                identity=identity,
+                stack=pulumi.get_stack(),
+                held=await _held(is_new=identity == self._proposed),
+                adopts=adopted(os.environ),
+            )
+
+        return cast("pulumi.Output[Mapping[str, str]]", self._stash.output).apply(
+            lambda kept: claimed(kept["identity"])
+        )
+
+
+def adopted(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the identities that `ADOPT_VARIABLE` names."""
+    named = environment.get(ADOPT_VARIABLE, "").split(",")
+    return frozenset(filter(None, (identity.strip() for identity in named)))
+
+
+async def _held(*, is_new: bool) -> frozenset[ObjectName]:
+    """Objects that the state held when the run began.
+
+    The engine reads any stack's outputs for a program, but breaks on the resources of one that has
+    no state yet: a stack with a new identity is asked for its outputs first.
+    """
+    name = "/".join((pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()))
+    if is_new:
+        seen = await pulumi.runtime.invoke_async(_READ_OUTPUTS, {"name": name})
+        if not seen["outputs"]:
+            return frozenset()
+    read = await pulumi.runtime.invoke_async(_READ_RESOURCES, {"stackName": name})
+    return frozenset(held_objects(read["outputs"].values()))
+
+
+def identity_in(resources: Iterable[Mapping[str, Any]]) -> str:
+    """Return the identity that a state keeps; empty where it keeps none."""
+    kept = [one["outputs"]["output"]["identity"] for one in resources if one["type"] == _STASH]
+    return kept[0] if kept else ""
+
+
+def held_objects(resources: Iterable[Mapping[str, Any]]) -> list[ObjectName]:
+    """Name the Kubernetes objects of a state, by the type and outputs of each resource."""
+    objects = [one for one in resources if one["type"].startswith("kubernetes:")]
+    named = [(one["type"], _metadata(one)) for one in objects]
+    return [ObjectName.of_resource(kind, metadata) for kind, metadata in named if metadata]
+
+
+def _metadata(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an object; empty where the resource is none, such as a provider."""
+    outputs: dict[str, Any] = resource.get("outputs") or {}
+    metadata: dict[str, Any] = outputs.get("metadata") or {}
+    return metadata if "name" in metadata else {}
+
+
+def _words() -> str:
+    """Name the stack for those who find its objects in a cluster."""
+    name = "/".join((pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()))
+    # Without what a URL may carry beside the place: a user, a password, a region.
+    backend = os.environ.get(_BACKEND_VARIABLE, "").partition("?")[0].rpartition("@")[2]
+    return f"{name} ({backend})" if backend else name

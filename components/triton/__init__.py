@@ -1,0 +1,1 @@
+"""Triton: its component, its workload, its model repository and the watchdog of its models."""

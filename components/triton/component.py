@@ -1,0 +1,167 @@
+"""Triton: the model servers of one inference stack."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.cluster.api import ClusterApi
+from components.common.labels import ROLLOUT_UNAWAITED, triton_labels
+from components.rollout.component import Rollout
+from components.state.contents import Workload, collect, content_config_map
+from components.triton import model_repository
+from components.triton import workload as triton
+from components.triton.model_repository import Repository
+from config.model_files import read_model_files
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+from config.sections.triton import ConfigMapRepository, PvcRepository, S3Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class TritonArgs:
+    """What is served, on which nodes, scraped by what; the Inputs are for models in S3 alone."""
+
+    config: InferenceStack
+    nodes: GpuNodes
+    prometheus: Prometheus
+    api: pulumi.Input[ClusterApi | None] = None
+    """Questions to the cluster; None where no engine runs."""
+    cluster_name: pulumi.Input[str | None] = None
+    """EKS cluster, for Pod Identity."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider of the cluster, for IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Its issuer URL."""
+
+
+class Triton(pulumi.ComponentResource):
+    """Owns the model servers and how they find their models; never how many there are.
+
+    Makes a Deployment without `spec.replicas`, a headless Service, a ServiceAccount, a
+    PodDisruptionBudget, and by the kind of model repository a ConfigMap or an IAM role.
+    """
+
+    deployment_name: pulumi.Output[str]
+    """Name of the Deployment, which the autoscaler scales."""
+
+    service_name: pulumi.Output[str]
+    """Name of the headless Service, whose DNS name has the ready replicas' addresses."""
+
+    rollout: Rollout
+    """The rollout that `await_rollouts` waits for."""
+
+    def __init__(
+        self, name: str, args: TritonArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:Triton", name, None, opts)
+        stack = args.config
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = kubernetes.meta.v1.ObjectMetaArgs(
+            name=stack.deployment_name, namespace=stack.namespace, labels=triton_labels(stack)
+        )
+        needs, role_arn = self._access(name, args)
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.deployment_name,
+                namespace=stack.namespace,
+                labels=triton_labels(stack),
+                annotations={"eks.amazonaws.com/role-arn": role_arn} if role_arn else None,
+            ),
+            automount_service_account_token=False,
+            opts=child,
+        )
+        repository, config_maps = self._repository(name, stack)
+        spec = triton.deployment_spec(stack, args.nodes, repository, args.prometheus)
+        deployment = kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.deployment_name,
+                namespace=stack.namespace,
+                labels=triton_labels(stack),
+                annotations=ROLLOUT_UNAWAITED,
+            ),
+            spec=spec,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[account, *needs, *config_maps],
+            ),
+        )
+        collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
+        self.rollout = Rollout(
+            deployment=deployment,
+            start_seconds=triton.start_seconds(stack, args.nodes),
+            rollout_seconds=triton.rollout_seconds(stack, args.nodes),
+            least=stack.autoscaler.min_replicas,
+        )
+        service = kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=stack.service_name, namespace=stack.namespace, labels=triton_labels(stack)
+            ),
+            spec=triton.service_spec(stack),
+            opts=child,
+        )
+        kubernetes.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption-budget",
+            metadata=metadata,
+            spec=triton.disruption_budget_spec(stack),
+            opts=child,
+        )
+        self.deployment_name = deployment.metadata.name
+        self.service_name = service.metadata.name
+        self.register_outputs(
+            {"deploymentName": self.deployment_name, "serviceName": self.service_name}
+        )
+
+    def _access(
+        self, name: str, args: TritonArgs
+    ) -> tuple[list[pulumi.Resource], pulumi.Input[str] | None]:
+        """What must be there before a pod starts, and the role that its account is annotated with.
+
+        EKS gives credentials when a pod is made: one that is earlier than its role never gets any.
+        """
+        repository = args.config.triton.model_repository
+        if not isinstance(repository, S3Repository):
+            return [], None
+        # Imported for S3 alone: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
+        from components.triton.model_access import ModelAccess, ModelAccessArgs
+
+        access = ModelAccess(
+            f"{name}-model-access",
+            ModelAccessArgs(
+                config=repository,
+                namespace=args.config.namespace,
+                service_account=args.config.deployment_name,
+                cluster_name=args.cluster_name,
+                oidc_provider_arn=args.oidc_provider_arn,
+                oidc_provider_url=args.oidc_provider_url,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return [access], access.role_arn if repository.identity == "irsa" else None
+
+    def _repository(
+        self, name: str, stack: InferenceStack
+    ) -> tuple[Repository, list[pulumi.Resource]]:
+        match stack.triton.model_repository:
+            case S3Repository() as s3:
+                return model_repository.s3(s3, stack.triton), []
+            case PvcRepository() as pvc:
+                return model_repository.pvc(pvc, stack.triton), []
+            case ConfigMapRepository(folder=folder):
+                files = read_model_files(stack, folder)
+        text, binary = model_repository.config_map_data(files)
+        config_map_name = model_repository.config_map_name(stack.deployment_name, files)
+        config_map = content_config_map(
+            f"{name}-models",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=config_map_name, namespace=stack.namespace, labels=triton_labels(stack)
+            ),
+            data=text,
+            binary_data=binary,
+            parent=self,
+        )
+        return model_repository.config_map(config_map_name, files), [config_map]

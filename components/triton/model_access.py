@@ -1,0 +1,143 @@
+"""Read access to the models in S3, for the pods of one ServiceAccount and nobody else."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from config.sections.triton import S3Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelAccessArgs:
+    """Which folder, and who may read it."""
+
+    config: S3Repository
+    namespace: str
+    service_account: str
+    cluster_name: pulumi.Input[str | None] = None
+    """EKS cluster; needed for Pod Identity."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider of the cluster; needed for IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Its issuer URL, with or without `https://`; needed for IRSA."""
+
+
+class ModelAccess(pulumi.ComponentResource):
+    """An IAM role that may read one folder of one bucket, and its tie to the ServiceAccount.
+
+    Where a role is given, only the tie is made: an association for Pod Identity, nothing for IRSA,
+    whose tie is an annotation of the ServiceAccount. The bucket, its key and the cluster's Pod
+    Identity Agent are the platform team's; a bucket encrypted with a key of KMS needs a role of
+    its own, which may use that key.
+    """
+
+    role_arn: pulumi.Output[str]
+    """The role."""
+
+    def __init__(
+        self, name: str, args: ModelAccessArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kubemind:index:ModelAccess", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        needs: list[pulumi.Resource] = []
+        if args.config.role_arn:
+            self.role_arn = pulumi.Output.from_input(args.config.role_arn)
+        else:
+            lookup = pulumi.InvokeOptions(parent=self)
+            partition = aws.get_partition_output(opts=lookup).partition
+            role = aws.iam.Role(
+                f"{name}-role",
+                assume_role_policy=_trust(args),
+                tags={"project": pulumi.get_project(), "stack": pulumi.get_stack()},
+                opts=child,
+            )
+            needs = [
+                aws.iam.RolePolicy(
+                    f"{name}-policy",
+                    role=role.name,
+                    policy=partition.apply(
+                        lambda partition: json.dumps(read_policy(args.config.uri, partition))
+                    ),
+                    opts=child,
+                )
+            ]
+            self.role_arn = role.arn
+        if args.config.identity == "podIdentity":
+            aws.eks.PodIdentityAssociation(
+                f"{name}-association",
+                cluster_name=pulumi.Output.from_input(args.cluster_name).apply(
+                    lambda cluster: _stated(cluster, "the name of the EKS cluster")
+                ),
+                namespace=args.namespace,
+                service_account=args.service_account,
+                role_arn=self.role_arn,
+                # A pod that asks before the role may read gets refused, and tries again for long.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
+            )
+        self.register_outputs({"roleArn": self.role_arn})
+
+
+def read_policy(uri: str, partition: str) -> dict[str, Any]:
+    """Return the IAM policy that lists and reads one folder.
+
+    Args:
+        uri: Folder, `s3://bucket/prefix`.
+        partition: AWS partition of the bucket, such as `aws` or `aws-cn`.
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    arn = f"arn:{partition}:s3:::{bucket}"
+    inside = {"Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}}} if prefix else {}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn, **inside},
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": f"{arn}/{prefix}/*" if prefix else f"{arn}/*",
+            },
+        ],
+    }
+
+
+def _trust(args: ModelAccessArgs) -> pulumi.Input[str]:
+    """Return the IAM trust policy, which names who may take the role.
+
+    The two service names are the same in every partition: EKS's webhook asks for tokens of audience
+    `sts.amazonaws.com` in China too (terraform-aws-modules/terraform-aws-eks#1704). AWS offers Pod
+    Identity in all partitions but China's (EKS user guide); there, use `irsa`.
+    """
+    if args.config.identity == "podIdentity":
+        return _document(
+            Principal={"Service": "pods.eks.amazonaws.com"},
+            Action=["sts:AssumeRole", "sts:TagSession"],
+        )
+
+    def trust(provider: list[str | None]) -> str:
+        arn = _stated(provider[0], "the ARN of the cluster's OIDC provider")
+        issuer = _stated(provider[1], "the URL of the cluster's OIDC provider")
+        issuer = issuer.removeprefix("https://")
+        account = f"system:serviceaccount:{args.namespace}:{args.service_account}"
+        return _document(
+            Principal={"Federated": arn},
+            Action="sts:AssumeRoleWithWebIdentity",
+            Condition={
+                "StringEquals": {f"{issuer}:sub": account, f"{issuer}:aud": "sts.amazonaws.com"}
+            },
+        )
+
+    return pulumi.Output.all(args.oidc_provider_arn, args.oidc_provider_url).apply(trust)
+
+
+def _document(**statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
+
+
+def _stated(value: str | None, what: str) -> str:
+    if not value:
+        raise pulumi.RunError(f"models in S3 need {what}; the platform does not say it")
+    return value

@@ -1,0 +1,244 @@
+"""How the models get into a Triton pod, by the kind of repository: volumes, mounts, a copy."""
+
+import base64
+import hashlib
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from components.common.pods import Manifest, container_security, resources
+from components.state.content_names import content_name
+from config import model_config, repository_links, repository_reader
+from config.repository_reader import is_program
+from config.sections.triton import SCRATCH_MIB, PvcRepository, S3Repository, Triton
+from config.units import MIB_PER_GIB
+
+MODELS_PATH = "/models"
+"""Where Triton finds the repository in its pod."""
+
+SOURCE_PATH = "/repository"
+"""Where a claim, or the copy of a bucket's folder, is in a pod."""
+
+_VOLUME = "models"
+_SOURCE_VOLUME = "repository"
+
+_LINKS_MIB = 16
+"""Room for links to the models, MiB: a block each."""
+
+# A folder of S3's that holds no object is an object by itself, which `sync` leaves out. `--delete`
+# drops the halves of files that a copy before this one left.
+_SYNC = f"""\
+place=${{SOURCE#s3://}}
+bucket=${{place%%/*}}
+prefix=${{place#"$bucket"}}
+prefix=${{prefix#/}}
+prefix=${{prefix%/}}
+prefix=${{prefix:+$prefix/}}
+keys=$(aws s3api list-objects-v2 --bucket "$bucket" --prefix "$prefix" \\
+  --query "Contents[?ends_with(Key, '/')].[Key]" --output text)
+aws s3 sync "s3://$bucket/$prefix" {SOURCE_PATH} --no-progress --delete --exclude '.*'
+printf '%s\\n' "$keys" | while IFS= read -r key; do
+  folder=${{key#"$prefix"}}
+  case "/$folder" in
+    */../* | /.*) ;;
+    /?*/) mkdir -p "{SOURCE_PATH}/$folder" ;;
+  esac
+done
+"""
+
+# Without a Python the models are linked unread: Triton finds most mistakes then, and more slowly.
+_LINK = f"""\
+command -v python3 >/dev/null || {{
+  echo "this image has no python3: the models are not checked" >&2
+  for model in "$2"/*/; do
+    model=${{model%/}}
+    test ! -d "$model" || ln -sfn "$model" "{MODELS_PATH}/${{model##*/}}"
+  done
+  test -n "$(ls {MODELS_PATH})" || {{ echo "$1 holds no model" >&2; exit 1; }}
+  exit 0
+}}
+exec python3 -I -B -c "$0" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The pieces that a repository adds to Triton's pod template."""
+
+    volumes: list[Manifest]
+    mounts: list[Manifest]
+    """Of the Triton container; all read-only."""
+    init_containers: list[Manifest] = field(default_factory=list[Manifest])
+
+
+def s3(repository: S3Repository, triton: Triton) -> Repository:
+    """Copy from S3 to a volume of the pod's own, before Triton starts.
+
+    Triton could read S3 itself, but its SDK may be older than Pod Identity (aws-sdk-cpp 1.11.263).
+    One container copies and checks: kubelet would not repeat the copy for a check that failed.
+
+    Args:
+        repository: Where the models are, and with what they are copied.
+        triton: The server.
+    """
+    environment = {
+        "SOURCE": repository.uri,
+        # The CLI caches credentials in its home, and the root file system is read-only.
+        "HOME": "/tmp",  # noqa: S108 - the pod's own emptyDir
+        # Or a pod without an identity of its own would silently take the node's.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **({"AWS_REGION": repository.region} if repository.region else {}),
+    }
+    return _linked(
+        triton,
+        {"emptyDir": {"sizeLimit": f"{repository.cache_gib}Gi"}},
+        where=repository.uri.rstrip("/"),
+        name="model-sync",
+        image=repository.sync_image,
+        environment=environment,
+        storage_mib=repository.cache_gib * MIB_PER_GIB,
+        before=_SYNC,
+    )
+
+
+def pvc(repository: PvcRepository, triton: Triton) -> Repository:
+    """Mount a volume that is there; Triton gets links to the models in a folder of it.
+
+    Args:
+        repository: The claim.
+        triton: The server, in whose image the models are checked, as the user that reads them.
+    """
+    path = repository.path.strip("/")
+    return _linked(
+        triton,
+        {"persistentVolumeClaim": {"claimName": repository.claim, "readOnly": True}},
+        where=f"{repository.claim}:/{path}",
+        folder=path,
+        name="model-check",
+        image=triton.image,
+        environment={"HOME": "/tmp"},  # noqa: S108 - the pod's own emptyDir
+        storage_mib=SCRATCH_MIB,
+    )
+
+
+def _linked(
+    triton: Triton,
+    source: Manifest,
+    *,
+    where: str,
+    folder: str = "",
+    name: str,
+    image: str,
+    environment: Mapping[str, str],
+    storage_mib: int,
+    before: str = "",
+) -> Repository:
+    """Check what a volume holds before Triton starts, and link Triton's repository to it.
+
+    Args:
+        triton: The server; the check may use as much as it requests, which costs the pod nothing.
+        source: The volume.
+        where: Name of the repository in messages.
+        folder: The repository in the volume; its root where empty.
+        name: Name of the init container.
+        image: Its image.
+        environment: Its variables.
+        storage_mib: Its scratch storage, MiB.
+        before: Shell commands that fill the volume.
+    """
+    options = ["complete"] * triton.complete_model_configs + ["copied"] * bool(before)
+    check = {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/sh", "-ec", before + _LINK, _program()],
+        "args": [where, f"{SOURCE_PATH}/{folder}".rstrip("/"), MODELS_PATH, *options],
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        # The pod's status then has its last words.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": resources(
+            cpu=triton.cpu, memory_mib=triton.memory_mib, storage_mib=storage_mib
+        ),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {
+                "name": _SOURCE_VOLUME,
+                "mountPath": SOURCE_PATH,
+                **({} if before else {"readOnly": True}),
+            },
+            {"name": _VOLUME, "mountPath": MODELS_PATH},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
+        ],
+    }
+    return Repository(
+        volumes=[
+            {"name": _SOURCE_VOLUME, **source},
+            {"name": _VOLUME, "emptyDir": {"sizeLimit": f"{_LINKS_MIB}Mi"}},
+        ],
+        mounts=[
+            {"name": _SOURCE_VOLUME, "mountPath": SOURCE_PATH, "readOnly": True},
+            {"name": _VOLUME, "mountPath": MODELS_PATH, "readOnly": True},
+        ],
+        init_containers=[check],
+    )
+
+
+def _program() -> str:
+    """Text of the check, of modules that import nothing but each other."""
+    modules = (model_config, repository_reader, repository_links)
+    text = "\n".join(map(inspect.getsource, modules))
+    return re.sub(r"^from config\..*\n", "", text, flags=re.MULTILINE)
+
+
+def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
+    """Mount the ConfigMap that `config_map_data` fills.
+
+    Args:
+        name: of the ConfigMap.
+        files: contents by path, as `read_model_files` returns them.
+    """
+    items = [
+        {"key": _key(path), "path": path, **({"mode": 0o755} if is_program(content) else {})}
+        for path, content in files.items()
+    ]
+    models = sorted({path.partition("/")[0] for path in files})
+    return Repository(
+        volumes=[{"name": _VOLUME, "configMap": {"name": name, "items": items}}],
+        # Model by model: in the volume's root lie kubelet's own `..data` folders, which Triton
+        # takes for models that it cannot load.
+        mounts=[
+            {
+                "name": _VOLUME,
+                "mountPath": f"{MODELS_PATH}/{model}",
+                "subPath": model,
+                "readOnly": True,
+            }
+            for model in models
+        ],
+    )
+
+
+def config_map_name(prefix: str, files: Mapping[str, bytes]) -> str:
+    """Name an immutable ConfigMap by its contents, so that running pods keep theirs."""
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    return content_name(f"{prefix}-models", digests)
+
+
+def config_map_data(files: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, str]]:
+    """Spread files over a ConfigMap's `data` (text) and `binaryData` (the rest, base64)."""
+    text: dict[str, str] = {}
+    binary: dict[str, str] = {}
+    for path, content in files.items():
+        try:
+            text[_key(path)] = content.decode("utf-8")
+        except UnicodeDecodeError:
+            binary[_key(path)] = base64.b64encode(content).decode("ascii")
+    return text, binary
+
+
+def _key(path: str) -> str:
+    """Make a ConfigMap key of a path: no slashes, and no two paths with the same key."""
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    # No key may begin with two dots.
+    return f"{re.sub('[^-._a-zA-Z0-9]', '-', path)[-240:].lstrip('.')}.{digest}"

@@ -1,0 +1,69 @@
+"""Command of Triton's container: what happens in it before and around the server."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.common.pods import Manifest
+from config.sections.inference import InferenceStack
+from config.sections.watchdog import InferInput
+
+SHM_PATH = "/dev/shm"  # noqa: S108 - the pod's own emptyDir
+"""Where the python backend finds shared memory."""
+
+WATCHDOG = Path(__file__).with_name("watchdog.py")
+"""Program that starts Triton and watches it."""
+
+_EMPTY_SHM = f"""\
+# The pod's shared memory outlives a container: remove the regions of a killed Triton, whose pages
+# would stay occupied, and count against the memory limit, until the pod ends.
+shopt -s dotglob nullglob
+rm -rf -- {SHM_PATH}/*
+"""
+
+_NEED_PYTHON = """\
+if ! command -v python3 >/dev/null; then
+  echo 'start: the image has no python3, so that nothing watches its models' >&2
+  shift 4
+fi
+"""
+
+
+def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
+    """Return the container's `args` that start a server in an empty shared memory, and watch it.
+
+    Arguments, not the command: the official image's entry point, which makes CUDA fit an older
+    driver, runs them. Needs bash and coreutils, and no rights beyond the pod's own user.
+    """
+    if not stack.triton.watchdog.enabled:
+        return ["bash", "-ec", f'{_EMPTY_SHM}exec "$@"\n', "start", *server]
+    # Isolated from what the image's environment does to its Python, and without site-packages.
+    watch = ["python3", "-ISc", WATCHDOG.read_text(encoding="utf-8")]
+    settings = json.dumps(watchdog_settings(stack))
+    script = f'{_EMPTY_SHM}{_NEED_PYTHON}exec "$@"\n'
+    return ["bash", "-ec", script, "start", *watch, settings, *server]
+
+
+def watchdog_settings(stack: InferenceStack) -> Manifest:
+    """Return the first argument of `triton_watchdog`."""
+    watchdog = stack.triton.watchdog
+    return {
+        "port": watchdog.port,
+        "http_port": stack.triton.http_port,
+        "interval_seconds": stack.watchdog_interval_seconds,
+        "patience_seconds": stack.watchdog_patience_seconds,
+        "skipped_models": list(watchdog.skipped_models),
+        "requests": [
+            {"model": request.model, "inputs": [_input(stated) for stated in request.inputs]}
+            for request in watchdog.requests
+        ],
+    }
+
+
+def _input(stated: InferInput) -> Manifest:
+    return {
+        "name": stated.name,
+        "datatype": stated.datatype,
+        "shape": list(stated.shape),
+        "data": list(stated.data) or [stated.zero] * stated.items,
+    }

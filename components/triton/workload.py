@@ -1,0 +1,249 @@
+"""Triton's pods: flags by its version, probes and budgets from the stack's parameters."""
+
+import math
+import re
+
+from components.common.labels import triton_labels, triton_selector
+from components.common.pods import (
+    Manifest,
+    container_security,
+    gpu_tolerations,
+    node_selector,
+    pod_security,
+    resources,
+    spread,
+)
+from components.monitoring.scrape import (
+    TRITON_METRICS_PATH,
+    TRITON_METRICS_PORT_NAME,
+    scrape_annotations,
+)
+from components.state.content_names import REVISIONS
+from components.triton import start as triton_start
+from components.triton.model_repository import MODELS_PATH, Repository
+from config.base import image_tag
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+from config.sections.triton import PULL_SECONDS, SCRATCH_MIB
+
+UID = 1000
+"""User `triton-server` of the official images."""
+
+OLDEST = (2, 51)
+"""Oldest version that the flags are written for; assumed where the tag names none."""
+
+_RELEASE = re.compile(r"(\d{2})\.(\d{2})\b")
+_CORE_VERSION = re.compile(r"(2)\.(\d{2,3})\b")
+_RESPONSE_POOL_SINCE = (2, 58)
+"""`--grpc-max-response-pool-size` is there by then; 2.51 refuses to start with it."""
+
+_ADMIN_APIS = "shared-memory,model-config,model-repository,statistics,trace,logging"
+_MIN_PING_SECONDS = 10
+
+
+def triton_version(image: str) -> tuple[int, int]:
+    """Core version (2, minor) of an image, from its tag.
+
+    Official tags name the release's month: 24.10 is 2.51, then one minor a month; 25.07 was 2.59.1,
+    so one less since. Other tags may name the core version themselves (`2.51.0-cpu`).
+    """
+    tag = image_tag(image)
+    if core := _CORE_VERSION.match(tag):
+        return int(core[1]), int(core[2])
+    if release := _RELEASE.match(tag):
+        month = 12 * int(release[1]) + int(release[2])
+        return 2, 51 + month - (12 * 24 + 10) - (month >= 12 * 25 + 7)
+    return OLDEST
+
+
+def flags(stack: InferenceStack) -> list[str]:
+    """Command line of `tritonserver`."""
+    triton = stack.triton
+    # What one replica can hold: more is refused by the model's own queue bound.
+    in_flight = triton.queue_size + stack.traffic.parallelism
+    return [
+        f"--model-repository={MODELS_PATH}",
+        # Whoever may load models may run code.
+        "--model-control-mode=none",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={stack.triton_exit_seconds}",
+        f"--grpc-port={triton.grpc_port}",
+        f"--http-port={triton.http_port}",
+        f"--metrics-port={triton.metrics_port}",
+        "--allow-metrics=true",
+        f"--allow-gpu-metrics={str(triton.gpus > 0).lower()}",
+        f"--grpc-infer-allocation-pool-size={in_flight}",
+        # gRPC's default answers a client's second ping within five minutes with GOAWAY.
+        "--grpc-keepalive-permit-without-calls=1",
+        f"--grpc-http2-min-recv-ping-interval-without-data={_MIN_PING_SECONDS * 1000}",
+        *([] if triton.complete_model_configs else ["--disable-auto-complete-config"]),
+        # Open: inference, metadata and health over gRPC, health over HTTP. The key is the pod's
+        # own UID: a secret to all who cannot read pods.
+        f"--grpc-restricted-protocol={_ADMIN_APIS}:admin-key=$(POD_UID)",
+        f"--http-restricted-api=inference,metadata,{_ADMIN_APIS}:admin-key=$(POD_UID)",
+        # Unbounded by default: a stream that is not read would fill the pod's memory.
+        *(
+            [f"--grpc-max-response-pool-size={in_flight}"]
+            if triton_version(triton.image) >= _RESPONSE_POOL_SINCE
+            else []
+        ),
+    ]
+
+
+def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
+    """Longest time in which one replica must get ready, on a node that is yet to be made."""
+    fetched = PULL_SECONDS + stack.triton.copy_seconds
+    return math.ceil(nodes.node_start_seconds + fetched + stack.startup_budget_seconds)
+
+
+def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
+    """Longest time in which a roll-out must have replaced the largest fleet.
+
+    Surge by surge: a new replica gets ready, and the GPUs of the one that it replaces are free for
+    the next only when that one's grace has passed.
+    """
+    rounds = math.ceil(stack.autoscaler.max_replicas / stack.triton.max_surge)
+    each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)
+    return start_seconds(stack, nodes) + (rounds - 1) * each
+
+
+def deployment_spec(
+    stack: InferenceStack, nodes: GpuNodes, repository: Repository, prometheus: Prometheus
+) -> Manifest:
+    """Spec of Triton's Deployment.
+
+    It says nothing of replicas: their number is the autoscaler's, and a spec that names one
+    would take it back at every update.
+
+    Args:
+        stack: the inference stack.
+        nodes: the GPU nodes, whose label and taint decide where the pods may go.
+        repository: where the models come from.
+        prometheus: what scrapes them.
+    """
+    triton = stack.triton
+    pod: Manifest = {
+        "serviceAccountName": stack.deployment_name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(UID),
+        "terminationGracePeriodSeconds": stack.triton_grace_seconds,
+        "nodeSelector": node_selector(triton.node_architecture(nodes), gpus=triton.gpus > 0),
+        "topologySpreadConstraints": spread(triton_selector(stack)),
+        "containers": [_container(stack, repository)],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{SCRATCH_MIB}Mi"}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}},
+            *repository.volumes,
+        ],
+    }
+    if repository.init_containers:
+        pod["initContainers"] = repository.init_containers
+    if triton.gpus:
+        pod["tolerations"] = gpu_tolerations(nodes)
+    return {
+        "selector": {"matchLabels": triton_selector(stack)},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": triton.max_surge, "maxUnavailable": 0},
+        },
+        "revisionHistoryLimit": REVISIONS,
+        "progressDeadlineSeconds": start_seconds(stack, nodes),
+        "template": {
+            "metadata": {
+                "labels": triton_labels(stack),
+                "annotations": scrape_annotations(
+                    prometheus, triton.metrics_port, TRITON_METRICS_PATH
+                ),
+            },
+            "spec": pod,
+        },
+    }
+
+
+def _container(stack: InferenceStack, repository: Repository) -> Manifest:
+    triton = stack.triton
+    watchdog = triton.watchdog
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
+    # The watchdog has had an answer of every model.
+    started = {"httpGet": {"path": "/", "port": "watchdog"}} if watchdog.enabled else ready
+    live = {"httpGet": {"path": "/v2/health/live", "port": "http"}}
+    return {
+        "name": "triton",
+        "image": triton.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": triton_start.command(stack, ["tritonserver", *flags(stack)]),
+        "env": [
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own emptyDir
+            {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        ],
+        "ports": [
+            {"name": "grpc", "containerPort": triton.grpc_port},
+            {"name": "http", "containerPort": triton.http_port},
+            {"name": TRITON_METRICS_PORT_NAME, "containerPort": triton.metrics_port},
+            *([{"name": "watchdog", "containerPort": watchdog.port}] if watchdog.enabled else []),
+        ],
+        # Triton answers nothing before its models are loaded; every second, so that a scale-up does
+        # not wait for its probe.
+        "startupProbe": {
+            **started,
+            "periodSeconds": 1,
+            "failureThreshold": stack.startup_budget_seconds,
+        },
+        # Busy is not broken: a probe may wait as long as several calls take.
+        "readinessProbe": {**ready, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**live, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        # At SIGTERM Triton unloads its models while calls still come in, until no gateway has its
+        # address any more.
+        "lifecycle": {"preStop": {"sleep": {"seconds": stack.triton_pre_stop_seconds}}},
+        "resources": resources(
+            cpu=triton.cpu,
+            memory_mib=triton.memory_mib,
+            storage_mib=triton.storage_mib,
+            gpus=triton.gpus,
+        ),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
+            {"name": "shm", "mountPath": triton_start.SHM_PATH},
+            *repository.mounts,
+        ],
+    }
+
+
+def service_spec(stack: InferenceStack) -> Manifest:
+    """Spec of the headless Service: DNS answers with the ready replicas' own addresses."""
+    triton = stack.triton
+    return {
+        "clusterIP": "None",
+        "selector": triton_selector(stack),
+        "ports": [
+            {
+                "name": "grpc",
+                "port": triton.service_port,
+                "targetPort": "grpc",
+            },
+            {
+                "name": TRITON_METRICS_PORT_NAME,
+                "port": triton.metrics_port,
+                "targetPort": TRITON_METRICS_PORT_NAME,
+            },
+        ],
+    }
+
+
+def disruption_budget_spec(stack: InferenceStack) -> Manifest:
+    """Spec of the PodDisruptionBudget: one replica at a time, whatever the fleet's size.
+
+    In terms of what may be away, not of what must be there: `minAvailable: min` would let no node
+    be drained while the fleet is at its smallest, and with one replica none ever.
+    """
+    return {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": triton_selector(stack)},
+        # A replica that never got ready must not hold its node back.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }

@@ -1,0 +1,1 @@
+"""The reader of Pulumi's stack files."""

@@ -1,0 +1,1 @@
+"""The parameters' schema: its tree, errors, JSON schema and reference."""

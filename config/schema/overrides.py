@@ -1,0 +1,34 @@
+"""Settings with a few keys changed: what a fix would make of them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from config.schema.tree import Step, split
+from config.settings import Settings
+
+
+def changed(settings: Settings, change: Mapping[str, object]) -> Settings:
+    """Return settings with the values at some paths replaced; None unsets a key.
+
+    Args:
+        settings: The settings to start from; they stay as they are.
+        change: New values by path, such as `{"inference[0].gateway.replicas": 3}`.
+
+    Raises:
+        pydantic.ValidationError: a new value is not allowed.
+    """
+    raw: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
+    for path, value in change.items():
+        *above, last = split(path)
+        place: Any = raw
+        for step in above:
+            place = _enter(place, step)
+        place[last] = value
+    return Settings.model_validate_json(json.dumps(raw), strict=True, by_name=False)
+
+
+def _enter(place: Any, step: Step) -> Any:
+    if isinstance(step, str) and place.get(step) is None:
+        cast("dict[str, Any]", place)[step] = {}
+    return place[step]

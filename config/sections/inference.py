@@ -1,0 +1,236 @@
+"""One inference stack: Triton, its gateway and its autoscaler, with everything that derives."""
+
+import math
+from functools import cached_property
+
+from pydantic import Field
+
+from config.base import DnsLabel, Section
+from config.sections.autoscaler import Autoscaler
+from config.sections.gateway import FleetLimit, Gateway
+from config.sections.traffic import Traffic
+from config.sections.triton import Triton
+from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
+from config.units import FLOAT_SLACK
+
+_PENDING_SHARE = 0.16
+"""Share of the deadline, at min replicas, that calls may spend waiting for a stream."""
+
+_MARGIN_SECONDS = 5.0
+"""Slack between one process's last call and the next one's timeout."""
+
+_MIN_DOWNSTREAM_STREAMS = 1024
+"""Envoy's own default since 1.36; room enough that refusals, not queues, answer a burst."""
+
+
+class InferenceStack(Section):
+    """Triton, gateway and autoscaler: repeatable, each with a namespace and a name prefix."""
+
+    namespace: DnsLabel = "ai-namespace"
+    """Namespace of the three."""
+
+    name_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9]*-)*$")
+    """Put before every name: words that begin with a letter, each with a `-` after it. Unique
+    within the program, and among all whose gateways one Prometheus watches: by it alone the
+    scaler's query tells its own calls from theirs."""
+
+    traffic: Traffic = Traffic()
+    """What callers do and what a replica can do."""
+
+    triton: Triton = Triton()
+    """The model server."""
+
+    gateway: Gateway = Gateway()
+    """The gateway."""
+
+    autoscaler: Autoscaler = Autoscaler()
+    """The autoscaler."""
+
+    @property
+    def deployment_name(self) -> str:
+        """Triton's Deployment."""
+        return f"{self.name_prefix}triton-inference-deployment"
+
+    @property
+    def service_name(self) -> str:
+        """Triton's headless Service."""
+        return f"{self.name_prefix}ai-inference-service"
+
+    @property
+    def gateway_name(self) -> str:
+        """The gateway's Deployment and Service."""
+        return f"{self.name_prefix}envoy-gateway"
+
+    @property
+    def scaler_name(self) -> str:
+        """The ScaledObject."""
+        return f"{self.name_prefix}triton-inference-scaler"
+
+    @property
+    def envoy_cluster(self) -> str:
+        """Envoy's cluster: the label by which the scaler's query finds this stack."""
+        return f"{self.name_prefix.replace('-', '_')}ai_inference_cluster"
+
+    @property
+    def service_host(self) -> str:
+        """DNS name under which Envoy finds the ready replicas."""
+        return f"{self.service_name}.{self.namespace}.svc.cluster.local"
+
+    @property
+    def calls_per_deadline(self) -> float:
+        """Calls that one replica can finish within one deadline."""
+        return self.traffic.deadline_seconds * self.traffic.replica_rps
+
+    @property
+    def streams_per_pod(self) -> int | None:
+        """Streams that one gateway opens to one pod; None where the limit is static."""
+        limit = self.gateway.in_flight
+        if not isinstance(limit, FleetLimit):
+            return None
+        if limit.streams_per_pod is not None:
+            return limit.streams_per_pod
+        budget = limit.share_of_deadline * self.calls_per_deadline / self.gateway.replicas
+        return max(1, math.floor(budget + FLOAT_SLACK))
+
+    @property
+    def open_calls_per_replica(self) -> int:
+        """Calls that one gateway has open at one replica at most."""
+        return self.streams_per_pod or self.max_requests
+
+    @property
+    def min_retry_concurrency(self) -> int:
+        """Retries that one gateway always allows at once."""
+        return self.gateway.retries.min_concurrency or self.open_calls_per_replica
+
+    @property
+    def max_pending_requests(self) -> int:
+        """Calls that one gateway holds until a stream (or a connection) is free."""
+        limit = self.gateway.in_flight
+        if limit.max_pending_requests is not None:
+            return limit.max_pending_requests
+        budget = _PENDING_SHARE * self.calls_per_deadline * self.autoscaler.min_replicas
+        return max(1, math.floor(budget / self.gateway.replicas + FLOAT_SLACK))
+
+    @property
+    def refused_seconds(self) -> float:
+        """Weight of the refusal rate in the scaler's signal: calls per refused call a second.
+
+        Little's law at the size to which the fleet should grow: its replicas hold `threshold` calls
+        each, and keep each call for as long as they take to answer so many.
+        """
+        stated = self.autoscaler.refused_seconds
+        if stated is not None:
+            return stated
+        at_threshold = self.autoscaler.threshold / self.traffic.replica_rps
+        # To where a PromQL number reads as what was stated, without the noise of the division.
+        return float(f"{max(at_threshold, self.traffic.service_time_seconds):.6g}")
+
+    def active_limit(self, replicas: int) -> int:
+        """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""
+        limit = self.gateway.in_flight
+        if isinstance(limit, FleetLimit):
+            return replicas * (self.streams_per_pod or 1)
+        return limit.max_requests
+
+    def admitted(self, replicas: int) -> int:
+        """Calls that all gateways together admit at most with `replicas` pods ready.
+
+        Pending calls count where the limit follows the fleet: they wait for a stream. Under a
+        static limit nothing waits but for a connection, and a trip refuses at once.
+        """
+        fleet = self.streams_per_pod is not None
+        pending = self.max_pending_requests if fleet else 0
+        return self.gateway.replicas * (self.active_limit(replicas) + pending)
+
+    @property
+    def calls_in_replica(self) -> int:
+        """Calls that one replica holds at once at most: worked on, or in its queue."""
+        sent = self.gateway.replicas * self.open_calls_per_replica
+        return min(sent, self.triton.queue_size + self.traffic.parallelism)
+
+    @property
+    def max_requests(self) -> int:
+        """Envoy's `max_requests`: the static breaker, or room for the largest fleet's streams."""
+        limit = self.gateway.in_flight
+        if isinstance(limit, FleetLimit):
+            surge = self.autoscaler.max_replicas + self.triton.max_surge
+            return self.active_limit(surge) + self.max_pending_requests
+        return limit.max_requests
+
+    @property
+    def max_concurrent_streams(self) -> int:
+        """Streams on one client connection: more than the gateway admits, so that it can refuse."""
+        if self.gateway.max_concurrent_streams is not None:
+            return self.gateway.max_concurrent_streams
+        wanted = math.ceil(1.5 * (self.max_requests + self.max_pending_requests))
+        return max(_MIN_DOWNSTREAM_STREAMS, 1 << (wanted - 1).bit_length())
+
+    @property
+    def dns_lag_seconds(self) -> float:
+        """Longest time for which Envoy still sends calls to a pod that has left the Service."""
+        gateway = self.gateway
+        return gateway.dns_ttl_seconds + gateway.dns_refresh_seconds + gateway.dns_jitter_seconds
+
+    @property
+    def triton_pre_stop_seconds(self) -> int:
+        """Wait before Triton gets SIGTERM: until no gateway sends it calls any more."""
+        stated = self.triton.pre_stop_seconds
+        return math.ceil(stated if stated is not None else self.dns_lag_seconds + 1)
+
+    @property
+    def triton_exit_seconds(self) -> int:
+        """Triton's `--exit-timeout-secs`: what the longest call may still need."""
+        return math.ceil(self.traffic.longest_call_seconds + _MARGIN_SECONDS)
+
+    @property
+    def triton_grace_seconds(self) -> int:
+        """`terminationGracePeriodSeconds` of a Triton pod."""
+        stated = self.triton.termination_grace_seconds
+        derived = self.triton_pre_stop_seconds + self.triton_exit_seconds + _MARGIN_SECONDS
+        return math.ceil(stated if stated is not None else derived)
+
+    @property
+    def gateway_drain_seconds(self) -> int:
+        """Time in which a stopping gateway lets calls and streams end."""
+        return math.ceil(self.traffic.longest_call_seconds + _MARGIN_SECONDS)
+
+    @property
+    def gateway_grace_seconds(self) -> int:
+        """`terminationGracePeriodSeconds` of a gateway pod."""
+        lag = self.gateway.endpoint_lag_seconds
+        return math.ceil(lag + self.gateway_drain_seconds + _MARGIN_SECONDS)
+
+    @property
+    def startup_budget_seconds(self) -> int:
+        """How long a replica may take to become ready before kubelet restarts it."""
+        stated = self.triton.startup_budget_seconds
+        return math.ceil(stated if stated is not None else 2 * self.triton.load_seconds + 30)
+
+    @property
+    def queue_seconds(self) -> float:
+        """Longest time that one replica takes to answer all calls that it holds."""
+        return self.calls_in_replica / self.traffic.replica_rps
+
+    @property
+    def watchdog_interval_seconds(self) -> float:
+        """Time between two of the watchdog's inferences of one model."""
+        stated = self.triton.watchdog.interval_seconds
+        # To where the division's noise ends.
+        slow = round(1 / (self.traffic.replica_rps * MAX_SHARE), 3)
+        return stated if stated is not None else max(MIN_INTERVAL_SECONDS, slow)
+
+    @property
+    def watchdog_patience_seconds(self) -> float:
+        """Time without an answer to the watchdog after which a replica is dead.
+
+        The longest queue twice, because a busy host is slower than stated, behind one call that
+        takes as long as any call may.
+        """
+        stated = self.triton.watchdog.patience_seconds
+        saturated = math.ceil(self.traffic.deadline_seconds + 2 * self.queue_seconds)
+        return stated if stated is not None else max(MIN_PATIENCE_SECONDS, saturated)
+
+    @cached_property
+    def surge_replicas(self) -> int:
+        """Most replicas at once: the largest fleet and one roll-out's surge."""
+        return self.autoscaler.max_replicas + self.triton.max_surge

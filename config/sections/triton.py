@@ -1,0 +1,190 @@
+"""Triton: the model server, its models and its share of a node."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from config.base import Calls, Cores, DiskGib, DnsLabel, Image, MemoryMib, Port, Section
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.watchdog import Watchdog
+from config.sizing.instances import Architecture
+from config.units import MIB_PER_GIB
+from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
+
+SCRATCH_MIB = 1024
+"""Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
+
+_IMAGE_GIB = 18
+"""Unpacked size of `tritonserver:<release>-py3`, GiB, with room: 15.5 GB for 24.06 and 16 GB for
+23.01 (triton-inference-server/server#7474 and #5383)."""
+
+_TRTLLM_IMAGE_GIB = 40
+"""Unpacked size of `-trtllm-python-py3`, GiB; 24.04 has 18.5 GB packed
+(triton-inference-server/server#7335), and layers of libraries unpack to about twice as much."""
+
+PULL_SECONDS = 600
+"""Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
+with overlayfs."""
+
+_COPY_MIB_PER_SECOND = 100
+"""Pace that the models' copy from S3 is given; a GPU instance's network is mostly faster."""
+
+
+class S3Repository(Section):
+    """Models copied from S3 by an init container; credentials come from the pod's identity."""
+
+    kind: Literal["s3"]
+    """Models in S3."""
+
+    uri: str = Field(pattern=r"^s3://[a-z0-9.-]{3,63}(/[^\s]*)?$")
+    """Folder that holds the model repository, `s3://bucket/prefix`."""
+
+    region: str | None = None
+    """AWS region of the bucket; the SDK's own choice where unset."""
+
+    identity: Literal["podIdentity", "irsa"] = "podIdentity"
+    """How the pod gets credentials; never static keys."""
+
+    role_arn: str | None = None
+    """IAM role that may read the folder; where unset, one is made that may do nothing else."""
+
+    sync_image: Image = MODEL_SYNC_IMAGE
+    """Image of the init container, with a current AWS SDK."""
+
+    cache_gib: DiskGib = 20
+    """Size of the copy in the pod, GiB."""
+
+
+class PvcRepository(Section):
+    """Models on a volume that is there before the stack, and outlives it; mounted read-only."""
+
+    kind: Literal["pvc"]
+    """Models on a PersistentVolumeClaim."""
+
+    claim: DnsLabel
+    """Name of the claim, in the stack's namespace."""
+
+    path: str = ""
+    """Folder in the volume; its root where empty."""
+
+
+class ConfigMapRepository(Section):
+    """Small models, given as files; at most 1 MiB in all (a ConfigMap's limit)."""
+
+    kind: Literal["configMap"] = "configMap"
+    """Models in a ConfigMap."""
+
+    folder: str = "models"
+    """Model repository in the project: a folder with one folder a model."""
+
+
+ModelRepository = S3Repository | PvcRepository | ConfigMapRepository
+
+
+class Triton(Section):
+    """One fleet of Triton replicas; how many there are is the autoscaler's to say."""
+
+    image: Image = TRITON_IMAGE
+    """Image; its flags follow the Triton version."""
+
+    image_gib: DiskGib | None = None
+    """Unpacked size of the image, GiB, which the node's disk holds beside the replicas. Where
+    unset, that of NVIDIA's images is assumed."""
+
+    architecture: Architecture | None = None
+    """Architecture that the image is built for; nodes of any other are left out. Where unset, that
+    of the AMI for replicas with GPUs on EKS; elsewhere the image is for all, as NVIDIA's are."""
+
+    service_port: Port = 9000
+    """Port of the Service."""
+
+    grpc_port: Port = 8001
+    """Port on which Triton itself speaks gRPC; a headless Service leads straight to it."""
+
+    http_port: Port = 8000
+    """Port of Triton's HTTP endpoint, for probes only."""
+
+    metrics_port: Port = 8002
+    """Port of Triton's metrics."""
+
+    model_repository: ModelRepository = Field(default=ConfigMapRepository(), discriminator="kind")
+    """Where the models come from."""
+
+    gpus: int = Field(default=1, ge=0, le=128)
+    """GPUs of one replica (time slices, where the device plugin slices)."""
+
+    cpu: Cores = 2.0
+    """CPU request of one replica, cores."""
+
+    memory_mib: MemoryMib = 8192
+    """Memory request and limit of one replica, MiB; /dev/shm counts against it."""
+
+    shm_mib: int = Field(default=1024, ge=1, le=16 * 1024 * 1024)
+    """Shared memory of one replica, MiB; the python backend passes tensors through it."""
+
+    load_seconds: float = Field(default=60.0, ge=0.1, le=24 * 3600)
+    """Stated time from container start to all models ready."""
+
+    startup_budget_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
+    """How long the startup probe waits; derived as twice the load time plus 30 s where unset."""
+
+    queue_size: Calls = 64
+    """Calls that wait in one replica beside those it works on; the models are to hold to it."""
+
+    complete_model_configs: bool = True
+    """Whether Triton asks each model for what its `config.pbtxt` leaves out. A model of the python
+    backend is started once more for that, and each replica's start takes that much longer."""
+
+    watchdog: Watchdog = Watchdog()
+    """What ends a replica whose models are dead while its server is healthy."""
+
+    max_surge: int = Field(default=1, ge=1, le=5000)
+    """Replicas beyond the fleet that a roll-out may start."""
+
+    pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
+    """Wait before SIGTERM; derived from the DNS lag where unset."""
+
+    termination_grace_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
+    """Derived where unset: preStop, the longest call, and Triton's own exit."""
+
+    @property
+    def claim(self) -> str | None:
+        """Name of the user's claim that the models lie on, where they lie on one."""
+        repository = self.model_repository
+        return repository.claim if isinstance(repository, PvcRepository) else None
+
+    @property
+    def unpacked_image_gib(self) -> int:
+        """Disk of a node that the image takes, GiB.
+
+        The packed layers are discarded (`discard_unpacked_layers`, AL2023's containerd).
+        """
+        if self.image_gib is not None:
+            return self.image_gib
+        return _TRTLLM_IMAGE_GIB if "trtllm" in self.image else _IMAGE_GIB
+
+    def node_architecture(self, nodes: GpuNodes) -> Architecture | None:
+        """Architecture of the nodes that replicas may run on; None for any."""
+        if self.architecture or not self.gpus or nodes.provision != "eks":
+            return self.architecture
+        return nodes.ami_architecture
+
+    @property
+    def storage_mib(self) -> int:
+        """Disk of the node that one replica asks for, MiB: its copy of the models counts."""
+        return 2 * SCRATCH_MIB + self._copied_mib
+
+    @property
+    def ready_seconds(self) -> float:
+        """From a replica's start to ready on a node that has its image: a copy and a load."""
+        return self.copy_seconds + self.load_seconds
+
+    @property
+    def copy_seconds(self) -> float:
+        """How long the models' copy may take before Triton starts; 0 where they are not copied."""
+        return self._copied_mib / _COPY_MIB_PER_SECOND
+
+    @property
+    def _copied_mib(self) -> int:
+        repository = self.model_repository
+        return repository.cache_gib * MIB_PER_GIB if isinstance(repository, S3Repository) else 0

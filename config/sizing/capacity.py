@@ -1,0 +1,154 @@
+"""What a stack can carry, in numbers: printed at preview, and part of the outputs."""
+
+import math
+from dataclasses import dataclass
+
+from config.sections.autoscaler import HPA_SYNC_SECONDS
+from config.sections.inference import InferenceStack
+from config.settings import Settings
+from config.sizing.packing import nodes_needed
+from config.sizing.scaling import growth
+
+BURST_CALLS = 50_000
+"""Calls of the burst that the summary answers for: the seed's orchestrator issues so many."""
+
+WORKER_CALLS_PER_SECOND = 25_000.0
+"""Calls per second that one gateway's worker takes, answered or refused (measured: 25,000 to
+28,000 on one connection); so a burst on one connection arrives at this rate at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """What the stack carries with so many replicas ready."""
+
+    replicas: int
+    """Triton replicas."""
+
+    in_flight: int
+    """Calls in flight that all gateways admit at most, those waiting for a stream left out."""
+
+    in_flight_per_connection: int
+    """Calls in flight of one client connection, which lives on one gateway."""
+
+    calls_per_second: float
+    """Unary calls per second that the fleet answers."""
+
+    burst_ok: int
+    """Calls of a burst of `BURST_CALLS` on one connection that are answered within the deadline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What one inference stack can carry at its smallest and at its largest."""
+
+    least: Fleet
+    """At min replicas."""
+
+    most: Fleet
+    """At max replicas."""
+
+    gpus: int
+    """GPUs (or time slices) that the largest fleet takes."""
+
+    nodes: int
+    """GPU nodes that the largest fleet takes, had it nodes of its own."""
+
+    nodes_in_roll_out: int
+    """The same with one roll-out's surge."""
+
+    growth: tuple[int, ...]
+    """Replicas after each HPA sync under a lasting overload, min first; pods count as ready."""
+
+
+def fleet_calls_per_second(stack: InferenceStack, replicas: int, in_flight: int) -> float:
+    """Unary calls per second of a fleet that may have so many calls in flight.
+
+    The replicas bound it, or the limit does (fewer calls in flight than the replicas work on at
+    once leave some of them idle), or the gateways' one worker each.
+    """
+    busy = min(in_flight, replicas * stack.traffic.parallelism)
+    by_replicas = busy / stack.traffic.service_time_seconds
+    return min(by_replicas, stack.gateway.replicas * WORKER_CALLS_PER_SECOND)
+
+
+def burst_ok(
+    stack: InferenceStack,
+    replicas: int,
+    *,
+    calls: int = BURST_CALLS,
+    issue_seconds: float = BURST_CALLS / WORKER_CALLS_PER_SECOND,
+) -> int:
+    """Calls of a burst on one connection that are answered in time, with so many pods ready.
+
+    While the burst arrives, the fleet answers what it can; what one gateway admits (in flight and
+    waiting) is still to be answered when the last call has arrived, and is, as far as the deadline
+    allows. The rest is refused at once. The fleet does not grow within a burst.
+
+        ok = min(calls, rate x issue_seconds + min(admitted, rate x deadline))
+
+    Args:
+        stack: The inference stack.
+        replicas: Triton pods that are ready, and stay so.
+        calls: Calls in the burst.
+        issue_seconds: Time over which they arrive, evenly.
+    """
+    in_flight = min(stack.active_limit(replicas), stack.max_concurrent_streams)
+    admitted = min(stack.admitted(replicas) // stack.gateway.replicas, stack.max_concurrent_streams)
+    rate = fleet_calls_per_second(stack, replicas, in_flight)
+    left = min(admitted, rate * stack.traffic.deadline_seconds)
+    return min(calls, math.floor(rate * issue_seconds + left))
+
+
+def _fleet(stack: InferenceStack, replicas: int) -> Fleet:
+    in_flight = stack.gateway.replicas * stack.active_limit(replicas)
+    return Fleet(
+        replicas=replicas,
+        in_flight=in_flight,
+        in_flight_per_connection=min(stack.active_limit(replicas), stack.max_concurrent_streams),
+        calls_per_second=fleet_calls_per_second(stack, replicas, in_flight),
+        burst_ok=burst_ok(stack, replicas),
+    )
+
+
+def capacity(settings: Settings, stack: InferenceStack) -> Capacity:
+    """Work out what a stack can carry; the settings must have passed the checks.
+
+    Args:
+        settings: All parameters.
+        stack: One of their inference stacks.
+    """
+    scaler = stack.autoscaler
+    alone = settings.model_copy(update={"inference": (stack,)})
+    return Capacity(
+        least=_fleet(stack, scaler.min_replicas),
+        most=_fleet(stack, scaler.max_replicas),
+        gpus=scaler.max_replicas * stack.triton.gpus,
+        nodes=nodes_needed(alone, lambda one: one.autoscaler.max_replicas),
+        nodes_in_roll_out=nodes_needed(alone, lambda one: one.surge_replicas),
+        growth=growth(stack),
+    )
+
+
+def summary(settings: Settings, stack: InferenceStack) -> str:
+    """Say a stack's capacity in a few lines."""
+    can = capacity(settings, stack)
+    least, most = can.least, can.most
+    syncs = len(can.growth) - 1
+    deadline = stack.traffic.deadline_seconds
+    issue = WORKER_CALLS_PER_SECOND
+    return "\n".join(
+        (
+            f"capacity of {stack.deployment_name} in {stack.namespace}:",
+            f"  replicas    {least.replicas} to {most.replicas}, in at least {syncs} HPA "
+            f"sync{'' if syncs == 1 else 's'} of {HPA_SYNC_SECONDS:.0f} s under a lasting overload "
+            f"(signal {stack.autoscaler.signal})",
+            f"  GPUs        {can.gpus} at most, on {can.nodes} nodes "
+            f"({can.nodes_in_roll_out} in a roll-out)",
+            f"  in flight   {least.in_flight:,} to {most.in_flight:,} calls, of one connection "
+            f"{least.in_flight_per_connection:,} to {most.in_flight_per_connection:,}",
+            f"  requests/s  {least.calls_per_second:,.0f} to {most.calls_per_second:,.0f}",
+            f"  burst       of {BURST_CALLS:,} calls on one connection at {issue:,.0f}/s, about "
+            f"{least.burst_ok:,} to {most.burst_ok:,} are answered within {deadline:g} s; "
+            "the rest is refused at once",
+        )
+    )

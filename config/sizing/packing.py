@@ -1,0 +1,162 @@
+"""How many replicas a node holds, and how many nodes the fleets need."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from config.sections.inference import InferenceStack
+from config.settings import Settings
+from config.units import FLOAT_SLACK, MIB_PER_GIB
+
+OTHER_IMAGES_GIB = 2
+"""Room on a GPU node for every image but Triton's, GiB: VPC CNI, kube-proxy, agents, the device
+plugin and the AWS CLI that copies models, each a few hundred MiB; an estimate."""
+
+
+class PerNode(NamedTuple):
+    """Replicas that the smallest allowed node holds, by each resource."""
+
+    gpus: int
+    """By GPUs (time slices counted)."""
+
+    cpu: int
+    """By CPU."""
+
+    memory: int
+    """By memory; /dev/shm is inside the limit."""
+
+    disk: int
+    """By disk, beside the images."""
+
+    @property
+    def replicas(self) -> int:
+        """By the scarcest."""
+        return min(self)
+
+
+class Room(NamedTuple):
+    """What a pod asks for, or what a node has for pods."""
+
+    cpu: float
+    """vCPUs."""
+
+    memory_mib: float
+    """Memory, MiB."""
+
+    disk_mib: float
+    """Disk, MiB."""
+
+    def holds(self, pod: "Room") -> int:
+        """How many such pods fit in it."""
+        return min(_fitting(free, each) for free, each in zip(self, pod, strict=True))
+
+    def share_of(self, node: "Room") -> float:
+        """The largest share of a node that it takes of anything."""
+        return max(each / whole for each, whole in zip(self, node, strict=True))
+
+    def without(self, count: int, pod: "Room") -> "Room":
+        """What is left of it beside so many such pods."""
+        return Room(*(free - count * each for free, each in zip(self, pod, strict=True)))
+
+
+class Pods(NamedTuple):
+    """Pods of one shape."""
+
+    replicas: int
+    """How many of them."""
+
+    each: Room
+    """What each of them asks for."""
+
+
+def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
+    """Return how many equal nodes hold all these pods, the largest placed first.
+
+    Args:
+        pods: Pods by shape; each must fit on an empty node.
+        node: What one node has.
+    """
+    # Nodes that are equally full together, so that the count of pods costs no time.
+    nodes: list[tuple[int, Room]] = []
+    for left, pod in sorted(pods, key=lambda shape: shape.each.share_of(node))[::-1]:
+        filled: list[tuple[int, Room]] = []
+        for many, free in [*nodes, (left, node)]:
+            each = free.holds(pod)
+            full = min(many, left // each) if each else 0
+            last = left - full * each if each and full < many else 0
+            left -= full * each + last
+            for count, held in ((full, each), (min(1, last), last)):
+                filled.append((count, free.without(held, pod)))
+            filled.append((many - full - min(1, last), free))
+        # The last group is of nodes that nothing was placed on.
+        nodes = [group for group in filled[:-1] if group[0]]
+    return sum(group[0] for group in nodes)
+
+
+def _fitting(free: float, each: float) -> int:
+    return math.floor(free / each + FLOAT_SLACK)
+
+
+def free_disk_gib(settings: Settings) -> float:
+    """Return the disk of a GPU node that replicas can ask for beside the images, GiB.
+
+    Images lie on the disk that pods write to, and neither kubelet's allocatable nor the scheduler
+    counts them.
+    """
+    tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
+    sizes = {triton.image: triton.unpacked_image_gib for triton in tritons}
+    images_gib = sum(sizes.values()) + OTHER_IMAGES_GIB
+    return max(0, settings.gpu_nodes.allocatable_disk_gib - images_gib)
+
+
+def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
+    """Return how many of a stack's replicas the smallest allowed node holds by itself.
+
+    Raises:
+        KeyError: the capacity of an instance type is not known.
+    """
+    triton, free = stack.triton, settings.gpu_nodes.allocatable
+    return PerNode(
+        gpus=settings.gpus_per_node // max(1, triton.gpus),
+        cpu=_fitting(free.cpu, triton.cpu),
+        memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
+        disk=_fitting(free_disk_gib(settings) * MIB_PER_GIB, triton.storage_mib),
+    )
+
+
+def _shape(stack: InferenceStack) -> tuple[float, ...]:
+    triton = stack.triton
+    return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib
+
+
+def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:
+    """Return how many GPU nodes hold so many replicas of every stack.
+
+    Replicas of the same shape share nodes; those of another shape count on nodes of their own,
+    which is never fewer nodes than the best packing of all together.
+
+    Args:
+        settings: The parameters; every replica must fit on a node.
+        replicas: Replicas to place, by stack; stacks without GPUs need no GPU node.
+    """
+    counts: defaultdict[tuple[float, ...], int] = defaultdict(int)
+    per_node: dict[tuple[float, ...], int] = {}
+    for stack in settings.inference:
+        if stack.triton.gpus:
+            counts[_shape(stack)] += replicas(stack)
+            per_node[_shape(stack)] = replicas_per_node(settings, stack).replicas
+    return sum(math.ceil(count / per_node[shape]) for shape, count in counts.items())
+
+
+def stranded_nodes(settings: Settings, stack: InferenceStack) -> int:
+    """Return how many nodes the other shapes can make too full for one more replica, at worst.
+
+    A node refuses a replica once more than (its GPUs - the replica's) are taken; the scheduler
+    spreads, so every node may come to that before any is full. 0 where all have one shape.
+    """
+    if len({_shape(other) for other in settings.inference if other.triton.gpus}) < 2:
+        return 0
+    gpus = stack.triton.gpus
+    taken = sum(other.surge_replicas * other.triton.gpus for other in settings.inference) - gpus
+    return taken // (settings.gpus_per_node - gpus + 1)
