@@ -11,14 +11,14 @@ from components.gateway.envoy.routes import EXPIRED, NOT_SERVED, SERVICE, UNARY_
 from tests.envoy.harness import parts
 from tests.envoy.harness.backend import INFER, STREAM
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import first_frame
 
 LIMIT_KIB = 256
 TRAFFIC = {"deadlineSeconds": 2, "maxRequestKib": LIMIT_KIB}
 
 
-def call(client: Client, path: str, *metadata: tuple[str, str]) -> tuple[str, str]:
+def call(client: GrpcClient, path: str, *metadata: tuple[str, str]) -> tuple[str, str]:
     """(status, message) of one call."""
     try:
         client.channel.unary_unary(path)(b"tensor", metadata=metadata)
@@ -58,14 +58,14 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("edit", "answered"), [(unchanged, True), (routed, False)])
 def test_unknown_methods_are_unimplemented(bed, edit, answered):
-    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         said = {path: call(client, path) for path in UNKNOWN}
         assert (set(said.values()) == {("UNIMPLEMENTED", NOT_SERVED)}) is answered
         assert (reached(it) == 0) is answered
 
 
 def test_the_methods_that_are_served_reach_replicas(bed):
-    with bed(replicas=1) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1) as it, GrpcClient(it.gateway.port) as client:
         for method in UNARY_METHODS:
             assert call(client, f"/{SERVICE}/{method}")[0] == "OK", method
         assert reached(it) == len(UNARY_METHODS)
@@ -109,7 +109,7 @@ def with_expired_calls(config):
 def test_calls_whose_deadline_is_over_reach_no_replica(bed, edit, answered):
     """The gateway takes 0.05 s of each deadline for its answer."""
     over = ("0n", "1n", "0m", "0S", "00000000H", "50m", "50000u", "49999999n")
-    with bed(replicas=1, traffic=TRAFFIC, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, traffic=TRAFFIC, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         said = {value: call(client, INFER, ("grpc-timeout", value)) for value in over}
         assert {code for code, _ in said.values()} == {"DEADLINE_EXCEEDED"}
         assert ({text for _, text in said.values()} == {EXPIRED}) is answered
@@ -117,7 +117,7 @@ def test_calls_whose_deadline_is_over_reach_no_replica(bed, edit, answered):
 
 
 def test_deadlines_that_are_none_count_as_unset(bed):
-    with bed(replicas=1, traffic=TRAFFIC) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, traffic=TRAFFIC) as it, GrpcClient(it.gateway.port) as client:
         for value in ("", "n", "5", "-1S", "1x", "0x1S", "1.5S", "999999999999S", "soon"):
             assert call(client, INFER, ("grpc-timeout", value))[0] == "OK", value
 
@@ -138,7 +138,7 @@ def test_a_request_beyond_the_limit_is_refused(bed, edit, code):
     """The largest that is allowed passes; clients that state the length are refused before it."""
     with (
         bed(replicas=1, traffic=TRAFFIC, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         assert client.call(payload=bytes(LIMIT_KIB * 1024)).code.name == "OK"
         for size in (LIMIT_KIB * 1024 + 1, 4 * LIMIT_KIB * 1024):
@@ -162,7 +162,7 @@ def test_requests_beyond_the_limit_do_not_disturb_the_others(bed):
     """They share a connection, on both sides of the gateway."""
     with (
         bed(replicas=1, service_seconds=0.05, traffic=TRAFFIC) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         good = client.start(30, window=10)
         bad = client.calls(30, window=10, payload=bytes(2 * LIMIT_KIB * 1024))
@@ -180,7 +180,7 @@ def with_limited_streams(config):
 
 @pytest.mark.parametrize(("edit", "goes_on"), [(unchanged, True), (with_limited_streams, False)])
 def test_a_stream_may_carry_more_than_one_request_may(bed, edit, goes_on):
-    with bed(replicas=1, traffic=TRAFFIC, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, traffic=TRAFFIC, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         message = bytes(100 * 1024)
         answers = client.channel.stream_stream(STREAM)(iter([message] * 8))
         received = 0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 
 
 def most_loaded_to_mean(calls: list[int]) -> float:
@@ -16,7 +16,7 @@ def most_loaded_to_mean(calls: list[int]) -> float:
 
 
 def test_equal_replicas_get_equal_shares_of_one_connections_calls(bed):
-    with bed(replicas=5, service_seconds=0.05) as it, Client(it.gateway.port) as client:
+    with bed(replicas=5, service_seconds=0.05) as it, GrpcClient(it.gateway.port) as client:
         assert set(codes(client.calls(1500, window=15))) == {"OK"}
         assert it.gateway.downstream_stat("downstream_cx_total") == 1
         assert most_loaded_to_mean(it.fleet.calls) <= 1.1
@@ -35,7 +35,10 @@ def with_round_robin(config):
 
 @pytest.mark.parametrize(("edit", "spared"), [(unchanged, True), (with_round_robin, False)])
 def test_a_slower_replica_gets_fewer_calls(bed, edit, spared):
-    with bed(replicas=4, service_seconds=0.05, edit=edit) as it, Client(it.gateway.port) as client:
+    with (
+        bed(replicas=4, service_seconds=0.05, edit=edit) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
         slow = it.fleet.replicas[0]
         slow.service_seconds = 1
         assert set(codes(client.calls(600, window=16))) == {"OK"}

@@ -19,14 +19,14 @@ from components.gateway.envoy.routes import SERVICE
 from tests.envoy.harness import parts
 from tests.envoy.harness.backend import FAIL, INFER, REFUSE
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 
 FLEET = {"replicas": 4, "service_seconds": 0.04, "parallelism": 1, "streams_per_pod": 500}
 GOOD_RPS = 60
 GOOD_CALLS = 240
 LIMIT_KIB = 64
 
-Attempt = Callable[[Client], grpc.Future]
+Attempt = Callable[[GrpcClient], grpc.Future]
 
 
 def asking(path: str, payload: bytes = b"tensor", **metadata: str) -> Attempt:
@@ -34,7 +34,7 @@ def asking(path: str, payload: bytes = b"tensor", **metadata: str) -> Attempt:
     return lambda client: client.channel.unary_unary(path).future(payload, metadata=headers)
 
 
-def giving_up(client: Client) -> grpc.Future:
+def giving_up(client: GrpcClient) -> grpc.Future:
     call = asking(INFER)(client)
     call.cancel()
     return call
@@ -65,7 +65,7 @@ def bad_caller(bed: Bed, attempts: list[Attempt], burst: int, rps: float) -> Ite
     kinds = itertools.cycle(attempts)
 
     def make() -> None:
-        with Client(bed.gateway.port) as client:
+        with GrpcClient(bed.gateway.port) as client:
             while not over.is_set():
                 calls = [next(kinds)(client) for _ in range(burst)]
                 over.wait(burst / rps)
@@ -92,7 +92,7 @@ def _code(call: grpc.Future) -> str:
 
 def good_calls(bed: Bed) -> float:
     """Share of the good caller's calls that are OK; they are made at a constant rate."""
-    with Client(bed.gateway.port) as client:
+    with GrpcClient(bed.gateway.port) as client:
         started = time.monotonic()
         batches = []
         for number in range(GOOD_CALLS):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import burst, malformed_call, reads_nothing, silent
 from tests.envoy.harness.waiting import wait_until
 
@@ -50,7 +50,7 @@ def killed(bed: Bed) -> int:
 def test_callers_that_give_up_together_do_not_end_their_connection(bed, edit, survives):
     with (
         bed(replicas=1, streams_per_pod=2 * MANY, max_pending=MANY, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         client.call()
         it.fleet.hang()
@@ -74,7 +74,7 @@ def test_callers_that_give_up_together_do_not_end_their_connection(bed, edit, su
 def test_deadlines_that_fire_together_on_hung_replicas_do_not_end_their_connection(bed):
     with (
         bed(streams_per_pod=MANY, max_pending=MANY, traffic={"deadlineSeconds": 1}) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.hang()
         for _ in range(2):
@@ -150,7 +150,7 @@ def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_o
             traffic={"deadlineSeconds": 60},
             edit=without_checks,
         ) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         good, stuck = it.fleet.hosts
         it.fleet.stop(it.fleet.replicas[1])
@@ -189,7 +189,7 @@ def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, e
             gateway={"maxConcurrentStreams": streams},
             edit=edit,
         ) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         client.call()
         it.fleet.hang()

@@ -7,7 +7,7 @@ from dnslib import RCODE
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.waiting import wait_until
 
 
@@ -21,7 +21,7 @@ def without_ignoring_health(config):
 
 @pytest.mark.parametrize(("edit", "leaves"), [(unchanged, True), (without_ignoring_health, False)])
 def test_a_replica_that_leaves_dns_gets_no_more_calls_though_it_is_healthy(bed, edit, leaves):
-    with bed(replicas=3, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=3, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         gone = it.fleet.replicas[0]
         it.dns.hosts = it.fleet.hosts[1:]
         asked = it.dns.asked.total()
@@ -33,7 +33,7 @@ def test_a_replica_that_leaves_dns_gets_no_more_calls_though_it_is_healthy(bed, 
 
 
 def test_calls_in_flight_on_a_replica_that_leaves_are_finished(bed):
-    with bed() as it, Client(it.gateway.port) as client:
+    with bed() as it, GrpcClient(it.gateway.port) as client:
         client.calls(20, window=4)
         it.fleet.hang()
         batch = client.start(10)
@@ -47,7 +47,7 @@ def test_calls_in_flight_on_a_replica_that_leaves_are_finished(bed):
 @pytest.mark.parametrize("failure", [RCODE.SERVFAIL, RCODE.REFUSED])
 def test_while_dns_fails_the_fleet_stays(bed, failure):
     """Envoy's own way, which no setting of ours brings about."""
-    with bed() as it, Client(it.gateway.port) as client:
+    with bed() as it, GrpcClient(it.gateway.port) as client:
         it.dns.failure = failure
         wait_until("look-ups fail", lambda: it.gateway.cluster_stat("update_failure") > 2)
         assert members(it) == 2
@@ -55,7 +55,7 @@ def test_while_dns_fails_the_fleet_stays(bed, failure):
 
 
 def test_an_empty_service_refuses_at_once_and_recovers(bed):
-    with bed() as it, Client(it.gateway.port) as client:
+    with bed() as it, GrpcClient(it.gateway.port) as client:
         it.dns.hosts = []
         wait_until("the fleet is gone", lambda: members(it) == 0)
         outcome = client.call()

@@ -22,7 +22,7 @@ from components.gateway.envoy.drain import drain_script
 from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.bed import Edit, local_stack, unchanged
-from tests.envoy.harness.client import Client, Outcome, codes
+from tests.envoy.harness.client import CallEnd, GrpcClient, codes
 from tests.envoy.harness.dns import HeadlessService
 from tests.envoy.harness.gateway import Gateway, local_bootstrap
 from tests.envoy.harness.service import Service
@@ -69,8 +69,8 @@ def two_gateways(folder: Path, edit: Edit = unchanged) -> Iterator[Two]:
 class Load:
     """Calls on one channel, without a pause, until told to stop."""
 
-    client: Client
-    outcomes: list[Outcome] = field(default_factory=list)
+    client: GrpcClient
+    outcomes: list[CallEnd] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Load":
@@ -108,7 +108,7 @@ def stop(two: Two, script: str) -> int:
 
 
 def test_the_one_connection_moves_and_no_call_fails(tmp_path):
-    with two_gateways(tmp_path) as two, Client(two.service.port) as client:
+    with two_gateways(tmp_path) as two, GrpcClient(two.service.port) as client:
         with Load(client) as load:
             stream = Stream(client, pause_seconds=0.1, messages=40)
             wait_until("the stream has begun", lambda: stream.received)
@@ -121,7 +121,7 @@ def test_the_one_connection_moves_and_no_call_fails(tmp_path):
 
 
 def test_an_idle_connection_is_moved_too(tmp_path):
-    with two_gateways(tmp_path) as two, Client(two.service.port) as client:
+    with two_gateways(tmp_path) as two, GrpcClient(two.service.port) as client:
         client.call()
         assert stop(two, drain_script(two.first.stack)) == 0
         assert client.call().code.name == "OK"
@@ -130,7 +130,7 @@ def test_an_idle_connection_is_moved_too(tmp_path):
 @pytest.mark.parametrize("script", ["true", f"sleep {LAG_SECONDS + 2}"], ids=["nothing", "sleep"])
 def test_without_the_drain_calls_are_lost(tmp_path, script):
     """SIGTERM alone, or after the `preStop.sleep` that most charts have."""
-    with two_gateways(tmp_path) as two, Client(two.service.port) as client:
+    with two_gateways(tmp_path) as two, GrpcClient(two.service.port) as client:
         two.fleet.hang()
         batch = client.start(5)
         two.fleet.wait_for_active(5)
@@ -149,7 +149,7 @@ def with_drain_on_failing_health(config):
 )
 def test_readiness_fails_before_anybody_is_sent_away(tmp_path, edit, stay):
     """Load balancers look at readiness; a client sent away too early would come back here."""
-    with two_gateways(tmp_path, edit) as two, Client(two.service.port) as client:
+    with two_gateways(tmp_path, edit) as two, GrpcClient(two.service.port) as client:
         two.first.get("/healthcheck/fail", "POST")
         ops = two.first.stack.gateway.ops_port
         assert two.first.get("/ready", port=ops)[0] == 503

@@ -7,7 +7,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import answering, large_trailers, reset
 from tests.envoy.harness.waiting import wait_until
 
@@ -52,7 +52,7 @@ def test_a_replica_that_refuses_connections_is_ejected(bed, edit, out):
     """Long before health checks find it, and without any."""
     with (
         bed(gateway=UNCHECKED, streams_per_pod=STREAMS, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         lost = codes(client.calls(60, window=1))["UNAVAILABLE"]
@@ -74,7 +74,7 @@ def test_no_status_ejects_a_replica(bed, edit, stays):
     gateway = {"healthChecks": {"intervalSeconds": 3600}}
     with (
         bed(gateway=gateway, streams_per_pod=STREAMS, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         for status in STATUSES:
             for replica in it.fleet.replicas:
@@ -117,7 +117,7 @@ def test_no_reset_ejects_a_replica(bed, name, edit, stays):
     gateway = {**UNCHECKED, "outliers": {"maxEjectionPercent": 100}}
     with (
         bed(replicas=1, gateway=gateway, streams_per_pod=MANY, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         (replica,) = it.fleet.replicas
         it.fleet.stop(replica)
@@ -134,7 +134,7 @@ def test_at_most_the_stated_share_of_the_fleet_is_ejected(bed, edit, ejected):
     gateway = {**UNCHECKED, "outliers": {"maxEjectionPercent": 50, "baseEjectionSeconds": 600}}
     with (
         bed(replicas=4, gateway=gateway, streams_per_pod=STREAMS, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         for replica in it.fleet.replicas[:3]:
             it.fleet.stop(replica)
@@ -155,7 +155,7 @@ def test_an_ejection_ends_when_stated(bed, edit, ends):
     gateway = {**CHECKED, "outliers": {"intervalSeconds": 0.1, "baseEjectionSeconds": 0.2}}
     with (
         bed(gateway=gateway, streams_per_pod=STREAMS, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         client.calls(60, window=1)
@@ -177,7 +177,7 @@ def test_an_ejection_ends_with_a_good_health_check(bed, edit, ends):
     gateway = {**CHECKED, "outliers": {"baseEjectionSeconds": 600}}
     with (
         bed(gateway=gateway, streams_per_pod=STREAMS, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         replica = it.fleet.replicas[0]
         it.fleet.stop(replica)
@@ -215,7 +215,7 @@ def test_a_replica_that_only_stands_out_is_not_ejected(bed, edit, stays):
     gateway = {**UNCHECKED, "outliers": {"intervalSeconds": 0.5}}
     with (
         bed(replicas=6, gateway=gateway, edit=with_few_calls) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         if local:
             it.fleet.stop(it.fleet.replicas[0])

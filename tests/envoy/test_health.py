@@ -15,7 +15,7 @@ from config.sections.inference import InferenceStack
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.checks import by_hand
-from tests.envoy.harness.client import Client
+from tests.envoy.harness.client import GrpcClient
 from tests.envoy.harness.raw import health_answer, refusal
 from tests.envoy.harness.waiting import wait_until
 
@@ -47,7 +47,7 @@ def test_checks_follow_one_another_as_stated(bed, seconds, least, most):
     """
     with (
         bed(replicas=1, gateway={"healthChecks": {"intervalSeconds": seconds}}) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         client.call()
         checks: list[int] = []
@@ -134,7 +134,7 @@ def test_what_a_health_check_finds_holds_for_the_next_call(bed, edit, at_once):
     checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 60}}
     with (
         bed(gateway=checks, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         sick = it.fleet.replicas[0]
         wrong = 0

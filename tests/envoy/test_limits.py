@@ -8,7 +8,7 @@ import pytest
 from tests.envoy.harness import parts
 from tests.envoy.harness.backlog import full_backlog
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Batch, Client
+from tests.envoy.harness.client import Batch, GrpcClient
 from tests.envoy.harness.waiting import wait_until
 
 STREAMS = 4
@@ -16,7 +16,7 @@ PENDING = 3
 STATIC = {"inFlight": {"kind": "static", "maxRequests": 10, "maxPendingRequests": 5}}
 
 
-def warm(bed: Bed, client: Client) -> None:
+def warm(bed: Bed, client: GrpcClient) -> None:
     """Connect to every replica: on a cold one calls wait for the connection, as pending."""
     while bed.gateway.cluster_stat("upstream_cx_active") < len(bed.dns.hosts):
         client.calls(8, window=2)
@@ -40,7 +40,7 @@ def overflows(bed: Bed) -> tuple[int, int]:
     )
 
 
-def burst(bed: Bed, client: Client, count: int) -> Batch:
+def burst(bed: Bed, client: GrpcClient, count: int) -> Batch:
     """Calls to replicas that answer nothing, once each is refused, waits, or is with a replica."""
     bed.fleet.hang()
     batch = client.start(count)
@@ -61,7 +61,7 @@ def release(bed: Bed, batch: Batch) -> None:
 def test_the_fleet_limit_follows_the_fleet(bed):
     with (
         bed(replicas=3, listed=2, streams_per_pod=STREAMS, max_pending=PENDING) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         for ready in (2, 3):
             it.dns.hosts = it.fleet.hosts[:ready]
@@ -95,7 +95,7 @@ def without_queue_limit(config):
 def test_the_fleet_limit_needs_each_of_its_settings(bed, edit):
     with (
         bed(streams_per_pod=STREAMS, max_pending=PENDING, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         warm(it, client)
         batch = burst(it, client, 30)
@@ -105,7 +105,7 @@ def test_the_fleet_limit_needs_each_of_its_settings(bed, edit):
 
 def test_a_static_breaker_holds_whatever_the_fleets_size(bed):
     for size in (1, 3):
-        with bed(replicas=size, gateway=STATIC) as it, Client(it.gateway.port) as client:
+        with bed(replicas=size, gateway=STATIC) as it, GrpcClient(it.gateway.port) as client:
             warm(it, client)
             before = overflows(it)
             batch = burst(it, client, 30)
@@ -119,7 +119,7 @@ def without_breaker(config):
 
 
 def test_without_its_number_the_static_breaker_admits_all(bed):
-    with bed(gateway=STATIC, edit=without_breaker) as it, Client(it.gateway.port) as client:
+    with bed(gateway=STATIC, edit=without_breaker) as it, GrpcClient(it.gateway.port) as client:
         warm(it, client)
         batch = burst(it, client, 30)
         assert held(it)[0] > 10
@@ -136,7 +136,7 @@ def test_a_free_stream_is_found_wherever_it_is(bed, edit, all_fit):
     """As many calls in flight as the fleet has streams: none may be refused."""
     with (
         bed(replicas=4, streams_per_pod=STREAMS, max_pending=1, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         warm(it, client)
         before = overflows(it)
@@ -161,7 +161,7 @@ def test_a_replica_that_is_slow_to_connect_does_not_draw_every_call(bed, edit, s
 
     with (
         bed(listed=1, max_pending=30, edit=slow_to_connect) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         warm(it, client)
         it.fleet.stop(it.fleet.replicas[1])
@@ -180,7 +180,7 @@ def test_a_replica_that_is_slow_to_connect_does_not_draw_every_call(bed, edit, s
 def test_one_connection_carries_the_streams_that_the_stack_states(bed, streams):
     with (
         bed(replicas=1, streams_per_pod=2000, gateway={"maxConcurrentStreams": streams}) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         warm(it, client)
         it.fleet.hang()

@@ -16,7 +16,7 @@ from components.gateway.envoy.stats import (
     REQUESTS_ACTIVE,
 )
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client
+from tests.envoy.harness.client import GrpcClient
 
 SERIES = re.compile(r"(?P<name>\w+)\{(?P<labels>[^}]*)\} ")
 
@@ -46,7 +46,7 @@ def test_the_scalers_query_matches_exactly_one_series_a_gateway(bed, name, edit,
 
 def test_calls_that_ended_at_their_deadline_show_in_one_series_of_the_listeners(bed):
     """It says nothing of the stack: whose gateway it is, a label of the scrape's says."""
-    with bed(traffic={"deadlineSeconds": 0.3}) as it, Client(it.gateway.port) as client:
+    with bed(traffic={"deadlineSeconds": 0.3}) as it, GrpcClient(it.gateway.port) as client:
         it.fleet.hang()
         assert len(client.calls(3, timeout_seconds=None)) == 3
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
@@ -62,7 +62,7 @@ def test_stacks_in_one_program_have_series_of_their_own(bed):
 
 
 def test_calls_in_flight_show_in_the_metric(bed):
-    with bed(replicas=2) as it, Client(it.gateway.port) as client:
+    with bed(replicas=2) as it, GrpcClient(it.gateway.port) as client:
         client.calls(20, window=5)
         it.fleet.hang()
         batch = client.start(7)

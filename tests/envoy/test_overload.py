@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client
+from tests.envoy.harness.client import GrpcClient
 from tests.envoy.harness.waiting import wait_until
 
 
@@ -42,7 +42,7 @@ def test_out_of_memory_it_refuses_calls_and_still_answers_probes(bed, edit, refu
         with_a_tiny_heap(config)
         edit(config)
 
-    with bed(replicas=1, edit=out_of_memory) as it, Client(it.gateway.port) as c:
+    with bed(replicas=1, edit=out_of_memory) as it, GrpcClient(it.gateway.port) as c:
         if refused:
             wait_until(
                 "it is overloaded",
@@ -71,9 +71,9 @@ def with_ops_counted(config):
     [(with_one_connection, True), (with_ops_counted, False)],
 )
 def test_out_of_connections_it_still_answers_probes(bed, edit, observable):
-    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         with pytest.raises(grpc.FutureTimeoutError):
-            grpc.channel_ready_future(Client(it.gateway.port).channel).result(1)
+            grpc.channel_ready_future(GrpcClient(it.gateway.port).channel).result(1)
         assert client.call().code.name == "OK"
         try:
             answered = it.gateway.get("/ready", port=it.stack.gateway.ops_port)[0] == 200

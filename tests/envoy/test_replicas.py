@@ -4,7 +4,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.waiting import wait_until
 
 NEVER = 3600
@@ -31,7 +31,7 @@ def with_checks_of_the_port_alone(config):
 @pytest.mark.parametrize("fault", ["hung", "not serving"])
 def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, out):
     checks = {"healthChecks": {"intervalSeconds": 0.1, "timeoutSeconds": 2}}
-    with bed(gateway=checks, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(gateway=checks, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         sick = it.fleet.replicas[0]
         if fault == "hung":
             it.fleet.freeze(sick)
@@ -64,7 +64,7 @@ def test_a_growing_fleet_does_not_look_half_dead(bed, edit, all_ok):
         bed(
             replicas=3, listed=1, gateway={"healthChecks": {"timeoutSeconds": 60}}, edit=edit
         ) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.freeze(*it.fleet.replicas[1:])
         it.dns.hosts = it.fleet.hosts
@@ -83,7 +83,7 @@ def test_a_replica_that_dies_under_load_costs_little_more_than_the_calls_it_held
     slow_checks = {"healthChecks": {"intervalSeconds": NEVER}}
     with (
         bed(service_seconds=0.01, gateway=slow_checks, streams_per_pod=32, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         client.calls(20, window=8)
         it.fleet.hang(it.fleet.replicas[0])
@@ -112,7 +112,7 @@ def test_a_slow_replica_is_not_ejected(bed, edit, ejected):
     gateway = {"healthChecks": {"intervalSeconds": 0.1}}
     with (
         bed(service_seconds=60, gateway=gateway, traffic={"deadlineSeconds": 0.5}, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         client.calls(60, timeout_seconds=1)
         total = it.gateway.cluster_stat("outlier_detection.ejections_enforced_total")
@@ -126,7 +126,7 @@ def with_deadlines_upstream(config):
 @pytest.mark.parametrize(("edit", "knows"), [(unchanged, False), (with_deadlines_upstream, True)])
 def test_a_replica_does_not_know_the_deadline(bed, edit, knows):
     """It would answer DEADLINE_EXCEEDED just before the gateway does."""
-    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         client.calls(5, timeout_seconds=10)
         (replica,) = it.fleet.replicas
         assert replica.calls == 5

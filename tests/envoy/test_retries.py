@@ -5,7 +5,7 @@ import pytest
 from tests.envoy.harness import parts
 from tests.envoy.harness.backlog import full_backlog
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import answering, refusal
 from tests.envoy.harness.waiting import wait_until
 
@@ -49,7 +49,7 @@ def without_connect_failure(config):
     ],
 )
 def test_a_call_that_a_replica_refuses_is_tried_on_another(bed, edit, all_ok):
-    with bed(gateway=UNCHECKED, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(gateway=UNCHECKED, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         it.fleet.stop(it.fleet.replicas[0])
         outcomes = client.calls(60, window=1)
         assert (codes(outcomes) == {"OK": 60}) is all_ok
@@ -65,7 +65,7 @@ def with_a_long_connect_timeout(config):
 def test_a_replica_that_does_not_accept_is_given_up_within_the_deadline(bed, edit, all_ok):
     with (
         bed(gateway=UNCHECKED, traffic={"deadlineSeconds": 2}, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         with full_backlog(it.fleet.hosts[0], it.fleet.port):
@@ -76,7 +76,7 @@ def test_a_replica_that_does_not_accept_is_given_up_within_the_deadline(bed, edi
 
 def test_a_call_that_a_replica_has_begun_is_not_tried_again(bed):
     """It may have had an effect: only what no replica has seen is safe to repeat."""
-    with bed(gateway=UNCHECKED) as it, Client(it.gateway.port) as client:
+    with bed(gateway=UNCHECKED) as it, GrpcClient(it.gateway.port) as client:
         client.calls(20, window=4)
         it.fleet.hang()
         batch = client.start(10)
@@ -97,7 +97,7 @@ def without_budget(config):
 def test_retries_stay_within_their_budget(bed, edit, bounded):
     """Nobody accepts, so that calls wait, and fail together when the connection is given up."""
     gateway = {**UNCHECKED, "retries": {"attempts": 1, "minConcurrency": 3}}
-    with bed(gateway=gateway, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(gateway=gateway, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         for replica in it.fleet.replicas:
             it.fleet.stop(replica)
         first, second = it.fleet.hosts
@@ -107,7 +107,7 @@ def test_retries_stay_within_their_budget(bed, edit, bounded):
 
 
 def test_callers_cannot_ask_for_more_retries(bed):
-    with bed(gateway=UNCHECKED) as it, Client(it.gateway.port) as client:
+    with bed(gateway=UNCHECKED) as it, GrpcClient(it.gateway.port) as client:
         for replica in it.fleet.replicas:
             it.fleet.stop(replica)
         asked = (("x-envoy-max-retries", "5"), ("x-envoy-retry-on", "connect-failure"))
@@ -123,7 +123,7 @@ def without_refused_stream(config):
 @pytest.mark.parametrize(("edit", "all_ok"), [(unchanged, True), (without_refused_stream, False)])
 def test_a_call_that_a_stopping_replica_turns_away_is_tried_on_another(bed, edit, all_ok):
     """It says that it has not looked at it: REFUSED_STREAM, as for calls that meet its GOAWAY."""
-    with bed(gateway=UNCHECKED, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(gateway=UNCHECKED, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         it.fleet.stop(it.fleet.replicas[0])
         with answering(it.fleet.hosts[0], it.fleet.port, refusal) as answered:
             outcomes = client.calls(40, window=1)
@@ -139,7 +139,7 @@ def without_number(config):
 @pytest.mark.parametrize(("edit", "tries"), [(unchanged, 3), (without_number, 1)])
 def test_a_call_is_retried_as_often_as_stated(bed, edit, tries):
     gateway = {**UNCHECKED, "retries": {"attempts": 3}}
-    with bed(gateway=gateway, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(gateway=gateway, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         for replica in it.fleet.replicas:
             it.fleet.stop(replica)
         assert client.call().code.name == "UNAVAILABLE"
@@ -167,7 +167,7 @@ def test_the_budget_for_retries_is_as_large_as_stated(bed, retries, edit, enough
     """150 calls are in flight while 120 others are refused, all at the same moment."""
     with (
         bed(streams_per_pod=400, gateway={**UNCHECKED, "retries": retries}, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         refusing, holding = it.fleet.replicas
         client.calls(20, window=4)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import (
     answering,
     burst,
@@ -35,7 +35,7 @@ def without(setting):
 def test_a_malformed_answer_ends_its_stream_and_not_the_connection(bed, edit, stays):
     with (
         bed(replicas=1, gateway=UNCHECKED, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         with answering(it.fleet.hosts[0], it.fleet.port, malformed_answer) as answered:
@@ -53,7 +53,7 @@ def test_a_long_error_message_ends_its_stream_and_not_the_connection(bed, edit, 
     """
     with (
         bed(replicas=1, gateway=UNCHECKED, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         size = 250 * 1024
@@ -129,7 +129,7 @@ def test_a_connection_to_a_dead_node_is_found_out(bed, edit, keepalive, user_tim
 
     Read off the kernel's sockets; that Linux keeps its word is not proved here.
     """
-    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         client.call()
         sockets = connections_to(it.gateway.process.pid, it.fleet.hosts[0], it.fleet.port)
         assert len(sockets) == 2, "one for calls, one for health checks"
@@ -152,7 +152,7 @@ def with_http2_pings(config):
 @pytest.mark.parametrize(("edit", "stays"), [(unchanged, True), (with_http2_pings, False)])
 def test_replicas_do_not_end_connections_for_too_many_pings(bed, edit, stays):
     """gRPC's ping limits at their defaults, as Triton has them."""
-    with bed(replicas=1, edit=edit) as it, Client(it.gateway.port) as client:
+    with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         client.call()
         checks = it.gateway.cluster_stat("health_check.success")
         wait_until(

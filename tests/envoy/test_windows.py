@@ -4,7 +4,7 @@ import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
-from tests.envoy.harness.client import Client, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.raw import reads_nothing
 from tests.envoy.harness.waiting import wait_until
 
@@ -25,7 +25,7 @@ def test_a_call_that_no_replica_takes_does_not_fill_the_gateways_memory(bed, edi
     """Envoy's own window is 16 MiB a call; the capacity check reckons with the stack's."""
     with (
         bed(replicas=1, traffic={"deadlineSeconds": 5}, gateway=UNCHECKED, edit=edit) as it,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port) as client,
     ):
         it.fleet.stop(it.fleet.replicas[0])
         with reads_nothing(it.fleet.hosts[0], it.fleet.port):
@@ -35,7 +35,7 @@ def test_a_call_that_no_replica_takes_does_not_fill_the_gateways_memory(bed, edi
             assert (received < 1000 * KIB) is bounded
 
 
-def unread_stream(client: Client):
+def unread_stream(client: GrpcClient):
     """Ask for 4 MiB of answers and take none of them."""
     return client.stream(iter([bytes(64 * KIB)] * 64))
 
@@ -49,7 +49,7 @@ def test_answers_that_nobody_takes_do_not_fill_the_gateways_memory(bed, edit, bo
     traffic = {"deadlineSeconds": 1, "maxStreamSeconds": 5, "streamIdleSeconds": 5}
     with (
         bed(replicas=1, traffic=traffic, gateway=UNCHECKED, edit=edit) as it,
-        Client(it.gateway.port, **{"http2.bdp_probe": 0}) as client,
+        GrpcClient(it.gateway.port, **{"http2.bdp_probe": 0}) as client,
     ):
         stream = unread_stream(client)
         wait_until("it is sent", lambda: answered_bytes(it) > 32 * KIB)
@@ -67,8 +67,8 @@ def with_the_usual_window(config):
 def test_answers_that_nobody_takes_do_not_stop_the_others(bed, edit, goes_on):
     with (
         bed(replicas=1, gateway=UNCHECKED, edit=edit) as it,
-        Client(it.gateway.port, **{"http2.bdp_probe": 0}) as idle,
-        Client(it.gateway.port) as client,
+        GrpcClient(it.gateway.port, **{"http2.bdp_probe": 0}) as idle,
+        GrpcClient(it.gateway.port) as client,
     ):
         streams = [unread_stream(idle) for _ in range(4)]
         wait_until("answers are held", lambda: answered_bytes(it) > 4 * 32 * KIB)

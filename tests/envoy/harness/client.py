@@ -14,7 +14,7 @@ from tests.envoy.harness.waiting import wait_until
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallEnd:
     """End of one call."""
 
     code: grpc.StatusCode
@@ -24,9 +24,9 @@ class Outcome:
     seconds: float
 
 
-def _outcome(call: grpc.Future, started: float) -> Outcome:
+def _outcome(call: grpc.Future, started: float) -> CallEnd:
     metadata = {**dict(call.initial_metadata() or ()), **dict(call.trailing_metadata() or ())}
-    return Outcome(
+    return CallEnd(
         code=call.code(),
         details=call.details() or "",
         overloaded=metadata.get("x-envoy-overloaded") == "true",
@@ -36,7 +36,7 @@ def _outcome(call: grpc.Future, started: float) -> Outcome:
     )
 
 
-class Client:
+class GrpcClient:
     """A channel of exactly one connection."""
 
     def __init__(self, port: int, **options: int | str) -> None:
@@ -52,7 +52,7 @@ class Client:
         self._infer = self.channel.unary_unary(INFER)
         self._stream = self.channel.stream_stream(STREAM)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> "GrpcClient":
         grpc.channel_ready_future(self.channel).result(20)
         return self
 
@@ -81,11 +81,11 @@ class Client:
             call.add_done_callback(lambda done, started=started: batch.end(done, started))
         return batch
 
-    def calls(self, count: int, timeout_seconds: float | None = 20.0, **how) -> list[Outcome]:
+    def calls(self, count: int, timeout_seconds: float | None = 20.0, **how) -> list[CallEnd]:
         """Make calls and wait for the end of each; arguments as for `start`."""
         return self.start(count, timeout_seconds, **how).wait()
 
-    def call(self, timeout_seconds: float | None = 20.0, **how) -> Outcome:
+    def call(self, timeout_seconds: float | None = 20.0, **how) -> CallEnd:
         """Make one call."""
         return self.calls(1, timeout_seconds, **how)[0]
 
@@ -96,7 +96,7 @@ class Batch:
     def __init__(self, count: int, window: int) -> None:
         self.count = count
         self.calls: list[grpc.Future] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[CallEnd] = []
         self.room = threading.Semaphore(window)
         self._lock = threading.Lock()
 
@@ -117,12 +117,12 @@ class Batch:
         for call in self.calls:
             call.cancel()
 
-    def wait(self) -> list[Outcome]:
+    def wait(self) -> list[CallEnd]:
         """Outcomes of all calls, once each has one."""
         wait_until(f"{self.count} calls end", lambda: len(self.outcomes) == self.count, 60)
         return self.outcomes
 
 
-def codes(outcomes: list[Outcome]) -> Counter[str]:
+def codes(outcomes: list[CallEnd]) -> Counter[str]:
     """Return the number of calls that ended, by status."""
     return Counter(outcome.code.name for outcome in outcomes)

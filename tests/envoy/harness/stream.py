@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from tests.envoy.harness.client import Client
+from tests.envoy.harness.client import GrpcClient
 
 
 class Stream:
@@ -14,7 +14,7 @@ class Stream:
 
     def __init__(
         self,
-        client: Client,
+        client: GrpcClient,
         pause_seconds: float,
         timeout_seconds: float | None = None,
         messages: int = 10_000,
