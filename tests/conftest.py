@@ -17,7 +17,7 @@ os.environ[MODE_VARIABLE] = SIMULATED.name
 
 QUICK, WHOLE = "quick", "whole"
 settings.register_profile(QUICK, max_examples=20, deadline=None, derandomize=True)
-settings.register_profile(WHOLE, max_examples=200, deadline=None)
+settings.register_profile(WHOLE, max_examples=100, deadline=None)
 # `make test-quick` loads the other one, by the option of hypothesis's own plugin.
 settings.load_profile(WHOLE)
 
