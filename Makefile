@@ -102,6 +102,9 @@ lint: setup
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@$(PY) -m ops lint
+	@.venv/bin/deptry .
+	@.venv/bin/deptry . --exclude '.*\.venv/' --ignore DEP002,DEP004 # with the tests
+	@for package in packages/*; do (cd $$package && ../../.venv/bin/deptry src) || exit 1; done
 	@.venv/bin/pyright --warnings
 
 format: setup ## Format the code

@@ -1,6 +1,8 @@
 """Rules of `make lint`: each is fired by a small mutation of a clean file."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +120,22 @@ def test_this_checkout_is_clean_and_make_lint_says_so():
     )
     assert (result.returncode, result.stdout) == (0, "")
     assert "$(PY) -m ops lint" in (PROJECT / "Makefile").read_text()
+
+
+def test_an_import_of_a_package_that_is_not_declared_is_found(tmp_path: Path):
+    """numpy is installed here, as a dependency of others."""
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    (tmp_path / "program.py").write_text("import numpy\n")
+    result = subprocess.run(
+        [str(PROJECT / ".venv/bin/deptry"), "--no-ansi", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "program.py:1:8: DEP003 'numpy'" in result.stderr
+    assert ".venv/bin/deptry ." in (PROJECT / "Makefile").read_text()
 
 
 def test_an_entry_of_the_list_is_a_file_or_a_folder_with_a_slash():
