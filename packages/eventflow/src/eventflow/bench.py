@@ -43,7 +43,7 @@ _NO_ANSWER = {Outcome.DEADLINE, Outcome.CONNECTION_LOST, Outcome.CANCELLED, Outc
 _TENSOR_BYTES = 64
 _GHZ_TRIES = 10
 _GHZ_WORKERS = (100, 1_000)
-"""Numbers of calls in flight, beside all at once."""
+"""Numbers of ghz workers, which are calls in flight; one more run has all calls in flight."""
 
 _PROTO = """syntax = "proto3";
 package inference;

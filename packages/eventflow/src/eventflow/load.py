@@ -28,10 +28,10 @@ class ClosedLoop:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """An open loop: call i is due i / `per_second` seconds after the start, always.
+    """An open loop: call i is due i / `per_second` seconds after the start.
 
-    Deadline and latency count from the time at which a call is due. If the client or the connection
-    falls behind, the latency shows it.
+    The server has no influence on this schedule. Deadline and latency count from the time at which
+    a call is due. If the client or the connection falls behind, the latency shows it.
     """
 
     per_second: float

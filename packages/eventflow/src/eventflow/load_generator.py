@@ -39,7 +39,7 @@ class Plan:
 
 
 class LoadGenerator:
-    """Makes calls on an engine until the plan is done or `stop` is called."""
+    """A generator that makes calls on an engine until the plan is done or `stop` is called."""
 
     def __init__(
         self,

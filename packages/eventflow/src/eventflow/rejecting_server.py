@@ -1,7 +1,7 @@
 """A server that rejects every call at once, as a gateway with a tripped circuit breaker does.
 
-It serves to measure clients: `python -m eventflow.rejecting_server` prints its port. It reads no
-header and keeps no state per stream, so it is faster than the clients.
+Benchmarks measure clients with it: `python -m eventflow.rejecting_server` prints its port. It reads
+no header and keeps no state per stream, so it is faster than the clients.
 """
 
 import asyncio
