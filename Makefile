@@ -19,10 +19,10 @@ help: ## Show this list
 	@echo "  STACK=dev|staging|prod chooses the stack (dev)."
 
 setup: ## Make the Python environment ready (.venv, by uv)
-	@./toolchain/bootstrap.sh >/dev/null
+	@./ops/bootstrap.sh >/dev/null
 
 tools: setup ## Build or find every tool that is not on PATH; drop old ones
-	@$(PY) -m toolchain ensure $(ARGS)
+	@$(PY) -m local_cluster.toolchain ensure $(ARGS)
 
 up: setup ## Provision the stack; for dev, on an embedded local Kubernetes
 	@$(PY) -m ops up --stack $(STACK) $(ARGS)
@@ -54,7 +54,7 @@ drift: compare ## Report what differs from the state: exits with 0 (none), 2 (dr
 
 compare:
 	+@mkdir -p $(dir $(DRIFT_ERROR)); rm -f $(DRIFT_ERROR); \
-	./toolchain/bootstrap.sh >/dev/null && $(PY) -m ops drift --stack $(STACK) $(ARGS); code=$$?; \
+	./ops/bootstrap.sh >/dev/null && $(PY) -m ops drift --stack $(STACK) $(ARGS); code=$$?; \
 	test $$code -eq 0 || test $$code -eq 2 || { touch $(DRIFT_ERROR); exit 0; }; exit $$code
 
 retain: setup ## Let the state keep the models of an earlier release; `up` says when

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.cluster import Cluster
-from local.modes import MODE_VARIABLE, Mode
+from local_cluster.cluster import Cluster
+from local_cluster.modes import MODE_VARIABLE, Mode
 from ops.stack.environment import PROJECT, StackEnvironment
 
 FOLDER = PROJECT / ".state" / "bench"

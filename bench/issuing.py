@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
-import toolchain
 from bench.report import BenchReport, console
 from eventflow.bench import CALLS, ENVOY, GHZ, OURS, REJECTING_SERVER, ClientSample, measure
 from eventflow.errors import EventFlowError
+from local_cluster import toolchain
 from ops.errors import OpsError
 
 ISSUED_PER_SECOND = 25_000.0

@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import yaml
 
-import toolchain
 from bench.checkout import checkout
 from bench.report import BenchReport, timed
 from bench.rounds import rounds
-from local.cluster import Cluster
-from local.modes import SIMULATED
+from local_cluster import toolchain
+from local_cluster.cluster import Cluster
+from local_cluster.modes import SIMULATED
 from ops.render.render import render
 from ops.stack import lifecycle, pulumi
 from ops.stack.environment import StackEnvironment

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plot import plot_goals
-from toolchain.table import TABLE
+from local_cluster.toolchain.table import TABLE
 
 console = Console(highlight=False)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import yaml
 from lightkube.core.exceptions import ApiError
 
-import toolchain
 from bench import comparison, provisioning
 from bench.baseline.bed import baseline_bed
 from bench.baseline.documents import VARIANTS, Variant
@@ -19,8 +18,9 @@ from bench.report import BenchReport, console, timed
 from config.base import PROJECT
 from config.settings import Settings
 from eventflow.errors import EventFlowError
-from local.modes import SERVING
-from local.serving import machine
+from local_cluster import toolchain
+from local_cluster.modes import SERVING
+from local_cluster.serving import machine
 from ops.errors import OpsError
 from ops.stack import lifecycle, pulumi
 from ops.stack.environment import StackEnvironment
@@ -49,7 +49,7 @@ def require() -> None:
     Raises:
         OpsError: Says what it lacks.
     """
-    if what := machine.lacking():
+    if what := machine.missing_prerequisites():
         raise OpsError(f"the serving benchmark needs {what}")
 
 

@@ -8,11 +8,11 @@ import typer
 from pulumi import RunError
 from typer.exceptions import TyperException
 
-from local.errors import LocalClusterError
+from local_cluster.errors import LocalClusterError
+from local_cluster.toolchain import ToolchainError
 from ops import commands
 from ops.cli import app
 from ops.errors import OpsError
-from toolchain import ToolchainError
 
 
 def register(wanted: str | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import toolchain
+from local_cluster import toolchain
 from tests.envoy.harness.waiting import free_ports, wait_until
 
 USER, PASSWORD = "keda", "right"

@@ -9,7 +9,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
-from local.modes import MODE_VARIABLE, SIMULATED
+from local_cluster.modes import MODE_VARIABLE, SIMULATED
 from tests import recording
 
 # Whoever runs the tests: those of the cluster that serves ask for it themselves.

@@ -20,9 +20,9 @@ from bench.overload.overload import TestBed
 from bench.overload.stack_bed import stack_bed
 from components.gateway.envoy.stats import CLUSTER_LABEL
 from config.settings import Settings
-from local.cluster import Cluster
-from local.objects import wait_for
-from local.serving.node import Node
+from local_cluster.cluster import Cluster
+from local_cluster.objects import wait_for
+from local_cluster.serving.node import Node
 from ops.stack.cluster_spec import PROMETHEUS_PORT, cluster_of, forwards
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import answers, wait_for_scaler

@@ -10,7 +10,7 @@ from components.gateway.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 from config.sizing.hpa import growth_needs
-from local.serving.node import Node
+from local_cluster.serving.node import Node
 from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import hpa_name, prometheus_address, require_serving

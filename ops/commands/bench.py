@@ -6,7 +6,7 @@ import typer
 
 from bench import issuing, provisioning, serving
 from bench.report import BenchReport
-from local.serving import machine
+from local_cluster.serving import machine
 from ops.cli import command
 
 
@@ -38,9 +38,9 @@ def bench(
         if Benchmark.EVENTFLOW in wanted:
             issuing.run(report, repeats)
         if Benchmark.SERVING in wanted:
-            if lacking := machine.lacking():
+            if missing := machine.missing_prerequisites():
                 # `up` is compared with kubectl only where pods run.
-                report.leave_out("serving, and the goal of up against kubectl", lacking)
+                report.leave_out("serving, and the goal of up against kubectl", missing)
             else:
                 serving.run(report, repeats, out)
     finally:

@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-import toolchain
-from local.serving import machine
+from local_cluster import toolchain
+from local_cluster.serving import machine
 from ops.cli import command
 from ops.stack.environment import PROJECT
 
@@ -19,9 +19,9 @@ _SERVING_TESTS = "tests/serving"
 def test(ctx: typer.Context) -> None:
     """Build the tools of the tests, then run the tests."""
     groups: list[str] = [*_TOOLS]
-    lacking = machine.lacking()
-    if lacking:
-        print(f"left out: {_SERVING_TESTS}, which needs {lacking}", file=sys.stderr)
+    missing = machine.missing_prerequisites()
+    if missing:
+        print(f"left out: {_SERVING_TESTS}, which needs {missing}", file=sys.stderr)
     else:
         groups.append("serving")
     environment = {**os.environ, "PATH": toolchain.path_with(toolchain.bin_dir(*groups))}
@@ -36,6 +36,6 @@ def test(ctx: typer.Context) -> None:
     # tests measure, so they have the machine for themselves.
     parallel = ("-n", "logical", "--dist", "loadgroup", "--no-loadscope-reorder")
     failed = run(*parallel, f"--ignore={_SERVING_TESTS}")
-    if not lacking:
+    if not missing:
         failed = run(_SERVING_TESTS) or failed
     raise SystemExit(failed)

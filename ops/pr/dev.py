@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.base import STATE_FOLDER
-from local.modes import MODE_VARIABLE, SIMULATED
+from local_cluster.modes import MODE_VARIABLE, SIMULATED
 from ops.errors import OpsError
 from ops.stack.environment import DEV_STACK, PROJECT
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pulumi
 
+from local_cluster.toolchain import ToolchainError
 from ops.errors import OpsError
 from ops.stack.environment import StackEnvironment
 from ops.stack.lifecycle import exclusive, prepare
-from toolchain import ToolchainError
 
 
 @exclusive

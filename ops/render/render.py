@@ -7,7 +7,7 @@ out; so the program runs under mocks here, and what it declares is written down.
 import subprocess
 from pathlib import Path
 
-import toolchain
+from local_cluster import toolchain
 from ops.render.files import files_of, rendered_stack, write
 from ops.render.program import RenderError, declare
 from ops.stack.environment import PROJECT

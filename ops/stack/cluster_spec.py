@@ -8,9 +8,9 @@ from config.sections.gpu_nodes import GPU_LABEL
 from config.sections.platform import LocalPlatform
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
-from local.cluster import Cluster
-from local.modes import best_here
-from local.spec import ClusterSpec, Envoy, Resources, ServingNode, SimulatedNode, Taint
+from local_cluster.cluster import Cluster
+from local_cluster.modes import best_here
+from local_cluster.spec import ClusterSpec, Envoy, Resources, ServingNode, SimulatedNode, Taint
 from ops.stack.environment import StackEnvironment
 
 GATEWAY_PORT, PROMETHEUS_PORT = "gatewayPort", "prometheusPort"

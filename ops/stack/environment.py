@@ -5,12 +5,12 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import toolchain
 from config.base import PROJECT as PULUMI_PROJECT
 from config.base import PROJECT_FOLDER as PROJECT
 from config.base import STATE_FOLDER
 from config.sections.platform import LocalPlatform
 from config.settings import Settings
+from local_cluster import toolchain
 
 DEV_PASSPHRASE = "kubemind-dev"  # noqa: S105 - see below
 """Passphrase of dev's state, which holds no secret and never leaves the machine."""

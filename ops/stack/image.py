@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-import toolchain
-from local.serving import images, machine
+from local_cluster import toolchain
+from local_cluster.serving import images, machine
 from ops.errors import OpsError
 from ops.stack.cluster_spec import envoy
 
@@ -19,9 +19,9 @@ def archive(name: str) -> Path:
     recipes = {recipe.repository: recipe for recipe in images.recipes(envoy())}
     if name not in recipes:
         raise OpsError(f"there is no image {name!r}; NAME is one of {', '.join(recipes)}")
-    if lacking := machine.lacking():
+    if missing := machine.missing_prerequisites():
         raise OpsError(
-            f"images are built on machines that run LOCAL=serving, which needs {lacking}"
+            f"images are built on machines that run LOCAL=serving, which needs {missing}"
         )
     needed = recipes[name].tools
     # Without names `ensure` would make every tool.

@@ -14,8 +14,8 @@ from config.checks.names import made_namespaces
 from config.load import parse, read_stack_file
 from config.sections.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
-from local.objects import wait_for
-from local.serving import machine
+from local_cluster.objects import wait_for
+from local_cluster.serving import machine
 from ops.errors import OpsError
 from ops.stack import pulumi, recovery, serving, teardown
 from ops.stack import retain as contents
@@ -232,9 +232,9 @@ def print_outputs(env: StackEnvironment, found: Mapping[str, object]) -> None:
 
 
 def _serving_hint() -> str:
-    lacking = machine.lacking()
-    if lacking and sys.platform == "linux" and os.geteuid() == 0:
-        return f"LOCAL=serving does; it needs {lacking}."
+    missing = machine.missing_prerequisites()
+    if missing and sys.platform == "linux" and os.geteuid() == 0:
+        return f"LOCAL=serving does; it needs {missing}."
     return "LOCAL=serving, on Linux as root, does."
 
 

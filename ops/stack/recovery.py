@@ -16,13 +16,14 @@ from typing import Any
 import psutil
 
 from config.sections.platform import LOCAL_IDENTIFIER
-from local.record import write_atomically
+from local_cluster.record import write_atomically
+from local_cluster.storage import locked
+from ops.bootstrap import drop_lock
 from ops.errors import OpsError
 from ops.stack import pulumi
 from ops.stack.environment import StackEnvironment
 from ops.stack.orphans import orphans
 from ops.stack.retain import needs_retaining, retain
-from toolchain.bootstrap import drop_lock, locked
 
 
 @contextlib.contextmanager

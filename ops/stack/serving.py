@@ -12,7 +12,7 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from config.settings import Settings
 from eventflow.outcomes import Outcome
-from local.objects import holds
+from local_cluster.objects import holds
 from ops.errors import OpsError
 from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT, cluster_of
 from ops.stack.environment import PROJECT, StackEnvironment

@@ -26,9 +26,9 @@ from components.gateway.envoy.stats import (
 from components.monitoring.scrape import WORKLOAD_LABEL
 from config.sections.inference import InferenceStack
 from config.settings import Settings
-from local.cluster import Cluster
-from local.objects import holds
-from local.status import show as show_cluster
+from local_cluster.cluster import Cluster
+from local_cluster.objects import holds
+from local_cluster.status import show as show_cluster
 from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT
 from ops.stack.serving import ScaledObject, hpa_name
 

@@ -24,7 +24,7 @@ from components.state.ownership import UNMARKED, Claim, held_objects, identity_i
 from config.checks.names import made_namespaces
 from config.sections.platform import ReferencePlatform
 from config.settings import Settings
-from local.objects import wait_for
+from local_cluster.objects import wait_for
 from ops.errors import OpsError
 from ops.stack import pulumi
 from ops.stack.environment import StackEnvironment

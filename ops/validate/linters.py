@@ -12,13 +12,12 @@ from typing import Any, cast
 
 import yaml
 
-import toolchain
+from local_cluster import toolchain
+from local_cluster.uv import ensure_uv
 from ops.errors import OpsError
-from ops.stack.environment import PROJECT
 from ops.validate.schema import KUBERNETES_VERSION, Finding, identity
-from toolchain.bootstrap import ensure_uv
 
-CHECKOV_PROJECT = PROJECT / "toolchain" / "checkov"
+CHECKOV_PROJECT = Path(__file__).parent / "checkov"
 
 _KUBE_SCORE_OPTIONAL = (
     "container-memory-requests-equal-limits",

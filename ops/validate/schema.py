@@ -15,7 +15,7 @@ import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import yaml
 from jsonschema import Draft202012Validator
 
-import toolchain
+from local_cluster import toolchain
 
 KUBERNETES_VERSION = toolchain.TABLE["kube-apiserver"].version.rpartition(".")[0]
 """Minor version whose schemas are held against the objects: the local cluster's."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.bootstrap import ensure_uv
+from local_cluster.uv import ensure_uv
 
 PROJECT = Path(__file__).parents[2]
 

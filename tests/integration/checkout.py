@@ -18,7 +18,7 @@ from ops.stack.environment import PROJECT, StackEnvironment
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
 
-_ENVIRONMENTS = (".venv", "toolchain/checkov/.venv")
+_ENVIRONMENTS = (".venv", "ops/validate/checkov/.venv")
 """Entries that are not copied: uv's installation, and files that are not the project's."""
 
 

@@ -8,7 +8,7 @@ import yaml
 from lightkube import Client
 from lightkube.resources.core_v1 import Namespace
 
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from tests.integration.checkout import Checkout, Ran
 from tests.integration.preflights import Kubeconfig, problems
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import psutil
 
 from config.base import PROJECT_FOLDER
-from local import processes
-from local.cluster import Cluster
+from local_cluster import processes
+from local_cluster.cluster import Cluster
 
 UP = """
 import sys
 from pathlib import Path
 from config.base import PROJECT_FOLDER
 from config.settings import Settings
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from ops.stack.cluster_spec import cluster_spec
 print(Cluster(Path(sys.argv[1])).up(cluster_spec(Settings())).cluster_id)
 """

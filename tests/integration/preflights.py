@@ -14,7 +14,7 @@ from components.cluster.preflight import preflight
 from config.problem import Problem
 from config.sections.platform import ReferencePlatform
 from config.settings import Settings
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 
 STACK = "dev"
 

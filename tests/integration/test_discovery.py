@@ -22,7 +22,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod, Secret, ServiceAccountToken
 
-import toolchain
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.monitoring.component import Prometheus, PrometheusArgs
 from components.monitoring.workload import CONFIG_FILE
@@ -30,7 +29,8 @@ from components.network.namespaces import Namespaces, NamespacesArgs
 from components.triton.component import Triton, TritonArgs
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
-from local.cluster import Cluster
+from local_cluster import toolchain
+from local_cluster.cluster import Cluster
 from ops.stack.cluster_spec import cluster_spec
 from tests import recording
 from tests.envoy.harness.waiting import free_ports, wait_until

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from ops.stack.environment import PROJECT
 from ops.stack.orphans import orphans
 from tests.envoy.harness.waiting import wait_until

@@ -6,8 +6,8 @@ On the real CLI. What the stack would make needs a cloud, and is not shown here.
 import shlex
 from pathlib import Path
 
+from local_cluster.storage import cache_root
 from tests.integration.checkout import Checkout, Ran
-from toolchain.bootstrap import cache_root
 
 
 def test_prod_is_made_where_the_user_says_and_not_in_devs_backend(

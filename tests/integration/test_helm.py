@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import toolchain
 from components.common.labels import PART_OF, PART_OF_LABEL
 from config.versions import KEDA_CHART_VERSION
+from local_cluster import toolchain
 from tests.integration.checkout import Checkout
 
 RELEASE = "kubernetes:helm.sh/v3:Release::keda-release"

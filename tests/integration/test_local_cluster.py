@@ -13,12 +13,12 @@ from lightkube import Client
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Node, Pod
 
-import toolchain
 from config.sections.gpu_nodes import GPU_RESOURCE
 from config.settings import Settings
-from local.cluster import Cluster
-from local.objects import holds
-from local.status import show
+from local_cluster import toolchain
+from local_cluster.cluster import Cluster
+from local_cluster.objects import holds
+from local_cluster.status import show
 from ops.stack.cluster_spec import cluster_spec
 from tests.integration.pods import pod
 

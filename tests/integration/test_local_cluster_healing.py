@@ -16,8 +16,8 @@ import pytest
 from lightkube.resources.core_v1 import ConfigMap, Pod
 
 from config.settings import Settings
-from local.cluster import Cluster
-from local.errors import LocalClusterError
+from local_cluster.cluster import Cluster
+from local_cluster.errors import LocalClusterError
 from ops.stack.cluster_spec import cluster_spec
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.local_runs import kill, runs_once, start_up

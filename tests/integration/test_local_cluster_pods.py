@@ -15,8 +15,8 @@ from lightkube.resources.core_v1 import Node, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE
-from local.cluster import Cluster
-from local.objects import holds
+from local_cluster.cluster import Cluster
+from local_cluster.objects import holds
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.pods import pod
 

@@ -15,10 +15,10 @@ import pytest
 from lightkube.resources.core_v1 import Node
 
 from config.settings import Settings
-from local import processes
-from local.cluster import Cluster
-from local.errors import LocalClusterError
-from local.record import Record
+from local_cluster import processes
+from local_cluster.cluster import Cluster
+from local_cluster.errors import LocalClusterError
+from local_cluster.record import Record
 from ops.stack.cluster_spec import cluster_spec
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.local_runs import runs_once, start_up
@@ -141,7 +141,7 @@ def test_too_little_disk_is_one_message_and_nothing_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path / "state")
-    monkeypatch.setattr("local.cluster.NEEDED_MIB", 2**40)
+    monkeypatch.setattr("local_cluster.cluster.NEEDED_MIB", 2**40)
     with pytest.raises(LocalClusterError, match="not enough disk for the local cluster"):
         cluster.up(cluster_spec(Settings()))
     assert not cluster.paths.root.exists()

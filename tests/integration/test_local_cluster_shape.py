@@ -13,9 +13,9 @@ from lightkube.resources.core_v1 import Node, NodeStatus, Pod
 
 from config.sections.gpu_nodes import GPU_RESOURCE
 from config.settings import Settings
-from local.cluster import Cluster
-from local.modes import MODE_VARIABLE
-from local.serving import objects, plan
+from local_cluster.cluster import Cluster
+from local_cluster.modes import MODE_VARIABLE
+from local_cluster.serving import layout, objects
 from ops.stack.cluster_spec import cluster_spec
 from tests.integration.checkout import Checkout
 from tests.integration.local_runs import kill
@@ -87,7 +87,7 @@ def test_a_cluster_that_runs_is_not_started_anew_because_it_would_be_started_oth
 @pytest.fixture
 def serving_node(client: Client) -> Iterator[str]:
     """A node of the name that the serving cluster's has."""
-    name = plan.NODE_NAME
+    name = layout.NODE_NAME
     metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"}}
     client.create(Node.from_dict({"metadata": metadata}))
     yield name
@@ -99,13 +99,13 @@ def test_a_serving_node_is_given_the_gpus_that_it_had(client: Client, serving_no
         status = client.get(Node, serving_node).status
         return status.capacity[GPU_RESOURCE], status.allocatable[GPU_RESOURCE]
 
-    objects.furnish_node(client, 24, print)
+    objects.advertise_gpus(client, 24, print)
     assert gpus() == ("24", "24")
     nothing = {"capacity": {GPU_RESOURCE: "0"}, "allocatable": {GPU_RESOURCE: "0"}}
     client.patch(NodeStatus, serving_node, {"status": nothing})
-    objects.furnish_node(client, None, print)
+    objects.advertise_gpus(client, None, print)
     assert gpus() == ("24", "24")
-    objects.furnish_node(client, 4, print)
+    objects.advertise_gpus(client, 4, print)
     assert gpus() == ("4", "4")
 
 

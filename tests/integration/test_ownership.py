@@ -25,7 +25,7 @@ from components.state.marks import ObjectName
 from components.state.ownership import UNMARKED, Claim
 from config.checks.names import made_namespaces
 from config.settings import Settings
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import STACK, Kubeconfig, api_of, unwrapped
 

@@ -10,7 +10,7 @@ from lightkube.models.core_v1 import ServicePort, ServiceSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Secret, Service
 
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from tests.asking_prometheus import PASSWORD, USER, asking_prometheus
 from tests.integration.preflights import Kubeconfig
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import toolchain
 from config.base import PROJECT
 from config.files.stack_file import StackFileError, decoded, read
 from config.load import Refused, parse, read_stack_file
+from local_cluster import toolchain
 
 WORDS = """
 on off yes no y n On true True TRUE tRue false False null Null NULL nUll ~ 'true' "3" 'null' ''

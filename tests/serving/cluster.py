@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from components.common.labels import PART_OF, PART_OF_LABEL
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from tests.integration.checkout import Checkout
 
 Object = dict[str, Any]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.serving import machine
+from local_cluster.serving import machine
 from tests.integration.checkout import Checkout, Ran
 from tests.serving.containerd import Containerd
 from tests.serving.machine import Machine, look
 
-collect_ignore_glob = ["test_*.py"] if machine.lacking() else []
+collect_ignore_glob = ["test_*.py"] if machine.missing_prerequisites() else []
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from local.paths import Paths
-from local.serving.node import Node
+from local_cluster.paths import Paths
+from local_cluster.serving.node import Node
 from tests.envoy.harness.waiting import wait_until
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from local.serving import cgroups
-from local.serving.files import SYSCTLS
+from local_cluster.serving import cgroups
+from local_cluster.serving.files import SYSCTLS
 
 _FOLDERS = ("/run", "/var/lib", "/var/log", "/etc", "/opt", "/run/netns", "/run/containerd")
 _NAMESPACES = ("mnt", "net", "pid")

@@ -11,7 +11,7 @@ import psutil
 
 from components.common.labels import triton_selector
 from components.triton.start import SHM_PATH
-from local.serving import cgroups
+from local_cluster.serving import cgroups
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
 from tests.serving.cluster import Object, get, selected, staying

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import trustme
 
-import toolchain
 from components.autoscaler.scaled_object import authentication_name, scaled_object
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus
 from config.sections.prometheus_access import CLUSTER_AUTHENTICATION
+from local_cluster import toolchain
 from tests.asking_prometheus import PASSWORD, USER, asking_prometheus, running
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.integration.checkout import Checkout

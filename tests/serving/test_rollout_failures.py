@@ -16,7 +16,7 @@ import yaml
 from bench.overload.burst_process import BurstProcess
 from components.cluster.api import ClusterApi
 from components.rollout.component import Watch
-from local.serving.images import PAUSE
+from local_cluster.serving.images import PAUSE
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address
 from tests.integration.checkout import Checkout

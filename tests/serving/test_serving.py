@@ -15,7 +15,7 @@ from components.cluster.preflight.look import Look
 from components.cluster.preflight.prometheus import prometheus
 from config.sections.platform import KubeconfigPlatform
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
-from local.serving.plan import NODE_NAME
+from local_cluster.serving.layout import NODE_NAME
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address, prometheus_address
 from tests.envoy.harness.waiting import wait_until

@@ -10,12 +10,12 @@ import pulumi
 import yaml
 from pulumi import automation
 
-import toolchain
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.triton import S3Repository
+from local_cluster import toolchain
 from ops.stack.environment import StackEnvironment
 from tests.standin_aws.world import WORLD_VARIABLE, World
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-import toolchain
+from local_cluster import toolchain
 from ops.stack.environment import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))

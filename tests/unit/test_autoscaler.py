@@ -6,12 +6,12 @@ import jsonschema
 import pytest
 import yaml
 
-import toolchain
 from components.autoscaler.component import Autoscaler, AutoscalerArgs
 from components.autoscaler.queries import scaler_query
 from components.autoscaler.scaled_object import scaled_object
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
+from local_cluster import toolchain
 
 WINDOW_SECONDS = 15.0
 

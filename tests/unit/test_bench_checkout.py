@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.checkout import FOLDER, checkout
-from local.modes import SIMULATED
+from local_cluster.modes import SIMULATED
 from ops.stack import lifecycle
 from ops.stack.environment import PROJECT, StackEnvironment
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from bench import issuing, provisioning
 from bench import serving as overloaded
 from bench.report import BenchReport
-from local.serving import machine
+from local_cluster.serving import machine
 from ops.__main__ import register
 from ops.cli import app
 from ops.errors import OpsError
@@ -45,7 +45,7 @@ def test_all_of_them_run_and_a_missed_goal_fails(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not shown: what any of them measures."""
-    monkeypatch.setattr(machine, "lacking", lambda: "")
+    monkeypatch.setattr(machine, "missing_prerequisites", lambda: "")
     assert bench(tmp_path).exit_code == 1
     assert ran == ["provisioning x3", "eventflow x3", "serving x3"]
 
@@ -60,7 +60,7 @@ def test_a_machine_that_cannot_serve_is_told_what_is_left_out(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not shown: such a machine."""
-    monkeypatch.setattr(machine, "lacking", lambda: LACKING)
+    monkeypatch.setattr(machine, "missing_prerequisites", lambda: LACKING)
     assert bench(tmp_path).exit_code == 0
     assert ran == ["provisioning x3", "eventflow x3"]
     left_out = json.loads((tmp_path / "results.json").read_text())["left_out"]
@@ -71,7 +71,7 @@ def test_a_machine_that_cannot_serve_refuses_what_only_that_needs_before_anythin
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not shown: such a machine."""
-    monkeypatch.setattr(machine, "lacking", lambda: LACKING)
+    monkeypatch.setattr(machine, "missing_prerequisites", lambda: LACKING)
     asked = bench(tmp_path, "--only", "serving", "--only", "eventflow")
     assert isinstance(asked.exception, OpsError)
     assert str(asked.exception) == f"the serving benchmark needs {LACKING}"

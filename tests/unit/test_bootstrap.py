@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from config import base
-from toolchain import bootstrap
+from local_cluster import storage
+from ops import bootstrap
 
 RECORDING_UV = """#!/bin/sh
 [ "$1" = --version ] && { echo "uv 0.9.1"; exit; }
@@ -98,34 +99,10 @@ def test_too_little_disk_is_refused_before_anything_is_synced(
     assert calls(uv) == 0
 
 
-@pytest.mark.parametrize(("version", "found"), [("uv 0.5.0", True), ("uv 0.4.30", False)])
-def test_uv_on_path_is_used_from_the_first_version_that_reads_the_lock(
-    version: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    uv = tmp_path / "path" / "uv"
-    uv.parent.mkdir()
-    uv.write_text(f"#!/bin/sh\necho '{version} (x86_64-unknown-linux-gnu)'\n")
-    uv.chmod(0o755)
-    monkeypatch.setenv("PATH", str(uv.parent))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    cached = tmp_path / "cache" / "kubemind-inference" / "uv" / bootstrap.UV_VERSION / "bin" / "uv"
-    cached.parent.mkdir(parents=True)
-    cached.write_text("")
-    assert bootstrap.ensure_uv() == (uv if found else cached)
-
-
-@pytest.mark.parametrize("value", ["", "relative/cache"])
-def test_a_cache_directory_that_is_not_absolute_is_ignored(
-    value: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert bootstrap.cache_root() == Path.home() / ".cache" / "kubemind-inference"
-
-
 def test_what_it_cannot_import_yet_agrees_with_the_program():
     assert bootstrap.PROJECT == base.PROJECT_FOLDER
     assert bootstrap.STATE_FOLDER == base.STATE_FOLDER
-    assert bootstrap.cache_root().name == base.PROJECT
+    assert storage.cache_root().name == base.PROJECT
 
 
 def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Path):
@@ -136,7 +113,7 @@ def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Pat
     system.mkdir()
     for name in ("sh", "dirname", "cat"):
         (system / name).symlink_to(shutil.which(name) or name)
-    script = bootstrap.PROJECT / "toolchain" / "bootstrap.sh"
+    script = bootstrap.PROJECT / "ops" / "bootstrap.sh"
     ran = subprocess.run(
         [script], env={"PATH": f"{tmp_path}:{system}"}, capture_output=True, text=True
     )
@@ -149,59 +126,24 @@ def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Pat
 def test_the_script_makes_the_environment_of_its_own_checkout_and_prints_where_uv_is(
     uv: Path, project: Path
 ):
-    copy = project / "toolchain"
-    copy.mkdir()
-    for name in ("bootstrap.sh", "bootstrap.py"):
-        shutil.copy(bootstrap.PROJECT / "toolchain" / name, copy)
+    package = "packages/local-cluster/src/local_cluster"
+    used = ("ops/bootstrap.sh", "ops/bootstrap.py")
+    for name in (*used, *(f"{package}/{file}.py" for file in ("__init__", "storage", "uv"))):
+        copy = project / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bootstrap.PROJECT / name, copy)
     environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
     for _ in range(2):
         ran = subprocess.run(
-            [copy / "bootstrap.sh"], env=environment, capture_output=True, text=True, check=True
+            [project / "ops/bootstrap.sh"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert ran.stdout == f"{uv}\n"
     assert calls(uv) == 1
     assert (project / ".venv" / "bin" / "python").exists()
-
-
-def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Path) -> None:
-    file = tmp_path / "lock"
-    told: list[str] = []
-    waits, done = threading.Event(), threading.Event()
-
-    def waiting(holder: str) -> None:
-        told.append(holder)
-        waits.set()
-
-    def second() -> None:
-        with bootstrap.locked(file, waiting):
-            done.set()
-
-    thread = threading.Thread(target=second)
-    with bootstrap.locked(file, lambda _: None):
-        thread.start()
-        assert waits.wait(30)
-        assert not done.is_set()
-    thread.join(30)
-    assert done.is_set()
-    assert told[0].isdigit()
-
-
-def test_a_lock_that_its_holder_deleted_is_not_held_by_who_waited(tmp_path: Path) -> None:
-    file = tmp_path / "lock"
-    waits = threading.Event()
-    there: list[bool] = []
-
-    def second() -> None:
-        with bootstrap.locked(file, lambda _: waits.set()):
-            there.append(file.exists())
-
-    thread = threading.Thread(target=second)
-    with bootstrap.locked(file, lambda _: None):
-        thread.start()
-        assert waits.wait(30)
-        file.unlink()
-    thread.join(30)
-    assert there == [True]
 
 
 def test_the_lock_of_a_sync_is_not_removed_under_who_holds_it(
@@ -209,9 +151,9 @@ def test_the_lock_of_a_sync_is_not_removed_under_who_holds_it(
 ) -> None:
     file = project / bootstrap.STATE_FOLDER / "bootstrap.lock"
     waits = threading.Event()
-    monkeypatch.setattr(bootstrap, "_waiting", lambda _: waits.set())
+    monkeypatch.setattr(bootstrap, "report_wait", lambda _: waits.set())
     remover = threading.Thread(target=bootstrap.drop_lock, args=(project,))
-    with bootstrap.locked(file, lambda _: None):
+    with storage.locked(file, lambda _: None):
         remover.start()
         assert waits.wait(30)
         assert file.exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import toolchain
+from local_cluster import toolchain
 from ops.stack.environment import StackEnvironment
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import toolchain
-from local.serving import archive, images, machine
+from local_cluster import toolchain
+from local_cluster.serving import archive, images, machine
 from ops.__main__ import main
 
 Run = Callable[..., int]
@@ -21,7 +21,7 @@ Run = Callable[..., int]
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs a command on a machine that lacks nothing, with an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "lacking", lambda: "")
+    monkeypatch.setattr(machine, "missing_prerequisites", lambda: "")
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["ops", *arguments])
@@ -93,7 +93,7 @@ def test_an_image_that_nobody_has_is_refused_with_the_names_of_those_that_there_
 def test_a_machine_that_cannot_build_one_is_told_what_it_lacks(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine, "lacking", lambda: "root, since it makes mounts")
+    monkeypatch.setattr(machine, "missing_prerequisites", lambda: "root, since it makes mounts")
     assert run("image", "triton-cpu") == 1
     assert capsys.readouterr().err.endswith("which needs root, since it makes mounts\n")
 

@@ -11,7 +11,7 @@ import pytest
 
 from config.sections.platform import KubeconfigPlatform, LocalPlatform, Platform, ReferencePlatform
 from config.settings import Settings
-from local.cluster import Cluster
+from local_cluster.cluster import Cluster
 from ops.errors import OpsError
 from ops.stack import lifecycle, pulumi, recovery, teardown
 from ops.stack.environment import StackEnvironment

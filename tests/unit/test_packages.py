@@ -32,4 +32,4 @@ def test_a_package_and_its_tests_import_nothing_of_the_product(package: Path) ->
 
 
 def test_the_rooms_of_the_product_are_found() -> None:
-    assert {"components", "config", "ops", "toolchain", "tests"} <= ROOMS
+    assert {"components", "config", "ops", "tests"} <= ROOMS

@@ -5,9 +5,9 @@ import subprocess
 import pytest
 import yaml
 
-import toolchain
 from components.autoscaler.queries import demand, in_flight, scaler_query
 from config.sections.inference import InferenceStack
+from local_cluster import toolchain
 
 FLEET = "ai_inference_cluster"
 SEED_QUERY = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'

@@ -15,8 +15,8 @@ import pulumi
 import pytest
 import yaml
 
-import toolchain
 from config.sections.platform import PLATFORM_OUTPUTS
+from local_cluster import toolchain
 from ops.__main__ import main
 from ops.commands import render as command
 from ops.render.files import to_yaml

