@@ -1,7 +1,7 @@
-"""`make pr-dev`: what a change would do to a dev stack that stands.
+"""`make pr-dev`: effect of a change on a provisioned dev stack.
 
-The base is checked out by itself and applied to a simulated cluster of its own; then the same
-checkout moves on to this one's state and previews it, as somebody who updates a running stack does.
+The base is checked out separately and applied to a simulated cluster of its own. Then the same
+checkout moves to this one's commit and previews it, as a user who updates a running stack does.
 """
 
 import os
@@ -17,15 +17,14 @@ from ops.errors import OpsError
 from ops.stack.environment import DEV_STACK, PROJECT
 
 WORKTREE = Path(STATE_FOLDER, "pr-dev")
-"""Where the base is checked out, relative to the project; a fixed place, so that the next run
-clears away what a killed one left."""
+"""Folder of the base's checkout, relative to the project. It is fixed, so that the next run deletes
+the leftovers of a killed one."""
 
 
 def pr_dev(base: str, out: Path, project: Path = PROJECT) -> bool:
     """Apply `base` to a simulated cluster, preview this checkout against it, and report.
 
-    Uncommitted changes of tracked files are part of this checkout's state; new files are once they
-    are added to the index.
+    Uncommitted changes of tracked files are included; new files are if they are in the index.
 
     Args:
         base: Git revision that is taken as deployed.
@@ -33,13 +32,13 @@ def pr_dev(base: str, out: Path, project: Path = PROJECT) -> bool:
         project: The checkout.
 
     Returns:
-        Whether the preview went well; where it failed the comment says why.
+        True if the preview succeeded; otherwise the comment has the reason.
 
     Raises:
-        OpsError: `base` is unknown, or cannot be brought up.
+        OpsError: `base` is unknown, or its `up` failed.
     """
     out = out.resolve()
-    # A commit of the working tree that no ref keeps; it needs somebody to be its author.
+    # A commit of the working tree without a ref; git wants an author for it.
     author = ("-c", "user.name=pr-dev", "-c", "user.email=pr-dev@localhost")
     head = _git(project, *author, "stash", "create").strip() or "HEAD"
     head = _git(project, "rev-parse", head).strip()
@@ -60,7 +59,7 @@ def pr_dev(base: str, out: Path, project: Path = PROJECT) -> bool:
 
 @contextmanager
 def _checked_out(project: Path, revision: str) -> Generator[Path]:
-    """A worktree at a revision; it and its cluster are gone afterwards."""
+    """Yield a worktree at a revision; remove it and its cluster afterwards."""
     worktree = project / WORKTREE
     _clear(project, worktree)
     try:
@@ -73,7 +72,7 @@ def _checked_out(project: Path, revision: str) -> Generator[Path]:
 def _clear(project: Path, worktree: Path) -> None:
     if (worktree / "Makefile").exists():
         _run_make(worktree, "down", f"STACK={DEV_STACK}")
-    # Not `git worktree remove`, which refuses what a killed run left half made.
+    # `git worktree remove` refuses the half-made worktree of a killed run.
     shutil.rmtree(worktree, ignore_errors=True)
     _git(project, "worktree", "prune")
 
@@ -84,11 +83,11 @@ def _make(folder: Path, what: str, *arguments: str) -> None:
 
 
 def _run_make(folder: Path, *arguments: str) -> int:
-    # A make that runs this one must not hand its own variables down to another checkout's.
+    # The variables of the make that runs this one are not for another checkout.
     environment = {
         k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     } | {
-        # What differs is what was declared; nothing has to serve for that.
+        # A comparison of declarations needs no pods that run.
         MODE_VARIABLE: SIMULATED.name
     }
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, check=False).returncode

@@ -16,33 +16,33 @@ _NAMESPACE = "kubernetes:core/v1:Namespace"
 _PROVIDER = "pulumi:providers:kubernetes"
 _NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
-"""Properties of a node group whose change makes EKS exchange its nodes, a few at a time."""
+"""Properties of a node group whose change makes EKS replace its nodes, a few at a time."""
 
 
 _ENDED_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group")
-"""Part of the program's own warning, which counts the nodes that run (`node_count.ended_nodes`)."""
+"""Part of the program's warning, which counts the running nodes (`node_count.ended_nodes`)."""
 
 
 def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
-    """Say what happens to GPUs, models and connections; the gravest first.
+    """Return the effects on GPUs, models and connections, the gravest first.
 
     Args:
         steps: The preview's steps.
-        warnings: The program's warnings; the program has looked at the nodes that run, and the
-            state that the steps start from may be older.
+        warnings: The program's warnings; the program has read the running nodes, while the state
+            of the steps may be older.
     """
     steps = list(steps)
-    said = [(0, f"{text}.") for text in warnings if _ENDED_NODES.search(text)]
+    effects = [(0, f"{text}.") for text in warnings if _ENDED_NODES.search(text)]
     for step in steps:
-        said += _of_step(step)
+        effects += _of_step(step)
     before, after = max_gpus(steps)
     if before != after:
-        said.append((3, f"GPUs that the scaler may ask for: {before} → {after}."))
-    return [text for _, text in sorted(said, key=lambda item: item[0])]
+        effects.append((3, f"GPUs that the scaler may ask for: {before} → {after}."))
+    return [text for _, text in sorted(effects, key=lambda item: item[0])]
 
 
 def outages(steps: Iterable[Step]) -> list[str]:
-    """Name what answers calls now and is deleted or replaced, each as `namespace/name`."""
+    """Return the objects that answer calls and are deleted or replaced, as `namespace/name`."""
     ended = [step for step in steps if step.operation in {"replace", "delete"}]
     names = {
         object_name(step.old)
@@ -95,20 +95,20 @@ def _of_node_group(step: Step) -> list[tuple[int, str]]:
                 "one ends. Replicas move and load their models anew.",
             )
         ]
-    said: list[tuple[int, str]] = []
+    effects: list[tuple[int, str]] = []
     if any(change.path.partition(".")[0] in _NODE_ROLL for change in step.changes):
-        said.append((1, f"GPU node group {name}: nodes are exchanged; their pods drain first."))
+        effects.append((1, f"GPU node group {name}: nodes are exchanged; their pods drain first."))
     for bound, key in (("at most", "maxSize"), ("at least", "minSize")):
-        said += [
+        effects += [
             (3, f"GPU node group {name}: {bound} {change.old} → {change.new} nodes.")
             for change in step.changes
             if change.path == f"scalingConfig.{key}"
         ]
-    return said
+    return effects
 
 
 def max_gpus(steps: Iterable[Step]) -> tuple[int, int]:
-    """GPUs of all fleets at their largest, as the device plugin advertises them: now, and then."""
+    """Return the GPUs that all fleets may use, as the plugin advertises them: before and after."""
     steps = list(steps)
     return _max_gpus([step.old for step in steps]), _max_gpus([step.new for step in steps])
 
@@ -133,6 +133,6 @@ def _gpus(deployment: Mapping[str, Any]) -> int:
 
 
 def object_name(inputs: Mapping[str, Any]) -> str:
-    """`namespace/name` of a Kubernetes object's inputs."""
+    """Return `namespace/name` of a Kubernetes object's inputs."""
     metadata: Mapping[str, Any] = inputs.get("metadata", {})
     return f"{metadata.get('namespace', 'default')}/{metadata.get('name', '?')}"

@@ -1,7 +1,7 @@
 """A preview as Markdown for a pull request; pure functions.
 
-What deletes or replaces comes first and is never folded away; property changes are folded, and
-left out from the end where the comment would grow over GitHub's limit.
+Deletions and replacements come first and are never folded. Property changes are folded, and the
+last ones are omitted if the comment would exceed GitHub's limit.
 """
 
 import difflib
@@ -15,13 +15,13 @@ from ops.pr.steps import ABSENT, PropertyChange, Step, clean, read_steps
 from ops.render.files import to_yaml
 
 GITHUB_LIMIT = 65_536
-"""Characters that GitHub takes in one comment."""
+"""Most characters that GitHub accepts in a comment."""
 
 _RESOURCE_LIMIT = 8_000
-"""Characters of one resource's changes; a comment is read by people."""
+"""Most characters of one resource's changes, for readability."""
 
 _NAMED = 3
-"""Objects that a heading names."""
+"""Most objects that a heading names."""
 
 _ORDER = ("delete", "replace", "update", "create")
 _SIGN = {"delete": "-", "replace": "±", "update": "~", "create": "+"}
@@ -34,22 +34,22 @@ _PARTICIPLE = {
 
 
 def marker(stack: str) -> str:
-    """An invisible line by which a later run finds its own comment on a stack."""
+    """Return an invisible line by which a later run finds its comment on a stack."""
     return f"<!-- kubemind-inference preview of {stack} -->"
 
 
 def comment(previews: Mapping[str, Mapping[str, Any]], limit: int = GITHUB_LIMIT) -> str:
-    """The whole comment.
+    """Return the whole comment.
 
     Args:
-        previews: What `pulumi preview --json` printed, by stack.
+        previews: Output of `pulumi preview --json`, by stack.
         limit: Most characters of the comment.
     """
     heads = {stack: _head(stack, preview) for stack, preview in previews.items()}
     room = limit - sum(len(head) + 1 for head in heads.values())
     parts: list[str] = []
     for index, (stack, preview) in enumerate(previews.items()):
-        # What one stack leaves, the next may use.
+        # The next stack may use the room that one leaves.
         share = room // (len(previews) - index)
         details = _details(stack, preview, share)
         room -= len(details)
@@ -85,15 +85,15 @@ def _head(stack: str, preview: Mapping[str, Any]) -> str:
 
 
 def verdict(preview: Mapping[str, Any]) -> str:
-    """One line: failed, nothing, or the outage and the number of resources that change."""
+    """Return one line: failed, no changes, or the outage and the number of changed resources."""
     if messages(preview, "error"):
         return "the preview failed"
     steps = read_steps(preview)
     counts = {name: sum(step.operation == name for step in steps) for name in _ORDER}
-    said = [f"{count} {_PARTICIPLE[name]}" for name, count in counts.items() if count]
-    if not said:
+    counted_changes = [f"{count} {_PARTICIPLE[name]}" for name, count in counts.items() if count]
+    if not counted_changes:
         return f"no changes to {_unchanged(preview)} resources"
-    counted = ", ".join(said) + f"; {_unchanged(preview)} unchanged"
+    counted = ", ".join(counted_changes) + f"; {_unchanged(preview)} unchanged"
     ended = outages(steps)
     return f"OUTAGE of {_some(ended)}: {counted}" if ended else counted
 
@@ -109,7 +109,7 @@ def _unchanged(preview: Mapping[str, Any]) -> int:
 
 
 def messages(preview: Mapping[str, Any], severity: str) -> list[str]:
-    """Diagnostics of one severity, each once, without colours and noise about plugins."""
+    """Return the diagnostics of one severity, each once, without colours and plugin messages."""
     found: list[str] = []
     diagnostics: list[dict[str, Any]] = preview.get("diagnostics") or []
     for item in diagnostics:
@@ -121,7 +121,7 @@ def messages(preview: Mapping[str, Any], severity: str) -> list[str]:
 
 
 def _capacity(preview: Mapping[str, Any]) -> list[str]:
-    """The figures that the stack exports now, and what the program says it would carry."""
+    """Return the figures that the stack exports, and the capacity that the program prints."""
     lines: list[str] = []
     figures = [
         f"`{name}` {value:,}".removesuffix(".0")
@@ -130,9 +130,9 @@ def _capacity(preview: Mapping[str, Any]) -> list[str]:
     ]
     if figures:
         lines += ["**Capacity now**", "", ", ".join(figures), ""]
-    said = [text for text in messages(preview, "info") if text.startswith("capacity of ")]
-    if said:
-        lines += ["**Capacity after this change**", "", _fence("\n".join(said)), ""]
+    capacity = [text for text in messages(preview, "info") if text.startswith("capacity of ")]
+    if capacity:
+        lines += ["**Capacity after this change**", "", _fence("\n".join(capacity)), ""]
     return lines
 
 
@@ -144,7 +144,7 @@ def _outputs(preview: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _details(stack: str, preview: Mapping[str, Any], room: int) -> str:
-    """Folded changes of each resource, as many as fit into `room` characters."""
+    """Return the folded changes of the resources, as many as fit into `room` characters."""
     steps = [step for step in read_steps(preview) if step.operation != "same"]
     steps.sort(key=lambda step: _ORDER.index(step.operation))
     blocks = [_block(step) for step in steps]

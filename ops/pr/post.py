@@ -1,7 +1,7 @@
-"""`make pr-post`: put a comment on a pull request, or bring the one that is there up to date.
+"""`make pr-post`: post a comment on a pull request, or update the earlier one.
 
-GitHub's own CLI speaks to GitHub, with the token in `GH_TOKEN`. Where there is none (a fork's pull
-request) the comment goes to the summary of the workflow's job alone.
+GitHub's CLI does so with the token in `GH_TOKEN`. Without a token (a fork's pull request) the
+comment goes to the summary of the workflow's job only.
 """
 
 import os
@@ -27,14 +27,14 @@ def write_summary(file: Path) -> None:
 
 
 def post(file: Path, pull_request: int, repository: str) -> None:
-    """Post a comment's file, over the earlier comment with the same first line if there is one.
+    """Post the comment in a file; replace an earlier comment with the same first line.
 
     Raises:
         OpsError: GitHub refused.
     """
     marker = file.read_text().partition("\n")[0]
     comments = f"repos/{repository}/issues/{pull_request}/comments"
-    # Only a bot's comment is replaced: a person may quote the marker.
+    # Replace a bot's comment only: a person may quote the marker.
     listed = _gh(
         *("--paginate", comments),
         *("--jq", '.[] | select(.user.type == "Bot") | "\\(.id) \\(.body | split("\\n")[0])"'),

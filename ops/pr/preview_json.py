@@ -1,4 +1,4 @@
-"""`make preview-json`: a preview as a file, also where it fails, for a pull request's comment."""
+"""`make preview-json`: a preview, or its error, as a file for a pull request's comment."""
 
 import json
 import subprocess
@@ -15,19 +15,19 @@ from ops.stack.lifecycle import exclusive, prepare
 
 @exclusive
 def write_preview(env: StackEnvironment, file: Path) -> bool:
-    """Preview a stack and write `{"stack": ..., "preview": ...}`; what stops it is written too.
+    """Preview a stack and write `{"stack": ..., "preview": ...}`, or the error in that form.
 
-    The preview is Pulumi's own JSON with the unchanged resources in it, as what they hold decides
-    what a change means (how many GPUs a replica has). Secrets are masked by Pulumi.
+    The preview is Pulumi's JSON with the unchanged resources, which decide the meaning of a change
+    (such as the GPUs of a replica). Pulumi masks secrets.
 
     Returns:
-        Whether the preview went well.
+        True if the preview succeeded.
     """
     try:
         prepare(env)
         preview, succeeded = _preview(env)
     except (OpsError, ToolchainError, pulumi.RunError) as error:
-        # The same form as Pulumi's own, so that a comment says why there is no preview.
+        # In the form of Pulumi's diagnostics, so that the comment has the reason.
         preview = {"steps": [], "diagnostics": [{"severity": "error", "message": str(error)}]}
         succeeded = False
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,5 +47,5 @@ def _preview(env: StackEnvironment) -> tuple[dict[str, Any], bool]:
     try:
         return json.loads(result.stdout), result.returncode == 0
     except json.JSONDecodeError:
-        said = result.stderr.strip() or result.stdout.strip()
-        raise OpsError(f"pulumi preview failed: {said.removeprefix('error: ')}") from None
+        message = result.stderr.strip() or result.stdout.strip()
+        raise OpsError(f"pulumi preview failed: {message.removeprefix('error: ')}") from None

@@ -11,7 +11,7 @@ from ops.errors import OpsError
 def read_previews(files: Sequence[Path]) -> dict[str, Any]:
     """Read files that `make preview-json` wrote; return the previews by stack.
 
-    A file of Pulumi's own `preview --json` does too; its stack is the file's name.
+    A file of `pulumi preview --json` is accepted too; the file's name is the stack's.
 
     Raises:
         OpsError: A file cannot be read as JSON.

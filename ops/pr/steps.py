@@ -8,7 +8,7 @@ from typing import Any, cast
 SECRET = "[secret]"  # noqa: S105 - stands for one
 UNKNOWN = "[known after apply]"
 ABSENT = object()
-"""A property that one side does not have; `null` is a value."""
+"""Value of a property that one side lacks; `null` is a value."""
 
 _UNKNOWN_SENTINEL = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's text for a value that it does not know yet (resource.UnknownStringValue)."""
@@ -19,7 +19,7 @@ _OPERATIONS = {
     "update": "update",
     "delete": "delete",
     "replace": "replace",
-    # With --show-replacement-steps a replacement is three steps; this one stands for all.
+    # With --show-replacement-steps a replacement has three steps; this one represents all.
     "create-replacement": "replace",
     "import-replacement": "replace",
     "same": "same",
@@ -27,17 +27,17 @@ _OPERATIONS = {
 _SENSITIVE = re.compile(
     r".*(kubeconfig|password|passphrase|secret(access)?key|privatekey)|token", re.IGNORECASE
 )
-"""Names of text properties that are masked even where nobody marked them as secret."""
+"""Names of text properties that are masked even if they are not marked as secret."""
 
 PathPart = str | int
 
 
 @dataclass(frozen=True)
 class PropertyChange:
-    """One property's values on both sides."""
+    """Values of one property on both sides."""
 
     path: str
-    """As Pulumi writes it: `spec.template.spec.containers[0].image`."""
+    """Path in Pulumi's form: `spec.template.spec.containers[0].image`."""
 
     old: object
     new: object
@@ -59,14 +59,14 @@ class Step:
     """Logical name."""
 
     old: Mapping[str, Any]
-    """Inputs as they are; empty for what is created."""
+    """Inputs before; empty for a creation."""
 
     new: Mapping[str, Any]
-    """Inputs as they would be; empty for what is deleted."""
+    """Inputs after; empty for a deletion."""
 
     changes: tuple[PropertyChange, ...]
     replace_reasons: tuple[str, ...]
-    """Paths whose change cannot be made in place."""
+    """Paths whose change needs a replacement."""
 
     @property
     def type(self) -> str:
@@ -75,7 +75,7 @@ class Step:
 
     @property
     def title(self) -> str:
-        """Type without its package's path, and name: `Deployment triton-deployment`."""
+        """Type without its package, and name: `Deployment triton-deployment`."""
         return f"{self.type.rpartition(':')[2]} {self.name}"
 
     def within(self, component: str) -> bool:
@@ -84,7 +84,7 @@ class Step:
 
 
 def read_steps(preview: Mapping[str, Any]) -> list[Step]:
-    """Every resource of a preview, in the engine's order; reads and refreshes are left out."""
+    """Return the resources of a preview in the engine's order, without reads and refreshes."""
     steps: list[dict[str, Any]] = preview.get("steps") or []
     return [_step(item) for item in steps if item["op"] in _OPERATIONS]
 
@@ -99,7 +99,7 @@ def _step(item: Mapping[str, Any]) -> Step:
     paths: list[str] = []
     if operation in {"update", "replace"}:
         paths = sorted(detailed) if detailed else [path for path, _, _ in _differences(old, new)]
-    # A provider may name a property that only the real object has.
+    # A provider may name a property that exists in the real object only.
     real = _inputs(item.get("oldState"), "outputs")
     return Step(
         operation,
@@ -118,7 +118,7 @@ def _inputs(state: Mapping[str, Any] | None, key: str = "inputs") -> dict[str, A
 
 
 def _look_up(path: str, *documents: Mapping[str, Any]) -> object:
-    """A property's value, from the last document that has it."""
+    """Return a property's value from the last document that has it."""
     found: object = ABSENT
     for document in documents:
         value = _value(document, path)
@@ -129,7 +129,7 @@ def _look_up(path: str, *documents: Mapping[str, Any]) -> object:
 
 
 def clean(value: object, name: str = "") -> object:
-    """A property with what is unknown said, and what is sensitive by its name masked."""
+    """Return a property with its unknown values named and its sensitive ones masked."""
     if value == _UNKNOWN_SENTINEL:
         return UNKNOWN
     if isinstance(value, str):
@@ -146,7 +146,7 @@ def _value(document: Mapping[str, Any], path: str) -> object:
     value: object = document
     for part in parse_path(path):
         if value in (SECRET, _UNKNOWN_SENTINEL):
-            # A secret or an unknown inside makes all of it one.
+            # One secret or unknown value inside makes the whole one.
             break
         try:
             value = cast("Any", value)[part]
@@ -156,7 +156,7 @@ def _value(document: Mapping[str, Any], path: str) -> object:
 
 
 def parse_path(path: str) -> list[PathPart]:
-    """Cut a Pulumi property path: `a.b[0]["c.d"]` is a, b, 0, c.d."""
+    """Split a Pulumi property path: `a.b[0]["c.d"]` is a, b, 0, c.d."""
     parts: list[PathPart] = []
     for match in re.finditer(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)', path):
         quoted, index, plain = match.groups()
@@ -168,7 +168,7 @@ def parse_path(path: str) -> list[PathPart]:
 
 
 def _differences(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Paths at which two values differ, where the provider named none."""
+    """Return the paths at which two values differ; for a provider that names none."""
     if isinstance(old, dict) and isinstance(new, dict):
         before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
         for key in sorted(before.keys() | after.keys()):

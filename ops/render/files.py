@@ -14,10 +14,10 @@ import yaml
 from ops.render.program import Declared, RenderError
 
 MANIFEST = ".render.json"
-"""Names the stack and the files that a render wrote, so that the next one replaces only those."""
+"""File that lists the stack and the files of a render, so that the next one replaces only those."""
 
 KUSTOMIZATION = "kustomization.yaml"
-"""Lists the objects in an order in which they can be applied: `kubectl apply -k DIR`."""
+"""File that lists the objects in an order that can be applied: `kubectl apply -k DIR`."""
 
 MASKED = "[secret]"
 
@@ -32,17 +32,17 @@ _CLUSTER_SCOPED = {
     "StorageClass",
 }
 _FIRST = ("Namespace", "CustomResourceDefinition", "ServiceAccount")
-"""Kinds that others need to be there when they are applied."""
+"""Kinds that are applied before the others, which need them."""
 
 
 def files_of(declared: Iterable[Declared]) -> dict[str, str]:
-    """Everything that a render writes, as text by relative path.
+    """Return the files of a render, as text by relative path.
 
-    Kubernetes objects go to `<namespace>/<kind>-<name>.yaml` (`cluster/` where there is no
-    namespace), Helm releases to `helm/<name>.yaml`, everything else is summed up in `aws.yaml`.
+    Kubernetes objects go to `<namespace>/<kind>-<name>.yaml` (`cluster/` without a namespace),
+    Helm releases to `helm/<name>.yaml`, all other resources to `aws.yaml`.
 
     Raises:
-        RenderError: Two objects are the same one, or a resource is of an unknown provider.
+        RenderError: Two objects have the same identity, or a resource has an unknown provider.
     """
     objects: dict[str, dict[str, Any]] = {}
     releases: dict[str, dict[str, Any]] = {}
@@ -74,10 +74,10 @@ def files_of(declared: Iterable[Declared]) -> dict[str, str]:
 
 
 def manifest_of(resource: Declared) -> dict[str, Any]:
-    """A Kubernetes resource as the manifest that the provider applies; a Secret's values masked.
+    """Return the manifest that the provider applies, with the values of a Secret masked.
 
     Raises:
-        RenderError: The name is left to Pulumi, which gives it only when it runs.
+        RenderError: The object has no name; Pulumi would choose one at run time.
     """
     manifest = dict(resource.inputs)
     if not manifest.get("metadata", {}).get("name"):
@@ -89,7 +89,7 @@ def manifest_of(resource: Declared) -> dict[str, Any]:
 
 
 def _release(resource: Declared) -> dict[str, Any]:
-    # One secret in them, such as a password, makes the options secret as a whole; the URL is not.
+    # One secret option, such as a password, makes all options secret; the URL is public.
     repository: dict[str, Any] = resource.inputs.get("repositoryOpts", {})
     inputs = resource.inputs | dict.fromkeys(resource.secret, MASKED)
     return {
@@ -110,7 +110,7 @@ def _path(document: Mapping[str, Any]) -> str:
 
 
 def _file_name(name: str) -> str:
-    # RBAC names may hold ':', which not every file system takes.
+    # RBAC names may hold ':', which some file systems refuse.
     return re.sub(r"[^A-Za-z0-9.-]", "_", name) + ".yaml"
 
 
@@ -125,7 +125,7 @@ def _rank(kind: str) -> int:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Strings that another YAML parser may take for something else are quoted."""
+    """A dumper that quotes strings that another YAML parser may read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
@@ -136,7 +136,7 @@ def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     if "\n" in text:
         style = "|"
     elif re.fullmatch(r"[-+]?[.0-9][-+.:_0-9A-Fa-fOoXx]*|[yYnN]", text):
-        # PyYAML leaves 12e4 and y plain, which Kubernetes' YAML parser reads as 120000 and true.
+        # PyYAML does not quote 12e4 and y, which Kubernetes' YAML parser reads as 120000 and true.
         style = "'"
     represent = cast("Callable[..., yaml.ScalarNode]", dumper.represent_scalar)  # pyright: ignore[reportUnknownMemberType]
     return represent("tag:yaml.org,2002:str", text, style=style)
@@ -146,20 +146,20 @@ _Dumper.add_representer(str, _string)
 
 
 def to_yaml(document: object) -> str:
-    """A document as YAML: keys sorted, texts of several lines as blocks."""
+    """Return a document as YAML, with sorted keys and texts of several lines as blocks."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=100, allow_unicode=True)
 
 
 def rendered_files(folder: Path) -> list[str]:
-    """The relative paths that an earlier render wrote into a folder."""
+    """Return the relative paths that an earlier render wrote into a folder."""
     return _manifest(folder)["files"]
 
 
 def rendered_stack(folder: Path) -> str:
-    """The stack that a folder was rendered from.
+    """Return the stack that a folder was rendered from.
 
     Raises:
-        RenderError: It holds no render, or one that was interrupted.
+        RenderError: The folder holds no render, or an interrupted one.
     """
     manifest = _manifest(folder)
     if not manifest["complete"]:
@@ -175,10 +175,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def write(folder: Path, stack: str, files: Mapping[str, str]) -> None:
-    """Make a folder hold exactly these files of a render, beside whatever else is in it.
+    """Write the files of a render into a folder and delete those of an earlier one.
 
-    Each file appears whole. While some are old and some new the folder is marked incomplete, so
-    an interrupted run is seen, and the next one puts it right.
+    Other files in the folder stay. Each file is written atomically. The folder is marked
+    incomplete meanwhile, so that the next run detects and repairs an interrupted one.
 
     Raises:
         RenderError: A file that no render wrote is in the way; nothing was changed.

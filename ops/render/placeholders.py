@@ -20,8 +20,8 @@ _KUBECONFIG = {
     "users": [{"name": PLACEHOLDER, "user": {"token": PLACEHOLDER}}],
 }
 
-_KNOWN_SHAPES: dict[str, object] = {
-    # The shapes matter: a program may parse a kubeconfig or cut an ARN to pieces.
+_KNOWN_FORMS: dict[str, object] = {
+    # Their form matters: a program may parse a kubeconfig, or split an ARN.
     "kubeconfig": json.dumps(_KUBECONFIG),
     "clusterName": "placeholder-cluster",
     "subnetIds": ["subnet-placeholder-a", "subnet-placeholder-b"],
@@ -32,7 +32,7 @@ _KNOWN_SHAPES: dict[str, object] = {
 
 def platform_outputs() -> dict[str, object]:
     """Return placeholders for the outputs of a platform team's stack, by output name."""
-    return {name: _KNOWN_SHAPES.get(name, f"placeholder-{name}") for name in PLATFORM_OUTPUTS}
+    return {name: _KNOWN_FORMS.get(name, f"placeholder-{name}") for name in PLATFORM_OUTPUTS}
 
 
 def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
@@ -64,7 +64,7 @@ def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
 def looked_up(
     token: str, arguments: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Answer a look-up as an account would in which nothing has been made before.
+    """Answer a function of a provider as an account without any resources would.
 
     Args:
         token: Pulumi's token of the function.
@@ -72,7 +72,7 @@ def looked_up(
         groups: Inputs of the node groups that the program has declared.
 
     Returns:
-        The answer, of partition `aws`; None for a function that is not known here.
+        The answer, in partition `aws`; None for an unknown function.
     """
     if token == "aws:index/getPartition:getPartition":  # noqa: S105 - names a function
         return {
@@ -83,7 +83,7 @@ def looked_up(
     if token == "aws:eks/getNodeGroups:getNodeGroups":  # noqa: S105
         return {"clusterName": arguments["clusterName"], "names": []}
     if token == "aws:eks/getNodeGroup:getNodeGroup":  # noqa: S105
-        # Asked for once a group is made: EKS has what it was sent.
+        # The program asks once a group exists: EKS returns the declared inputs.
         return {
             "nodeGroupName": arguments["nodeGroupName"],
             "status": "ACTIVE",

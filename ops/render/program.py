@@ -1,4 +1,4 @@
-"""Running the program under mocks, and recording what it declares."""
+"""A run of the program under mocks, which records the declared resources."""
 
 import asyncio
 import contextlib
@@ -49,17 +49,17 @@ class Declared:
     """Inputs, with whole numbers as `int`."""
 
     secret: frozenset[str] = frozenset()
-    """Inputs that hold a secret somewhere."""
+    """Names of inputs that contain a secret."""
 
 
 @dataclass
 class Recorder(Mocks):
-    """Mocks that keep every custom resource, and answer the look-ups that they know."""
+    """Mocks that record every custom resource and answer known functions."""
 
     declared: list[Declared] = field(default_factory=list[Declared])
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        """Record a resource; its computed outputs are placeholders."""
+        """Record a resource; return placeholders for its computed outputs."""
         inputs = cast("dict[str, object]", args.inputs)  # pyright: ignore[reportUnknownMemberType]
         identifier = args.resource_id or f"{args.name}-id"
         if args.typ == "pulumi:pulumi:StackReference":
@@ -77,26 +77,26 @@ class Recorder(Mocks):
         return identifier, {**computed_outputs(args.typ, args.name), **inputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        """Answer a look-up with placeholders.
+        """Answer a function of a provider with placeholders.
 
         Raises:
-            RenderError: The look-up has no placeholder; a render has nothing to look at.
+            RenderError: The function has no placeholder.
         """
         groups = [item.inputs for item in self.declared if item.type.endswith(":NodeGroup")]
         arguments = cast("dict[str, Any]", args.args)  # pyright: ignore[reportUnknownMemberType]
         answer = looked_up(args.token, arguments, groups)
         if answer is None:
             raise RenderError(
-                f"the program looks {args.token} up, and a render has nothing to look at"
+                f"the program calls {args.token}, and a render has no provider to answer it"
             )
         return answer, []
 
 
 def plain(value: object) -> object:
-    """A recorded value as plain data.
+    """Return a recorded value as plain data.
 
-    Pulumi carries every number as a double, so whole ones become `int` again: Kubernetes, Helm
-    values and AWS inputs know no whole number that must stay a float.
+    Pulumi transports every number as a double, so whole numbers become `int` again: Kubernetes,
+    Helm values and AWS inputs have no whole number that must stay a float.
     """
     value = unwrap_rpc_secret(value)
     if isinstance(value, dict):
@@ -108,13 +108,13 @@ def plain(value: object) -> object:
 
 
 def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], list[str]]:
-    """Configuration of a stack as the engine would hand it to the program.
+    """Return the configuration of a stack as the engine passes it to the program.
 
     Returns:
         Values by `namespace:key`, structured ones as JSON; and the keys of secrets.
 
     Raises:
-        RenderError: There is no such stack, or the engine would not read its file.
+        RenderError: There is no such stack, or the engine would refuse its file.
     """
     file = project / f"Pulumi.{stack}.yaml"
     if not file.exists():
@@ -136,7 +136,7 @@ def stack_config(stack: str, project: Path = PROJECT) -> tuple[dict[str, str], l
         raise RenderError(f"{file.name}: {error}") from None
     for qualified, item in stated.items():
         if is_encrypted(item):
-            # No passphrase opens it here.
+            # A render has no passphrase to decrypt it.
             values[qualified] = PLACEHOLDER
             secrets.append(qualified)
         else:
@@ -163,14 +163,14 @@ def _as_text(value: object) -> str:
 def declare(stack: str, project: Path = PROJECT) -> list[Declared]:
     """Run the program with a stack's configuration under mocks.
 
-    Nothing is reached: no engine, no cluster, no AWS. What only they know (an ARN, what the
-    platform's stack exports) is a placeholder that says so.
+    The run reaches no engine, no cluster and no AWS. Values that only they know (an ARN, outputs of
+    the platform's stack) are placeholders.
 
     Returns:
         Every custom resource, sorted by type and name.
 
     Raises:
-        RenderError: There is no such stack, or the program looks something up.
+        RenderError: There is no such stack, or the program calls an unknown function.
         pulumi.RunError: The program refused its configuration.
     """
     values, secrets = stack_config(stack, project)
@@ -190,7 +190,7 @@ def declare(stack: str, project: Path = PROJECT) -> list[Declared]:
             )
             test(lambda: (runpy.run_path(str(project / "__main__.py")), None)[1])()
 
-    # An empty context: nothing of another run's settings, and nothing of this one stays.
+    # An empty context isolates the settings of this run from those of others.
     contextvars.Context().run(run)
     return sorted(recorder.declared, key=lambda item: (item.type, item.name))
 
@@ -206,7 +206,7 @@ def _log() -> logging.Logger:
 
 @contextlib.contextmanager
 def _event_loop() -> Generator[None]:
-    # Pulumi's mocks take the thread's current loop, and an earlier `asyncio.run` leaves none.
+    # Pulumi's mocks use the thread's event loop, and an earlier `asyncio.run` leaves none.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -218,7 +218,7 @@ def _event_loop() -> Generator[None]:
 
 @contextlib.contextmanager
 def _in(project: Path) -> Generator[None]:
-    # As the language host does: the program runs in its folder and imports from there.
+    # The language host does the same: the program runs in and imports from its folder.
     before = Path.cwd()
     os.chdir(project)
     sys.path.insert(0, str(project))

@@ -1,7 +1,7 @@
-"""`make render`: what the program declares for a stack, as files, with no cluster and no AWS.
+"""`make render`: the declared resources of a stack as files, without a cluster and AWS.
 
-Pulumi's own provider can write YAML too, but wants a kubeconfig for it and leaves Helm releases
-out; so the program runs under mocks here, and what it declares is written down.
+Pulumi's provider can write YAML too, but needs a kubeconfig and omits Helm releases. So the
+program runs under mocks.
 """
 
 import subprocess
@@ -14,13 +14,13 @@ from ops.stack.environment import PROJECT
 
 
 def render(stack: str, folder: Path, project: Path = PROJECT) -> int:
-    """Write what the program declares for a stack into a folder.
+    """Write the resources that the program declares for a stack into a folder.
 
     Returns:
         The number of files.
 
     Raises:
-        RenderError: There is no such stack, or a foreign file is in the way.
+        RenderError: There is no such stack, or a file of others is in the way.
         pulumi.RunError: The program refused its configuration; nothing was written.
     """
     files = files_of(declare(stack, project))
@@ -31,14 +31,14 @@ def render(stack: str, folder: Path, project: Path = PROJECT) -> int:
 def server_diff(folder: Path, kubeconfig: Path, context: str) -> list[str]:
     """Return the changes that applying a render would make, as the API server computes them.
 
-    The API server merges and defaults as it would in an apply, so what is equal here is equal
-    there. Fields that others own, such as the scaler's replica count, are not touched by it.
+    The API server merges and sets defaults as in an apply, so an empty diff means no change. It
+    leaves fields of other managers, such as the scaler's replica count.
 
     Returns:
-        The lines of a unified diff; none where nothing would change.
+        The lines of a unified diff; empty if nothing would change.
 
     Raises:
-        RenderError: The folder holds no complete render, or the cluster refused the question.
+        RenderError: The folder holds no complete render, or kubectl failed.
     """
     rendered_stack(folder)
     kubectl = toolchain.ensure("kubectl")["kubectl"]

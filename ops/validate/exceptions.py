@@ -1,4 +1,4 @@
-"""Rules that are set aside for an object, each with a reason, and whether each is still needed."""
+"""Exceptions from rules for an object, each with a reason; unneeded ones are reported."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ EXCEPTIONS_FILE = PROJECT / "tests" / "static" / "exceptions.yaml"
 
 
 Pair = tuple[str, str, str]
-"""Tool, rule, resource."""
+"""A tool, a rule and a resource."""
 
 
 class ExceptionsError(OpsError):
@@ -26,21 +26,21 @@ class ExceptionsError(OpsError):
 
 
 class RuleException(BaseModel):
-    """Some rules of one tool that some objects may break, and why."""
+    """Rules of one tool that some objects may break, with the reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tool: Literal["schema", "kube-score", "checkov"]
     rules: tuple[str, ...] = Field(min_length=1)
     resources: tuple[str, ...] = Field(min_length=1)
-    """`Kind/namespace/name`, or `Kind/name` of what a cluster holds itself."""
+    """Resources as `Kind/namespace/name`, or `Kind/name` if cluster-scoped."""
     stacks: tuple[str, ...] = ()
-    """Stacks in which it holds; all of them where there is none."""
+    """Stacks in which it applies; all if empty."""
     reason: str = Field(min_length=20)
 
     @property
     def pairs(self) -> list[Pair]:
-        """Every (tool, rule, resource) that it covers."""
+        """Each (tool, rule, resource) that it covers."""
         return [(self.tool, rule, resource) for resource in self.resources for rule in self.rules]
 
     def holds_in(self, stack: str) -> bool:
@@ -49,7 +49,7 @@ class RuleException(BaseModel):
 
 
 class ExceptionsFile(BaseModel):
-    """The whole file."""
+    """Contents of the file of exceptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,13 +61,13 @@ class Verdict:
     """Findings of the validators, split by the exceptions."""
 
     failures: list[tuple[str, Finding]] = field(default_factory=list[tuple[str, Finding]])
-    """(stack, finding) that no exception covers."""
+    """Each (stack, finding) that no exception covers."""
 
     excepted: list[tuple[str, Finding]] = field(default_factory=list[tuple[str, Finding]])
-    """(stack, finding) that one covers."""
+    """Each (stack, finding) that an exception covers."""
 
     unused: list[str] = field(default_factory=list[str])
-    """Exceptions that cover nothing, as messages."""
+    """Messages about exceptions that cover nothing."""
 
     @property
     def passed(self) -> bool:
@@ -79,7 +79,7 @@ def load_exceptions(file: Path = EXCEPTIONS_FILE) -> tuple[RuleException, ...]:
     """Read the exceptions.
 
     Raises:
-        ExceptionsError: The file is not of the right form.
+        ExceptionsError: The file does not have the right form.
     """
     try:
         return ExceptionsFile.model_validate(yaml.safe_load(file.read_text()) or {}).exceptions
@@ -94,16 +94,16 @@ def judge(
     *,
     partial: bool = False,
 ) -> Verdict:
-    """Split findings by the exceptions, and find the exceptions that are not needed.
+    """Split findings by the exceptions, and find unneeded exceptions.
 
-    An exception must be needed in every stack that holds its object; and, unless `partial` says
-    that these are not all the stacks, one of them must hold it.
+    An exception must be needed in every stack that has its object. Unless `partial` is set, one of
+    the stacks must have the object.
 
     Args:
         found: Findings by stack.
         resources: All objects of each stack, as `Kind/namespace/name`.
         exceptions: The exceptions.
-        partial: Whether further stacks exist that are not looked at.
+        partial: True if the exceptions are for further stacks too.
     """
     verdict = Verdict()
     for stack, findings in found.items():
@@ -114,13 +114,13 @@ def judge(
             covered = (item.tool, item.rule, item.resource) in pairs
             (verdict.excepted if covered else verdict.failures).append((stack, item))
         verdict.unused += [
-            f"{stack}: {resource} does not break {rule} ({tool}) any more; drop the exception"
+            f"{stack}: {resource} no longer breaks {rule} ({tool}); delete the exception"
             for tool, rule, resource in sorted(pairs - broken)
             if resource in held
         ]
     if not partial:
         verdict.unused += [
-            f"no stack holds {resource}; drop its exception from {', '.join(exception.rules)}"
+            f"no stack has {resource}; delete its exception from {', '.join(exception.rules)}"
             for exception in exceptions
             for resource in exception.resources
             if not any(

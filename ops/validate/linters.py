@@ -1,7 +1,7 @@
-"""kube-score and checkov over rendered objects; what each holds against them, in one form.
+"""Findings of kube-score and checkov about rendered objects, in one form.
 
-Both read annotations in the objects that silence them. Those are switched off or refused, so that
-the exceptions file is the only place where a rule is set aside.
+Both read annotations in the objects that silence rules. These are switched off or refused, so that
+the exceptions file is the only place for exceptions.
 """
 
 import json
@@ -24,10 +24,10 @@ _KUBE_SCORE_OPTIONAL = (
     "container-ports-check",
     "container-seccomp-profile",
 )
-"""kube-score's checks that are off by default and hold for this stack."""
+"""kube-score's checks that are off by default and on here."""
 
 _KUBE_SCORE_PASSED = 7
-"""kube-score's grade `almost OK`; below it are its warnings (5) and criticals (1)."""
+"""kube-score's grade `almost OK`; warnings (5) and criticals (1) are below it."""
 
 
 class LinterError(OpsError):
@@ -40,7 +40,7 @@ def kube_score(files: Sequence[Path]) -> list[Finding]:
     """Return kube-score's findings about the objects in some files, taken together.
 
     Raises:
-        LinterError: It did not run.
+        LinterError: The linter did not run.
     """
     binary = toolchain.ensure("kube-score")["kube-score"]
     command = [
@@ -63,7 +63,7 @@ def kube_score(files: Sequence[Path]) -> list[Finding]:
                 Finding("kube-score", check["check"]["id"], resource, message)
                 for message in _comments(check) or [check["check"]["comment"]]
             ]
-    # kube-score's own order differs from run to run.
+    # kube-score's order differs from run to run.
     return sorted(findings)
 
 
@@ -76,22 +76,22 @@ def checkov(folder: Path) -> list[Finding]:
     """Return checkov's findings about the objects in a folder; checkov takes 5 s to start.
 
     Raises:
-        LinterError: It did not run, or did not understand a file.
+        LinterError: The linter did not run, or could not parse a file.
     """
-    # One folder a run: given several, checkov mixes their objects up.
+    # One folder a run: with several, checkov mixes up their objects.
     report = cast("dict[str, Any]", _json(_checkov_command(folder), "checkov"))
-    # With nothing to look at it answers with a summary alone.
+    # Without any object checkov prints a summary only.
     results: dict[str, list[Any]] = report.get("results", {})
     if broken := results.get("parsing_errors"):
-        raise LinterError(f"checkov did not understand {', '.join(broken)}")
+        raise LinterError(f"checkov cannot parse {', '.join(broken)}")
     findings: list[Finding] = []
     for check in results.get("skipped_checks", []) + results.get("failed_checks", []):
-        # checkov invents names for what it takes out of objects; the file names the object.
+        # checkov invents names for parts of objects; the file has the object's own.
         resource = identity(yaml.safe_load(Path(check["file_abs_path"]).read_text()))
         if check["check_result"]["result"] == "SKIPPED":
             raise LinterError(
                 f"an annotation of {resource} silences {check['check_id']}; "
-                "rules are set aside in the exceptions file"
+                "put exceptions into the exceptions file"
             )
         findings.append(Finding("checkov", check["check_id"], resource, check["check_name"]))
     return findings
@@ -110,5 +110,5 @@ def _json(command: Sequence[str], tool: str) -> object:
     try:
         return json.loads(result.stdout)
     except json.JSONDecodeError:
-        said = result.stderr.strip() or result.stdout.strip()
-        raise LinterError(f"{tool} did not run: {said}") from None
+        message = result.stderr.strip() or result.stdout.strip()
+        raise LinterError(f"{tool} did not run: {message}") from None

@@ -1,8 +1,7 @@
-"""Schema validation, offline: Kubernetes' kinds by its own schemas, others by their own CRDs.
+"""Offline schema validation: Kubernetes' kinds by its schemas, others by their CRDs.
 
-Strict: a field that the schema does not know is refused, as a typo in an optional field would
-otherwise change nothing and say nothing. Not looked at: CEL rules, admission, and what only a
-running API server knows.
+Validation is strict: unknown fields are refused, as a typo in an optional field would otherwise
+have no effect and no message. CEL rules, admission and the state of an API server are not checked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,38 +17,38 @@ from jsonschema import Draft202012Validator
 from local_cluster import toolchain
 
 KUBERNETES_VERSION = toolchain.TABLE["kube-apiserver"].version.rpartition(".")[0]
-"""Minor version whose schemas are held against the objects: the local cluster's."""
+"""Minor version of Kubernetes whose schemas are used: the local cluster's."""
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that a validator holds against one object."""
+    """A fault that a validator finds in an object."""
 
     tool: str
-    """`schema`, `kube-score` or `checkov`."""
+    """Validator: `schema`, `kube-score` or `checkov`."""
 
     rule: str
-    """The tool's own id of the rule."""
+    """The tool's id of the rule."""
 
     resource: str
-    """`Kind/namespace/name`; `Kind/name` for a cluster's own."""
+    """Object, as `Kind/namespace/name`, or `Kind/name` if cluster-scoped."""
 
     message: str
     """The fault."""
 
 
 def identity(manifest: Mapping[str, Any]) -> str:
-    """An object's name in findings and exceptions: `Kind/namespace/name`, or `Kind/name`."""
+    """Return an object's name in findings: `Kind/namespace/name`, or `Kind/name`."""
     metadata = manifest.get("metadata", {})
     parts = (manifest.get("kind", "?"), metadata.get("namespace"), metadata.get("name", "?"))
     return "/".join(part for part in parts if part)
 
 
 def check_schemas(manifests: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Hold objects against their schemas; KEDA's and the Prometheus operator's are the toolchain's.
+    """Check objects with their schemas; the toolchain has the CRDs of KEDA and Prometheus.
 
     Raises:
-        ToolchainError: The CRDs are not to be had.
+        ToolchainError: The CRDs cannot be had.
     """
     findings: list[Finding] = []
     for manifest in manifests:
@@ -90,14 +89,14 @@ def _crds(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
         spec = crd["spec"]
         for version in spec["versions"]:
             schema = strict_schema(version["schema"]["openAPIV3Schema"])
-            # A structural schema leaves the object's own metadata to the API server.
+            # A structural schema does not describe the object's own metadata.
             schema["properties"]["metadata"] = {"type": "object"}
             schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
     return schemas
 
 
 def strict_schema(structural: Mapping[str, Any]) -> dict[str, Any]:
-    """A CRD's structural schema as a JSON schema that refuses what the API server would prune."""
+    """Return a CRD's structural schema as a JSON schema that refuses unknown fields."""
     schema = dict(structural)
     if schema.pop("x-kubernetes-int-or-string", False):
         schema.pop("type", None)

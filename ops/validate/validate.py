@@ -1,4 +1,4 @@
-"""`make validate`: hold rendered folders against schemas, kube-score and checkov, offline."""
+"""`make validate`: check rendered folders with schemas, kube-score and checkov, offline."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ops.validate.schema import Finding, check_schemas, identity
 
 
 def object_files(folder: Path) -> list[Path]:
-    """The files of a render that hold a Kubernetes object.
+    """Return the files of a render that hold a Kubernetes object.
 
     Raises:
         RenderError: The folder holds no complete render.
@@ -35,12 +35,12 @@ def object_files(folder: Path) -> list[Path]:
 def validate(
     folders: Sequence[Path], exceptions: Path = EXCEPTIONS_FILE, *, partial: bool = False
 ) -> Verdict:
-    """Hold rendered folders, one a stack, against every validator.
+    """Check rendered folders, one a stack, with every validator.
 
     Args:
         folders: Folders that `make render` wrote.
-        exceptions: File of the rules that are set aside.
-        partial: Whether these are not all the stacks that the exceptions are for.
+        exceptions: File of exceptions.
+        partial: True if the exceptions are for further stacks too.
 
     Raises:
         RenderError: A folder holds no complete render.
@@ -61,7 +61,7 @@ def validate(
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Show what is wrong as a table, and count what is excepted."""
+    """Print the failures as a table, and the number of excepted findings."""
     console = Console(highlight=False)
     if verdict.failures:
         table = Table("stack", "tool", "rule", "resource", "message", box=None)
@@ -77,7 +77,7 @@ def print_verdict(verdict: Verdict) -> None:
 
 
 def as_json(verdict: Verdict) -> str:
-    """The verdict as JSON."""
+    """Return the verdict as JSON."""
     rows = {
         name: [{"stack": stack, **vars(item)} for stack, item in items]
         for name, items in (("failures", verdict.failures), ("excepted", verdict.excepted))

@@ -220,11 +220,11 @@ def test_an_exception_covers_its_tool_its_rule_and_its_object_alone():
     [
         (
             exception(rules=["R1", "R2"]),
-            "dev: Deployment/a/x does not break R2 (checkov) any more; drop the exception",
+            "dev: Deployment/a/x no longer breaks R2 (checkov); delete the exception",
         ),
         (
             exception(resources=["Deployment/a/x", "Deployment/a/gone"]),
-            "no stack holds Deployment/a/gone; drop its exception from R1",
+            "no stack has Deployment/a/gone; delete its exception from R1",
         ),
     ],
 )
@@ -272,10 +272,7 @@ def test_the_command_fails_and_says_why_on_an_unused_exception(rendered, tmp_pat
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert (verdict["passed"], verdict["failures"]) == (False, [])
     (message,) = verdict["unused"]
-    assert (
-        message
-        == f"dev: {gateway} does not break CKV_K8S_99 (checkov) any more; drop the exception"
-    )
+    assert message == f"dev: {gateway} no longer breaks CKV_K8S_99 (checkov); delete the exception"
     assert "1 unused exceptions" in result.stdout
 
 

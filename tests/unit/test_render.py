@@ -209,7 +209,7 @@ k8s.core.v1.ConfigMap("c", metadata={"name": "c"}, data=data)
     [
         (
             'import pulumi_aws as aws\naws.get_caller_identity()',
-            "the program looks aws:index/getCallerIdentity:getCallerIdentity up",
+            "the program calls aws:index/getCallerIdentity:getCallerIdentity",
         ),
         (
             'import pulumi_kubernetes as k8s\nk8s.core.v1.ConfigMap("c")',
