@@ -13,6 +13,7 @@ from components.common.pods import (
 )
 from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
+from components.gateway.envoy.clusters.registry import mounts
 from components.gateway.envoy.drain import drain_script
 from components.monitoring.scrape import GATEWAY_OPS_PORT_NAME, scrape_annotations
 from components.state.content_names import REVISIONS, content_name
@@ -75,6 +76,7 @@ def deployment_spec(
 
 def _pod(stack: InferenceStack, config: str) -> Manifest:
     gateway = stack.gateway
+    extra = mounts(stack)
     ready: Manifest = {
         "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
         # The one worker answers: in a burst it may take longer than kubelet's second.
@@ -112,17 +114,26 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
                 # File by file: what is mounted so stays as it was when the container started. The
                 # next roll-out's drain script need not fit the Envoy that this one runs.
                 "volumeMounts": [
-                    {
-                        "name": "config",
-                        "mountPath": f"{_FOLDER}/{file}",
-                        "subPath": file,
-                        "readOnly": True,
-                    }
-                    for file in (BOOTSTRAP_FILE, DRAIN_FILE)
+                    *(
+                        {
+                            "name": "config",
+                            "mountPath": f"{_FOLDER}/{file}",
+                            "subPath": file,
+                            "readOnly": True,
+                        }
+                        for file in (BOOTSTRAP_FILE, DRAIN_FILE)
+                    ),
+                    *(
+                        {"name": mount.name, "mountPath": mount.path, "readOnly": True}
+                        for mount in extra
+                    ),
                 ],
             }
         ],
-        "volumes": [{"name": "config", "configMap": {"name": config}}],
+        "volumes": [
+            {"name": "config", "configMap": {"name": config}},
+            *({"name": mount.name, **mount.source} for mount in extra),
+        ],
     }
     return pod
 

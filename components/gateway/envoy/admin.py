@@ -1,6 +1,7 @@
-"""What operators see: readiness and metrics on a port of their own; admin on loopback only."""
+"""The operators' side: readiness and metrics on a port of their own; admin on loopback only."""
 
-from components.gateway.envoy.listener import HTTP_CONNECTION_MANAGER, router
+from components.gateway.envoy.filters.router import ROUTER
+from components.gateway.envoy.listener import HTTP_CONNECTION_MANAGER
 from components.gateway.envoy.protojson import Json, address, typed
 from config.sections.inference import InferenceStack
 
@@ -11,26 +12,26 @@ METRICS_PATH = "/stats/prometheus"
 """Statistics in Prometheus's text format."""
 
 LOOPBACK = "127.0.0.1"
-"""Where admin listens: it can stop Envoy and show its configuration."""
+"""Address of admin, which can stop Envoy and show its configuration."""
 
-_ADMIN_CLUSTER = "admin"
-_MAX_SCRAPES = 16
+ADMIN_CLUSTER = "admin"
+"""Name of the cluster that leads to admin."""
 
 
 def admin(stack: InferenceStack) -> Json:
-    """`Admin` of the bootstrap."""
+    """Build the bootstrap's `Admin`."""
     return {"address": address(LOOPBACK, stack.gateway.admin_port)}
 
 
 def ops_listener(stack: InferenceStack) -> Json:
-    """`Listener` for kubelet and Prometheus: two paths, GET only; anything else is 404."""
+    """Build the `Listener` for kubelet and Prometheus: two paths, GET only; else 404."""
     routes = [
         {
             "match": {
                 "path": path,
                 "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
             },
-            "route": {"cluster": _ADMIN_CLUSTER, "timeout": "5s"},
+            "route": {"cluster": ADMIN_CLUSTER, "timeout": "5s"},
         }
         for path in (READY_PATH, METRICS_PATH)
     ]
@@ -42,7 +43,7 @@ def ops_listener(stack: InferenceStack) -> Json:
             "name": "ops",
             "virtual_hosts": [{"name": "ops", "domains": ["*"], "routes": routes}],
         },
-        http_filters=[router()],
+        http_filters=[ROUTER.http_filter(stack)],
         common_http_protocol_options={"idle_timeout": "60s"},
         request_headers_timeout="5s",
         stream_idle_timeout="10s",
@@ -52,7 +53,7 @@ def ops_listener(stack: InferenceStack) -> Json:
         "name": "ops",
         "address": address("0.0.0.0", stack.gateway.ops_port),
         "traffic_direction": "OUTBOUND",
-        # Probes and scrapes must get through just when the gateway is overloaded.
+        # Probes and scrapes must get through above all when the gateway is overloaded.
         "bypass_overload_manager": True,
         "per_connection_buffer_limit_bytes": 32 * 1024,
         "filter_chains": [
@@ -65,33 +66,4 @@ def ops_listener(stack: InferenceStack) -> Json:
                 ]
             }
         ],
-    }
-
-
-def admin_cluster(stack: InferenceStack) -> Json:
-    """`Cluster` that leads the ops listener to admin."""
-    return {
-        "name": _ADMIN_CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": _MAX_SCRAPES,
-                    "max_pending_requests": _MAX_SCRAPES,
-                    "max_requests": _MAX_SCRAPES,
-                    "max_retries": 1,
-                }
-            ]
-        },
-        "load_assignment": {
-            "cluster_name": _ADMIN_CLUSTER,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": address(LOOPBACK, stack.gateway.admin_port)}}
-                    ]
-                }
-            ],
-        },
     }

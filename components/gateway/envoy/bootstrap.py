@@ -1,7 +1,7 @@
 """Envoy's bootstrap and command line as pure functions of an inference stack."""
 
-from components.gateway.envoy.admin import admin, admin_cluster, ops_listener
-from components.gateway.envoy.cluster import triton_cluster
+from components.gateway.envoy.admin import admin, ops_listener
+from components.gateway.envoy.clusters.registry import clusters
 from components.gateway.envoy.drain import DRAIN_TIME_SECONDS
 from components.gateway.envoy.listener import grpc_listener
 from components.gateway.envoy.protojson import NO_LIMIT, Json, extension
@@ -75,7 +75,7 @@ def bootstrap(stack: InferenceStack) -> Json:
         "overload_manager": _overload_manager(stack),
         "static_resources": {
             "listeners": [grpc_listener(stack), ops_listener(stack)],
-            "clusters": [triton_cluster(stack), admin_cluster(stack)],
+            "clusters": clusters(stack),
         },
     }
 

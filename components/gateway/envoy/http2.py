@@ -9,6 +9,9 @@ _MIN_CONNECTION_WINDOW = 1024 * 1024
 _MIN_OUTBOUND_FRAMES = 10_000
 _MIN_OUTBOUND_CONTROL_FRAMES = 1_000
 
+CONNECTION_BUFFER_BYTES = 1024 * 1024
+"""Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
+
 MAX_HEADERS_KIB = 32
 """Largest header block of one call; gRPC's own limit is 16 KiB at most."""
 

@@ -1,15 +1,13 @@
 """The gRPC listener."""
 
-from components.gateway.envoy import http2, request_size
-from components.gateway.envoy.protojson import Json, address, extension, seconds, typed
+from components.gateway.envoy import http2
+from components.gateway.envoy.filters import registry
+from components.gateway.envoy.protojson import Json, address, seconds, typed
 from components.gateway.envoy.routes import route_config
 from config.sections.inference import InferenceStack
 
 STAT_PREFIX = "grpc_router"
 """Prefix of the listener's statistics, `http.grpc_router.*`."""
-
-CONNECTION_BUFFER_BYTES = 1024 * 1024
-"""Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
 
 _IDLE_SECONDS = 300
 """Time for which a connection may carry no call; callers reconnect at their next one.
@@ -27,19 +25,14 @@ HTTP_CONNECTION_MANAGER = (
 """Type of the network filter that speaks HTTP."""
 
 
-def router() -> Json:
-    """The last HTTP filter of any listener."""
-    return extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
-
-
 def _connection_manager(stack: InferenceStack) -> Json:
     return typed(
         HTTP_CONNECTION_MANAGER,
         stat_prefix=STAT_PREFIX,
         codec_type="HTTP2",
         route_config=route_config(stack),
-        http_filters=[request_size.limit(stack), router()],
-        local_reply_config={"mappers": [request_size.answer(stack)]},
+        http_filters=registry.http_filters(stack),
+        local_reply_config={"mappers": registry.local_replies(stack)},
         http2_protocol_options=http2.downstream(stack),
         common_http_protocol_options={
             "idle_timeout": seconds(_IDLE_SECONDS),
@@ -64,7 +57,7 @@ def grpc_listener(stack: InferenceStack) -> Json:
         # A failing health check must not send GOAWAY: kube-proxy and load balancers still lead the
         # reconnecting clients back here. The drain script says when.
         "drain_type": "MODIFY_ONLY",
-        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": http2.CONNECTION_BUFFER_BYTES,
         "tcp_backlog_size": 1024,
         "filter_chains": [
             {

@@ -2,9 +2,10 @@
 
 import re
 
-from components.gateway.envoy import request_size
+from components.gateway.envoy.filters.registry import route_configs
 from components.gateway.envoy.grpc_timeout import at_most
-from components.gateway.envoy.protojson import Json, seconds
+from components.gateway.envoy.protojson import Json, extension, seconds
+from components.gateway.envoy.registration import RouteName
 from config.sections.gateway import Retries
 from config.sections.inference import InferenceStack
 from config.units import BYTES_PER_KIB
@@ -61,13 +62,10 @@ def _retry_policy(retries: Retries) -> Json:
         "retry_on": RETRY_ON,
         "num_retries": retries.attempts,
         "retry_host_predicate": [
-            {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
-                    ".PreviousHostsPredicate"
-                },
-            }
+            extension(
+                "envoy.retry_host_predicates.previous_hosts",
+                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
         ],
         # Each attempt may pick the same idle replica again: with two of them, one in two does.
         "host_selection_retry_max_attempts": 20,
@@ -135,8 +133,20 @@ def _answer(status: int, message: str) -> Json:
     return {"status": status, "body": {"inline_string": message}}
 
 
+def _named(
+    stack: InferenceStack, name: RouteName, match: Json, **action: Json | list[Json]
+) -> Json:
+    """Build a route, with the configuration that the HTTP filters have on it."""
+    route: Json = {"name": name, "match": match, **action}
+    if filters := route_configs(stack, name):
+        route["typed_per_filter_config"] = filters
+    return route
+
+
 def route_config(stack: InferenceStack) -> Json:
-    """`RouteConfiguration` of the gateway's listener."""
+    """Build the `RouteConfiguration` of the gateway's listener."""
+    expired: Json = {"header": {"key": "grpc-status", "value": _DEADLINE_EXCEEDED}}
+    stream_call = _call({"exact": f"/{SERVICE}/{STREAM_METHOD}"})
     return {
         "name": "local_route",
         "virtual_hosts": [
@@ -148,28 +158,22 @@ def route_config(stack: InferenceStack) -> Json:
                 "request_headers_to_remove": ["grpc-timeout"],
                 "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
-                    {
-                        "name": "stream",
-                        "match": _call({"exact": f"/{SERVICE}/{STREAM_METHOD}"}),
-                        "route": _stream(stack),
-                        # It counts all messages of a stream together.
-                        "typed_per_filter_config": request_size.off(),
-                    },
-                    {
-                        "name": "expired",
-                        "match": _expired_call(stack),
-                        "direct_response": _answer(_OK, EXPIRED),
-                        "response_headers_to_add": [
-                            {"header": {"key": "grpc-status", "value": _DEADLINE_EXCEEDED}}
-                        ],
-                    },
-                    {"name": "unary", "match": _unary_call(), "route": _unary(stack)},
-                    {
-                        "name": "unknown",
-                        "match": {"prefix": "/"},
+                    _named(stack, "stream", stream_call, route=_stream(stack)),
+                    _named(
+                        stack,
+                        "expired",
+                        _expired_call(stack),
+                        direct_response=_answer(_OK, EXPIRED),
+                        response_headers_to_add=[expired],
+                    ),
+                    _named(stack, "unary", _unary_call(), route=_unary(stack)),
+                    _named(
+                        stack,
+                        "unknown",
+                        {"prefix": "/"},
                         # Envoy answers gRPC calls UNIMPLEMENTED where it answers others 404.
-                        "direct_response": _answer(_NOT_FOUND, NOT_SERVED),
-                    },
+                        direct_response=_answer(_NOT_FOUND, NOT_SERVED),
+                    ),
                 ],
             }
         ],

@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, cast
 
 from components.gateway.envoy.protojson import Json
@@ -16,20 +18,6 @@ _NEWER_FIELDS = frozenset({"max_header_field_size_kb", "stream_reset_burst", "st
 
 _NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
 """Extensions that Envoy 1.40 has and `xds-protos` 1.85 does not."""
-
-_MESSAGES = (
-    "envoy.config.bootstrap.v3.bootstrap_pb2",
-    "envoy.extensions.clusters.dns.v3.dns_cluster_pb2",
-    "envoy.extensions.filters.http.router.v3.router_pb2",
-    "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2",
-    "envoy.extensions.load_balancing_policies.least_request.v3.least_request_pb2",
-    "envoy.extensions.network.dns_resolver.cares.v3.cares_dns_resolver_pb2",
-    "envoy.extensions.resource_monitors.downstream_connections.v3.downstream_connections_pb2",
-    "envoy.extensions.resource_monitors.fixed_heap.v3.fixed_heap_pb2",
-    "envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2",
-    "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
-)
-"""Modules that make the bootstrap's message types known to protobuf."""
 
 
 class BootstrapError(ValueError):
@@ -84,11 +72,14 @@ def _reason(log: str) -> str:
 
 
 def _parse(bootstrap: Json) -> list[str]:
-    modules = [importlib.import_module(name) for name in _MESSAGES]
     json_format: Any = importlib.import_module("google.protobuf.json_format")
     removed: set[str] = set()
+    known = _without_newer(bootstrap, removed)
+    for message in _messages(known):
+        _import_types(message)
+    root = importlib.import_module("envoy.config.bootstrap.v3.bootstrap_pb2").Bootstrap()
     try:
-        json_format.ParseDict(_without_newer(bootstrap, removed), modules[0].Bootstrap())
+        json_format.ParseDict(known, root)
     except json_format.ParseError as error:
         reason = str(error).partition("\n")[0]
         raise BootstrapError(f"Envoy would refuse its bootstrap: {reason}") from None
@@ -96,6 +87,34 @@ def _parse(bootstrap: Json) -> list[str]:
     if removed:
         notes.append(f"not checked at all, too new for xds-protos: {', '.join(sorted(removed))}")
     return notes
+
+
+def _messages(value: Any) -> Iterator[str]:
+    """Yield the full name of each message that an `@type` in the bootstrap names."""
+    if isinstance(value, dict):
+        fields = cast(Json, value)
+        if "@type" in fields:
+            yield str(fields["@type"]).rpartition("/")[2]
+        value = list(fields.values())
+    if isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from _messages(item)
+
+
+def _import_types(message: str) -> None:
+    """Make a message known to protobuf: import the modules of its package.
+
+    The file that declares a message need not have its name. A message whose package does not exist
+    stays unknown, and the parser says so.
+    """
+    package = message.rpartition(".")[0]
+    try:
+        found = importlib.import_module(package)
+    except ModuleNotFoundError:
+        return
+    for module in pkgutil.iter_modules(found.__path__):
+        if module.name.endswith("_pb2"):
+            importlib.import_module(f"{package}.{module.name}")
 
 
 def _without_newer(value: Any, removed: set[str]) -> Any:

@@ -1,8 +1,8 @@
 """The cluster of Triton replicas: discovery, balance, limits, and who is fit to serve."""
 
 from components.gateway.envoy import http2
-from components.gateway.envoy.listener import CONNECTION_BUFFER_BYTES
 from components.gateway.envoy.protojson import NO_LIMIT, Json, address, extension, seconds, typed
+from components.gateway.envoy.registration import Cluster, always
 from config.sections.gateway import FleetLimit
 from config.sections.inference import InferenceStack
 
@@ -113,12 +113,11 @@ def _outlier_detection(stack: InferenceStack) -> Json:
     }
 
 
-def triton_cluster(stack: InferenceStack) -> Json:
-    """`Cluster` of the ready Triton replicas, found under the headless Service's name."""
+def _config(stack: InferenceStack) -> Json:
     return {
         "name": stack.envoy_cluster,
         "connect_timeout": seconds(CONNECT_TIMEOUT_SECONDS),
-        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": http2.CONNECTION_BUFFER_BYTES,
         "cluster_type": _discovery(stack),
         "load_balancing_policy": {
             "policies": [
@@ -187,3 +186,7 @@ def triton_cluster(stack: InferenceStack) -> Json:
             ],
         },
     }
+
+
+TRITON = Cluster(is_on=always, config=_config)
+"""The ready Triton replicas, found under the headless Service's name."""

@@ -1,0 +1,1 @@
+"""Envoy's clusters, one file each; `registry` lists them."""

@@ -1,0 +1,42 @@
+"""The list of HTTP filters, and the sums of what they add to the gateway."""
+
+from collections.abc import Sequence
+
+from components.gateway.envoy.filters.request_size import REQUEST_SIZE
+from components.gateway.envoy.filters.router import ROUTER
+from components.gateway.envoy.protojson import Json
+from components.gateway.envoy.registration import HttpFilter, Mount, RouteName
+from config.sections.inference import InferenceStack
+
+FILTERS: tuple[HttpFilter, ...] = (REQUEST_SIZE, ROUTER)
+"""All HTTP filters, in the order in which a call passes them. The router ends the chain."""
+
+
+def _enabled(stack: InferenceStack) -> list[HttpFilter]:
+    return [each for each in FILTERS if each.is_on(stack)]
+
+
+def http_filters(stack: InferenceStack) -> list[Json]:
+    """Build the HTTP filter chain of the gRPC listener."""
+    return [each.http_filter(stack) for each in _enabled(stack)]
+
+
+def route_configs(stack: InferenceStack, route: RouteName) -> Json:
+    """Build `typed_per_filter_config` of one route; empty where no filter has a configuration."""
+    configs = {each.name: each.route_config(stack, route) for each in _enabled(stack)}
+    return {name: config for name, config in configs.items() if config is not None}
+
+
+def local_replies(stack: InferenceStack) -> list[Json]:
+    """Return the `ResponseMapper`s of the answers that filters give by themselves."""
+    return [mapper for each in _enabled(stack) for mapper in each.local_replies(stack)]
+
+
+def filter_clusters(stack: InferenceStack) -> list[Json]:
+    """Return the `Cluster`s that filters call."""
+    return [cluster for each in _enabled(stack) for cluster in each.clusters(stack)]
+
+
+def filter_mounts(stack: InferenceStack) -> Sequence[Mount]:
+    """Return the volumes that filters read."""
+    return [mount for each in _enabled(stack) for mount in each.mounts(stack)]
