@@ -1,1 +1,1 @@
-"""The benchmarks: each measures our way and its rival in the same run, several times."""
+"""Benchmarks; each measures the stack and its rival in the same run, several times."""

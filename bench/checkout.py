@@ -1,4 +1,4 @@
-"""A copy of the program with a cluster and a state of its own, for the time of a benchmark."""
+"""A copy of the program with its own cluster and state, for one benchmark."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from local_cluster.modes import MODE_VARIABLE, Mode
 from ops.stack.environment import PROJECT, StackEnvironment
 
 FOLDER = PROJECT / ".state" / "bench"
-"""A fixed place, so that the next run clears away what a killed one left."""
+"""Folder of the copy; it is fixed, so that the next run deletes the leftovers of a killed one."""
 
 _FOLDERS = ("components", "config", "models")
 _FILES = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", "pyproject.toml", "uv.lock")
@@ -19,11 +19,11 @@ _FILES = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", "pyproject.toml", "uv
 
 @contextmanager
 def checkout(mode: Mode, project: Path = FOLDER) -> Generator[StackEnvironment]:
-    """Copy the program; the copy and its cluster are gone afterwards, whatever happened.
+    """Copy the program; remove the copy and its cluster afterwards.
 
     Args:
-        mode: The kind of local cluster that is made in it.
-        project: Where to.
+        mode: Kind of the copy's local cluster.
+        project: Folder of the copy.
     """
     asked = os.environ.get(MODE_VARIABLE)
     os.environ[MODE_VARIABLE] = mode.name

@@ -1,4 +1,4 @@
-"""Overloads of several designs side by side: a table, JSON, a picture, and our goals."""
+"""Overloads of several designs side by side: a table, JSON, a plot, and the stack's goals."""
 
 import json
 import math
@@ -17,7 +17,7 @@ READY_SECONDS = 30.0
 CAPACITY_SHARE = 0.95
 
 _START_SECONDS = 30
-"""Beginning of the load that all designs are compared over, however long it goes on."""
+"""Length of the load's beginning over which all designs are compared."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Figure:
     name: str
     unit: str
     read: Callable[[Record], float | None]
-    """Its value, or None where what it measures did not happen."""
+    """Function that returns the value, or None if the event did not happen."""
     nothing: float = math.inf
     """Value that a missing one counts as in a median: the worst."""
 
     def values(self, records: Sequence[Record]) -> list[float]:
-        """Values that are there."""
+        """Return the values of the records that have one."""
         return [value for record in records if (value := self.read(record)) is not None]
 
     def median(self, records: Sequence[Record]) -> float | None:
-        """The middle one; None where what it measures mostly did not happen."""
+        """Return the median; None if the event mostly did not happen."""
         found = (self.read(record) for record in records)
         middle = statistics.median(self.nothing if v is None else v for v in found)
         return middle if math.isfinite(middle) else None
 
     def cell(self, records: Sequence[Record]) -> str:
-        """Median, spread, and how often it did not happen."""
+        """Return the median, the spread, and the number of runs without the event, as text."""
         values, middle = self.values(records), self.median(records)
         words = "never" if middle is None else f"{middle:,.1f}"
         if values:
@@ -82,7 +82,7 @@ FIGURES = (ALL_READY, MOST_READY, EARLY, FULL, START, DARK, KILLED, LOST)
 
 
 def side_by_side(runs: Mapping[str, Sequence[Record]]) -> Table:
-    """Medians and spreads of every design.
+    """Return the medians and spreads of every design.
 
     Args:
         runs: Records by design.
@@ -100,9 +100,9 @@ def write(folder: Path, runs: Mapping[str, Sequence[Record]], images: Mapping[st
     """Write `serving.json`, with every run, and `serving.png`, with the last of each design.
 
     Args:
-        folder: Where to.
+        folder: The target.
         runs: Records by design.
-        images: What ran, by what it is.
+        images: Image by role.
     """
     document = {
         "images": dict(images),
@@ -119,11 +119,11 @@ def write(folder: Path, runs: Mapping[str, Sequence[Record]], images: Mapping[st
 
 
 def judge(report: BenchReport, records: Sequence[Record]) -> None:
-    """Hold our own design to its goals.
+    """Compare the stack with its goals.
 
     Args:
-        report: Where samples and goals go.
-        records: Its runs.
+        report: Report that gets samples and goals.
+        records: Runs of the stack.
     """
     for figure in FIGURES:
         if values := figure.values(records):

@@ -15,7 +15,7 @@ OVER_GHZ = 1.0
 
 
 def run(report: BenchReport, repeats: int, calls: int = CALLS) -> None:
-    """Measure it, each client and server `repeats` times.
+    """Measure each client with each server `repeats` times.
 
     Raises:
         OpsError: A client or a server failed.
@@ -36,16 +36,16 @@ def run(report: BenchReport, repeats: int, calls: int = CALLS) -> None:
 
 
 def judge(report: BenchReport, results: dict[str, list[ClientSample]]) -> None:
-    """Hold the medians to the goals.
+    """Compare the medians with the goals.
 
     Args:
-        report: Where the goals go.
+        report: Report that gets the goals.
         results: Samples by `client, server`, as `eventflow.bench.measure` names them.
     """
     ours = results[f"{OURS}, {REJECTING_SERVER}"]
     issued = [s.issued_per_second for s in ours if s.issued_per_second is not None]
     report.at_least("calls issued", statistics.median(issued), ISSUED_PER_SECOND, "calls/s")
-    # To two decimals: CPU time and the clock are not read at the same moment.
+    # Two decimals: CPU time and clock are read at different moments.
     cores = round(statistics.median(s.cores for s in ours), 2)
     report.at_most("cores of the client that issues them", cores, CORES, "cores")
     for server in (REJECTING_SERVER, ENVOY):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The picture of a run: matplotlib's own types are only partly known."""
+"""Plot of a run; matplotlib's types are partly unknown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +29,11 @@ class Bar(Protocol):
 
 
 _WIDEST = 2.5
-"""Share of a bound at which a bar ends, however far the figure is beyond."""
+"""Largest share of a bound that a bar shows."""
 
 
 def share(goal: Bar) -> float:
-    """A figure as a share of its bound, of which nothing may be left where the bound is 0."""
+    """Return a figure as a share of its bound; the figure itself if the bound is 0."""
     if goal.value is None:
         return 0.0
     return min(_WIDEST, goal.value / goal.bound if goal.bound else goal.value)

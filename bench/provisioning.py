@@ -30,7 +30,7 @@ _MANY = 20
 _UP_SECONDS = 360.0
 _PREVIEW_SECONDS = 90.0
 _MANY_SECONDS = 540.0
-"""Longest that a part repeats; with all that is beside them, all parts end in 15 minutes."""
+"""Longest repetition of a part; with the set-up all parts end in 15 minutes."""
 
 
 def _up(env: StackEnvironment) -> None:
@@ -38,7 +38,7 @@ def _up(env: StackEnvironment) -> None:
 
 
 def destroy(env: StackEnvironment) -> None:
-    """Remove what `up` made; nobody is asked."""
+    """Remove the stack without a question."""
     pulumi.capture(env, "destroy", "--stack", env.stack, "--yes", "--skip-preview")
 
 
@@ -56,13 +56,13 @@ def _kubectl(env: StackEnvironment, *arguments: str) -> str:
 def up_against_kubectl(
     report: BenchReport, env: StackEnvironment, repeats: int, where: str
 ) -> float:
-    """Provision dev from nothing in both ways, in turn; the ratio of the medians.
+    """Provision dev by Pulumi and by kubectl, in turn; return the ratio of the medians.
 
     Args:
-        report: Where the samples go.
-        env: Dev, with a cluster that holds nothing of it.
+        report: Report that gets the samples.
+        env: Dev, with a cluster that holds none of its objects.
         repeats: Runs of each.
-        where: What the cluster is, for the reader.
+        where: Description of the cluster.
     """
     folder = env.project / "rendered"
     render("dev", folder, project=env.project)
@@ -79,13 +79,13 @@ def up_against_kubectl(
 
 
 def _up_simulated(report: BenchReport, env: StackEnvironment, repeats: int) -> None:
-    # Held to nothing: where pods are ready at once it is Pulumi's own start, which a preview has
-    # too. What a user waits for is measured where they run (`bench.serving`).
+    # No goal: with pods that are ready at once this measures Pulumi's start, as a preview does.
+    # `bench.serving` measures the time that a user waits, with pods that run.
     up_against_kubectl(report, env, repeats, "pods simulated")
 
 
 def _apply_and_wait(env: StackEnvironment, folder: Path) -> None:
-    """Apply the render, and wait for what Pulumi waits for: the roll-outs."""
+    """Apply the render, and wait for the rollouts, as Pulumi does."""
     _kubectl(env, "apply", "--server-side", "-k", str(folder))
     for name in ("deployment", "daemonset"):
         for file in sorted(folder.rglob(f"{name}-*.yaml")):
@@ -111,7 +111,7 @@ def _preview_without_changes(report: BenchReport, env: StackEnvironment, repeats
 
 @contextmanager
 def _peak_of_program() -> Generator[list[float]]:
-    """Watch the Python program that the engine starts; its peak resident memory, MiB."""
+    """Watch the Python program that the engine starts; yield its peak resident memory, MiB."""
     peak = [0.0]
     done = threading.Event()
 
@@ -153,7 +153,7 @@ def _many_stacks(report: BenchReport, env: StackEnvironment, repeats: int) -> No
 
 
 def with_stacks(text: str, count: int) -> str:
-    """The stack file with `count` small inference stacks, and nodes that hold them."""
+    """Return the stack file with `count` small inference stacks, and nodes for them."""
     document = yaml.safe_load(text)
     document["config"]["kubemind-inference:inference"] = [
         {
@@ -164,7 +164,7 @@ def with_stacks(text: str, count: int) -> str:
         for number in range(count)
     ]
     nodes = json.loads(json.dumps(document["config"].get("kubemind-inference:gpuNodes", {})))
-    # Both counts run on the same nodes, so that the nodes do not tell them apart.
+    # The same nodes for both counts, so that nodes make no difference.
     document["config"]["kubemind-inference:gpuNodes"] = {**nodes, "maxSize": _MANY + 4}
     document["config"]["kubemind-inference:platform"] = {"kind": "local", "cpuNodes": 8}
     return yaml.safe_dump(document)
@@ -179,9 +179,9 @@ PARTS: Mapping[str, Callable[[BenchReport, StackEnvironment, int], None]] = {
 
 
 def run(report: BenchReport, repeats: int, only: Collection[str] = tuple(PARTS)) -> None:
-    """Measure parts of `PARTS`, each `repeats` times or as often as there is time for."""
+    """Measure parts of `PARTS`, each `repeats` times or as often as time allows."""
     toolchain.ensure("cli", "cluster")
-    # What Pulumi and the API server cost, not what containers do.
+    # Measure the cost of Pulumi and the API server, not of containers.
     with checkout(SIMULATED) as env:
         lifecycle.prepare(env)
         for name, measure in PARTS.items():

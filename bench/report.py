@@ -1,4 +1,4 @@
-"""Repeats, spread, and the machine that the figures come from."""
+"""Report of a run: samples, goals, and the machine."""
 
 import json
 import os
@@ -21,7 +21,7 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Sample:
-    """One thing measured several times, in one unit."""
+    """A quantity that was measured several times, in one unit."""
 
     name: str
     unit: str
@@ -29,17 +29,17 @@ class Sample:
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """Median of the values."""
         return statistics.median(self.values)
 
     @property
     def spread(self) -> str:
-        """Least to greatest."""
+        """Range of the values, as text."""
         return f"{min(self.values):.2f} - {max(self.values):.2f}"
 
 
 class Bound(StrEnum):
-    """On which side of its bound a figure is to be; the bound itself will do."""
+    """Side of the bound that meets a goal; the bound itself meets it too."""
 
     AT_MOST = "at most"
     AT_LEAST = "at least"
@@ -47,11 +47,11 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure, and what it is held to."""
+    """A figure and its bound."""
 
     name: str
     value: float | None
-    """None where what was to be measured did not happen."""
+    """Measured value; None if the event did not happen."""
     side: Bound
     bound: float
     unit: str
@@ -67,7 +67,7 @@ class Goal:
 
     @property
     def figure(self) -> str:
-        """The figure in words."""
+        """Figure as text."""
         return "never" if self.value is None else f"{self.value:.2f} {self.unit}"
 
 
@@ -78,25 +78,25 @@ class BenchReport:
     samples: list[Sample] = field(default_factory=list[Sample])
     goals: list[Goal] = field(default_factory=list[Goal])
     tables: list[Table] = field(default_factory=list[Table])
-    """Further tables to show."""
+    """Further tables to print."""
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     """Reason why something was not measured, by its name."""
     busy_before: float = field(default_factory=lambda: round(os.getloadavg()[0], 2))
     """Load average of the machine before anything was measured."""
 
     def sample(self, name: str, unit: str, values: Sequence[float]) -> Sample:
-        """Keep measured values."""
+        """Add a sample and print it."""
         sample = Sample(name, unit, [round(value, 3) for value in values])
         self.samples.append(sample)
         console.print(f"  {name}: median {sample.median:.2f} {unit} ({sample.spread})")
         return sample
 
     def at_most(self, name: str, value: float | None, bound: float, unit: str) -> None:
-        """Hold a figure against the most that it may be; None is what did not happen."""
+        """Add a goal with an upper bound; None is an event that did not happen."""
         self._goal(name, value, Bound.AT_MOST, bound, unit)
 
     def at_least(self, name: str, value: float | None, bound: float, unit: str) -> None:
-        """Hold a figure against the least that it may be; None is what did not happen."""
+        """Add a goal with a lower bound; None is an event that did not happen."""
         self._goal(name, value, Bound.AT_LEAST, bound, unit)
 
     def _goal(self, name: str, value: float | None, side: Bound, bound: float, unit: str) -> None:
@@ -104,7 +104,7 @@ class BenchReport:
         self.goals.append(Goal(name, rounded, side, bound, unit))
 
     def leave_out(self, what: str, why: str) -> None:
-        """Say that something is not measured on this machine."""
+        """Print and record that something is not measured on this machine."""
         self.left_out[what] = why
         console.print(f"left out: {what}, which needs {why}", style="yellow")
 
@@ -124,7 +124,7 @@ class BenchReport:
             console.print(f"left out: {what}, which needs {why}", style="yellow")
 
     def write(self, folder: Path) -> None:
-        """Write `results.json` and, where matplotlib is there, `results.png`."""
+        """Write `results.json` and `results.png`."""
         folder.mkdir(parents=True, exist_ok=True)
         document = {
             "machine": self._machine(),
@@ -141,14 +141,14 @@ class BenchReport:
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Seconds that `action` took."""
+    """Run an action; return its duration in seconds."""
     start = time.monotonic()
     action()
     return time.monotonic() - start
 
 
 def machine() -> dict[str, object]:
-    """The machine and its load now."""
+    """Return a description of the machine, with its current load."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),

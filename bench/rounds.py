@@ -1,4 +1,4 @@
-"""Repeats that say where they are, and that end in time."""
+"""Repetitions that print their progress and end in time."""
 
 import time
 from collections.abc import Generator
@@ -7,12 +7,13 @@ from bench.report import console
 
 
 def rounds(what: str, times: int, within_seconds: float) -> Generator[None]:
-    """Yield once a repeat, at least once, saying which it is.
+    """Yield once a repetition, at least once, and print its number.
 
     Args:
-        what: What is repeated, for the reader.
-        times: Repeats asked for.
-        within_seconds: Ends early where one as long as the longest so far might exceed this.
+        what: Name of the measurement.
+        times: Number of repetitions.
+        within_seconds: Longest total duration; another repetition, as long as the longest so far,
+            must fit into it.
     """
     start = time.monotonic()
     longest_seconds = 0.0

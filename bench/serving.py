@@ -1,4 +1,4 @@
-"""The closed loop: a fleet under overload, by our configuration and by the seed's, in one run."""
+"""Fleets under overload: the stack's and the baseline's, in one run."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -31,23 +31,23 @@ OURS = "this stack"
 SERVED_SECONDS = 120.0
 
 _NICENESS = 10
-"""Of every design's client: it takes what the fleet leaves, whose two cores it shares here."""
+"""Niceness of every design's client, which shares two cores with the fleet."""
 
 _LOAD = Load(niceness=_NICENESS, shrink_seconds=180.0)
-"""Of this stack, whose fleet is to be small again before the next run."""
+"""Load on this stack, whose fleet must shrink before the next run."""
 
-_SEED_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
-"""Of the seed, which is removed after each run."""
+_BASELINE_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
+"""Load on the baseline, which is removed after each run."""
 
 _SCALER = {"cooldownSeconds": 30, "scaleDown": {"pods": 20, "periodSeconds": 15}}
-"""Differs from dev in how the fleet shrinks alone: between two runs, after what is measured."""
+"""Differences from dev; they affect only the shrinking of the fleet, after the measurement."""
 
 
 def require() -> None:
-    """Refuse a machine on which nothing can serve.
+    """Refuse a machine that cannot run the cluster that serves.
 
     Raises:
-        OpsError: Says what it lacks.
+        OpsError: The machine cannot; the message names the missing prerequisite.
     """
     if what := machine.missing_prerequisites():
         raise OpsError(f"the serving benchmark needs {what}")
@@ -57,12 +57,12 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
     """Overload each design `repeats` times, in turn.
 
     Args:
-        report: Where our own figures and goals go.
+        report: Report that gets the stack's figures and goals.
         repeats: Runs of each.
-        out: Folder for every record and the picture; written after each run.
+        out: Folder for the records and the plot; written after each run.
 
     Raises:
-        OpsError: Nothing can serve on this machine, or a design did not come up.
+        OpsError: The machine cannot run the cluster, or a design did not become ready.
     """
     require()
     toolchain.ensure("cli", *SERVING.tools)
@@ -107,16 +107,16 @@ def _provision(env: StackEnvironment) -> None:
 def _designs(
     env: StackEnvironment, settings: Settings, scratch: Path
 ) -> Mapping[str, Callable[[], Record]]:
-    """One overload of each design, by its name."""
+    """Return a function that overloads a design, by the design's name."""
 
     def ours() -> Record:
         return overload(stack_bed(env, settings, OURS), _LOAD, scratch, console.print)
 
-    def seed(variant: Variant) -> Record:
+    def baseline(variant: Variant) -> Record:
         with baseline_bed(env, settings, variant, console.print) as bed:
-            return overload(bed, _SEED_LOAD, scratch, console.print)
+            return overload(bed, _BASELINE_LOAD, scratch, console.print)
 
-    theirs = {v.title: lambda v=v: seed(v) for v in VARIANTS}
+    theirs = {v.title: lambda v=v: baseline(v) for v in VARIANTS}
     return {OURS: ours, **theirs}
 
 

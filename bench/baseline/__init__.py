@@ -1,1 +1,1 @@
-"""The usual design's literal gateway and scaler, run beside the stack to be measured against."""
+"""The baseline: gateway and scaler of the usual design, run beside the stack."""

@@ -1,4 +1,4 @@
-"""The seed in the local cluster that serves: applied, waited for, reached, removed."""
+"""Test bed of the baseline in the local cluster that serves."""
 
 import http
 import socket
@@ -34,22 +34,22 @@ Say = Callable[[str], None]
 def baseline_bed(
     env: StackEnvironment, settings: Settings, variant: Variant, say: Say = print
 ) -> Generator[TestBed]:
-    """Run a variant of the seed beside a stack that serves; all of it is gone afterwards.
+    """Run a variant of the baseline beside a stack that serves; remove it afterwards.
 
     Args:
         env: The stack, whose local cluster runs.
-        settings: Its parameters; the seed runs on its images and its sample model.
-        variant: Which of the seed's.
-        say: Told one line at a time what happens.
+        settings: Its parameters; the baseline runs with its images and its sample model.
+        variant: The variant.
+        say: Called with one line of progress at a time.
 
     Raises:
-        LocalClusterError: It did not become ready, or did not go, in time.
-        OpsError: Its scaler did not become ready in time.
+        LocalClusterError: It did not become ready, or was not removed, in time.
+        OpsError: Its autoscaler did not become ready in time.
     """
     parts = Parts.of(settings)
     cluster = cluster_of(env)
     client: Any = cluster.client()
-    # What a run that was killed left there.
+    # Remove leftovers of a killed run.
     remove(client, say)
     try:
         say(f"{variant.title}: applying it in the namespace {NAMESPACE}")
@@ -68,7 +68,7 @@ def baseline_bed(
 
 
 def _described(bed: TestBed, variant: Variant, prometheus: str) -> TestBed:
-    """A bed that is watched elsewhere than its stack, and counted by its own label."""
+    """Return a test bed with another Prometheus, and with the variant's own label in queries."""
 
     def labelled(query: str) -> str:
         return query.replace(f"{{{CLUSTER_LABEL}=", f"{{{variant.cluster_label}=")
@@ -77,7 +77,7 @@ def _described(bed: TestBed, variant: Variant, prometheus: str) -> TestBed:
     return replace(
         bed,
         prometheus=prometheus,
-        # The scaler's own query stays as it is, whatever it finds.
+        # Keep the autoscaler's own query, which may find nothing.
         queries=replace(
             asked,
             in_flight=labelled(asked.in_flight),
@@ -88,10 +88,10 @@ def _described(bed: TestBed, variant: Variant, prometheus: str) -> TestBed:
 
 
 def remove(client: Any, say: Say = print) -> None:
-    """Remove whatever there is of any variant.
+    """Remove all variants.
 
     Raises:
-        LocalClusterError: It did not go in time.
+        LocalClusterError: The namespace was not removed in time.
     """
     if _is_there(client):
         client.delete(Namespace, NAMESPACE)
@@ -121,7 +121,7 @@ def _wait_for_pods(client: Any, parts: Parts, say: Say) -> None:
 
 @contextmanager
 def _forwarded(cluster: Cluster, target: str) -> Generator[str]:
-    """Hand a loopback port on to a `host:port` of the bed; the `host:port` outside."""
+    """Forward a loopback port to a `host:port` of the test bed; yield the outer `host:port`."""
     port = _free_port()
     node = Node(paths=cluster.paths, report=print)
     process = subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The seed's own two documents, and the only differences from them that a run needs.
+"""The baseline's two documents, and the differences that a run needs.
 
-`examples/seed/` holds them word for word. What is changed here is changed for a stated reason, and
-nothing else is: what is wrong with them is to show.
+`examples/seed/` holds the documents word for word. Each difference has a stated reason, and there
+are no others, so that the faults of the documents show.
 """
 
 import copy
@@ -21,17 +21,17 @@ from ops.stack.environment import PROJECT
 FOLDER = PROJECT / "examples" / "seed"
 
 PROXY = "proxy-config.yaml"
-"""The gateway's configuration."""
+"""File of the gateway's configuration."""
 
 SCALER = "keda-scaler.yaml"
-"""The ScaledObject."""
+"""File of the ScaledObject."""
 
 ENVOY_CLUSTER_LABEL = "envoy_cluster_name"
 """Envoy's own name of the label; the baseline's query asks for another one."""
 
 REPAIRED_BREAKER = 400
-"""Enough for 20 replicas at 16 calls each and the HPA's tolerance: the number that lets the seed's
-signal reach its own maximum."""
+"""Requests that suffice for 20 replicas with 16 calls each and the HPA's tolerance, so that the
+baseline's signal can reach its maximum."""
 
 _CLUSTER = ("static_resources", "clusters", 0)
 _BREAKER = (*_CLUSTER, "circuit_breakers", "thresholds", 0)
@@ -47,11 +47,11 @@ Place: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Difference:
-    """One value of a document that is not the seed's."""
+    """A value that differs from the baseline's document."""
 
     file: str
     place: Place
-    """Keys and indices that lead to the value; keys that are not there are made."""
+    """Keys and indices that lead to the value; missing keys are created."""
     value: Any
     why: str
 
@@ -60,8 +60,8 @@ def needed(stack: InferenceStack, prometheus: ManagedPrometheus) -> tuple[Differ
     """Return the differences without which the baseline cannot run and be measured here.
 
     Args:
-        stack: Names and ports of the bed, which are the seed's but for the namespace.
-        prometheus: What the bed is scraped by.
+        stack: Names and ports of the test bed, which are the baseline's except for the namespace.
+        prometheus: The Prometheus that scrapes the test bed.
     """
     return (
         Difference(PROXY, (*_ENDPOINT, "address"), stack.service_host, "a namespace of its own"),
@@ -76,7 +76,7 @@ def needed(stack: InferenceStack, prometheus: ManagedPrometheus) -> tuple[Differ
             PROXY,
             ("admin", "address", "socket_address"),
             {"address": "0.0.0.0", "port_value": stack.gateway.ops_port},  # noqa: S104
-            "the seed has no listener for statistics, without which nothing can be scraped",
+            "the baseline has no listener for statistics, so nothing could be scraped",
         ),
     )
 
@@ -85,20 +85,20 @@ def repairs(stack: InferenceStack) -> tuple[Difference, ...]:
     """Return the changes of an operator who repairs the baseline's faults one at a time.
 
     Args:
-        stack: Names and ports of the bed.
+        stack: Names and ports of the test bed.
     """
     tags = [{"tag_name": CLUSTER_LABEL, "regex": r"^cluster\.((.+?)\.)"}]
     limit = REPAIRED_BREAKER
     grown = stack.autoscaler.max_replicas - stack.autoscaler.min_replicas
     return (
-        Difference(PROXY, ("stats_config", "stats_tags"), tags, "the label that the query asks"),
+        Difference(PROXY, ("stats_config", "stats_tags"), tags, "the label in the query"),
         Difference(
             PROXY,
             (*_ENDPOINT, "port_value"),
             stack.triton.grpc_port,
             "a headless Service leads to the pods' own port",
         ),
-        Difference(PROXY, (*_BREAKER, "max_requests"), limit, "100 can never ask for 20"),
+        Difference(PROXY, (*_BREAKER, "max_requests"), limit, "a signal of 100 cannot ask for 20"),
         Difference(PROXY, (*_BREAKER, "max_pending_requests"), limit, "as many"),
         Difference(
             SCALER,
@@ -111,16 +111,16 @@ def repairs(stack: InferenceStack) -> tuple[Difference, ...]:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run the seed."""
+    """A variant of the baseline."""
 
     name: str
     title: str
     repaired: bool
-    """With `repairs`, and with a headless Service; else as it is written, with a ClusterIP."""
+    """True to run with `repairs` and a headless Service, instead of as written with a ClusterIP."""
 
     @property
     def cluster_label(self) -> str:
-        """Prometheus's label of its Envoy's cluster: Envoy's own, or the one that is asked for."""
+        """Label of Envoy's cluster in Prometheus: Envoy's own, or the one of the query."""
         return CLUSTER_LABEL if self.repaired else ENVOY_CLUSTER_LABEL
 
 
@@ -132,26 +132,26 @@ VARIANTS = (AS_WRITTEN, REPAIRED)
 def differences(
     variant: Variant, stack: InferenceStack, prometheus: ManagedPrometheus
 ) -> tuple[Difference, ...]:
-    """All that a variant's documents differ in from the seed's.
+    """Return all differences of a variant's documents from the baseline's.
 
     Args:
-        variant: Which one.
-        stack: Names and ports of the bed.
-        prometheus: What the bed is scraped by.
+        variant: The variant.
+        stack: Names and ports of the test bed.
+        prometheus: The Prometheus that scrapes the test bed.
     """
     return (*needed(stack, prometheus), *(repairs(stack) if variant.repaired else ()))
 
 
 def read(file: str, changed: Sequence[Difference] = (), folder: Path = FOLDER) -> Document:
-    """One of the seed's documents, with some values changed.
+    """Read a document of the baseline, with some values changed.
 
     Args:
         file: `PROXY` or `SCALER`.
-        changed: Differences; those of other files are left alone.
-        folder: Where the documents lie.
+        changed: Differences; those of other files are ignored.
+        folder: Folder of the documents.
 
     Raises:
-        LookupError: A difference's place is not in the document.
+        LookupError: The document has no place for a difference.
     """
     document = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
     for difference in changed:
@@ -161,7 +161,7 @@ def read(file: str, changed: Sequence[Difference] = (), folder: Path = FOLDER) -
 
 
 def stated_autoscaler() -> Autoscaler:
-    """The scaler as the seed states it, as the stack's own parameters."""
+    """Return the baseline's autoscaler as parameters of the stack."""
     spec = read(SCALER)["spec"]
     (trigger,) = spec["triggers"]
     return Autoscaler(

@@ -1,7 +1,7 @@
 """Plain Kubernetes objects that the baseline's two documents need in order to run.
 
-The seed states nothing of Triton's pods, of its gateway's, or of its Prometheus: they are the
-stack's own specs and images, so that both designs run on the same parts.
+The baseline has no manifests for Triton's pods, the gateway's pods and Prometheus. These are the
+stack's specs and images, so that both designs run on the same parts.
 """
 
 from collections.abc import Mapping
@@ -41,26 +41,26 @@ from config.settings import Settings
 from ops.errors import OpsError
 
 NAMESPACE = "kubemind-seed"
-"""Everything of the bed lies in it, and goes with it."""
+"""Namespace of the test bed, which is removed with it."""
 
 _UNBOUNDED = 0
-"""Queue of the sample model: the seed states no bound, and Triton's own default is none."""
+"""Queue of the sample model: the baseline has no bound, as is Triton's default."""
 
 _CONFIG_FOLDER = "/etc/envoy"
 _GRACE_SECONDS = 2.0
-"""The seed states no drain, and its pods are removed when nothing calls them any more."""
+"""Grace period; the baseline has no drain, and its pods are removed after the last call."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The bed of one variant, as the stack's own parameters describe it."""
+    """Parameters of the test bed, in the form of a stack's."""
 
     settings: Settings
-    """One inference stack and one Prometheus, both in the bed's namespace."""
+    """Settings with one inference stack and one Prometheus, both in the test bed's namespace."""
 
     @property
     def stack(self) -> InferenceStack:
-        """Names and ports: the seed's."""
+        """Inference stack with the baseline's names and ports."""
         return self.settings.inference[0]
 
     @property
@@ -71,19 +71,19 @@ class Parts:
 
     @classmethod
     def of(cls, settings: Settings) -> "Parts":
-        """The bed on the parts of a stack.
+        """Return the test bed's parameters, from those of a stack.
 
         Args:
-            settings: The stack's; images, the sample model and what a pod may take are from here.
+            settings: The stack's, for images, the sample model and the pods' resources.
 
         Raises:
             OpsError: The stack has no Prometheus or no sample model of its own.
         """
         first, watch = settings.inference[0], settings.prometheus
         if not isinstance(watch, ManagedPrometheus):
-            raise OpsError("the seed can be run beside a stack with a Prometheus of its own alone")
+            raise OpsError("the baseline needs a stack with a managed Prometheus")
         if not isinstance(first.triton.model_repository, ConfigMapRepository):
-            raise OpsError("the seed can be run with models from a ConfigMap alone")
+            raise OpsError("the baseline needs a stack with models from a ConfigMap")
         model_server = first.triton.model_copy(
             update={
                 "queue_size": _UNBOUNDED,
@@ -109,7 +109,7 @@ class Parts:
         )
 
     def manifests(self, variant: Variant) -> list[Manifest]:
-        """Every object of a variant, the namespace first and the scaler last."""
+        """Return the objects of a variant, the namespace first and the ScaledObject last."""
         changed = differences(variant, self.stack, self.prometheus)
         return [
             {
@@ -148,13 +148,13 @@ def _triton(settings: Settings, *, headless: bool) -> list[Manifest]:
     )
     service = triton.service_spec(stack)
     if not headless:
-        # A Service as most are: one virtual address.
+        # An ordinary Service, with one virtual address.
         del service["clusterIP"]
     return [
         _object("v1", "ServiceAccount", name, labels),
         _object("v1", "ConfigMap", models, labels, data=text, binaryData=binary),
         _object("v1", "Service", stack.service_name, labels, spec=service),
-        # It starts at the scaler's minimum, to which the scaler would take it in a minute.
+        # Start at the autoscaler's minimum, which it would reach in a minute.
         _object("apps/v1", "Deployment", name, labels, spec={**pods, "replicas": least}),
     ]
 

@@ -1,1 +1,1 @@
-"""Load on a stack that serves, and what the fleet makes of it; for tests and benchmarks."""
+"""Overload of a stack that serves, and its record; for tests and benchmarks."""

@@ -1,4 +1,4 @@
-"""The event flow as a process of its own, from its start to its report."""
+"""The load client as a process, from its start to its report."""
 
 import json
 import signal
@@ -16,11 +16,11 @@ from ops.errors import OpsError
 from ops.stack.environment import PROJECT
 
 _ENDLESS_SECONDS = 3600.0
-"""Longest run of a client that is to go on until it is stopped."""
+"""Longest run of a client that runs until it is stopped."""
 
 _INTERRUPTED = 128 + signal.SIGINT
 _ACCOUNT_SECONDS = 60.0
-"""Longest time for the last answers and for the account of millions of calls."""
+"""Longest time for the last answers and for the report on millions of calls."""
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
@@ -50,21 +50,21 @@ class BurstProcess:
         niceness: int = 0,
         folder: Path,
     ) -> Self:
-        """Start a client, and return when it makes calls, or has ended.
+        """Start a client; return when it makes calls, or has ended.
 
-        Without `seconds` and `calls` it goes on until it is stopped.
+        Without `seconds` and `calls` it runs until it is stopped.
 
         Args:
             address: `host:port` of the gateway.
-            window: Closed loop: so many calls under way.
-            rate: Open loop: so many calls a second.
-            seconds: Make calls for so long.
-            calls: Make so many.
+            window: Calls in flight, for a closed loop.
+            rate: Calls per second, for an open loop.
+            seconds: Duration of the load.
+            calls: Number of calls.
             deadline_seconds: Deadline of each call.
             arguments: Further options of `eventflow burst`.
-            enter: Beginning of a command line that makes it run where the gateway is reached.
-            niceness: What it yields to others of its session and to other sessions, 0 to 19.
-            folder: An existing folder for its report and its output; one client at a time.
+            enter: Beginning of a command line that runs it in the gateway's network.
+            niceness: Niceness within its session and of its session, 0 to 19.
+            folder: Existing folder for its report and its output; for one client at a time.
         """
         report_file, log = folder / "client.json", folder / "client.log"
         report_file.unlink(missing_ok=True)
@@ -90,12 +90,12 @@ class BurstProcess:
             )
         client = cls(process, report_file, log)
         try:
-            # Linux groups processes by session before it looks at their own niceness (sched(7)).
+            # Linux schedules sessions before it uses the niceness of processes (sched(7)).
             with suppress(OSError):
                 Path(f"/proc/{process.pid}/autogroup").write_text(str(niceness))
-            client._until_it_accounts()
+            client._until_it_is_connected()
         except BaseException:
-            # Nobody else knows of it, and in a session of its own it would go on to its end.
+            # In its own session the client would otherwise run on, unknown to anybody.
             client.kill()
             raise
         return client
@@ -104,22 +104,22 @@ class BurstProcess:
         """Interrupt it, if it still runs, and return its report.
 
         Raises:
-            OpsError: It failed, or gave no account in time.
+            OpsError: It failed, or wrote no report in time.
         """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self._report(_ACCOUNT_SECONDS)
 
     def wait(self, timeout_seconds: float | None = None) -> dict[str, Any]:
-        """Wait for its own end and return its report.
+        """Wait until it ends by itself and return its report.
 
         Raises:
             OpsError: It failed, or did not end in time.
         """
         return self._report(timeout_seconds)
 
-    def _until_it_accounts(self) -> None:
-        """Wait until it catches signals, and so ends with an account; it is connected then."""
+    def _until_it_is_connected(self) -> None:
+        """Wait until it catches signals; then it is connected, and ends with a report."""
         deadline = time.monotonic() + _START_SECONDS
         while self.process.poll() is None and not _catches(self.process.pid, signal.SIGTERM):
             if time.monotonic() > deadline:
@@ -139,7 +139,7 @@ class BurstProcess:
         return report
 
     def kill(self) -> None:
-        """End it at once, without an account."""
+        """Kill it; it writes no report."""
         self.process.kill()
         self.process.wait()
 

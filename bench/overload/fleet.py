@@ -1,4 +1,4 @@
-"""A fleet's course: what the HPA wants, what the Deployment states, and what is ready."""
+"""Course of a fleet: replicas that the HPA wants, that the Deployment states, and ready ones."""
 
 import asyncio
 import threading
@@ -17,44 +17,44 @@ from lightkube.types import OnErrorAction, OnErrorResult
 from ops.errors import OpsError
 
 _FIRST_SECONDS = 10.0
-"""Longest wait for the first look at both objects."""
+"""Longest wait for the first state of both objects."""
 
 _PATIENCE = 50
 _PAUSE_SECONDS = 0.2
-"""Tries of a watch that fails, and the pause before each: an API server may be busy, or restart."""
+"""Retries of a failed watch, and the pause before each: an API server may be busy or restart."""
 
 
 @dataclass(frozen=True)
 class FleetStep:
-    """A fleet from one moment on, until the next step."""
+    """State of a fleet until the next step."""
 
     at: float
-    """`time.time` when it was seen, seconds."""
+    """Time of observation, `time.time` seconds."""
     wanted: int
-    """The HPA's `status.desiredReplicas`."""
+    """Desired replicas: the HPA's `status.desiredReplicas`."""
     replicas: int
-    """The Deployment's `spec.replicas`."""
+    """Stated replicas: the Deployment's `spec.replicas`."""
     ready: int
-    """The Deployment's `status.readyReplicas`."""
+    """Ready replicas: the Deployment's `status.readyReplicas`."""
 
 
 class FleetWatch:
-    """Follows one Deployment and its HPA by Kubernetes watches, in a thread, within its block.
+    """Watches one Deployment and its HPA in a thread, within its block.
 
-    An object that is not there, or no longer, counts as 0.
+    A missing or deleted object counts as 0 replicas.
     """
 
     def __init__(self, client: Any, namespace: str, deployment: str, hpa: str) -> None:
-        """Name what is followed; nothing is asked yet.
+        """Store the names; the watch starts with the block.
 
         Args:
             client: A `lightkube.Client`; its connection is not shared, its configuration is.
-            namespace: Where both objects are.
+            namespace: Namespace of both objects.
             deployment: Name of the Deployment.
             hpa: Name of the HorizontalPodAutoscaler.
         """
         self.steps: list[FleetStep] = []
-        """All steps so far, the first one from when the watch began."""
+        """All steps so far; the first is the state at the beginning of the watch."""
         self._config = client.config
         self._namespace, self._deployment, self._hpa = namespace, deployment, hpa
         self._wanted = self._replicas = self._ready = 0
@@ -65,11 +65,11 @@ class FleetWatch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def until(self, predicate: Callable[[FleetStep], bool], timeout_seconds: float) -> FleetStep:
-        """Wait until a step fulfils a predicate: the present one, or one that follows.
+        """Wait until the current or a later step fulfils a predicate; return the step.
 
         Raises:
-            TimeoutError: Not in time; with the steps seen.
-            OpsError: The watch broke.
+            TimeoutError: No step did in time; the message has the steps.
+            OpsError: The watch failed.
         """
         with self._changed:
             seen = max(0, len(self.steps) - 1)
@@ -81,7 +81,7 @@ class FleetWatch:
                 seen = len(self.steps)
                 if self._failure:
                     raise OpsError(
-                        f"the watch of the fleet broke: {self._failure}"
+                        f"the watch of the fleet failed: {self._failure}"
                     ) from self._failure
                 if not self._changed.wait_for(
                     lambda seen=seen: len(self.steps) > seen or self._failure,
@@ -104,7 +104,7 @@ class FleetWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # It may have ended by itself, and its loop with it.
+        # The thread and its loop may have ended by themselves.
         with suppress(RuntimeError):
             if self._loop and self._task:
                 self._loop.call_soon_threadsafe(self._task.cancel)
@@ -121,7 +121,7 @@ class FleetWatch:
 
     async def _watch(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        # The machine's proxies are not for a cluster of its own.
+        # The machine's proxies do not lead to a local cluster.
         client: Any = AsyncClient(self._config, trust_env=False)
         try:
             versions = [
@@ -138,7 +138,7 @@ class FleetWatch:
             await client.close()
 
     async def _look(self, client: Any, kind: Any, name: str) -> str:
-        """Take in what is there now; its version, from which to go on."""
+        """Read the current state; return its version, at which the watch starts."""
         found = client.list(kind, namespace=self._namespace, fields={"metadata.name": name})
         async for thing in found:
             self._take(thing)

@@ -1,4 +1,4 @@
-"""One overload of a fleet: a closed loop of held calls, until the fleet has grown, and back."""
+"""Overload of a fleet: a closed loop of calls until the fleet has grown, and its way back."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from bench.overload.record import Record
 from eventflow.fetch import Series, query_range
 
 _SAMPLE_SECONDS = 1.0
-"""Step at which Prometheus's view is taken; what it scraped is older by up to its own interval."""
+"""Step of the queries to Prometheus, whose samples are older by up to its scrape interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,34 +27,34 @@ class Queries:
     refusals: str
     """Calls refused per second."""
     routed: str
-    """Replicas that calls are sent to; nothing while gateways differ."""
+    """Replicas that get calls; no value while gateways differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestBed:
-    """A fleet behind a gateway, and where it is watched."""
+    """A fleet behind a gateway, with its Prometheus and its cluster."""
 
     name: str
     """Name in tables and plots."""
     address: str
-    """`host:port` of the gateway, as the cluster knows it."""
+    """`host:port` of the gateway in the cluster."""
     enter: tuple[str, ...]
-    """Beginning of a command line that runs a client in the cluster's network, as callers are."""
+    """Beginning of a command line that runs a client in the cluster's network."""
     prometheus: str
     """URL of its Prometheus."""
     client: Any
     """A `lightkube.Client` of its cluster."""
     namespace: str
     deployment: str
-    """Deployment of the replicas."""
+    """Name of the Deployment."""
     hpa: str
-    """HorizontalPodAutoscaler of that."""
+    """Name of its HorizontalPodAutoscaler."""
     least: int
     """Fewest replicas."""
     most: int
     """Most replicas."""
     growth_needs: float
-    """Signal above which the scaler asks for more than the fewest."""
+    """Signal above which the autoscaler asks for more than the minimum."""
     replica_rps: float
     """Calls per second that one replica can answer."""
     queries: Queries
@@ -70,13 +70,13 @@ class Load:
     niceness: int = 0
     """Niceness of the client, 0 to 19; a real client runs on another machine."""
     grow_seconds: float = 120.0
-    """Longest time for all replicas to become ready; the load then ends all the same."""
+    """Longest time until all replicas are ready; the load then ends in any case."""
     settle_seconds: float = 10.0
-    """After that: until the gateway has found them all, and what they loaded by has ended."""
+    """Time after that for the gateway to find all replicas, and for their start-up load to end."""
     full_seconds: float = 20.0
-    """After that: how long goodput is measured."""
+    """Time after that in which goodput is measured."""
     shrink_seconds: float | None = None
-    """Longest time for the fleet to go back; not waited for where unset."""
+    """Longest time for the fleet to shrink; no wait if unset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +84,9 @@ class Meanwhile:
     """Further actions at moments that only an overload brings about."""
 
     while_full: Callable[[], None] | None = None
-    """All replicas are ready and loaded; goodput has been measured."""
+    """Called when all replicas are ready and loaded, after the measurement of goodput."""
     when_spent: Callable[[], None] | None = None
-    """The load has ended, and all replicas are still there, for as long as the cooldown says."""
+    """Called after the load, while the cooldown still keeps all replicas."""
 
 
 _NOTHING = Meanwhile()
@@ -99,20 +99,19 @@ def overload(
     say: Callable[[str], None] = print,
     meanwhile: Meanwhile = _NOTHING,
 ) -> Record:
-    """Overload a fleet that is at its least, and record what becomes of it.
+    """Overload a fleet at its minimum, and record its course.
 
-    A fleet that does not grow, or does not go back, in the time that `load` gives it is recorded
-    as what it is.
+    The record includes a fleet that does not grow, or does not shrink, in the time of `load`.
 
     Args:
-        bed: The fleet; all its replicas are waited for before the load begins.
+        bed: The fleet; the load begins when all its replicas are ready.
         load: The load.
-        folder: An existing folder for the client's files.
-        say: Told one line at a time what happens.
-        meanwhile: What else is done, where the fleet grows to its most.
+        folder: Existing folder for the client's files.
+        say: Called with one line of progress at a time.
+        meanwhile: Further actions, if the fleet grows to its maximum.
 
     Raises:
-        TimeoutError: The fleet is not at its least to begin with.
+        TimeoutError: The fleet is not at its minimum at the beginning.
         OpsError: The client failed.
         EventFlowError: Prometheus cannot be asked.
     """
@@ -137,7 +136,7 @@ def overload(
             full = _within(watch, all_ready, load.grow_seconds)
             if full:
                 say(f"{bed.name}: {bed.most} ready")
-                # How long the load goes on is what is asked for; there is nothing to watch.
+                # The duration of the load is given; there is no condition to watch.
                 time.sleep(load.settle_seconds + load.full_seconds)
                 if meanwhile.while_full:
                     meanwhile.while_full()

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The picture of overloads, side by side: matplotlib's own types are only partly known."""
+"""Plot of overloads, side by side; matplotlib's types are partly unknown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ _INCHES = (8.0, 9.0)
 """Width of one record, and height."""
 
 _MARKED = ("HPA wants", "all ", "load ends", "back at")
-"""Milestones that are marked, by the beginning of their words."""
+"""First words of the milestones that the plot marks."""
 
 
 def draw(file: Path, records: Sequence[Record]) -> None:
     """Draw records beside one another, on the same scales.
 
     Args:
-        file: Image to write; its suffix says which format.
+        file: Image to write; its suffix selects the format.
         records: At least one.
     """
     width, height = _INCHES
@@ -58,7 +58,9 @@ def _draw_calls(axis: Any, record: Record) -> None:
     axis.step(at, values, where="post", color="#2e7d32", label="answered OK (client)")
     ready_at, ready = _course(record, "ready")
     capacity = [count * record.replica_rps for count in ready]
-    axis.step(ready_at, capacity, where="post", color="#90a4ae", label="what is ready could do")
+    axis.step(
+        ready_at, capacity, where="post", color="#90a4ae", label="capacity of the ready replicas"
+    )
     axis.set_ylabel("calls per second")
 
 
@@ -70,7 +72,7 @@ def _draw_signal(axis: Any, record: Record) -> None:
         record.growth_needs,
         color="black",
         linestyle=":",
-        label=f"above it {record.least} are too few",
+        label=f"above it {record.least} replicas are too few",
     )
     axis.set_ylabel("calls (Prometheus)")
 
@@ -87,7 +89,7 @@ def _draw_fleet(axis: Any, record: Record) -> None:
 
 
 def _course(record: Record, field: str) -> tuple[list[float], list[int]]:
-    """One number of the fleet over the record's time; the last one lasts until its end."""
+    """Return one number of the fleet over time; the last value lasts until the end."""
     at = [max(0.0, step.at - record.began_at) for step in record.steps]
     counts = [getattr(step, field) for step in record.steps]
     end = max(at[-1], record.client["seconds"])

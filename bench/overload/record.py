@@ -16,70 +16,70 @@ from eventflow.outcomes import REFUSALS, Outcome
 
 @dataclass(frozen=True)
 class Milestone:
-    """One step of the loop."""
+    """A step of the control loop."""
 
     what: str
     at_seconds: float | None
-    """From the beginning of the overload; None where it did not happen."""
+    """Seconds from the beginning of the overload; None if the step did not happen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One overload of one fleet."""
+    """Record of one overload of one fleet."""
 
     name: str
     least: int
     most: int
     growth_needs: float
-    """Signal above which the scaler asks for more than the fewest."""
+    """Signal above which the autoscaler asks for more than the minimum."""
     replica_rps: float
     """Calls per second that one replica can answer."""
     window: int
-    """Calls that the client held."""
+    """Calls in flight that the client held."""
     niceness: int
     """Niceness of the client, which shared a machine with the fleet."""
     settle_seconds: float
-    """Time after all replicas are ready from which on goodput of the whole fleet is measured."""
+    """Time between all replicas being ready and the measurement of goodput."""
     full_seconds: float
     """Duration of that measurement."""
     began_at: float
-    """When the first call was made, `time.time` seconds."""
+    """Time of the first call, `time.time` seconds."""
     steps: tuple[FleetStep, ...]
-    """The fleet's course, from before the beginning."""
+    """Course of the fleet, from before the beginning."""
     back_at: float | None
-    """When the fleet was back at its least; None where that was not seen, or not waited for."""
+    """Time at which the fleet was back at its minimum; None if not seen, or not waited for."""
     signal: Series
     """Result of the autoscaler's query; this and the next by seconds from the beginning."""
     in_flight: Series
     refusals: Series
     routed: Series
-    """Replicas that the gateway sends calls to."""
+    """Replicas that get calls from the gateway."""
     client: dict[str, Any]
-    """The client's report."""
+    """Report of the client."""
 
     @property
     def all_ready_seconds(self) -> float | None:
-        """When all replicas were ready, from the beginning."""
+        """Time at which all replicas were ready, from the beginning."""
         return self._first(lambda step: step.ready == step.replicas == self.most)
 
     @property
     def killed(self) -> int:
-        """Connections that were killed."""
+        """Number of killed connections."""
         return self.client["connections_killed"]
 
     @property
     def lost(self) -> int:
-        """Calls of which the client heard nothing at all."""
+        """Number of calls without any answer."""
         return self.client["outcomes"][Outcome.LOST]
 
     @property
     def capacity_per_second(self) -> float:
-        """Calls per second that the whole fleet can answer, by what is stated of a replica."""
+        """Calls per second that the whole fleet can answer, by the parameters."""
         return self.most * self.replica_rps
 
     @cached_property
     def goodput(self) -> Series:
-        """OK calls per second in each step of the client's timeline, which is its beginning."""
+        """OK calls per second in each step of the client's timeline."""
         step = self.client["timeline_step_seconds"]
         rows = self.client["timeline"]
         return Series(
@@ -88,14 +88,14 @@ class Record:
 
     @property
     def goodput_at_least(self) -> float | None:
-        """Mean OK calls per second from the second second until the first new replica is ready."""
+        """Mean OK calls per second, from second 1 until the first new replica is ready."""
         grown = self._first(lambda step: step.ready > self.least)
         end = self.client["seconds"] if grown is None else grown
         return self._mean_goodput(1.0, end)
 
     @property
     def goodput_at_most(self) -> float | None:
-        """Mean OK calls per second of the whole fleet; None where it was not whole for so long."""
+        """Mean OK calls per second of the whole fleet; None if it was not whole for long enough."""
         ready = self.all_ready_seconds
         start = math.inf if ready is None else ready + self.settle_seconds
         if start + self.full_seconds > self.client["seconds"]:
@@ -104,7 +104,7 @@ class Record:
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:
-        """Every step of the loop, in the order in which they follow from one another."""
+        """Steps of the control loop, in causal order."""
         first_end = self.client["first_end_seconds"]
         refused = [first_end[outcome] for outcome in REFUSALS if outcome in first_end]
         needs, most = self.growth_needs, self.most
@@ -112,7 +112,7 @@ class Record:
             Milestone("overload begins", 0.0),
             Milestone("first refusal", min(refused, default=None)),
             Milestone(
-                f"signal above {needs:g}, what {self.least} replicas cover",
+                f"signal above {needs:g}, the reach of {self.least} replicas",
                 _first_above(self.signal, needs),
             ),
             Milestone("HPA wants more", self._first(lambda step: step.wanted > self.least)),
@@ -129,7 +129,7 @@ class Record:
         )
 
     def table(self) -> Table:
-        """The steps, and what the client counted."""
+        """Return a table of the steps and the client's counts."""
         table = Table("step", "s", title=f"{self.name}: {self.window} calls held")
         for milestone in self.milestones:
             at = milestone.at_seconds
@@ -147,7 +147,7 @@ class Record:
         return table
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values for JSON."""
+        """Return the record as plain values for JSON."""
         return {
             **asdict(self),
             "milestones": [asdict(milestone) for milestone in self.milestones],
@@ -164,7 +164,7 @@ class Record:
         return (step for step in self.steps if step.at >= self.began_at)
 
     def _mean_goodput(self, start: float, end: float) -> float | None:
-        """Mean over the steps that lie within a stretch of time; None where none does."""
+        """Return the mean over the steps within a period; None if there is none."""
         length = self.client["timeline_step_seconds"]
         found = [
             value

@@ -1,4 +1,4 @@
-"""The stack that a checkout has provisioned on a local cluster, as something to overload."""
+"""Test bed of the stack that a checkout has provisioned on a local cluster."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
     """Describe the first inference stack of a local cluster that serves.
 
     Args:
-        env: The stack's environment; it is up.
+        env: Environment of the stack, which is provisioned.
         settings: Its parameters.
-        name: What it is called in tables and pictures.
+        name: Name in tables and plots.
 
     Raises:
         OpsError: Nothing serves.

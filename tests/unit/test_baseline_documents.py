@@ -117,5 +117,5 @@ def test_everything_is_in_the_namespace_that_goes_in_the_end() -> None:
 def test_a_stack_without_a_prometheus_of_its_own_is_refused() -> None:
     """Not shown: how it would be scraped then."""
     elsewhere = ExistingPrometheus(kind="existing", address="http://p", namespace="p")
-    with pytest.raises(OpsError, match="Prometheus of its own"):
+    with pytest.raises(OpsError, match="managed Prometheus"):
         Parts.of(SETTINGS.model_copy(update={"prometheus": elsewhere}))

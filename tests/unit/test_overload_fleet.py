@@ -149,5 +149,5 @@ def test_a_watch_that_the_server_ends_goes_on() -> None:
 def test_a_watch_that_cannot_go_on_says_so() -> None:
     with watched(**{DEPLOYMENT: [deployment(2, 2)], HPA: [hpa(2)]}) as (api, watch):
         api.tell(HPA, "MODIFIED", {"apiVersion": "autoscaling/v2", "kind": "Nonsense"})
-        with pytest.raises(OpsError, match="the watch of the fleet broke"):
+        with pytest.raises(OpsError, match="the watch of the fleet failed"):
             watch.until(lambda step: step.wanted == 5, 10)

@@ -66,7 +66,7 @@ def test_every_step_has_its_time_from_the_beginning_of_the_overload() -> None:
     assert times == {
         "overload begins": 0.0,
         "first refusal": 0.01,
-        "signal above 35.2, what 2 replicas cover": 6.0,
+        "signal above 35.2, the reach of 2 replicas": 6.0,
         "HPA wants more": 8.0,
         "HPA wants 20": 8.0,
         "20 replicas stated": pytest.approx(8.1),
