@@ -22,14 +22,7 @@ from components.cluster.permissions import VERBS
 from config.sections.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.preflights import (
-    api_of,
-    look,
-    token_of,
-    unwrapped,
-    with_server,
-    with_user,
-)
+from tests.integration.preflights import api_of, look, token_of, unwrapped, with_server, with_user
 from tests.integration.ways import HttpProxy, credential_command, credential_plugin, handing_out
 
 

@@ -7,7 +7,7 @@ import pytest
 from config.checks import CHECKS, run
 from config.schema.overrides import changed
 from config.settings import Settings
-from tests.unit.test_checks_mutations import EKS, IN_FLIGHT
+from tests.unit.check_cases import EKS, IN_FLIGHT
 
 STACK = "inference[0]"
 SPOT = {"gpuNodes.capacityType": "SPOT"}

@@ -1,0 +1,295 @@
+"""A mutation for each check: the changed parameter, and words of the message that it causes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+DIGEST = "@sha256:" + "0" * 64
+
+IN_FLIGHT = {"inference[0].autoscaler.signal": "inFlight"}
+CLUSTER = {"kind": "kubeconfig", "path": "kubeconfig"}
+EKS = {
+    "platform": {**CLUSTER, "clusterName": "inference", "subnetIds": ["subnet-1"]},
+    "gpuNodes.provision": "eks",
+}
+DIGESTS = {
+    "devicePlugin.image": f"plugin:1{DIGEST}",
+    "prometheus.image": f"prometheus:1{DIGEST}",
+    "inference[0].triton.image": f"triton:1{DIGEST}",
+    "inference[0].gateway.image": f"envoy:1{DIGEST}",
+}
+PROD = {"platform": CLUSTER, "tier": "prod", **DIGESTS}
+BALANCED = {
+    "platform": CLUSTER,
+    "inference[0].gateway.exposure": {
+        "kind": "internalLoadBalancer",
+        "sourceCidrs": ["10.0.0.0/8"],
+        "subnetCidrs": ["10.0.0.0/24"],
+    },
+    "inference[0].gateway.endpointLagSeconds": 60,
+}
+TWO_STACKS = {
+    "inference": [{"namePrefix": "a-", "namespace": "a"}, {"namePrefix": "b-", "namespace": "b"}],
+    "gpuNodes.maxSize": 11,
+}
+TWO_SHAPES = {
+    "inference": [
+        {"autoscaler": {"minReplicas": 1, "maxReplicas": 3}},
+        {
+            "namePrefix": "b-",
+            "namespace": "b",
+            "triton": {"gpus": 4},
+            "autoscaler": {"minReplicas": 1, "maxReplicas": 1},
+        },
+    ],
+    "gpuNodes.minSize": 2,
+    "gpuNodes.maxSize": 9,
+}
+WATCHED = {"prometheus": {"kind": "existing", "address": "http://p.m.svc:9090", "namespace": "m"}}
+
+
+def asked_by(kind: str) -> dict[str, Any]:
+    """A Prometheus that asks who asks."""
+    access = {"kind": kind, "secret": "metrics"}
+    watched = {**WATCHED["prometheus"], "address": "https://p.m.svc:9090", "authentication": access}
+    return {"prometheus": watched}
+
+
+MANAGED_BY_AWS = {
+    "prometheus": {
+        "kind": "existing",
+        "address": "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1",
+        "namespace": "m",
+        "authentication": {"kind": "awsSigV4", "region": "eu-central-1"},
+    }
+}
+ONE_REQUEST = {
+    "inference[0].triton.watchdog.requests": [
+        {"model": "a", "inputs": [{"name": "x", "datatype": "FP32"}]}
+    ]
+}
+ON_CPU = {"inference[0].triton.gpus": 0, "platform.cpuNodes": 8}
+S3 = {"kind": "s3", "uri": "s3://bucket-of-models/prefix"}
+FROM_S3 = {
+    "platform": {**CLUSTER, "clusterName": "inference"},
+    "inference[0].triton.modelRepository": S3,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    check: str
+    key: str
+    value: Any
+    says: str
+    """Text that the message must hold: the figures that make it understood."""
+    base: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = [
+    Case("reach", "inference[0].autoscaler.threshold", 40, "above 40 x 2 x 1.1 = 88", IN_FLIGHT),
+    Case("reach", "inference[0].gateway.maxConcurrentStreams", 20, "at most 20 calls", IN_FLIGHT),
+    Case("reachPlacement", "inference[0].autoscaler.threshold", 40, "if all land on one, 2",
+         {**IN_FLIGHT, "inference[0].traffic.clientConnections": 2}),
+    Case("reachRefusals", "inference[0].autoscaler.threshold", 40, "more than 285 calls/s"),
+    Case("clientStreams", "inference[0].gateway.maxConcurrentStreams", 20, "it never refuses"),
+    Case("survival", "inference[0].gateway.inFlight.maxPendingRequests", 60, "take 2.48 s"),
+    Case("instanceTypes", "gpuNodes.instanceTypes", ["x1.large"], "capacity of x1.large"),
+    Case("nodeLabels", "gpuNodes.labels", {"node-role.kubernetes.io/gpu": "true"},
+         "kubernetes.io/ is reserved", EKS),
+    Case("nodeLabels", "gpuNodes.labels", {"scheduling.k8s.io/x": "y", "team": "vision"},
+         "k8s.io/ is reserved", EKS),
+    Case("nodeLabels", "gpuNodes.labels", {"eks.amazonaws.com/nodegroup": "gpu"},
+         "eks.amazonaws.com/ is reserved", EKS),
+    Case("nodeLabels", "gpuNodes.labels", {"example.com/team": ""}, "value is empty", EKS),
+    Case("nodeLabels", "gpuNodes.labels", {"example.com/" + "a" * 52: "b"},
+         "64 characters with its prefix", EKS),
+    Case("nodeTaint", "gpuNodes.taint.key", "example.com/" + "a" * 52, "this one has 64", EKS),
+    Case("nodeUpdate", "gpuNodes.maxUnavailable", 7, "more nodes than the group may have", EKS),
+    Case("instanceCount", "gpuNodes.instanceTypes", ["g6.12xlarge"] * 21, "21 are stated", EKS),
+    Case("nodeArchitecture", "gpuNodes.instanceTypes", ["g5g.16xlarge"],
+         "the AMI is for amd64", {**EKS, "gpuNodes.maxSize": 12,
+         "inference[0].autoscaler.minReplicas": 1}),
+    Case("nodeArchitecture", "gpuNodes.amiType", "AL2023_ARM_64_NVIDIA",
+         "g6.12xlarge: amd64", EKS),
+    Case("nodeArchitecture", "gpuNodes.amiType", "BOTTLEROCKET_ARM_64_NVIDIA_FIPS",
+         "the AMI is for arm64", EKS),
+    Case("gpuTypes", "gpuNodes.instanceTypes", ["m7i.12xlarge"], "m7i.12xlarge has no NVIDIA GPU",
+         {**EKS, "gpuNodes.capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192}}),
+    Case("gpuTypes", "gpuNodes.instanceTypes", ["g4ad.16xlarge"], "never advertise a GPU",
+         {**EKS, "gpuNodes.capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192}}),
+    Case("tritonArchitecture", "inference[0].triton.architecture", "arm64",
+         "the GPU nodes are amd64", EKS),
+    Case("gpuGenerations", "gpuNodes.instanceTypes", ["g6.12xlarge", "g5.12xlarge"],
+         "g6.12xlarge: L4 (compute capability 8.9), g5.12xlarge: A10G (compute capability 8.6)"),
+    Case("gpuGenerations", "gpuNodes.instanceTypes",
+         ["g4dn.metal", "g6.48xlarge", "p5.48xlarge"], "H100 (compute capability 9.0)"),
+    Case("nodeBounds", "gpuNodes.minSize", 7, "fewest nodes"),
+    Case("replicaBounds", "inference[0].autoscaler.minReplicas", 4, "fewest replicas",
+         {"inference[0].autoscaler.maxReplicas": 3}),
+    Case("nodeFit", "inference[0].triton.gpus", 8, "GPUs (8 of 4)"),
+    Case("nodeFit", "inference[0].triton.memoryMib", 204800, "memory MiB (204800 of 184812)"),
+    Case("nodeFit", "inference[0].triton.cpu", 48, "CPU (48 of 47.5)"),
+    Case("nodeFit", "gpuNodes.diskGib", 20, "disk MiB (22528 of 0); of the disk",
+         FROM_S3),
+    Case("nodeFit", "gpuNodes.diskGib", 20, "disk MiB (2048 of 0); of the disk its image takes 18"),
+    Case("nodeFit", "inference[0].triton.imageGib", 180, "its image takes 180 GiB and others 2"),
+    Case("nodes", "inference[0].triton.image",
+         "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3", "1 by disk",
+         {"gpuNodes.diskGib": 52, "gpuNodes.minSize": 2}),
+    Case("nodes", "gpuNodes.maxSize", 5, "need 6 nodes and 5 are allowed"),
+    Case("nodes", "inference[0].triton.cpu", 16, "2 a node: 4 by GPUs, 2 by CPU"),
+    Case("nodes", "inference[0].triton.memoryMib", 90000, "2 by memory"),
+    Case("nodes", "inference[0].triton.modelRepository.cacheGib", 60, "2 by disk", FROM_S3),
+    Case("nodes", "inference[1].autoscaler.maxReplicas", 30, "need 13 nodes", TWO_STACKS),
+    Case("coldStart", "gpuNodes.minSize", 0, "image and 60 s for the models = 840 s"),
+    Case("coldStart", "gpuNodes.minSize", 0, "180 s for the node, up to 600 s for", FROM_S3),
+    Case("coldStart", "gpuNodes.minSize", 0, "264.8 s for the models = 1044.8 s", FROM_S3),
+    Case("strandedGpus", "gpuNodes.maxSize", 6, "free on each of 8 nodes", TWO_SHAPES),
+    Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s"),
+    Case("grace", "inference[0].triton.terminationGraceSeconds", 60, "34 s of preStop and 65 s"),
+    Case("spot", "inference[0].traffic.maxStreamSeconds", 120, "take 164 s to stop",
+         {"gpuNodes.capacityType": "SPOT"}),
+    Case("spot", "inference[0].gateway.dnsTtlSeconds", 60, "may take 134 s",
+         {"gpuNodes.capacityType": "SPOT"}),
+    Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
+    Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
+    Case("serviceTime", "inference[0].traffic.deadlineSeconds", 0.9, "works 1 s on one call",
+         {"inference[0].traffic.serviceTimeSeconds": 1, "inference[0].traffic.parallelism": 64}),
+    Case("deadReplica", "inference[0].gateway.healthChecks.intervalSeconds", 300,
+         "gets calls for 602 s"),
+    Case("deadReplica", "inference[0].gateway.healthChecks.unhealthyThreshold", 100,
+         "100 checks, each 2 s after the last"),
+    Case("startupBudget", "inference[0].triton.startupBudgetSeconds", 30, "60 s to load"),
+    Case("scrapeInterval", "prometheus.scrapeIntervalSeconds", 20, "20 s apart"),
+    Case("rateWindow", "inference[0].autoscaler.rateWindowSeconds", 10, "holds 2 scrapes"),
+    Case("refusedWeight", "inference[0].autoscaler.refusedSeconds", 0.01, "counts 0.01 s"),
+    Case("streamLength", "inference[0].traffic.maxStreamSeconds", 1, "ended after 1 s"),
+    Case("streamIdle", "inference[0].traffic.streamIdleSeconds", 1, "after 1 s of silence"),
+    Case("gatewayMemory", "inference[0].gateway.streamWindowKib", 1024, "688 streams x 1024 KiB"),
+    Case("gatewayMemory", "inference[0].gateway.memoryMib", 128, "75% of 128 MiB"),
+    Case("gatewayCalls", "inference[0].autoscaler.maxReplicas", 2000, "no Envoy holds more",
+         {"inference[0].traffic.serviceTimeSeconds": 0.001,
+          "inference[0].gateway.memoryMib": 400_000, "inference[0].triton.queueSize": 2000,
+          "inference[0].triton.gpus": 0, "inference[0].triton.cpu": 0.01,
+          "inference[0].triton.memoryMib": 256, "inference[0].triton.shmMib": 8,
+          "inference[0].traffic.maxRequestKib": 1, "inference[0].traffic.maxResponseKib": 1,
+          "platform": {"kind": "local", "cpuNodes": 100, "cpuNodeDiskGib": 65536,
+                       "cpuNodeMemoryGib": 1024}}),
+    Case("tritonQueue", "inference[0].triton.queueSize", 32, "may send 64 calls to one replica"),
+    Case("sharedMemory", "inference[0].triton.shmMib", 8192,
+         "together 8580 MiB, of 8192. The kernel would kill it"),
+    Case("sharedMemory", "inference[0].triton.memoryMib", 1400, "needs 128 MiB beside it"),
+    Case("largestCalls", "inference[0].traffic.maxRequestKib", 16384, "need 1029 MiB of shared"),
+    Case("largestCalls", "inference[0].traffic.maxResponseKib", 1048576, "answered at once x"),
+    Case("largestCalls", "inference[0].triton.shmMib", 260, "64 calls worked on or queued"),
+    Case("watchdogPatience", "inference[0].triton.watchdog.patienceSeconds", 1.5,
+         "may take 2 s for one answer and would be restarted after 1.5 s"),
+    Case("watchdogRequests", "inference[0].triton.watchdog.requests[0].inputs[0].data", [0, 0],
+         "room for 1 values, and 2 are stated", ONE_REQUEST),
+    Case("watchdogRequests", "inference[0].triton.watchdog.skippedModels", ["a"],
+         "named 2 times", ONE_REQUEST),
+    Case("watchdogOff", "inference[0].triton.watchdog.enabled", False, "stays ready when", PROD),
+    Case("nameLength", "inference[0].namePrefix", "a" * 39 + "-", "(63, at most 54)"),
+    Case("namePrefixes", "inference[1].namePrefix", "a-", "same metric label", TWO_STACKS),
+    Case("namespaces", "prometheus.namespace", "ai-namespace", "ai-namespace would be shared"),
+    Case("namespaces", "devicePlugin.namespace", "ai-namespace", "pod security"),
+    Case("namespaces", "keda.namespace", "ai-namespace", "network policies"),
+    Case("namespaces", "prometheus.namespace", "keda", "keda would be shared"),
+    Case("ownNamespaces", "inference[0].namespace", "default", "is the cluster's"),
+    Case("ownNamespaces", "devicePlugin.namespace", "kube-system", "is the cluster's"),
+    Case("privilegedPorts", "inference[0].gateway.opsPort", 90, "below 1024"),
+    Case("privilegedPorts", "inference[0].gateway.port", 443, "crash at every start"),
+    Case("privilegedPorts", "inference[0].gateway.adminPort", 1023, "other than root"),
+    Case("privilegedPorts", "inference[0].triton.grpcPort", 80, "below 1024"),
+    Case("privilegedPorts", "inference[0].triton.httpPort", 80, "below 1024"),
+    Case("privilegedPorts", "inference[0].triton.metricsPort", 80, "below 1024"),
+    Case("privilegedPorts", "prometheus.port", 80, "below 1024"),
+    Case("ports", "inference[0].gateway.opsPort", 8080, "must differ"),
+    Case("ports", "inference[0].triton.metricsPort", 8000, "must differ"),
+    Case("ports", "inference[0].triton.watchdog.port", 8001, "must differ"),
+    Case("ports", "inference[0].triton.servicePort", 8002, "of one Service must differ"),
+    Case("eksPlatform", "gpuNodes.provision", "eks", "not on EKS"),
+    Case("eksPlatform", "platform.subnetIds", [], "in subnets", EKS),
+    Case("eksPlatform", "platform.clusterName", None, "by name", EKS),
+    Case("kedaVersion", "keda.chartVersion", "v2.16.1", "KEDA before 2.17 drops",
+         {"keda": {"kind": "helm"}}),
+    Case("localTier", "tier", "prod", "is for development", DIGESTS),
+    Case("loadBalancer", "inference[0].gateway.exposure.kind", "internalLoadBalancer",
+         "makes no load balancers",
+         {"inference[0].gateway.endpointLagSeconds": 60}),
+    Case("localNodes", "platform.cpuNodeCpu", 1, "3.5 vCPUs"),
+    Case("localNodes", "platform.cpuNodeMemoryGib", 1, "2.5 GiB"),
+    Case("localNodes", "platform.cpuNodeDiskGib", 4, "4.25 GiB of disk of 8 vCPUs, 32 GiB and 4"),
+    Case("localNodes", "inference[0].gateway.cpu", 9,
+         "9 vCPUs, 0.5 GiB and 0.0625 GiB of disk of 8 vCPUs, 32 GiB and 100 GiB"),
+    Case("localNodes", "inference[0].gateway.cpu", 5,
+         "15.5 vCPUs, 2.5 GiB and 4.4375 GiB of disk, no pod on two nodes: 3"),
+    Case("prometheusAddress", "prometheus.address", "https://me:pw@m.example.com", "a password",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090?team=a", "swallows",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/api/v1/query",
+         "must be the base URL", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/graph",
+         "must be the base URL", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://localhost:9090", "the pod itself",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://[::1]:9090", "the pod itself", WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://prometheus:9090", "their own namespace",
+         WATCHED),
+    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:99090", "port", WATCHED),
+    Case("prometheusAccess", "prometheus.address",
+         "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1", "signed requests",
+         WATCHED),
+    Case("prometheusAccess", "prometheus.authentication.region", "eu-west-1", "is in eu-central-1",
+         MANAGED_BY_AWS),
+    Case("prometheusAccess", "prometheus.address",
+         "https://aps-workspaces.eu-central-1.amazonaws.com", "names no workspace", MANAGED_BY_AWS),
+    Case("prometheusAccess", "prometheus.address", "http://p.m.svc:9090",
+         "an encrypted connection", asked_by("tls")),
+    Case("prometheusAccess", "prometheus.headers", {"Authorization": "Bearer"}, "in plain text",
+         WATCHED),
+    Case("prometheusPlainText", "prometheus.address", "http://p.m.svc:9090", "in clear text",
+         asked_by("basic")),
+    Case("localNodes", "prometheus.memoryMib", 32769, "Prometheus does not fit"),
+    Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
+    Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
+         {"gpuNodes.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}),
+    Case("timeSlices", "inference[0].triton.gpus", 2, "slices of one GPU",
+         {"devicePlugin.timeSlices": 2}),
+    Case("timeSlices", "devicePlugin.timeSlices", 2, "nobody slices",
+         {"devicePlugin.enabled": False}),
+    Case("modelFolder", "inference[0].triton.modelRepository.folder", "nowhere", "no such folder"),
+    Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
+         "trusts the cluster's OIDC provider", FROM_S3),
+    Case("modelIdentity", "platform.clusterName", None, "by name", FROM_S3),
+    Case("modelIdentity", "inference[0].triton.modelRepository.kind", "s3",
+         "nothing of the embedded cluster"),
+    Case("localImages", "inference[0].triton.image", "kubemind.local/triton-cpu:2.51",
+         "in no registry", {"platform": CLUSTER}),
+    Case("localImages", "prometheus.image", "kubemind.local/prometheus:3.13.0",
+         "no other cluster can pull them", {"platform": CLUSTER}),
+    Case("envoyVersion", "inference[0].gateway.image", "envoyproxy/envoy:v1.39.2",
+         "validated by Envoy 1.40 and read by Envoy 1.39"),
+    Case("envoyVersion", "inference[0].gateway.image",
+         f"mirror:5000/envoy:distroless-v1.41.0{DIGEST}", "read by Envoy 1.41"),
+    Case("imageTags", "inference[0].gateway.image", "docker.io/envoyproxy/envoy:latest",
+         "at the next restart", PROD),
+    Case("imageTags", "inference[0].triton.image", "nvcr.io/nvidia/tritonserver",
+         "at the next restart", PROD),
+    Case("imageDigests", "prometheus.image", "prometheus:v3.13.0", "can be moved", PROD),
+    Case("gateways", "inference[0].gateway.replicas", 1, "every crash", PROD),
+    Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5, "forgets a target", BALANCED),
+]  # fmt: skip
+
+WHOLE_SECTION = {
+    "inference[0].gateway.exposure.kind": {
+        "inference[0].gateway.exposure": {
+            "kind": "internalLoadBalancer",
+            "sourceCidrs": ["10.0.0.0/8"],
+            "subnetCidrs": ["10.0.0.0/24"],
+        }
+    },
+    "inference[0].triton.modelRepository.kind": {"inference[0].triton.modelRepository": S3},
+}
+"""A kind brings its section with it: it cannot change alone."""
