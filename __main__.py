@@ -82,8 +82,12 @@ stacks = [
             nodes=settings.gpu_nodes,
             prometheus=settings.prometheus,
             rate_window_seconds=settings.rate_window_seconds(stack),
-            cluster=cluster,
             scaling=scaling,
+            api=cluster.api,
+            dns_addresses=cluster.dns_addresses,
+            cluster_name=cluster.name,
+            oidc_provider_arn=cluster.oidc_provider_arn,
+            oidc_provider_url=cluster.oidc_provider_url,
         ),
         after(namespaces, *gpus),
     )

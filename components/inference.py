@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.autoscaler.component import Autoscaler, AutoscalerArgs
-from components.cluster.component import Cluster
+from components.common.kubernetes_api import KubernetesApi
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.rollout.component import Rollout
@@ -18,17 +18,31 @@ from config.sections.prometheus import Prometheus
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceArgs:
-    """The stack's parameters, and the shared parts that it works with."""
+    """The stack's parameters, and the shared parts that it works with.
+
+    A program for a cluster that it already has states the first four. The other arguments describe
+    the cluster to features that need them.
+    """
 
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
     rate_window_seconds: float
     """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
-    cluster: Cluster
     scaling: Sequence[pulumi.Resource] = ()
-    """KEDA's release, where this program makes it: it must be there as long as the scaler is, whose
-    finalizer it takes away."""
+    """KEDA's release, if this program makes it. The release must outlive the scaler, whose
+    finalizer KEDA removes."""
+    api: pulumi.Input[KubernetesApi | None] = None
+    """Client of the API server. Without one, `up` deletes no old ConfigMaps and
+    `await_rollouts` waits for no pod: `up` ends once the API server has the Deployments."""
+    dns_addresses: Sequence[str] = ()
+    """Address ranges of a DNS server outside pods, such as NodeLocal DNSCache."""
+    cluster_name: pulumi.Input[str | None] = None
+    """EKS cluster, for models in S3 by Pod Identity."""
+    oidc_provider_arn: pulumi.Input[str | None] = None
+    """IAM OIDC provider of the cluster, for models in S3 by IRSA."""
+    oidc_provider_url: pulumi.Input[str | None] = None
+    """Issuer URL of the OIDC provider."""
 
 
 class Inference(pulumi.ComponentResource):
@@ -53,7 +67,7 @@ class Inference(pulumi.ComponentResource):
             NetworkPoliciesArgs(
                 config=stack,
                 prometheus=args.prometheus,
-                dns_addresses=args.cluster.dns_addresses,
+                dns_addresses=args.dns_addresses,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -65,16 +79,16 @@ class Inference(pulumi.ComponentResource):
                 config=stack,
                 nodes=args.nodes,
                 prometheus=args.prometheus,
-                api=args.cluster.api,
-                cluster_name=args.cluster.name,
-                oidc_provider_arn=args.cluster.oidc_provider_arn,
-                oidc_provider_url=args.cluster.oidc_provider_url,
+                api=args.api,
+                cluster_name=args.cluster_name,
+                oidc_provider_arn=args.oidc_provider_arn,
+                oidc_provider_url=args.oidc_provider_url,
             ),
             opts=connected,
         )
         gateway = EnvoyGateway(
             f"{name}-gateway",
-            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus, api=args.cluster.api),
+            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus, api=args.api),
             opts=connected,
         )
         Autoscaler(

@@ -10,10 +10,11 @@ import http.client
 import json
 import time
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from components.cluster.kubeconfig import Target
-from components.cluster.kubectl_proxy import ApiRefusedError, ApiUnreachableError, KubectlProxy
+from components.cluster.kubectl_proxy import KubectlProxy
+from components.common.kubernetes_api import JSON, Answer, ApiRefusedError, ApiUnreachableError
 
 REACH_SECONDS = 15.0
 """Time limit for the first answer, connecting included; an address that leads nowhere takes it."""
@@ -24,41 +25,8 @@ ANSWER_SECONDS = 30.0
 CREDENTIALS_SECONDS = 30.0
 """Additional time for a credential plug-in; a cloud's CLI takes a second or two."""
 
-JSON = "application/json"
-MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-
 _PAGE = 500
 """Objects per answer of a list, as kubectl asks for them."""
-
-
-class Answer(NamedTuple):
-    """An answer of the API server."""
-
-    status: int
-    """HTTP status."""
-
-    text: str
-    """Body as it was sent."""
-
-    @property
-    def ok(self) -> bool:
-        """True for a status below 300."""
-        return self.status < 300
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """Body as a JSON object; empty where it is none."""
-        try:
-            found = json.loads(self.text)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-    @property
-    def message(self) -> str:
-        """The API server's own words about an error."""
-        return str(self.body.get("message") or self.text.strip() or self.status)
 
 
 class ClusterApi:

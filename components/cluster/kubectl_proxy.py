@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.cluster.kubeconfig import Target, kubectl_environment
+from components.common.kubernetes_api import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    KubeconfigRefusedError,
+)
 
 START_SECONDS = 30.0
 """Time limit for kubectl to open its socket, which takes 0.1 s on an idle machine."""
@@ -26,18 +31,6 @@ however that ends."""
 
 _MAX_SOCKET_PATH = 100
 """Bytes that the path of a Unix socket may have on every system (Linux 107, macOS 103)."""
-
-
-class ApiUnreachableError(Exception):
-    """Nothing that is a Kubernetes API server answers."""
-
-
-class ApiRefusedError(Exception):
-    """The API server answers and refuses the credentials, or there are none."""
-
-
-class KubeconfigRefusedError(Exception):
-    """client-go refuses the kubeconfig itself."""
 
 
 class KubectlProxy:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster.api import ClusterApi
+from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, gateway_labels
 from components.gateway import workload as gateway
 from components.rollout.component import Rollout
@@ -21,7 +21,7 @@ class EnvoyGatewayArgs:
 
     config: InferenceStack
     prometheus: Prometheus
-    api: pulumi.Input[ClusterApi | None] = None
+    api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
 
 

@@ -8,7 +8,7 @@ import pulumi_kubernetes as kubernetes
 import yaml
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.cluster.api import ClusterApi
+from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, SKIP_AWAIT, prometheus_labels
 from components.monitoring import workload as specs
 from components.monitoring.alerts import alert_rules
@@ -28,7 +28,7 @@ class PrometheusArgs:
     stacks: tuple[InferenceStack, ...]
     keda_namespace: str
     """Namespace from which KEDA asks."""
-    api: pulumi.Input[ClusterApi | None] = None
+    api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
 
 

@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 from urllib.parse import quote
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster.api import MERGE_PATCH, ClusterApi
-from components.cluster.kubectl_proxy import (
+from components.common.kubernetes_api import (
+    MERGE_PATCH,
     ApiRefusedError,
     ApiUnreachableError,
     KubeconfigRefusedError,
+    KubernetesApi,
 )
 from components.rollout.status.message import failure
 from components.rollout.status.progress import (
@@ -71,7 +73,7 @@ class Rollout:
     """Fewest ready pods; more may be on their way because a scaler wants them."""
 
 
-def await_rollouts(api: pulumi.Output[ClusterApi | None], rollouts: Sequence[Rollout]) -> None:
+def await_rollouts(api: pulumi.Output[KubernetesApi | None], rollouts: Sequence[Rollout]) -> None:
     """Let `up` fail unless every rollout succeeds, whether or not this run changed it.
 
     The engine waits for nothing but that the cluster has the Deployments, so that a rollout which
@@ -114,14 +116,16 @@ def _end(number: int, _: object) -> None:
 async def _outcome(rollout: Rollout, known: Sequence[object]) -> str:
     """The failure as text; empty for a success."""
     api, namespace, name = known
-    if not isinstance(api, ClusterApi):
+    if api is None:
         return ""
 
     def say(text: str) -> None:
         pulumi.log.info(text, resource=rollout.deployment, ephemeral=True)
 
     times = rollout.start_seconds, rollout.rollout_seconds
-    return await Watch(api, str(namespace), str(name), rollout.least, times, say).result()
+    return await Watch(
+        cast(KubernetesApi, api), str(namespace), str(name), rollout.least, times, say
+    ).result()
 
 
 class Watch:
@@ -129,7 +133,7 @@ class Watch:
 
     def __init__(
         self,
-        api: ClusterApi,
+        api: KubernetesApi,
         namespace: str,
         name: str,
         least: int,

@@ -7,7 +7,7 @@ from typing import Self
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster.api import MERGE_PATCH, ApiUnreachableError, ClusterApi
+from components.common.kubernetes_api import MERGE_PATCH, ApiUnreachableError, KubernetesApi
 from components.common.labels import INSTANCE_LABEL, PART_OF, PART_OF_LABEL
 from components.common.pods import Manifest
 from components.state.content_names import abandoned, owned_by, owner_reference, referenced
@@ -57,7 +57,7 @@ def content_config_map(
 
 
 def collect(
-    api: pulumi.Input[ClusterApi | None],
+    api: pulumi.Input[KubernetesApi | None],
     workload: Workload,
     deployment: kubernetes.apps.v1.Deployment,
 ) -> None:
@@ -69,7 +69,7 @@ def collect(
     if pulumi.runtime.is_dry_run():
         return
 
-    def run(known: tuple[ClusterApi | None, str]) -> None:
+    def run(known: tuple[KubernetesApi | None, str]) -> None:
         if known[0]:
             for message in collect_now(known[0], workload):
                 pulumi.log.info(message, deployment)
@@ -89,7 +89,7 @@ def contents_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps?labelSelector={labels}"
 
 
-def collect_now(api: ClusterApi, workload: Workload) -> list[str]:
+def collect_now(api: KubernetesApi, workload: Workload) -> list[str]:
     """Collect, and return what was done.
 
     Raises:
@@ -101,7 +101,7 @@ def collect_now(api: ClusterApi, workload: Workload) -> list[str]:
         raise pulumi.RunError(f"old ConfigMaps cannot be deleted: {error}") from None
 
 
-def _collect(api: ClusterApi, workload: Workload) -> list[str]:
+def _collect(api: KubernetesApi, workload: Workload) -> list[str]:
     namespace = workload.namespace
     core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
     deployment = api.ask("GET", f"{apps}/deployments/{workload.name}")

@@ -10,11 +10,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import pulumi
 
-from components.cluster.api import APPLY_PATCH, ApiUnreachableError, ClusterApi
-from components.cluster.objects import Kinds
+from components.common.kubernetes_api import APPLY_PATCH, ApiUnreachableError, KubernetesApi
 from components.common.labels import PART_OF
 from components.state.drift_report import Change, changes, engine_manager, last_foreign
 from components.state.marks import ObjectName
+from components.state.objects import Kinds
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -82,7 +82,7 @@ class DriftWatch:
 
     def __init__(self) -> None:
         """Watch all that is declared from now on, in a program that an engine runs."""
-        self.api: pulumi.Output[ClusterApi | None] = pulumi.Output.from_input(None)
+        self.api: pulumi.Output[KubernetesApi | None] = pulumi.Output.from_input(None)
         """Questions to the cluster; to be set before its objects are declared."""
         self._kinds: Kinds | None = None
         # Of its own: the SDK fills the default one with registrations that wait for this.

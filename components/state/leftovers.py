@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.cluster.objects import Kinds
 from components.common.labels import IDENTITY_LABEL
 from components.state.marks import ObjectName
+from components.state.objects import Kinds
 
 Contents = Iterable[tuple[ObjectName, Mapping[str, Any]]]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster.api import ClusterApi
+from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, triton_labels
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
@@ -26,7 +26,7 @@ class TritonArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
-    api: pulumi.Input[ClusterApi | None] = None
+    api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
     cluster_name: pulumi.Input[str | None] = None
     """EKS cluster, for Pod Identity."""

@@ -11,14 +11,14 @@ from typing import Any
 
 from components.cluster.api import ClusterApi
 from components.cluster.kubeconfig import KubeconfigError, Target, file_of, read
-from components.cluster.kubectl_proxy import (
+from components.common.kubernetes_api import (
     ApiRefusedError,
     ApiUnreachableError,
     KubeconfigRefusedError,
 )
-from components.cluster.objects import Kinds
 from components.state.drift import Found, describe, examine, plain
 from components.state.drift_report import last_foreign
+from components.state.objects import Kinds
 from config.sections.platform import KubeconfigPlatform, ReferencePlatform
 from ops.errors import OpsError
 from ops.stack import pulumi

@@ -10,16 +10,16 @@ from typing import Any
 
 from components.cluster import kubeconfig
 from components.cluster.api import ClusterApi
-from components.cluster.kubectl_proxy import (
+from components.cluster.preflight.ownership import found, is_abandoned, owns
+from components.common.kubernetes_api import (
     ApiRefusedError,
     ApiUnreachableError,
     KubeconfigRefusedError,
 )
-from components.cluster.objects import Kinds, UnseenError
-from components.cluster.preflight.ownership import found, is_abandoned, owns
 from components.common.labels import IDENTITY_LABEL, STACK_LABEL, namespace_labels
 from components.state.leftovers import leftovers, of_others
 from components.state.marks import ObjectName
+from components.state.objects import Kinds, UnseenError
 from components.state.ownership import UNMARKED, Claim, held_objects, identity_in
 from config.checks.names import made_namespaces
 from config.sections.platform import ReferencePlatform

@@ -12,7 +12,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole
 
-from components.cluster.objects import Kinds
 from components.cluster.preflight import unowned
 from components.common.labels import (
     IDENTITY_LABEL,
@@ -22,6 +21,7 @@ from components.common.labels import (
     namespace_labels,
 )
 from components.state.marks import ObjectName
+from components.state.objects import Kinds
 from components.state.ownership import UNMARKED, Claim
 from config.checks.names import made_namespaces
 from config.settings import Settings

@@ -17,8 +17,8 @@ import yaml
 
 from components.cluster import api as cluster_api
 from components.cluster import kubectl_proxy
-from components.cluster.api import MERGE_PATCH
 from components.cluster.permissions import VERBS
+from components.common.kubernetes_api import MERGE_PATCH
 from config.sections.platform import LOCAL_CONTEXT
 from config.settings import Settings
 from tests.envoy.harness.waiting import wait_until

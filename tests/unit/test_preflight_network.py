@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from components.cluster.api import Answer
 from components.cluster.preflight.look import Look
 from components.cluster.preflight.network import network
+from components.common.kubernetes_api import Answer
 from config.settings import Settings
 
 DNS = "10.43.0.10"

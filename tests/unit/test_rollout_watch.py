@@ -11,8 +11,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.cluster.api import Answer
-from components.cluster.kubectl_proxy import ApiUnreachableError
+from components.common.kubernetes_api import Answer, ApiUnreachableError
 from components.rollout import component as rollouts
 from components.rollout.component import Rollout, Watch
 from components.rollout.status.message import telling

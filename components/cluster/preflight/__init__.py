@@ -8,12 +8,6 @@ from collections.abc import Generator, Iterable
 
 from components.cluster import kubeconfig
 from components.cluster.api import ClusterApi
-from components.cluster.kubectl_proxy import (
-    ApiRefusedError,
-    ApiUnreachableError,
-    KubeconfigRefusedError,
-)
-from components.cluster.objects import Kinds
 from components.cluster.preflight.admission import admission
 from components.cluster.preflight.balancer import balancer
 from components.cluster.preflight.claims import claims
@@ -29,7 +23,13 @@ from components.cluster.preflight.quota import quota
 from components.cluster.preflight.rights import rights
 from components.cluster.preflight.storage import storage
 from components.cluster.preflight.version import version
+from components.common.kubernetes_api import (
+    ApiRefusedError,
+    ApiUnreachableError,
+    KubeconfigRefusedError,
+)
 from components.state.marks import ObjectName
+from components.state.objects import Kinds
 from components.state.ownership import Claim
 from config.problem import Problem
 from config.sections.platform import LocalPlatform, Platform

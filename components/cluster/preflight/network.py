@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from components.cluster import kubeconfig
-from components.cluster.kubectl_proxy import ApiUnreachableError
 from components.cluster.preflight.look import Look, dig
+from components.common.kubernetes_api import ApiUnreachableError
 from config.problem import Problem
 from config.sections.platform import LocalPlatform
 from config.settings import Settings

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from components.cluster.objects import Kinds, UnseenError
 from components.common.labels import (
     IDENTITY_LABEL,
     OWNER_ANNOTATION,
@@ -18,6 +17,7 @@ from components.common.labels import (
     namespace_labels,
 )
 from components.state.marks import ObjectName
+from components.state.objects import Kinds, UnseenError
 from components.state.ownership import ADOPT_VARIABLE, UNMARKED, Claim
 from config.checks.names import made_namespaces
 from config.problem import Problem

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from components.cluster.api import ClusterApi
+from components.common.kubernetes_api import KubernetesApi
 from components.state.marks import ObjectName
 
 _AT_ONCE = 8
@@ -46,7 +46,7 @@ class UnseenError(Exception):
 class Kinds:
     """The kinds that a cluster serves, each group's asked for once."""
 
-    def __init__(self, api: ClusterApi) -> None:
+    def __init__(self, api: KubernetesApi) -> None:
         self.api = api
         self._of = functools.cache(self._ask_group)
 
