@@ -1,0 +1,38 @@
+"""The cost of importing the reusable components, in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+LOADED = """
+import sys, pulumi, pulumi_kubernetes
+before = set(sys.modules)
+import {module}
+print(*(set(sys.modules) - before))
+"""
+"""Program that tells the modules which an import adds to those of Pulumi's own SDKs.
+
+pulumi itself loads http.client.
+"""
+
+HEAVY = ("components.cluster", "pulumi_aws", "httpx", "lightkube", "requests", "urllib3")
+
+
+def loaded(module: str) -> set[str]:
+    command = [sys.executable, "-c", LOADED.format(module=module)]
+    return set(subprocess.check_output(command, cwd=PROJECT, text=True).split())
+
+
+@pytest.mark.parametrize("module", ["components.inference", "components.rollout.component"])
+def test_inference_loads_no_aws_no_preflight_and_no_client(module: str) -> None:
+    found = loaded(module)
+    assert module in found
+    assert not [one for one in found if one.startswith(HEAVY)]
+
+
+def test_the_node_group_loads_aws() -> None:
+    assert "pulumi_aws" in loaded("components.gpus.node_group")
