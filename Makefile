@@ -110,7 +110,7 @@ lint: setup
 format: setup ## Format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-generate: setup ## Rewrite what is generated: the JSON schema and parts of the README
+generate: setup ## Rewrite the generated files: the JSON schema and parts of the documents
 	@$(PY) -m ops generate
 
 preview-json: setup ## Write the preview of STACK as JSON to the file OUT (pull requests)

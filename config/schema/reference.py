@@ -1,4 +1,4 @@
-"""The README's table of parameters, and the seed's refusal, both made by the program itself."""
+"""The table of parameters in docs/parameters.md, and the refusal of the baseline's own numbers."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast

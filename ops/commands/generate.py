@@ -1,10 +1,10 @@
 from config.schema.json_schema import main as write_schema
 from ops.cli import command
-from ops.readme import main as write_readme
+from ops.documents import main as write_documents
 
 
 @command("generate")
 def generate() -> None:
-    """Rewrite the JSON schema and the generated README parts."""
+    """Rewrite the JSON schema and the generated parts of the documents."""
     write_schema()
-    write_readme()
+    write_documents()

@@ -18,7 +18,6 @@ RULES: Sequence[tuple[str, Rule]] = (
 """File name pattern and rule; a rule gets the name and the text of a file."""
 
 NOT_YET_CLEAN: tuple[str, ...] = (
-    "README.md",
     "components/",
     "config/",
     "packages/local-cluster/",

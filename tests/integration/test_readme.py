@@ -8,7 +8,7 @@ import re
 import pytest
 
 from config.base import PROJECT
-from ops.readme import README, fenced, part, with_part
+from ops.documents import README, fenced, part, with_part
 from tests.integration.checkout import Checkout, Ran
 
 
