@@ -20,7 +20,6 @@ RULES: Sequence[tuple[str, Rule]] = (
 NOT_YET_CLEAN: tuple[str, ...] = (
     "components/",
     "config/",
-    "packages/local-cluster/",
     "tests/integration/test_preflight_needs.py",
     "tests/recording.py",
     "tests/unit/test_platform.py",

@@ -177,8 +177,8 @@ def test_data_that_cannot_be_started_from_is_given_up_and_that_is_said(
     after = cluster.up(cluster_spec(Settings()))
     assert after.is_new
     assert after.cluster_id == cluster.cluster_id() != before
-    assert told.about("its data cannot be started from; making it anew")
-    assert told.about("etcd of the local cluster ended while it was started")
+    assert told.about("it cannot start from its data; making it anew")
+    assert told.about("etcd of the local cluster ended during its start")
 
 
 def test_another_mode_makes_the_cluster_anew_with_a_warning(cluster: Cluster, told: Told) -> None:

@@ -72,7 +72,7 @@ def test_a_cluster_that_may_not_change_is_not_touched_where_another_kind_is_aske
         cluster.up(ClusterSpec(), reshape=False)
     said = str(refused.value)
     assert said.startswith("the local cluster was made as serving, and LOCAL=simulated asks for")
-    assert "Only `make up` makes it anew" in said
+    assert "Only `make up` replaces it" in said
     assert said.endswith("Unset it, or set LOCAL=serving.")
     assert cluster.paths.record.read_text() == before
     assert list(tmp_path.iterdir()) == [cluster.paths.root]

@@ -15,7 +15,8 @@ from local_cluster.toolchain.api import bin_dir, ensure, link_plugins
 from local_cluster.toolchain.cache import Cache
 from local_cluster.toolchain.model import Tool
 from local_cluster.toolchain.resolve import resolve
-from local_cluster.toolchain.table import TABLE, select
+from local_cluster.toolchain.select import select
+from local_cluster.toolchain.table import TABLE
 
 
 def put(directory: Path, name: str, answer: str = "") -> Path:

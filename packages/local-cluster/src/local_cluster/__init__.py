@@ -1,1 +1,1 @@
-"""The embedded Kubernetes that the dev stack goes to; see `local_cluster.cluster.Cluster`."""
+"""Kubernetes clusters on one machine; see `local_cluster.cluster.Cluster`."""

@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036  said before anything that would fail to import
+if sys.version_info < (3, 11):  # noqa: UP036  before an import can fail
     sys.exit(f"error: Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
 
 from local_cluster.cli import main

@@ -82,18 +82,18 @@ def status(state: State = _STATE) -> None:
 
 
 def main() -> int:
-    """Run a command; what stops it is one message, not a traceback."""
+    """Run a command; print an error as one message, without a traceback."""
     try:
         app(prog_name="python -m local_cluster", standalone_mode=False)
     except (LocalClusterError, ToolchainError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except TyperException as error:
-        # Without a command the help was shown, and nothing is left to say.
+        # Without a command typer has printed the help, and the message is empty.
         if message := error.format_message():
             print(f"error: {message}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; run it again to go on", file=sys.stderr)
+        print("interrupted; run it again to continue", file=sys.stderr)
         return 130
     return 0

@@ -1,4 +1,4 @@
-"""The embedded Kubernetes of one state folder: up, down, and what there is."""
+"""The local Kubernetes cluster of one state folder: start it, stop it, inspect it."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from local_cluster.storage import locked
 from local_cluster.toolchain.cache import Cache
 
 NEEDED_MIB = 500
-"""Free disk asked for: etcd lays out 120 MiB at once, then data and logs grow."""
+"""Free disk that a cluster needs: etcd allocates 120 MiB at once, then data and logs grow."""
 
 FIELD_MANAGER = "kubemind-local"
 
@@ -35,19 +35,19 @@ def _say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Up:
-    """What `Cluster.up` left behind."""
+    """Result of `Cluster.up`."""
 
     cluster_id: str
-    """Identity of the cluster; state that was recorded against another one is void."""
+    """Identity of the cluster; state recorded against another identity is void."""
 
     is_new: bool
-    """Whether this call made the cluster, rather than finding or restarting one."""
+    """True if this call created the cluster; false if it found or restarted one."""
 
 
 class Cluster:
-    """The cluster in one state folder; any number of them run beside one another.
+    """The cluster in one state folder. Clusters in different folders run side by side.
 
-    Nothing outside the folder is written, the user's `~/.kube` least of all.
+    A cluster writes only to its folder and to the cache, and never to `~/.kube`.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Cluster:
         up_command: str = UP_COMMAND,
         down_command: str = DOWN_COMMAND,
     ) -> None:
-        """Name a cluster; nothing is touched.
+        """Refer to a cluster, without reading or changing anything.
 
         Args:
-            state_dir: Folder that holds everything of the cluster, beside things of others.
-            mode: the kind of cluster; where None, `$LOCAL`, else what it was made as.
-            report: told one line at a time what happens.
-            default: the kind of a new cluster, where neither says anything.
+            state_dir: Folder that holds the cluster. It may hold other files, too.
+            mode: Mode of the cluster; if None, `$LOCAL`, or else the mode that it has.
+            report: Called with each line of progress.
+            default: Mode of a new cluster, unless `mode` or `$LOCAL` sets it.
             up_command: Command that starts the cluster, for messages.
             down_command: Command that removes the cluster, for messages.
         """
@@ -80,58 +80,59 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """Its kubeconfig, complete in itself; there while the cluster is."""
+        """Path of the kubeconfig. It embeds its certificates and exists while the cluster does."""
         return self.paths.kubeconfig
 
     @property
     def record(self) -> Record | None:
-        """What is remembered of it; None before it was first ready."""
+        """Record of the cluster; None before it was first ready."""
         return Record.read(self.paths.record)
 
     @property
     def mode(self) -> Mode:
-        """The kind of cluster it is, or would be made as.
+        """Mode of the cluster, or the mode that a new one would have.
 
         Raises:
-            LocalClusterError: it was made by a version that knows other kinds.
+            LocalClusterError: This version does not know the cluster's mode.
         """
         return self._choose_mode(None)
 
     @property
     def is_running(self) -> bool:
-        """Whether every process of it runs and its API server is ready."""
+        """True if all of its processes run and its API server is ready."""
         record = self.record
         return record is not None and self._plane(self.mode).is_whole(record.ports)
 
     def components(self) -> dict[str, int | None]:
-        """Process id of each component; None where it does not run."""
+        """Return the process id of each component; None if it does not run."""
         mode = self.mode
         running = self._plane(mode).running()
         return {name: running.get(name) for name in mode.processes}
 
     def client(self) -> Client:
-        """A client with all rights in the running cluster."""
+        """Return a client with all permissions in the running cluster."""
         config = KubeConfig.from_file(self.kubeconfig).get(self.context)
-        # The machine's proxies are not for loopback.
+        # The machine's proxy settings do not apply to loopback.
         return Client(config, field_manager=FIELD_MANAGER, trust_env=False)
 
     def cluster_id(self) -> str:
-        """Identity of the running cluster, new whenever the cluster is made anew."""
+        """Return the identity of the running cluster; a cluster that is replaced gets a new one."""
         return objects.cluster_id(self.client(), self._report)
 
     def up(self, spec: ClusterSpec, *, reshape: bool = True) -> Up:
-        """Start the cluster, or heal it, and bring its nodes in line with a specification.
+        """Start or repair the cluster, and bring its nodes in line with a specification.
 
-        Data is kept where that is possible; else the cluster is made anew, and that is said.
+        The cluster keeps its data if it can start from it. Otherwise a new cluster replaces it, and
+        a line of progress says so.
 
         Args:
             spec: Nodes, images and forwards of the cluster.
-            reshape: whether a cluster that is there may become another: its kind, what its
-                processes are started with, its nodes. If not, it runs on as it was made.
+            reshape: Whether an existing cluster may change its mode, the arguments of its
+                processes and its nodes. If not, it continues as it is.
 
         Raises:
-            LocalClusterError: it is not up; the text says why.
-            toolchain.ToolchainError: a tool is not to be had.
+            LocalClusterError: The cluster is not up; the text gives the reason.
+            toolchain.ToolchainError: A tool is missing and could not be built.
         """
         mode = self._choose_mode(self._asked_mode)
         if not reshape:
@@ -150,7 +151,7 @@ class Cluster:
                 objects.fill(self.client(), nodes, tools["keda-crds"], self._report)
             except LocalClusterError as error:
                 logs = self.paths.log_of("*")
-                raise LocalClusterError(f"{error}; what its processes said: {logs}") from error
+                raise LocalClusterError(f"{error}. Logs of its processes: {logs}") from error
             if plane.node:
                 gpus = shaping.serving_node.gpus if shaping else None
                 plane.node.install_addons(self.client(), tools, gpus)
@@ -160,17 +161,17 @@ class Cluster:
         return Up(record.cluster_id, is_new)
 
     def down(self) -> bool:
-        """End every process of the cluster and remove its folder; False if there was nothing.
+        """End all processes of the cluster and remove its folder; return False if it had neither.
 
         Raises:
-            LocalClusterError: something is left; the text says what.
+            LocalClusterError: Something could not be removed; the text names it.
         """
         with self._exclusive("stopped"):
             was_there = self.paths.root.exists()
             stopped = self._remove()
             self.paths.lock.unlink()
         with suppress(OSError):
-            # Others may keep things in it.
+            # The folder may hold other files.
             self.paths.state_dir.rmdir()
         return was_there or bool(stopped)
 
@@ -190,8 +191,8 @@ class Cluster:
         if record and record.mode != mode.name:
             raise LocalClusterError(
                 f"the local cluster was made as {record.mode}, and {MODE_VARIABLE}={mode.name} "
-                f"asks for another kind. Only `{self.up_command}` makes it anew, and with that all "
-                f"that is in it goes. Unset it, or set {MODE_VARIABLE}={record.mode}."
+                f"asks for another mode. Only `{self.up_command}` replaces it, which loses "
+                f"everything in it. Unset it, or set {MODE_VARIABLE}={record.mode}."
             )
 
     def _require_mode(self, mode: Mode, spec: ClusterSpec) -> None:
@@ -202,7 +203,7 @@ class Cluster:
     @contextmanager
     def _exclusive(self, verb: str) -> Generator[None]:
         def waiting(holder: str) -> None:
-            self._report(f"waiting for another run that is at work on it (process {holder})")
+            self._report(f"waiting for another run that is changing it (process {holder})")
 
         try:
             with locked(self.paths.lock, waiting):
@@ -228,7 +229,7 @@ class Cluster:
     def _run(
         self, plane: ControlPlane, tools: Mapping[str, Path], before: Record | None, reshape: bool
     ) -> Record:
-        """Have the control plane run; the record of it."""
+        """Make the control plane run; return its record."""
         if before and before.mode != plane.mode.name:
             self._report(
                 f"it was made as {before.mode}; making it anew as {plane.mode.name}, "
@@ -240,15 +241,15 @@ class Cluster:
                 kubeconfig.write(self.paths, before.ports)
                 return before
             self._report("restarting it with the data that is there")
-            # Once more, since a port may be taken between the look and the listening.
+            # Twice, since another program may take a port between the check and the start.
             for _ in range(2):
                 try:
                     return self._start(plane, tools, before.ports)
                 except StartError as error:
                     self._report(str(error))
-            self._report("its data cannot be started from; making it anew")
+            self._report("it cannot start from its data; making it anew")
         elif self.paths.root.exists():
-            self._report("clearing away what an interrupted run left")
+            self._report("removing the files of an interrupted run")
         self._remove()
         self._report(f"starting {', '.join(plane.mode.processes)}")
         try:
@@ -278,10 +279,10 @@ class Cluster:
         return record
 
     def _remove(self) -> list[str]:
-        # The record first: a folder without it is never taken for a cluster.
+        # The record goes first: a folder without it never counts as a cluster.
         self.paths.record.unlink(missing_ok=True)
         stopped = processes.stop_all(self.paths.root)
-        # Whatever mode it was made in: the record may be lost.
+        # In any mode, since the record may be lost.
         Node(paths=self.paths, report=self._report).close()
         if self.paths.root.exists():
             shutil.rmtree(self.paths.root)

@@ -1,4 +1,4 @@
-"""The last of what a program said, which is where it says why it failed."""
+"""Programs that print nothing unless they fail, and the last lines of logs."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ def run(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program that has nothing to say while it goes well.
+    """Run a program and discard its output, unless it fails.
 
     Args:
-        command: the program and its arguments.
-        failure: head of the message when it fails.
-        directory: where it runs; where this process does, if unset.
-        environment: all of its environment; this process's, if unset.
+        command: Program and its arguments.
+        failure: First line of the error message.
+        directory: Working directory; this process's if unset.
+        environment: Whole environment; this process's if unset.
 
     Raises:
-        LocalClusterError: it failed; with the last of what it said.
+        LocalClusterError: The program failed; the text ends with its last lines of output.
     """
     result = subprocess.run(
         command,
@@ -41,7 +41,7 @@ def run(
 
 
 def tail(log: Path) -> str:
-    """A log's name, and its last lines if there are any."""
+    """Return the path of a log and its last lines."""
     try:
         text = log.read_text(errors="replace")
     except OSError:

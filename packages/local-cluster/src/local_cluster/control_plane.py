@@ -1,4 +1,4 @@
-"""The control plane's processes: started by kwokctl, watched here."""
+"""Processes of the control plane. kwokctl starts them, and this module watches them."""
 
 import hashlib
 import http.client
@@ -18,7 +18,7 @@ from local_cluster.paths import Paths
 from local_cluster.serving.node import Node
 
 START_SECONDS = 180.0
-"""Longest that the control plane may take to become ready; it takes 3 s on two idle cores."""
+"""Time limit for the control plane to become ready; it takes 3 s on two idle cores."""
 
 _BUSY_SECONDS = 20.0
 _REPORT_SECONDS = 10.0
@@ -26,27 +26,26 @@ _LOOK_SECONDS = 0.05
 _RESTARTS = 3
 
 _FOUNDATION = ("etcd", "kube-apiserver")
-"""Nothing else can be ready without these; the others may end where these are slow to come."""
+"""Processes that all others need. The others may end while these are slow to start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlPlane:
-    """One cluster's processes, whatever state they are in."""
+    """Processes of one cluster, in any state."""
 
     paths: Paths
     mode: Mode
     report: Callable[[str], None]
     node: Node | None = None
-    """The node that the processes share a network namespace with; None where they are on the
-    machine's own."""
+    """Node whose network namespace the processes share; None if they run in the machine's own."""
 
     @property
     def kwokctl(self) -> Kwokctl:
-        """What starts them."""
+        """Kwokctl for this cluster."""
         return Kwokctl(paths=self.paths, mode=self.mode)
 
     def launch_of(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> str:
-        """Fingerprint of what the processes are started with: tools, flags, ports, folder."""
+        """Return a fingerprint of the tools, flags, ports and folder of the processes."""
         used = {name: str(tools[name]) for name in kwokctl.TOOLS}
         content = f"{self.paths.root}\n{used}\n{self.kwokctl.configuration(ports)}"
         if self.node:
@@ -54,16 +53,16 @@ class ControlPlane:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def running(self) -> dict[str, int]:
-        """Process id of each component that runs."""
+        """Return the process id of each component that runs."""
         found = processes.find(self.paths.root)
         return {name: found[name][0].pid for name in self.mode.processes if name in found}
 
     def is_whole(self, ports: Mapping[str, int]) -> bool:
-        """Whether every component runs, and the API is ready."""
+        """Tell whether every component runs and the API is ready."""
         return self._all_run() and self.is_ready(ports)
 
     def becomes_whole(self, ports: Mapping[str, int]) -> bool:
-        """Whether every component runs, and the API is ready or becomes so: it may be busy."""
+        """Tell whether every component runs and the API is ready, if after a short wait."""
         deadline = time.monotonic() + _BUSY_SECONDS
         while self._all_run() and time.monotonic() < deadline:
             if self.is_ready(ports):
@@ -72,14 +71,14 @@ class ControlPlane:
         return False
 
     def _all_run(self) -> bool:
-        # Each once, and nothing that starts more of them.
+        # Each of them runs once, and no launcher is about to start more.
         found = processes.find(self.paths.root)
         return set(found) == set(self.mode.processes) and all(
             len(listed) == 1 for listed in found.values()
         )
 
     def is_ready(self, ports: Mapping[str, int]) -> bool:
-        """Whether this cluster's API server says that it is ready."""
+        """Tell whether this cluster's API server reports that it is ready."""
         try:
             context = ssl.create_default_context(cafile=self.paths.pki / "ca.crt")
             context.load_cert_chain(self.paths.pki / "admin.crt", self.paths.pki / "admin.key")
@@ -95,18 +94,18 @@ class ControlPlane:
             return False
 
     def stop(self) -> list[str]:
-        """End every process, and remove what would outlive them; names of what was ended."""
+        """End every process and remove its cgroup; return the names of the processes."""
         stopped = processes.stop_all(self.paths.root)
         if self.node:
             self.node.close()
         return stopped
 
     def start(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> None:
-        """Start every process anew, on the data that is there, and wait until the API is ready.
+        """Restart every process on the existing data, and wait until the API is ready.
 
         Raises:
-            StartError: a process ended again and again, or kwokctl gave up.
-            LocalClusterError: it was not ready in time.
+            StartError: A process ended repeatedly, or kwokctl failed.
+            LocalClusterError: The API was not ready in time.
         """
         self.stop()
         self.kwokctl.lay_out(ports, tools)
@@ -124,7 +123,7 @@ class ControlPlane:
         return self.kwokctl.run(*arguments, inside=self.node.enter("--net") if self.node else ())
 
     def _launch_and_watch(self, ports: Mapping[str, int]) -> None:
-        # An empty kubeconfig flag: without it kwokctl edits the user's own file.
+        # Without an empty kubeconfig flag kwokctl edits the user's own file.
         launcher = self._launch("create", "cluster", "--kubeconfig=")
         began = reported = time.monotonic()
         restarts = 0
@@ -151,8 +150,8 @@ class ControlPlane:
                 now = time.monotonic()
                 if now - began > START_SECONDS:
                     raise LocalClusterError(
-                        f"the local cluster was not ready after {START_SECONDS:.0f} s; what its "
-                        f"processes said: {self.paths.log_of('*')}"
+                        f"the local cluster was not ready after {START_SECONDS:.0f} s. "
+                        f"Logs of its processes: {self.paths.log_of('*')}"
                     )
                 if now - reported > _REPORT_SECONDS:
                     reported = now
@@ -164,4 +163,4 @@ class ControlPlane:
 
     def _ended(self, component: str) -> str:
         log = self.paths.log_of(component)
-        return f"{component} of the local cluster ended while it was started: {tail(log)}"
+        return f"{component} of the local cluster ended during its start: {tail(log)}"

@@ -1,6 +1,6 @@
 class LocalClusterError(Exception):
-    """What stops the local cluster from being up or down; its text is the whole message."""
+    """Failure to start, stop or read the local cluster; its text is the whole message."""
 
 
 class StartError(LocalClusterError):
-    """The control plane did not come up because one of its processes ended."""
+    """Failure of a process of the control plane during its start."""

@@ -1,4 +1,4 @@
-"""The kubeconfig that the user and Pulumi read."""
+"""Kubeconfig of the cluster, for users and programs."""
 
 import base64
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from local_cluster.record import write_atomically
 
 
 def write(paths: Paths, ports: Mapping[str, int]) -> None:
-    """Write a cluster's kubeconfig, with certificates inside; an unchanged file is left alone."""
+    """Write a cluster's kubeconfig with embedded certificates; keep an unchanged file."""
 
     def data(name: str) -> str:
         return base64.b64encode((paths.pki / name).read_bytes()).decode()

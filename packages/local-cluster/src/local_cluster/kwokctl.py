@@ -1,4 +1,4 @@
-"""The program that lays out and starts a control plane: what it is told, and what it leaves."""
+"""kwokctl, which lays out and starts a control plane: its configuration and its files."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ _BINARIES = {
 }
 
 TOOLS = (LAUNCHER, *_BINARIES)
-"""It, and all that it starts."""
+"""kwokctl and the programs that it starts or calls."""
 
 _LEASE_SECONDS = 16
 
@@ -40,21 +40,21 @@ class Kwokctl:
     mode: Mode
 
     def configuration(self, ports: Mapping[str, int]) -> str:
-        """Its file, with every binary named, so that it downloads nothing."""
+        """Return its configuration. It names every binary, so that kwokctl downloads nothing."""
         options = {
             "runtime": "binary",
             "kubeVersion": f"v{toolchain.TABLE['kube-apiserver'].version}",
             "bindAddress": "127.0.0.1",
             "components": list(self.mode.components),
-            # A kwok that was killed keeps its nodes' leases: by default its successor leaves the
-            # nodes alone for 200 s, and looks again every 50 s even where the lease is gone.
+            # A killed kwok still holds its nodes' leases. By default the next one ignores the nodes
+            # for 200 s, and checks every 50 s even if the lease is gone.
             "nodeLeaseDurationSeconds": _LEASE_SECONDS,
             **self.mode.options,
             **{role: port for role, port in ports.items() if role in ROLES},
-            # Relative to `root`, since it takes a `#` or `%` in a path for a part of a URL.
+            # Relative to `root`, since kwokctl reads a `#` or `%` in a path as part of a URL.
             **{option: f"{self.paths.bin.name}/{tool}" for tool, option in _BINARIES.items()},
         }
-        # It deletes its own directory when it fails to lay it out; the data is kept from it.
+        # kwokctl deletes its folder if it cannot lay it out, so the data is elsewhere.
         data = {"key": "data-dir", "value": str(self.paths.data), "override": True}
         patches: list[dict[str, Any]] = [{"name": "etcd", "extraArgs": [data]}]
         patches += [
@@ -77,7 +77,7 @@ class Kwokctl:
         )
 
     def lay_out(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> None:
-        """Write what it reads, and remove what it derived from it; data and certificates stay."""
+        """Write its configuration and remove files derived from it; keep data and certificates."""
         cluster = self.paths.kwok_cluster
         for name in ("kwok.yaml", "kubeconfig.yaml", "kubeconfig"):
             (cluster / name).unlink(missing_ok=True)
@@ -89,19 +89,19 @@ class Kwokctl:
             (self.paths.bin / tool).symlink_to(tools[tool])
 
     def run(self, *arguments: str, inside: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
-        """Start it; what it says goes to its log.
+        """Start kwokctl, with its output in its log.
 
         Args:
-            arguments: what it shall do.
-            inside: beginning of a command line that makes it run in other namespaces.
+            arguments: Command and its arguments.
+            inside: Start of a command line that runs it in other namespaces.
         """
-        # The user's own settings for kwok and etcd are for another cluster. And kwokctl is at home
-        # in the folder: $KWOK_WORKDIR would do, but it reads that only up to a space.
+        # The user's settings for kwok and etcd concern other clusters. The cluster's folder is the
+        # home of kwokctl: it reads $KWOK_WORKDIR, the alternative, only up to a space.
         theirs = ("KWOK_", "ETCD_", "KUBECONFIG")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
         root = self.paths.root
         environment = {**kept, "HOME": str(root), "PATH": toolchain.path_with(self.paths.bin)}
-        # Relative, since a comma would end the path.
+        # Relative, since kwokctl ends a path at a comma.
         configuration = self.paths.kwokctl_config.relative_to(root)
         with self.paths.kwokctl_log.open("ab") as log:
             return subprocess.Popen(
@@ -118,10 +118,10 @@ class Kwokctl:
             )
 
     def settle_pid_files(self, running: Mapping[str, int]) -> None:
-        """Make its pid files true; it believes them, and starts what they do not name.
+        """Correct the pid files: kwokctl trusts them, and starts components that have none.
 
         Args:
-            running: process id of each component that runs.
+            running: Process id of each component that runs.
         """
         for component in self.mode.components:
             file = self.paths.pid_file_of(component)

@@ -1,4 +1,4 @@
-"""What kinds of local cluster there are; the kind is fixed when a cluster is made."""
+"""Modes of a local cluster; a cluster keeps the mode that it was created with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,43 +11,43 @@ from local_cluster.serving import machine
 from local_cluster.spec import ClusterSpec
 
 MODE_VARIABLE = "LOCAL"
-"""Environment variable that chooses the mode."""
+"""Environment variable that selects the mode."""
 
 UP_COMMAND, DOWN_COMMAND = "python -m local_cluster up", "python -m local_cluster down"
-"""Commands that messages name where the caller names none."""
+"""Commands in messages, unless the caller sets others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mode:
-    """How one kind of local cluster differs from the others."""
+    """Properties in which one mode differs from another."""
 
     name: str
     """Value of `LOCAL`."""
 
     notice: str
-    """What the user must know about what runs in it, in one sentence."""
+    """Sentence that tells the user what runs in the cluster."""
 
     components: tuple[str, ...]
-    """The control plane's processes, by kwokctl's names."""
+    """Processes of the control plane, by kwokctl's names."""
 
     component_args: Mapping[str, Mapping[str, str]]
-    """Further command-line flags of each process."""
+    """Additional command-line flags of each process."""
 
     nodes: Callable[[ClusterSpec], list[dict[str, Any]]]
-    """Returns the Node objects that a specification asks for."""
+    """Function that returns the Node objects of a specification."""
 
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """kwokctl's options, where they differ from those of a cluster on loopback."""
+    """Options of kwokctl that differ from those of a cluster on loopback."""
 
     node_processes: tuple[str, ...] = ()
-    """Processes of the one real node, where there is one."""
+    """Processes of the one real node, if the mode has one."""
 
     tools: tuple[str, ...] = ("cluster",)
-    """What it needs of the table of tools."""
+    """Tools and groups of tools that it needs."""
 
     @property
     def processes(self) -> tuple[str, ...]:
-        """All that runs, by the names of the programs."""
+        """All processes, by the names of their programs."""
         return self.components + self.node_processes
 
 
@@ -74,7 +74,7 @@ MODES = {mode.name: mode for mode in (SIMULATED, SERVING)}
 
 
 def best_here() -> Mode:
-    """The mode that is taken where the user asks for none: one that serves, where it can."""
+    """Return the mode of a new cluster whose user selects none: serving if this machine can."""
     return SIMULATED if machine.missing_prerequisites() else SERVING
 
 
@@ -84,16 +84,16 @@ def choose(
     default: Mode = SIMULATED,
     down_command: str = DOWN_COMMAND,
 ) -> Mode:
-    """The mode to start a cluster in.
+    """Return the mode to start a cluster in.
 
     Args:
-        asked: what the user asks for, if anything.
-        made_as: what the cluster was made as, if there is one.
-        default: what it is where neither says anything.
+        asked: Mode that the user selects, if any.
+        made_as: Mode of the existing cluster, if any.
+        default: Mode of a new cluster whose user selects none.
         down_command: Command that removes the cluster, for the message.
 
     Raises:
-        LocalClusterError: what is asked for is not to be had.
+        LocalClusterError: There is no such mode.
     """
     name = asked or made_as or default.name
     if name in MODES:

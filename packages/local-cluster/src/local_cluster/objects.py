@@ -1,4 +1,4 @@
-"""What the cluster holds before any stack: its nodes, and KEDA's resource definitions."""
+"""Objects that every cluster holds: its nodes and KEDA's resource definitions."""
 
 import hashlib
 import http
@@ -17,17 +17,17 @@ from lightkube.resources.core_v1 import Namespace, Node, NodeStatus, Pod
 from local_cluster.errors import LocalClusterError
 
 Client = Any
-"""A `lightkube.Client`, whose own types a strict checker cannot follow."""
+"""A `lightkube.Client`, whose types a strict checker cannot follow."""
 
 READY_SECONDS = 120.0
-"""Longest that nodes and definitions may take to become ready; they take less than a second."""
+"""Time limit for nodes and definitions to become ready; they take less than a second."""
 
 Report = Callable[[str], None]
 
 _REPORT_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 _OURS = {"app.kubernetes.io/managed-by": "kubemind-local"}
-"""Label of the nodes that follow the parameters; others are left alone."""
+"""Label of the nodes that follow the specification; other nodes stay as they are."""
 
 
 _LEASE_NAMESPACE = "kube-node-lease"
@@ -35,18 +35,18 @@ _LEASE_NAMESPACE = "kube-node-lease"
 _NOT_READY = "node.kubernetes.io/not-ready"
 
 _CONTENT = "kubemind.io/content"
-"""Label of definitions with the digest of what was applied."""
+"""Label of definitions, with the digest of their applied content."""
 
 
 def cluster_id(client: Client, report: Report) -> str:
-    """UID of the `kube-system` namespace, which stands for the cluster's identity."""
-    # The API server makes it itself, a moment after it first says that it is ready.
+    """Return the UID of the namespace `kube-system`, which identifies the cluster."""
+    # The API server creates it a moment after it first reports that it is ready.
     wait_for(lambda: _exists(client, Namespace, "kube-system"), "its first namespace", report)
     return client.get(Namespace, "kube-system").metadata.uid
 
 
 def release_nodes(client: Client) -> None:
-    """Delete the nodes' leases, whose holder is gone after a restart, so that they run at once."""
+    """Delete the nodes' leases. Their holder is gone after a restart, and would delay the nodes."""
     for lease in client.list(Lease, namespace=_LEASE_NAMESPACE):
         with suppress(ApiError):
             client.delete(Lease, lease.metadata.name, namespace=_LEASE_NAMESPACE)
@@ -55,16 +55,16 @@ def release_nodes(client: Client) -> None:
 def fill(
     client: Client, nodes: Sequence[Mapping[str, Any]] | None, definitions: Path, report: Report
 ) -> None:
-    """Bring nodes and definitions in line with what is wanted, and wait for the nodes.
+    """Apply nodes and definitions, and wait for the nodes.
 
     Args:
-        client: of the cluster.
-        nodes: those that are wanted; None leaves what there is alone.
-        definitions: file of KEDA's resource definitions.
-        report: told what changed.
+        client: Client of the cluster.
+        nodes: Nodes that the cluster is to have; None keeps its nodes as they are.
+        definitions: File of KEDA's resource definitions.
+        report: Called with each change.
 
     Raises:
-        LocalClusterError: something did not become ready in time.
+        LocalClusterError: A node or a definition did not become ready in time.
     """
     made, removed = ([], []) if nodes is None else apply_nodes(client, nodes)
     if made:
@@ -77,20 +77,20 @@ def fill(
 
 
 def apply_nodes(client: Client, wanted: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Make, change and remove nodes until those that were made here are the wanted ones.
+    """Create, update and delete nodes until the labelled nodes are the wanted ones.
 
-    A removed node takes its pods with it, as a node that is lost does.
+    A deleted node takes its pods with it, as a lost node does.
 
     Returns:
-        Names of the nodes that were made, and of those that were removed.
+        Names of the created and of the deleted nodes.
     """
     before = {node.metadata.name for node in client.list(Node, labels=_OURS)}
     names = [str(node["metadata"]["name"]) for node in wanted]
     for node in wanted:
         metadata = node["metadata"]
         labelled = {**metadata, "labels": {**metadata.get("labels", {}), **_OURS}}
-        # The status is kept when this makes the node, so it is never there without its capacity;
-        # of a node that is there only the second call changes it.
+        # Creation keeps the status, so a node never exists without its capacity. Only the second
+        # call changes the status of an existing node.
         _apply(client, Node, {**node, "metadata": labelled})
         status = {"metadata": {"name": metadata["name"]}, "status": node["status"]}
         _apply(client, NodeStatus, status)
@@ -104,10 +104,10 @@ def apply_nodes(client: Client, wanted: Sequence[Mapping[str, Any]]) -> tuple[li
 
 
 def wait_for_nodes(client: Client, wanted: Sequence[Mapping[str, Any]], report: Report) -> None:
-    """Wait until every wanted node takes pods.
+    """Wait until every wanted node accepts pods.
 
     Raises:
-        LocalClusterError: not in time.
+        LocalClusterError: A node did not become ready in time.
     """
     names = {node["metadata"]["name"] for node in wanted}
     wait_for(
@@ -118,14 +118,14 @@ def wait_for_nodes(client: Client, wanted: Sequence[Mapping[str, Any]], report: 
 
 
 def apply_definitions(client: Client, file: Path, report: Report) -> list[str]:
-    """Apply custom resource definitions that are missing or differ; names of those that did.
+    """Apply custom resource definitions that are missing or differ; return their names.
 
     Raises:
-        LocalClusterError: the API server did not take them into use in time.
+        LocalClusterError: The API server did not establish a definition in time.
     """
     text = file.read_text()
     content = hashlib.sha256(text.encode()).hexdigest()[:16]
-    # Applying them all takes longer than everything else that a second start does.
+    # Applying all of them would take longer than the rest of a second start.
     there = {
         definition.metadata.name
         for definition in client.list(CustomResourceDefinition, labels={_CONTENT: content})
@@ -162,22 +162,27 @@ def _is_established(client: Client, name: str) -> bool:
 
 
 def _takes_pods(node: Any) -> bool:
-    # A new node carries the taint until the controller manager has seen that it is ready.
+    # A new node has the taint until the controller manager has noticed that it is ready.
     taints: list[Any] = node.spec.taints or []
     return holds(node, "Ready") and _NOT_READY not in [taint.key for taint in taints]
 
 
 def holds(thing: Any, condition: str) -> bool:
-    """Whether a condition in an object's status is true."""
+    """Tell whether a condition in an object's status is true."""
     held: list[Any] = (thing.status and thing.status.conditions) or []
     return any(c.type == condition and c.status == "True" for c in held)
 
 
 def wait_for(condition: Callable[[], bool], what: str, report: Report) -> None:
-    """Wait until a condition holds; `what` is waited for, in words.
+    """Wait until a condition holds.
+
+    Args:
+        condition: Function that returns true once the wait is over.
+        what: Name of the awaited object, for messages.
+        report: Called with a line of progress every 10 s.
 
     Raises:
-        LocalClusterError: not in time.
+        LocalClusterError: The condition did not hold in time.
     """
     began = reported = time.monotonic()
     while not condition():

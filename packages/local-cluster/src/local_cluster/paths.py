@@ -1,4 +1,4 @@
-"""Where everything of one cluster lies."""
+"""Paths of the files of one cluster."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,70 +7,70 @@ CLUSTER_NAME = "kubemind"
 """kwokctl's name of the cluster."""
 
 CONTEXT = f"kwok-{CLUSTER_NAME}"
-"""Context in the kubeconfig; kwokctl names it so."""
+"""Context in the kubeconfig, with the name that kwokctl gives it."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of the cluster in one state folder."""
+    """Paths of the cluster in one state folder."""
 
     state_dir: Path
-    """The folder itself, resolved; other parts keep things in it too."""
+    """State folder, resolved. It may hold other files, too."""
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes the cluster."""
+        """Lock file of a run that changes the cluster."""
         return self.state_dir / "local.lock"
 
     @property
     def root(self) -> Path:
-        """The folder of everything else; gone when the cluster is."""
+        """Folder of all other files; it exists as long as the cluster."""
         return self.state_dir / "local"
 
     @property
     def kubeconfig(self) -> Path:
-        """For the user, complete in itself."""
+        """Kubeconfig for users, with embedded certificates."""
         return self.root / "kubeconfig"
 
     @property
     def record(self) -> Path:
-        """Written once the cluster was ready."""
+        """Record, written once the cluster is ready."""
         return self.root / "record.json"
 
     @property
     def bin(self) -> Path:
-        """Links to the tools, so that kwokctl and what it runs are known by their commands."""
+        """Folder of links to the tools; a process is found by the link that it was started from."""
         return self.root / "bin"
 
     @property
     def kwokctl_config(self) -> Path:
-        """What kwokctl was started with."""
+        """Configuration of kwokctl."""
         return self.root / "kwokctl.yaml"
 
     @property
     def kwokctl_log(self) -> Path:
-        """What kwokctl said."""
+        """Output of kwokctl."""
         return self.root / "kwokctl.log"
 
     @property
     def data(self) -> Path:
-        """What etcd holds: all that is in the cluster."""
+        """Data of etcd, which is the content of the cluster."""
         return self.root / "etcd"
 
     @property
     def kwok_cluster(self) -> Path:
-        """Where kwokctl, at home in `root`, keeps bin/, logs/, pids/, pki/ and kwok.yaml."""
+        """Folder of kwokctl, whose home is `root`: bin/, logs/, pids/, pki/ and kwok.yaml."""
         return self.root / ".kwok" / "clusters" / CLUSTER_NAME
 
     @property
     def pki(self) -> Path:
-        """Certificates and keys, made with the cluster."""
+        """Certificates and keys, created with the cluster."""
         return self.kwok_cluster / "pki"
 
     def log_of(self, component: str) -> Path:
-        """What a component says, since it was last started."""
+        """Return the log of a component, which begins at its last start."""
         return self.kwok_cluster / "logs" / f"{component}.log"
 
     def pid_file_of(self, component: str) -> Path:
-        """Where kwokctl notes a component's process."""
+        """Return the file in which kwokctl keeps a component's process id."""
         return self.kwok_cluster / "pids" / f"{component}.pid"

@@ -1,4 +1,4 @@
-"""Loopback ports of a cluster: chosen once, then kept."""
+"""Loopback ports of a cluster, chosen at its creation and kept."""
 
 import hashlib
 import itertools
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 FIRST, LAST = 20_000, 29_999
-"""Below what Linux hands out to outgoing connections (32768 on) and what NodePorts use (30000 on),
-so that a kept port is not taken in passing while the cluster is down."""
+"""Range of ports. It lies below Linux's ephemeral ports (from 32768) and NodePorts (from 30000), so
+that no other connection takes a port by chance while the cluster is down."""
 
 _DYING_SECONDS = 1.0
 
@@ -21,21 +21,21 @@ ROLES = (
     "kubeSchedulerPort",
     "kwokControllerPort",
 )
-"""What listens, by the name of kwokctl's option."""
+"""Listeners, by the name of kwokctl's option."""
 
 
 def choose(
     root: Path, kept: Mapping[str, int] | None = None, further: Sequence[str] = ()
 ) -> dict[str, int]:
-    """A free port for every role.
+    """Return a free port for every role.
 
     Args:
-        root: the cluster's folder; clusters in different folders begin to look at different ports.
-        kept: ports of an earlier start, kept where they are still free.
-        further: roles beside kwokctl's.
+        root: Folder of the cluster; the search begins at a port that depends on it.
+        kept: Ports of an earlier start, which are used again if they are free.
+        further: Roles beside those of kwokctl.
 
     Raises:
-        OSError: no port is free.
+        OSError: No port is free.
     """
     roles = (*ROLES, *further)
     chosen = {role: port for role, port in (kept or {}).items() if role in roles and _frees(port)}
@@ -50,7 +50,7 @@ def choose(
 
 
 def _frees(port: int) -> bool:
-    """Whether a port is free, or soon: a process that somebody just killed holds it still."""
+    """Tell whether a port is free, or becomes free soon: a killed process may still hold it."""
     deadline = time.monotonic() + _DYING_SECONDS
     while not is_free(port):
         if time.monotonic() > deadline:
@@ -60,9 +60,9 @@ def _frees(port: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether a process could listen on a loopback port now."""
+    """Tell whether a process could listen on a loopback port now."""
     with socket.socket() as listener:
-        # As Go's listeners do: a connection in TIME_WAIT does not hold the port.
+        # As Go's listeners do; a connection in TIME_WAIT then does not hold the port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
@@ -79,5 +79,5 @@ def _from(root: Path) -> Iterator[int]:
 
 
 def api_address(ports: Mapping[str, int]) -> str:
-    """URL of the API server that listens on a cluster's ports."""
+    """Return the URL of a cluster's API server."""
     return f"https://127.0.0.1:{ports['kubeApiserverPort']}"

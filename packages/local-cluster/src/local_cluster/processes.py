@@ -1,7 +1,7 @@
-"""The cluster's processes, known by what they are and never by a number in a file.
+"""Processes of a cluster, found by their programs and never by a number in a file.
 
-kwokctl keeps pid files and trusts them: after a reboot a number in one may be anybody's. Here a
-process is the cluster's if the program it was started as lies in the cluster's folder.
+kwokctl keeps pid files and trusts them, but after a reboot a number may belong to any process. Here
+a process belongs to a cluster if its program lies in the cluster's folder.
 """
 
 import os
@@ -21,14 +21,14 @@ _KILL_SECONDS = 20.0
 
 
 def find(root: Path) -> dict[str, list[psutil.Process]]:
-    """Live processes that run out of a cluster's folder, by program name.
+    """Return the live processes of a cluster, by the name of their program.
 
     Args:
-        root: the cluster's folder, resolved.
+        root: Folder of the cluster, resolved.
     """
     found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter(["cmdline"]):
-        # None: not ours to read; empty: a kernel thread, or dead and not yet reaped.
+        # None: no permission to read it. Empty: a kernel thread, or dead and not yet reaped.
         command = process.info["cmdline"]
         if command and _runs_in(Path(command[0]), process, root):
             found.setdefault(Path(command[0]).name, []).append(process)
@@ -38,8 +38,8 @@ def find(root: Path) -> dict[str, list[psutil.Process]]:
 def _runs_in(program: Path, process: psutil.Process, root: Path) -> bool:
     if program.is_relative_to(root):
         return program.parent.name == "bin"
-    # The folder was moved under the running process: its command names the old place still, and
-    # its working directory the new one.
+    # The folder may have been moved: the command still names its old path, and the working
+    # directory its new one.
     if not program.match(f"*/{root.name}/.kwok/clusters/*/bin/*"):
         return False
     try:
@@ -49,16 +49,16 @@ def _runs_in(program: Path, process: psutil.Process, root: Path) -> bool:
 
 
 def stop_all(root: Path) -> list[str]:
-    """End every process of a cluster, the launcher first so that it starts no more.
+    """End every process of a cluster, first the launcher, which would start more.
 
     Returns:
-        Names of what was ended.
+        Names of the processes.
 
     Raises:
-        LocalClusterError: one belongs to another user, or does not die.
+        LocalClusterError: A process belongs to another user, or does not end.
     """
     stopped: set[str] = set()
-    # A process that was forked during one look shows in the next.
+    # The next search finds processes that were forked during this one.
     while found := find(root) or find(root):
         with ExitStack() as dying:
             handles: dict[int, psutil.Process] = {}
@@ -72,17 +72,17 @@ def stop_all(root: Path) -> list[str]:
 
 
 def _kill(name: str, process: psutil.Process, dying: ExitStack) -> int | None:
-    """SIGKILL a process; a handle that tells when it has ended."""
+    """Send SIGKILL to a process; return a handle that tells when it has ended."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return None
     dying.callback(os.close, handle)
-    # The handle keeps its meaning whatever becomes of the number, so this look settles it.
+    # The handle stays with this process even if its number is reused, so this check is final.
     if not process.is_running():
         return None
     try:
-        # The data of etcd is written ahead, so nothing is gained by asking politely.
+        # etcd writes its data ahead, so SIGTERM would gain nothing.
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:
         return None
@@ -95,7 +95,7 @@ def _kill(name: str, process: psutil.Process, dying: ExitStack) -> int | None:
 
 
 def _wait(handles: dict[int, psutil.Process]) -> None:
-    # Until the last thread has gone: only then are files and ports free.
+    # Files and ports are free only once the last thread has ended.
     ended = select.poll()
     for handle in handles:
         ended.register(handle, select.POLLIN)
@@ -109,5 +109,5 @@ def _wait(handles: dict[int, psutil.Process]) -> None:
             numbers = " ".join(str(process.pid) for process in left.values())
             raise LocalClusterError(
                 f"processes of the local cluster did not end within {_KILL_SECONDS:.0f} s; "
-                f"look at them with: ps {numbers}"
+                f"inspect them with: ps {numbers}"
             )

@@ -1,4 +1,4 @@
-"""What is remembered of a cluster that was made whole."""
+"""Record of a cluster that became ready."""
 
 import os
 from pathlib import Path
@@ -9,28 +9,28 @@ from local_cluster.errors import LocalClusterError
 
 
 class Record(BaseModel):
-    """Written once a cluster has become ready; a folder without it was never finished."""
+    """Facts about a cluster, written once it is ready; a folder without it is unfinished."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: str
-    """The kind of cluster, fixed when it was made."""
+    """Mode of the cluster."""
 
     cluster_id: str
-    """UID of its `kube-system` namespace."""
+    """UID of its namespace `kube-system`."""
 
     ports: dict[str, int]
-    """Loopback port by what listens on it; kept over restarts."""
+    """Loopback port of each listener and of each forward; a restart keeps them."""
 
     launch: str
-    """Fingerprint of what the processes were started with."""
+    """Fingerprint of the arguments of its processes."""
 
     @classmethod
     def read(cls, file: Path) -> "Record | None":
-        """The record in a file; None where there is none, or none that is whole.
+        """Return the record in a file; None if it is missing or incomplete.
 
         Raises:
-            LocalClusterError: the file may not be read.
+            LocalClusterError: The file cannot be read.
         """
         try:
             return cls.model_validate_json(file.read_bytes())
@@ -42,12 +42,12 @@ class Record(BaseModel):
             ) from error
 
     def write(self, file: Path) -> None:
-        """Replace the file's record."""
+        """Replace the record in a file."""
         write_atomically(file, self.model_dump_json(indent=1))
 
 
 def write_atomically(file: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file; whoever reads it meanwhile, or after a crash, finds old or new, whole."""
+    """Replace a file so that a reader, even after a crash, finds the old or the new text whole."""
     new = file.with_name(f"{file.name}.new")
     with new.open("w") as stream:
         new.chmod(mode)

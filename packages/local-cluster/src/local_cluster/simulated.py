@@ -1,4 +1,4 @@
-"""Simulated nodes: a real control plane, and kwok in the place of every kubelet."""
+"""Simulated nodes: a real control plane, with kwok in place of each kubelet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,19 +20,19 @@ COMPONENTS = (
     "kwok-controller",
 )
 
-# A new process need not wait for the lease of one that was killed.
+# A new process does not wait for the lease of a killed one.
 _NO_LEASE = {"leader-elect": "false"}
 
 COMPONENT_ARGS = {
-    # The API server refuses to advertise a loopback address and otherwise asks for a default
-    # route, which a machine without network lacks. No simulated pod ever dials it (RFC 5737).
+    # The API server does not advertise a loopback address, and otherwise needs a default route,
+    # which a machine without network lacks. No simulated pod dials this address (RFC 5737).
     "kube-apiserver": {"advertise-address": "192.0.2.1"},
     "kube-controller-manager": _NO_LEASE,
     "kube-scheduler": _NO_LEASE,
 }
 
 _PODS = 110
-"""Kubernetes' own default for the pods of a node."""
+"""Kubernetes' default number of pods on a node."""
 
 
 def nodes(wanted: Sequence[SimulatedNode]) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _node(node: SimulatedNode) -> dict[str, Any]:
 
 
 def _quantities(resources: Resources) -> dict[str, str]:
-    # The API server writes quantities in one form; written so, a second apply changes nothing.
+    # The API server normalizes quantities; in its form, a second apply changes nothing.
     cpu = round(resources.cpu * 1000)
     return {
         "cpu": f"{cpu // 1000}" if cpu % 1000 == 0 else f"{cpu}m",

@@ -1,4 +1,4 @@
-"""What there is of a cluster, as a table."""
+"""State of a cluster, as a table."""
 
 from collections import Counter
 from typing import Any
@@ -20,7 +20,7 @@ def show(cluster: Cluster) -> None:
     """Print the cluster's components, nodes, API address, mode and kubeconfig."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
-        # What reads it there is not helped by folded paths.
+        # A program that reads the table needs unfolded paths.
         console.width = _UNBOUNDED
     record = cluster.record
     components = cluster.components()

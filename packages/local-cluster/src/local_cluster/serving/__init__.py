@@ -1,1 +1,1 @@
-"""A local cluster that serves: one real node, in namespaces of its own."""
+"""The mode `serving`: one real node in namespaces of its own."""

@@ -1,4 +1,4 @@
-"""CoreDNS, as the cluster's name server."""
+"""CoreDNS, the cluster's name server."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from local_cluster.serving import layout
 from local_cluster.serving.images import COREDNS
 
 _PORT = 1053
-"""Below 1024 it would need a capability."""
+"""Port of CoreDNS; below 1024 it would need a capability."""
 
 TTL_SECONDS = 5
-"""The kubernetes plugin's own default; `dnsTtlSeconds` of dev's gateway states it."""
+"""TTL of its answers, the default of CoreDNS's kubernetes plugin."""
 
 _COREFILE = f"""\
 .:{_PORT} {{
@@ -30,7 +30,7 @@ _UID = 10053
 
 
 def manifests() -> list[dict[str, Any]]:
-    """What it consists of."""
+    """Return its objects."""
     metadata = {"name": _NAME, "namespace": _NAMESPACE}
     role = {"name": "system:coredns"}
     return [

@@ -1,4 +1,4 @@
-"""Configuration of the node's processes, as text."""
+"""Configuration files of the node's processes, as text."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from local_cluster.serving.images import PAUSE
 from local_cluster.serving.layout import HOME, NodePaths
 
 MAX_PODS = 110
-"""Kubernetes' own default."""
+"""Kubernetes' default."""
 
 SYSCTLS = {
     "vm/overcommit_memory": 1,
@@ -23,17 +23,17 @@ SYSCTLS = {
     "kernel/keys/root_maxkeys": 1_000_000,
     "kernel/keys/root_maxbytes": 25_000_000,
 }
-"""What kubelet wants of the kernel and sets where it differs (its `setupKernelTunables`)."""
+"""Kernel settings that kubelet requires, and sets if they differ (`setupKernelTunables`)."""
 
 _INSIDE = NodePaths(HOME)
 
 
 def containerd(runc: Path, plugins: Path) -> str:
-    """Containerd's configuration (version 2, TOML).
+    """Return containerd's configuration (version 2, TOML).
 
     Args:
-        runc: the program.
-        plugins: folder of the CNI plugins.
+        runc: Path of runc.
+        plugins: Folder of the CNI plugins.
     """
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""\
@@ -44,15 +44,15 @@ state = "{layout.CONTAINERD_SOCKET.parent}"
 [grpc]
 address = "{layout.CONTAINERD_SOCKET}"
 
-# By default a folder that it makes in the machine's /opt.
+# By default containerd creates a folder in the machine's /opt.
 [plugins."io.containerd.internal.v1.opt"]
 path = "{_INSIDE.containerd}/opt"
 
 [{cri}]
 sandbox_image = "{PAUSE.name}"
-# Its profile would be loaded into the machine's kernel.
+# containerd would load its profile into the machine's kernel.
 disable_apparmor = true
-# Without CAP_SYS_RESOURCE runc could not lower it, and would die.
+# Without CAP_SYS_RESOURCE runc cannot lower it, and fails.
 restrict_oom_score_adj = true
 tolerate_missing_hugetlb_controller = true
 
@@ -73,9 +73,9 @@ conf_dir = "{_INSIDE.cni}"
 
 
 def cni() -> str:
-    """The pods' network: a pair of interfaces for each, and routes between them.
+    """Return the configuration of the pod network: an interface pair for each pod, and routes.
 
-    Not a bridge: what crosses one reaches Services only with a kernel module (br_netfilter) loaded.
+    A bridge would not do: its traffic reaches Services only with the kernel module br_netfilter.
     """
     return json.dumps(
         {
@@ -88,7 +88,7 @@ def cni() -> str:
                         "type": "host-local",
                         "ranges": [[{"subnet": layout.POD_NETWORK}]],
                         "routes": [{"dst": "0.0.0.0/0"}],
-                        # In the node's own /run, so that addresses end with the pods.
+                        # In the node's own /run, so that addresses are released with the node.
                         "dataDir": "/run/cni",
                     },
                 }
@@ -98,11 +98,11 @@ def cni() -> str:
 
 
 def kubelet(cgroup: str, client_ca: Path) -> str:
-    """Kubelet's configuration.
+    """Return kubelet's configuration.
 
     Args:
-        cgroup: parent of all the pods' cgroups.
-        client_ca: certificate of those who may ask kubelet.
+        cgroup: Parent of the pods' cgroups.
+        client_ca: Certificate authority of kubelet's clients.
     """
     nothing = dict.fromkeys(
         ("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"), "0%"
@@ -124,17 +124,17 @@ def kubelet(cgroup: str, client_ca: Path) -> str:
         "containerLogMaxSize": "2Mi",
         "containerRuntimeEndpoint": f"unix://{layout.CONTAINERD_SOCKET}",
         "enforceNodeAllocatable": [],
-        # Machines with version 1 of cgroups, and with swap, do for trying things out.
+        # A machine with cgroups version 1, or with swap, is good enough here.
         "failCgroupV1": False,
         "failSwapOn": False,
-        # A laptop's disk is often fuller than kubelet likes; images cannot be pulled again.
+        # A laptop's disk is often fuller than kubelet allows, and no registry has the images.
         "evictionHard": nothing,
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "maxPods": MAX_PODS,
         "readOnlyPort": 0,
         "resolvConf": str(_INSIDE.resolv_conf),
-        # KEDA waits until the certificates that it makes are mounted, which takes one round.
+        # KEDA waits one period until kubelet has mounted the certificates that it creates.
         "syncFrequency": "5s",
         "volumePluginDir": str(_INSIDE.kubelet / "volume-plugins"),
     }
@@ -142,7 +142,7 @@ def kubelet(cgroup: str, client_ca: Path) -> str:
 
 
 def kubeconfig(port: int, pki: Path) -> str:
-    """By which the node reaches the API server, which listens in the same network namespace."""
+    """Return the kubeconfig of the node; the API server is in the same network namespace."""
 
     def data(name: str) -> str:
         return base64.b64encode((pki / name).read_bytes()).decode()
@@ -171,13 +171,13 @@ def first_process(
     cgroup_procs: list[Path],
     node_labels: Mapping[str, str],
 ) -> str:
-    """The plan of `local_cluster.serving.init`.
+    """Return the plan of `local_cluster.serving.init`.
 
     Args:
-        outside: the node's folder as the machine sees it.
-        programs: folder with links to containerd, kubelet and kube-proxy.
-        debian: folder with the unpacked packages of the node.
-        cgroup_procs: files by which the node's processes enter cgroups of their own.
+        outside: Folder of the node as the machine sees it.
+        programs: Folder with links to containerd, kubelet and kube-proxy.
+        debian: Folder with the unpacked packages of the node.
+        cgroup_procs: Files through which the node's processes enter cgroups of their own.
         node_labels: Labels of the node, beside its zone.
     """
     path = f"{debian}/usr/bin:{debian}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
@@ -218,12 +218,12 @@ def first_process(
                     "kube-proxy",
                     "--proxy-mode=nftables",
                     f"--cluster-cidr={layout.POD_NETWORK}",
-                    # 0: leave the kernel's, which a namespace may not set.
+                    # 0: keep the kernel's value, which a namespace may not set.
                     "--conntrack-max-per-core=0",
                     "--conntrack-tcp-timeout-established=0",
                     "--conntrack-tcp-timeout-close-wait=0",
                     *identity,
-                    # nft's own libraries; the others are the machine's.
+                    # Libraries of nft; the others are the machine's.
                     **libraries,
                 ),
             },

@@ -1,8 +1,8 @@
-"""Hands connections to loopback ports of the machine on into the node's network namespace.
+"""Forwards loopback ports of the machine into the node's network namespace.
 
-Run by the bare interpreter: standard library only. Arguments: the namespace's file, the address of
-the cluster's name server, and `PORT=HOST:PORT` for each port; a host that is a name is looked up
-for every connection, so that it may come and go.
+A bare interpreter runs it: standard library only. Arguments: the file of the namespace, the address
+of the cluster's name server, and `PORT=HOST:PORT` for each port. A host name is resolved for every
+connection, so it may appear and disappear.
 """
 
 import asyncio
@@ -56,10 +56,10 @@ def _first_address(message: bytes) -> str | None:
 
 
 async def look_up(name: str, server: str) -> str:
-    """First IPv4 address of a name (RFC 1035).
+    """Return the first IPv4 address of a name (RFC 1035).
 
     Raises:
-        OSError: there is none, or the server does not answer, or not in DNS.
+        OSError: The name has no address, or the server's answer is missing or malformed.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
@@ -68,7 +68,7 @@ async def look_up(name: str, server: str) -> str:
     )
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     question = labels + b"\0" + struct.pack(">HH", 1, 1)
-    # Of a socket of its own, so the number of the question tells nothing more.
+    # Each question has a socket of its own, so its id carries no information.
     transport.sendto(struct.pack(">6H", 1, 0x100, 1, 0, 0, 0) + question)
     try:
         message = await asyncio.wait_for(answer, _LOOKUP_SECONDS)
@@ -86,7 +86,7 @@ async def look_up(name: str, server: str) -> str:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection; what it reads, the other end writes."""
+    """One end of a connection, which passes its input to the other end."""
 
     def __init__(self, *, paused: bool = False) -> None:
         self.transport: asyncio.Transport | None = None
@@ -101,7 +101,7 @@ class _End(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         if self.transport and not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -113,7 +113,7 @@ class _End(asyncio.Protocol):
         self._has_ended = True
         if self.other and self.other.transport:
             self.other.transport.write_eof()
-        # Open until both have ended: one may still have answers for the other.
+        # It stays open until both ends have ended: one may still have answers.
         return not (self.other and self.other._has_ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,7 +121,7 @@ class _End(asyncio.Protocol):
         if not other or other.is_closing():
             return
         if exc:
-            # A reset stays a reset: the caller is to know that its connection broke.
+            # A reset stays a reset, so that the caller learns that its connection broke.
             connection = other.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             other.abort()
@@ -138,10 +138,10 @@ class _End(asyncio.Protocol):
 
 
 async def serve(listener: socket.socket, host: str, port: int, name_server: str) -> None:
-    """Take connections for ever."""
+    """Accept connections for ever."""
     loop = asyncio.get_running_loop()
 
-    async def hand_on(connection: socket.socket) -> None:
+    async def relay(connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             is_name = not host.replace(".", "").isdigit()
@@ -152,7 +152,7 @@ async def serve(listener: socket.socket, host: str, port: int, name_server: str)
             print(f"{host}:{port}: {error}", file=sys.stderr, flush=True)
             connection.close()
             return
-        # Each knows the other before either reads: the gateway speaks first, by its SETTINGS.
+        # Link both ends before either reads: the gateway sends first (SETTINGS).
         inner.other, outer.other = outer, inner
         await loop.connect_accepted_socket(lambda: outer, connection)
         inner.resume()
@@ -162,11 +162,11 @@ async def serve(listener: socket.socket, host: str, port: int, name_server: str)
         try:
             connection, _ = await loop.sock_accept(listener)
         except OSError as error:
-            # As many files are open as may be, most likely: it passes when other connections end.
+            # Most likely too many open files; it passes once other connections end.
             print(f"{host}:{port}: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
             continue
-        task = asyncio.create_task(hand_on(connection))
+        task = asyncio.create_task(relay(connection))
         running.add(task)
         task.add_done_callback(running.discard)
 
@@ -176,7 +176,7 @@ async def _serve_all(wanted: list[tuple[socket.socket, str, int]], name_server: 
 
 
 def main() -> None:
-    """Listen in the machine's namespace, then move to the node's and connect from there."""
+    """Listen in the machine's namespace, then enter the node's and connect from there."""
     namespace, name_server, *rules = sys.argv[1:]
     wanted: list[tuple[socket.socket, str, int]] = []
     for rule in rules:

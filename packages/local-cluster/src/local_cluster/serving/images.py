@@ -31,36 +31,36 @@ Tools = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image: its name, and what goes into it."""
+    """Name and content of one image."""
 
     repository: str
     version: str
     programs: Mapping[str, str]
     """Path in the image by name of a program: one of `binaries`, or else a tool."""
     packages: tuple[str, ...] = ()
-    """Debian packages, with all that they depend on."""
+    """Debian packages, with their dependencies."""
     has_triton: bool = False
     entry_point: tuple[str, ...] = ()
-    """What the pod's arguments go to, where it names no command."""
-    # Not in its text, of which the key is made: a better figure is no other image.
+    """Entry point, unless the pod names a command."""
+    # Not in its text, which is part of the key: a better figure is no other image.
     mib: int = field(kw_only=True, repr=False)
-    """Size of its archive. Measured on linux/amd64, rounded up."""
-    # Neither: the version in the name stands for the content.
+    """Size of its archive, MiB, measured on linux/amd64 and rounded up."""
+    # Likewise: the version in the name stands for the content.
     binaries: Mapping[str, Path] = field(default_factory=dict[str, Path], kw_only=True, repr=False)
-    """Programs that the caller brings, by name."""
+    """Programs that the caller provides, by name."""
 
     @property
     def name(self) -> str:
-        """The image's reference."""
+        """Reference of the image."""
         return f"{REGISTRY}/{self.repository}:{self.version}"
 
     @property
     def tools(self) -> list[str]:
-        """What it needs of the table of tools."""
+        """Tools that it contains."""
         return [name for name in self.programs if name not in self.binaries]
 
     def parts(self, tools: Tools, report: Callable[[str], None]) -> list[Part]:
-        """What goes into it, made ready."""
+        """Make its content available; return the parts."""
         parts: list[Part] = []
         if self.packages:
             folder = debian.unpack("image", self.packages, report, closure=True)
@@ -73,10 +73,10 @@ class Recipe:
         return parts
 
     def key(self, tools: Tools) -> str:
-        """Changes with what it is made of."""
+        """Return a key that changes with its content."""
         made_of = [self, debian.SUITE, triton.WHEEL if self.has_triton else "", platform.machine()]
         made_of += [tools[name].resolve() for name in self.tools]
-        # Part of the key, since what packs it decides what comes out.
+        # The modules that pack it are part of the key, since they decide its content.
         names = (part.__name__.rpartition(".")[2] for part in (archive, debian, triton))
         packing = [Path(__file__).with_name(f"{name}.py").read_text() for name in names]
         return hashlib.sha256(repr((made_of, packing)).encode()).hexdigest()[:12]
@@ -97,7 +97,7 @@ PAUSE = Recipe(
     entry_point=("bash", "-c", "trap exit TERM; sleep infinity & wait"),
     mib=25,
 )
-"""Sleeps: it holds a pod's namespaces, and stands for a device plugin where GPUs are pretended."""
+"""Image that sleeps. It holds a pod's namespaces, and stands in for a device plugin."""
 
 COREDNS = Recipe("coredns", _tool_version("coredns"), {"coredns": "coredns"}, mib=75)
 KEDA = Recipe(
@@ -134,22 +134,22 @@ def recipes(envoy: Envoy | None = None) -> tuple[Recipe, ...]:
 
 
 def require_known(spec: ClusterSpec) -> None:
-    """Refuse a specification that names images which the local node cannot have.
+    """Refuse a specification that names images which the local node cannot build.
 
     Raises:
-        LocalClusterError: names each place, its image, and the images that there are.
+        LocalClusterError: The text names each place, its image, and all images.
     """
     known = [recipe.name for recipe in recipes(spec.envoy)]
     if wrong := {key: image for key, image in spec.images.items() if image not in known}:
         listed = "".join(f"\n  {key} = {image}" for key, image in wrong.items())
         raise LocalClusterError(
-            f"LOCAL=serving runs images that are built here, from no registry, and has none for:"
+            f"LOCAL=serving runs images that it builds, not images of a registry, and has none for:"
             f"{listed}\nThere are: {', '.join(known)}. Name these, or set LOCAL=simulated."
         )
 
 
 def archive_of(recipe: Recipe, tools: Tools) -> Path:
-    """Where an image's archive is, once built."""
+    """Return the path of an image's archive, which may not exist yet."""
     name = f"{recipe.repository}-{recipe.version}-{recipe.key(tools)}"
     return _cache().root / name / "image.tar"
 
@@ -161,10 +161,10 @@ def _cache() -> Cache:
 def ensure(
     tools: Tools, report: Callable[[str], None], recipes: Sequence[Recipe]
 ) -> dict[str, Path]:
-    """Archive of each image by its name, building what is missing.
+    """Return the archive of each image by its name; build missing archives.
 
     Raises:
-        LocalClusterError: something that an image is made of is not to be had.
+        LocalClusterError: A part of an image could not be downloaded.
     """
     cache = _cache()
     archives: dict[str, Path] = {}

@@ -1,7 +1,7 @@
-"""The first process of the node's namespaces; when it ends, the kernel ends all that is in them.
+"""First process of the node's namespaces; when it ends, the kernel ends all processes in them.
 
-Run by the bare interpreter, before and without the project: standard library only. Its one
-argument is a JSON file, written by `local_cluster.serving.files`.
+A bare interpreter runs it: standard library only. Its one argument is a JSON file, which
+`local_cluster.serving.files` writes.
 """
 
 import json
@@ -20,20 +20,20 @@ def _run(*command: str) -> None:
 
 
 def lay_out_mounts(plan: dict[str, Any]) -> None:
-    """Give the node a /run, /var/lib and /var/log of its own, and sysctls that need no change."""
+    """Give the node /run, /var/lib and /var/log of its own, and the sysctls that kubelet wants."""
     home, outside = plan["home"], plan["node"]
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "node", "/run")
     Path(home).mkdir()
     _run("mount", "--bind", outside, home)
-    # kubelet writes to /var/lib/kubelet whatever its folder is.
+    # kubelet writes to /var/lib/kubelet, even if its folder is another.
     scratch = Path("/run/var-lib")
     for name in ("upper", "work"):
         (scratch / name).mkdir(parents=True)
     layers = f"lowerdir=/var/lib,upperdir={scratch}/upper,workdir={scratch}/work"
     _run("mount", "-t", "overlay", "-o", layers, "node", "/var/lib")
     _run("mount", "--bind", plan["var_log"], "/var/log")
-    # kubelet sets these where they differ; here it finds what it wants, and the machine keeps what
-    # it has.
+    # kubelet sets these if they differ. Here it finds the values that it wants, and the machine
+    # keeps its own.
     for index, (name, value) in enumerate(plan["sysctls"].items()):
         real = Path("/proc/sys", name)
         if real.exists():
@@ -43,7 +43,7 @@ def lay_out_mounts(plan: dict[str, Any]) -> None:
 
 
 def lay_out_network(plan: dict[str, Any]) -> None:
-    """An address and a default route, on a pair of interfaces that lead nowhere else."""
+    """Add an address and a default route, on an interface pair that leads nowhere else."""
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "link", "add", "name", "node0", "type", "veth", "peer", "name", "node1")
     for name in ("node0", "node1"):
@@ -54,13 +54,13 @@ def lay_out_network(plan: dict[str, Any]) -> None:
 
 
 def enter_cgroups(plan: dict[str, Any]) -> None:
-    """Move into cgroups of the node's own; what is started later lies in them too."""
+    """Enter the node's own cgroups, which later processes inherit."""
     for procs in plan["cgroups"]:
         Path(procs).write_text("0")
 
 
 def start(name: str, plan: dict[str, Any]) -> int:
-    """Start one of the plan's services; its process id."""
+    """Start one of the plan's services; return its process id."""
     service = plan["services"][name]
     with Path(plan["logs"], f"{name}.log").open("ab") as log:
         return subprocess.Popen(
@@ -73,14 +73,14 @@ def start(name: str, plan: dict[str, Any]) -> int:
 
 
 def wait_for(file: Path, services: dict[int, str]) -> None:
-    """Wait until a file is there, while nothing ends that must run."""
+    """Wait until a file exists; exit if a service ends."""
     while not file.exists():
         reap(services, os.WNOHANG)
         time.sleep(_LOOK_SECONDS)
 
 
 def reap(services: dict[int, str], options: int = 0) -> None:
-    """Take leave of processes that have ended; the node ends with a service of its own."""
+    """Reap ended processes; exit if one of them is a service."""
     while True:
         try:
             ended, status = os.waitpid(-1, options)
@@ -93,7 +93,7 @@ def reap(services: dict[int, str], options: int = 0) -> None:
 
 
 def main() -> None:
-    """Lay everything out, start what the node consists of, and stay."""
+    """Lay out the node, start its services, and reap processes until one of them ends."""
     plan: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     enter_cgroups(plan)
     lay_out_mounts(plan)

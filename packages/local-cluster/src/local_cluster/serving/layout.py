@@ -1,4 +1,4 @@
-"""Addresses, names and places of the local node: each once."""
+"""Addresses, names and paths of the local node."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,11 @@ NOTICE = "Its one node is real and runs the containers; its GPUs are pretended."
 NODE_NAME = "local"
 
 NODE_ADDRESS = "10.245.0.2"
-"""The node's address, which pods and the API server know it by; outside its namespace it is
-nobody's."""
+"""Address of the node for pods and the API server; it exists only in the node's namespace."""
 
 NODE_NETWORK = "10.245.0.0/24"
 NODE_GATEWAY = "10.245.0.1"
-"""Where the default route leads, which kube-apiserver and kubelet ask for: to nobody."""
+"""Target of the default route that kube-apiserver and kubelet require; nothing has this address."""
 
 POD_NETWORK = "10.244.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
@@ -23,17 +22,17 @@ DNS_SERVICE = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-"""The control plane's processes, by kwokctl's names."""
+"""Processes of the control plane, by kwokctl's names."""
 
 PROCESSES = ("node-sandbox", "node-init", "containerd", "kubelet", "kube-proxy", "forwarder")
-"""What runs beside them, by the name of its program."""
+"""Processes beside them, by the names of their programs."""
 
 TOOLS = ("cluster", "serving", "prometheus")
-"""What it needs of the table of tools."""
+"""Tools and groups of tools that it needs."""
 
 OPTIONS: dict[str, Any] = {
-    # Of their own network namespace: pods ask the API server too.
-    "bindAddress": "0.0.0.0",  # noqa: S104 - inside the sandbox alone
+    # Addresses of their own network namespace: pods call the API server, too.
+    "bindAddress": "0.0.0.0",  # noqa: S104 - inside the sandbox only
     "kubeApiserverCertSANs": [
         API_SERVICE,
         NODE_ADDRESS,
@@ -41,12 +40,12 @@ OPTIONS: dict[str, Any] = {
         f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
     ],
 }
-"""kwokctl's options."""
+"""Options of kwokctl."""
 
 PKI = "{pki}"
-"""Stands for the folder of the cluster's certificates in the flags below."""
+"""Placeholder for the folder of the cluster's certificates in the flags below."""
 
-# A new process need not wait for the lease of one that was killed.
+# A new process does not wait for the lease of a killed one.
 _NO_LEASE = {"leader-elect": "false"}
 
 COMPONENT_ARGS = {
@@ -55,9 +54,9 @@ COMPONENT_ARGS = {
         "service-cluster-ip-range": SERVICE_NETWORK,
         "kubelet-client-certificate": f"{PKI}/admin.crt",
         "kubelet-client-key": f"{PKI}/admin.key",
-        # The node's name is in no DNS.
+        # No DNS has the node's name.
         "kubelet-preferred-address-types": "InternalIP",
-        # KEDA's metrics API is one that the API server hands requests on to.
+        # The API server forwards requests to KEDA's metrics API.
         "enable-aggregator-routing": "true",
         "requestheader-client-ca-file": f"{PKI}/ca.crt",
         "requestheader-allowed-names": "kwok-admin",
@@ -68,19 +67,19 @@ COMPONENT_ARGS = {
     "kube-controller-manager": _NO_LEASE,
     "kube-scheduler": _NO_LEASE,
 }
-"""Further flags of the control plane's processes."""
+"""Additional flags of the control plane's processes."""
 
 
 HOME = Path("/run/kubemind")
-"""The node's folder as its own processes see it: short, since sockets in it have long names."""
+"""Folder of the node as its own processes see it; short, since paths of sockets are limited."""
 
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
-"""In the node's own /run, so beside any containerd of the user's."""
+"""Socket in the node's own /run, apart from any containerd of the user."""
 
 
 @dataclass(frozen=True)
 class NodePaths:
-    """The node's folder, as the machine sees it or (`HOME`) as the node does."""
+    """Paths in the node's folder, as the machine sees it or (`HOME`) as the node does."""
 
     root: Path
 
@@ -91,22 +90,22 @@ class NodePaths:
 
     @property
     def kubelet(self) -> Path:
-        """Kubelet's folder: the pods' volumes."""
+        """Folder of kubelet, with the pods' volumes."""
         return self.root / "kubelet"
 
     @property
     def var_log(self) -> Path:
-        """What the node has at /var/log: the containers' logs."""
+        """Folder at the node's /var/log, with the containers' logs."""
         return self.root / "var-log"
 
     @property
     def logs(self) -> Path:
-        """What the node's own processes say."""
+        """Logs of the node's own processes."""
         return self.root / "logs"
 
     @property
     def etc(self) -> Path:
-        """Configuration of the node's processes, written anew at each start."""
+        """Configuration of the node's processes, written at each start."""
         return self.root / "etc"
 
     @property
@@ -116,7 +115,7 @@ class NodePaths:
 
     @property
     def cni(self) -> Path:
-        """Configuration of the pods' network."""
+        """Configuration of the pod network."""
         return self.etc / "cni"
 
     @property
@@ -126,30 +125,30 @@ class NodePaths:
 
     @property
     def kubeconfig(self) -> Path:
-        """By which kubelet and kube-proxy reach the API server."""
+        """Kubeconfig of kubelet and kube-proxy."""
         return self.etc / "kubeconfig"
 
     @property
     def resolv_conf(self) -> Path:
-        """Name servers of pods that use the node's: none."""
+        """Name servers of pods that use those of the node: none."""
         return self.etc / "resolv.conf"
 
     @property
     def plan(self) -> Path:
-        """What the node's first process does, as JSON."""
+        """Plan of the node's first process, as JSON."""
         return self.etc / "plan.json"
 
     @property
     def imported(self) -> Path:
-        """A mark for each image that containerd has."""
+        """Folder with a file for each image that containerd has."""
         return self.root / "imported"
 
     @property
     def ready(self) -> Path:
-        """Written when the node's namespaces are laid out and containerd was started."""
+        """File that exists once the node's namespaces are laid out and containerd has started."""
         return self.root / "ready"
 
     @property
     def join(self) -> Path:
-        """Written when there is an API server for kubelet to join."""
+        """File that exists once kubelet can join an API server."""
         return self.root / "join"

@@ -1,4 +1,4 @@
-"""Whether this machine can have the node."""
+"""Prerequisites of the mode `serving` on this machine."""
 
 import os
 import platform
@@ -20,37 +20,37 @@ _PROGRAMS = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-"""What is called, and the Debian package that brings it."""
+"""Programs that the mode calls, each with the Debian package that contains it."""
 
 _ARCHITECTURE = "x86_64"
 
 
 @cache
 def missing_prerequisites() -> str:
-    """What this machine lacks for a node of its own, in words; empty where it lacks nothing."""
+    """Describe the first prerequisite that this machine lacks; empty if it lacks none."""
     if sys.platform != "linux":
         return f"Linux (this is {sys.platform})"
     if platform.machine() != _ARCHITECTURE:
         return f"an {_ARCHITECTURE} processor (this is {platform.machine()})"
     if os.geteuid() != 0:
-        return "root, since it makes namespaces and mounts"
+        return "root, since it creates namespaces and mounts"
     if missing := [name for name in _PROGRAMS if not shutil.which(name)]:
         packages = sorted({_PROGRAMS[name] for name in missing})
         return f"{', '.join(missing)} (Debian packages {', '.join(packages)})"
     if not Path(KEYRING).exists():
-        return f"{KEYRING} (package debian-archive-keyring), to check Debian packages against"
+        return f"{KEYRING} (package debian-archive-keyring), to verify Debian packages"
     namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "true"]
     tried = subprocess.run(namespaces, capture_output=True, text=True, errors="replace")
     if tried.returncode:
-        return f"the right to make namespaces: {tried.stderr.strip()}"
+        return f"permission to create namespaces: {tried.stderr.strip()}"
     return ""
 
 
 def require() -> None:
-    """Refuse a machine on which no node can be made.
+    """Refuse a machine that cannot run the node.
 
     Raises:
-        LocalClusterError: says what it lacks.
+        LocalClusterError: The machine lacks a prerequisite, which the text names.
     """
     if missing := missing_prerequisites():
         raise LocalClusterError(

@@ -1,4 +1,4 @@
-"""The node's namespaces and processes, from outside: made, entered, filled with images, removed."""
+"""The node from outside: creates and removes its namespaces and processes, and imports images."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ _PACKAGES = (
     *("libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12", "libedit2"),
     *("libgmp10", "libbsd0", "libmd0", "libtinfo6"),
 )
-"""containerd 1.6 and runc as they are; nft, for kube-proxy, with the libraries that few have."""
+"""containerd 1.6, runc, and nft for kube-proxy with libraries that few machines have."""
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
@@ -38,7 +38,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """The node of one cluster, whatever state it is in."""
+    """Node of one cluster, in any state."""
 
     paths: Paths
     report: Report
@@ -47,7 +47,7 @@ class Node:
 
     @property
     def outside(self) -> NodePaths:
-        """Its folder."""
+        """Paths of its folder, as the machine sees it."""
         return NodePaths(self.paths.root / "node")
 
     @cached_property
@@ -61,7 +61,7 @@ class Node:
         return images.recipes(self.spec.envoy)
 
     def launch(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> str:
-        """What it is started with, for telling whether that has changed."""
+        """Return the arguments of its start, as a text to compare."""
         used = [str(tools[name]) for name in ("kubelet", "kube-proxy", "ptp")]
         code = ("files.py", "forward.py", "init.py", "layout.py")
         text = [Path(__file__).with_name(name).read_text() for name in code]
@@ -69,10 +69,10 @@ class Node:
         return repr((used, text, self._rules(ports), labels, str(self.debian)))
 
     def open(self, ports: Mapping[str, int], tools: Mapping[str, Path]) -> None:
-        """Make the namespaces, start containerd, and have loopback ports lead to the inside.
+        """Create the namespaces, start containerd, and forward loopback ports.
 
         Raises:
-            StartError: it ended at once; with what it said.
+            StartError: The node ended during its start; the text ends with its log.
         """
         programs = self._link_programs(tools)
         self._lay_out(tools)
@@ -87,27 +87,27 @@ class Node:
         deadline = time.monotonic() + _START_SECONDS
         while not self.outside.ready.exists():
             if sandbox.poll() is not None or time.monotonic() > deadline:
-                raise StartError(f"the node could not be made: {self._tail('node-sandbox')}")
+                raise StartError(f"the node could not be started: {self._tail('node-sandbox')}")
             time.sleep(_LOOK_SECONDS)
         self._spawn("forwarder", self.forwarding(self._rules(ports)), None)
 
     def join(self, api_port: int) -> None:
-        """Start kubelet and kube-proxy; there is an API server now."""
+        """Start kubelet and kube-proxy, once the API server runs."""
         self.outside.kubeconfig.write_text(files.kubeconfig(api_port, self.paths.pki))
         cgroup = f"/{cgroups.name_of(self.paths.root)}"
         self.outside.kubelet_config.write_text(files.kubelet(cgroup, self.paths.pki / "ca.crt"))
         self.outside.join.touch()
 
     def install_addons(self, client: Client, tools: Mapping[str, Path], gpus: int | None) -> None:
-        """Give the node images and GPUs, and the cluster DNS and KEDA; wait until they are ready.
+        """Apply CoreDNS and KEDA, import images, advertise GPUs, and wait until all are ready.
 
         Args:
-            client: of the cluster.
-            tools: path of each tool.
+            client: Client of the cluster.
+            tools: Path of each tool.
             gpus: GPUs that the node advertises; None keeps the number that it was given before.
 
         Raises:
-            LocalClusterError: something is not to be had, or did not become ready in time.
+            LocalClusterError: An image could not be built, or something did not become ready.
         """
         objects.apply(client, tools["keda-manifests"], self.report)
         self._import_images(images.ensure(tools, self.report, self.recipes))
@@ -115,10 +115,10 @@ class Node:
         objects.wait_for_workloads(client, self.report)
 
     def needed_mib(self, tools: Mapping[str, Path]) -> tuple[int, int]:
-        """Disk that images yet take, MiB: of the cache to be built, of its folder to be imported.
+        """Return the disk that missing images will take, MiB: in the cache, and in its folder.
 
-        Each takes its size twice: in the cache with what it is packed of, Debian's packages and
-        the wheel included; here as it came and unpacked.
+        Each image takes twice its size: in the cache as an archive and as the parts of it, and in
+        the folder as layers and unpacked.
         """
         build = run = 0
         for recipe in self.recipes:
@@ -128,7 +128,7 @@ class Node:
         return build, run
 
     def _mark(self, archive: Path) -> Path:
-        # The archive's folder names its content; the image's own name may stay the same.
+        # The archive's folder has the key of its content; images of one name may differ.
         return self.outside.imported / archive.parent.name
 
     def _import_images(self, archives: Mapping[str, Path]) -> None:
@@ -141,7 +141,7 @@ class Node:
                 mark.touch()
 
     def close(self) -> None:
-        """Remove what outlives the processes, all of which have ended."""
+        """Remove the cgroup, which outlives the processes; all of them have ended."""
         try:
             cgroups.remove(cgroups.name_of(self.paths.root))
         except OSError as error:
@@ -161,7 +161,7 @@ class Node:
         }
         for name, target in binaries.items():
             (self.paths.bin / name).symlink_to(target)
-        # The bare interpreter: what runs by it outlives any change of the environment.
+        # The bare interpreter: its processes survive a change of the environment.
         for name in ("node-init", "forwarder"):
             (self.paths.bin / name).symlink_to(getattr(sys, "_base_executable", sys.executable))
         return self.paths.bin
@@ -206,14 +206,14 @@ class Node:
         return min(found, key=psutil.Process.create_time).pid
 
     def enter(self, *namespaces: str) -> list[str]:
-        """Beginning of a command line that makes a program run in the node's namespaces."""
+        """Return the start of a command line that runs a program in the node's namespaces."""
         return ["nsenter", f"--target={self._first_process()}", *namespaces, "--"]
 
     def forwarding(self, rules: Sequence[str]) -> list[str]:
-        """Arguments by which a bare interpreter hands loopback ports on into the node's network.
+        """Return arguments for a bare interpreter that forwards loopback ports into the node.
 
         Args:
-            rules: `PORT=HOST:PORT` each; see `local_cluster.serving.forward`.
+            rules: `PORT=HOST:PORT` for each port; see `local_cluster.serving.forward`.
         """
         namespace = f"/proc/{self._first_process()}/ns/net"
         return ["-I", "-S", forwarder.__file__, namespace, layout.DNS_SERVICE, *rules]

@@ -1,4 +1,4 @@
-"""What the serving cluster holds before any stack: a furnished node, CoreDNS, and KEDA."""
+"""Objects that a serving cluster adds: CoreDNS, KEDA, and the node's GPUs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ _KEDA_KINDS = {
     "Service",
     "ServiceAccount",
 }
-"""What of KEDA's kustomization it runs by."""
+"""Kinds of KEDA's objects that it needs to run."""
 
 _DEPLOYMENTS = {
     "coredns": "kube-system",
@@ -38,14 +38,14 @@ _DEPLOYMENTS = {
 _METRICS_API = "v1beta1.external.metrics.k8s.io"
 
 _GPUS = "kubemind.io/gpus"
-"""Annotation of the node with the number of its GPUs, which a kubelet that starts again forgets."""
+"""Annotation with the number of the node's GPUs, which a restarted kubelet forgets."""
 
 
 def apply(client: Client, keda_manifests: Path, report: Report) -> None:
-    """Apply CoreDNS and KEDA; what is there and the same stays as it is."""
+    """Apply CoreDNS and KEDA."""
     report("applying CoreDNS and KEDA")
     documents = [*keda(keda_manifests.read_text()), *dns.manifests()]
-    # Whoever is named comes before who names it.
+    # Create referenced objects first.
     order = ("Namespace", "ServiceAccount")
     documents.sort(key=lambda d: order.index(d["kind"]) if d["kind"] in order else len(order))
     for document in documents:
@@ -53,10 +53,10 @@ def apply(client: Client, keda_manifests: Path, report: Report) -> None:
 
 
 def keda(manifests: str) -> list[dict[str, Any]]:
-    """KEDA's own manifests, with our image and without waits that suit a larger cluster.
+    """Return KEDA's own manifests, with the local image and shorter probe delays.
 
     Args:
-        manifests: the YAML stream of its kustomization's files.
+        manifests: YAML stream of the files of its kustomization.
     """
     found: list[dict[str, Any]] = []
     for document in filter(None, yaml.safe_load_all(manifests)):
@@ -76,10 +76,10 @@ def keda(manifests: str) -> list[dict[str, Any]]:
 
 
 def advertise_gpus(client: Client, gpus: int | None, report: Report) -> None:
-    """Wait for the node, and have it say that it has GPUs; None is as many as it was given before.
+    """Wait for the node, and make it advertise GPUs; None keeps the number of the last call.
 
     Raises:
-        LocalClusterError: it did not become ready in time.
+        LocalClusterError: The node did not become ready in time.
     """
     node = {"metadata": {"name": layout.NODE_NAME}}
     wait_for(
@@ -101,10 +101,10 @@ def advertise_gpus(client: Client, gpus: int | None, report: Report) -> None:
 
 
 def wait_for_workloads(client: Client, report: Report) -> None:
-    """Wait until CoreDNS and KEDA are there, and KEDA's metrics API answers.
+    """Wait until CoreDNS, KEDA and KEDA's metrics API are available.
 
     Raises:
-        LocalClusterError: not in time.
+        LocalClusterError: One of them did not become available in time.
     """
     for name, namespace in _DEPLOYMENTS.items():
         wait_for(

@@ -1,7 +1,7 @@
-"""The pinned tools that the project runs: found on PATH, found in the cache, or built.
+"""Pinned tools: found on PATH, found in the cache, or built.
 
-`ensure("cluster")` makes a group of tools ready and says where each is; `bin_dir("cli", "cluster")`
-gives one directory to put first on PATH.
+`ensure("cluster")` makes a group of tools available and returns their paths. `bin_dir("cluster")`
+returns one folder with links to them, for PATH.
 """
 
 from local_cluster.toolchain.api import bin_dir, ensure, link_plugins, path_with

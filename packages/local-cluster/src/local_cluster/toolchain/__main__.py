@@ -11,10 +11,11 @@ from local_cluster.toolchain.cache import Cache
 from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.prune import UNUSED_DAYS, prune
 from local_cluster.toolchain.resolve import resolve
-from local_cluster.toolchain.table import TABLE, select
+from local_cluster.toolchain.select import select
+from local_cluster.toolchain.table import TABLE
 
 app = typer.Typer(
-    help="The pinned tools: found on PATH, in the cache, or built.",
+    help="Pinned tools: found on PATH, found in the cache, or built.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,22 +26,22 @@ Names = Annotated[
 
 
 @contextmanager
-def _told() -> Generator[None]:
-    """Turn what stops a command into one message; what the user can mend has no traceback."""
+def _errors_reported() -> Generator[None]:
+    """Print an error that the user can fix as one message, without a traceback."""
     try:
         yield
     except ToolchainError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; run it again to go on", err=True)
+        typer.echo("interrupted; run it again to continue", err=True)
         raise typer.Exit(130) from None
 
 
 @app.command()
 def ensure(names: Names = None) -> None:
-    """Make tools ready, building what is missing; drop old ones that no checkout uses any more."""
-    with _told():
+    """Build missing tools, and delete tools that no checkout uses any more."""
+    with _errors_reported():
         toolchain.ensure(*names or ())
         for entry in prune(Cache(), TABLE.values()):
             typer.echo(f"removed {entry}: not used for {UNUSED_DAYS} days")
@@ -48,15 +49,15 @@ def ensure(names: Names = None) -> None:
 
 @app.command()
 def path(names: Names = None) -> None:
-    """Make tools ready, and print the directory to put first on PATH."""
-    with _told():
+    """Build missing tools, and print the folder to put first on PATH."""
+    with _errors_reported():
         typer.echo(toolchain.bin_dir(*names or ()))
 
 
 @app.command(name="list")
 def list_tools(names: Names = None) -> None:
-    """Show which tools there are, at which version, and where each comes from."""
-    with _told():
+    """List tools with their versions and origins."""
+    with _errors_reported():
         tools = select(names or ())
     found = resolve(tools, Cache())
     widest = max(len(tool.name) for tool in tools)

@@ -1,4 +1,4 @@
-"""What the rest of the project calls."""
+"""Functions for users of the toolchain."""
 
 import hashlib
 import os
@@ -12,7 +12,8 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.model import Tool
 from local_cluster.toolchain.progress import Progress
 from local_cluster.toolchain.resolve import Found, resolve
-from local_cluster.toolchain.table import TABLE, select
+from local_cluster.toolchain.select import select
+from local_cluster.toolchain.table import TABLE
 from local_cluster.uv import ensure_uv
 
 
@@ -22,19 +23,19 @@ def ensure(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Path]:
-    """Make tools ready, building what is missing.
+    """Build missing tools, and return the paths of all.
 
     Args:
-        names: tools and groups of the table; none means all of it.
-        table: the tools there are.
-        cache: where they are kept; the user's by default.
-        progress: where to report; standard error by default.
+        names: Tools and groups of the table; the whole table if empty.
+        table: Table of tools.
+        cache: Cache of the tools; the user's if unset.
+        progress: Progress report; on standard error if unset.
 
     Returns:
         Path by name, companions included.
 
     Raises:
-        ToolchainError: one is not to be had; the text is the whole message.
+        ToolchainError: A tool could not be built; the text is the whole message.
     """
     cache = cache or Cache()
     tools = select(names, table)
@@ -46,18 +47,18 @@ def ensure(
                 _build_missing(tools, cache, shown)
             found = resolve(tools, cache)
     except OSError as error:
-        raise ToolchainError(f"the tools could not be made ready: {error}") from error
+        raise ToolchainError(f"the tools could not be provided: {error}") from error
     return _paths(tools, found)
 
 
 def bin_dir(*names: str, table: Mapping[str, Tool] = TABLE, cache: Cache | None = None) -> Path:
-    """Make tools ready and return one directory that links to each of them, and to uv.
+    """Return one directory with links to tools and to uv; build missing tools.
 
-    Put first on PATH it makes Pulumi find the language host, the provider and the uv that belong
-    together. Its name changes with what it links to, so a directory never changes.
+    First on PATH, it makes Pulumi find the matching language host, provider and uv. Its name
+    depends on the targets of its links, so the content of a directory never changes.
 
     Raises:
-        ToolchainError: as `ensure` does, and where uv is missing and cannot be installed.
+        ToolchainError: A tool could not be built, or uv could not be installed.
     """
     cache = cache or Cache()
     paths = ensure(*names, table=table, cache=cache)
@@ -79,22 +80,22 @@ def bin_dir(*names: str, table: Mapping[str, Tool] = TABLE, cache: Cache | None 
                     _link(path, staged / name, cache)
                 cache.install(staged, directory)
     except (OSError, RuntimeError) as error:
-        raise ToolchainError(f"the tools' directory could not be made: {error}") from error
+        raise ToolchainError(f"the tools' directory could not be created: {error}") from error
     return directory
 
 
 def link_plugins(pulumi_home: Path, *, cache: Cache | None = None) -> None:
-    """Put the pinned providers where Pulumi keeps plugins, so that it finds no other.
+    """Link the pinned providers into Pulumi's plugin folder, so that it uses no other.
 
-    Meant for a PULUMI_HOME of the project's own, with PULUMI_IGNORE_AMBIENT_PLUGINS set: Pulumi
-    warns of each plugin that it takes from PATH.
+    It suits a PULUMI_HOME of a project's own, with PULUMI_IGNORE_AMBIENT_PLUGINS set: Pulumi warns
+    about each plugin that it finds on PATH.
 
     Raises:
-        ToolchainError: as `ensure` does.
+        ToolchainError: A provider could not be built.
     """
     providers = [name for name in TABLE if name.startswith("pulumi-resource-")]
     for name, path in ensure(*providers, cache=cache).items():
-        # The directory's name is how Pulumi knows kind, name and version.
+        # Pulumi reads kind, name and version from the name of the directory.
         kind = name.removeprefix("pulumi-")
         link = pulumi_home / "plugins" / f"{kind}-v{TABLE[name].version}" / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -105,13 +106,13 @@ def link_plugins(pulumi_home: Path, *, cache: Cache | None = None) -> None:
 
 
 def path_with(directory: Path) -> str:
-    """The user's PATH with a directory put first."""
+    """Return the user's PATH with a directory put first."""
     return os.pathsep.join([str(directory), os.environ.get("PATH", os.defpath)])
 
 
 def _link(path: Path, link: Path, cache: Cache) -> None:
-    # Pulumi and its language host look for their parts beside their own executable, links
-    # resolved: what lies in directories of its own in the cache must not resolve to there.
+    # Pulumi and its language host search for their parts beside their own executable, after
+    # resolving links. A symbolic link would lead them to the tool's own folder in the cache.
     if path.is_relative_to(cache.root / "tools"):
         link.hardlink_to(path)
     else:
@@ -123,7 +124,7 @@ def _build_missing(tools: Sequence[Tool], cache: Cache, progress: Progress) -> N
         progress.say(f"waiting for another build of the tools to end (started by process {holder})")
 
     with cache.locked(waiting) as lock:
-        # Anew: whoever held the lock may have built them.
+        # Again, since the last holder of the lock may have built them.
         found = resolve(tools, cache)
         missing = [tool for tool in tools if tool.name not in found]
         if not missing:

@@ -1,4 +1,4 @@
-"""Builds what is missing, each tool from its pinned Go module, one after another."""
+"""Builds tools from their pinned Go modules, one after another."""
 
 import shutil
 import signal
@@ -19,18 +19,18 @@ from local_cluster.toolchain.progress import Progress
 def build(tools: Sequence[Tool], cache: Cache, lock: int, progress: Progress) -> None:
     """Build tools into the cache, module by module.
 
-    Where there is room for it, all modules share Go's caches, which are deleted at the end: the
-    standard library and much of what they need are then compiled once. Where there is not, each
-    module has caches of its own, deleted before the next begins.
+    If the disk has room, all modules share Go's caches, which are deleted at the end. Go then
+    compiles the standard library and common dependencies once. Otherwise each module has caches of
+    its own, which are deleted before the next module.
 
     Args:
-        tools: what to build.
-        cache: locked by the caller.
-        lock: file descriptor of that lock.
-        progress: where to report.
+        tools: Tools to build.
+        cache: Cache, which the caller has locked.
+        lock: File descriptor of that lock.
+        progress: Progress report.
 
     Raises:
-        ToolchainError: one could not be built, or there is no room; those before it are in place.
+        ToolchainError: A build failed, or the disk has no room. Tools built before it are in place.
     """
     modules: dict[str, list[Tool]] = {}
     for tool in tools:
@@ -67,7 +67,7 @@ def _build_one(tool: Tool, cache: Cache, go: Go, progress: Progress) -> None:
 
 @contextmanager
 def _unwinding() -> Generator[None]:
-    """Make SIGTERM and SIGHUP unwind, so that children end and caches are deleted."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that children end and caches are deleted."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
@@ -86,8 +86,8 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Progress) -> None:
-    """Put all files of a tool into `staged`, using `work` for a copy of its module."""
-    # In a copy: Go may rewrite go.sum, and the checkout stays as it is.
+    """Put all files of a tool into `staged`, with a copy of its module in `work`."""
+    # A copy, since Go may rewrite go.sum.
     shutil.copytree(tool.module.directory, work, dirs_exist_ok=True)
     target = staged / tool.relative_path
     target.parent.mkdir(parents=True)
@@ -102,7 +102,7 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
                 (work / name).write_bytes(_contents(files, tool, work, go, log))
             compiled = _Compiled(progress)
             arguments = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-v"]
-            # What the linker drops (-s -w) need not be made first: a tenth of the compiler's time.
+            # The linker drops debug information (-s -w); not creating it saves a tenth of the time.
             arguments += ["-gcflags=all=-dwarf=false"]
             arguments += ["-ldflags", _ldflags(tool, tool.source), "-o", str(target)]
             arguments += ["-tags", ",".join(tool.source.tags)] if tool.source.tags else []
@@ -121,7 +121,7 @@ def _contents(files: ModuleFiles, tool: Tool, work: Path, go: Go, log: Path) -> 
     texts = [match.read_bytes() for match in matches]
     if len(texts) == 1:
         return texts[0]
-    # Not every file begins with the document marker.
+    # Some files do not begin with the document marker.
     return b"".join(text if text.startswith(b"---") else b"---\n" + text for text in texts)
 
 
@@ -141,7 +141,7 @@ def _ldflags(tool: Tool, package: GoPackage) -> str:
 
 
 class _Compiled:
-    """Turns the lines of `go build -v` into a step worth showing."""
+    """Turns the output of `go build -v` into steps of the progress report."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

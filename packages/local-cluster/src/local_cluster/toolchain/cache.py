@@ -1,11 +1,11 @@
-"""The cache outside the checkout: its lay-out, its lock, and how things get into it whole.
+"""The user's cache: its layout, its lock, and atomic installation into it.
 
-tools/<name>/<version>-<hash>/   one tool; appears by a rename, complete or not at all
-bin/<hash>/                      links to one resolved set of tools, to put on PATH
-images/<name>-<hash>/            an image of the local node; debian/ and wheels/: what it is made of
-go/<version>/, uv/<version>/     Go and uv, where the machine has none
-build/<run>/                     what one run builds in; gone when the run ends
-logs/<tool>.log                  what the last build of a tool said
+tools/<name>/<version>-<hash>/   one tool; a rename puts it in place, complete or not at all
+bin/<hash>/                      links to one set of tools, for PATH
+images/<name>-<hash>/            an image of the local node; debian/ and wheels/ hold its parts
+go/<version>/, uv/<version>/     Go and uv, if the machine has none
+build/<run>/                     scratch folder of one run, deleted when the run ends
+logs/<tool>.log                  output of the last build of a tool
 """
 
 import fcntl
@@ -22,17 +22,17 @@ from local_cluster.toolchain.model import Tool
 
 
 class Cache:
-    """A cache directory; made when something is first put in it."""
+    """A cache directory, created at the first installation into it."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or cache_root()
 
     def directory_of(self, tool: Tool) -> Path:
-        """Where this version of a tool is, once built."""
+        """Return the directory of this version of a tool, which may not exist yet."""
         return self.root / "tools" / tool.name / tool.cache_key
 
     def find(self, tool: Tool) -> Path | None:
-        """The tool's file, if this version was built."""
+        """Return the tool's file; None if this version has not been built."""
         directory = self.directory_of(tool)
         file = directory / tool.relative_path
         if not file.exists():
@@ -42,34 +42,34 @@ class Cache:
 
     @staticmethod
     def note_use(directory: Path) -> None:
-        """Keep what is used from being pruned, where the cache can be written to."""
+        """Record the use of a directory, so that it is not pruned; ignore a read-only cache."""
         with suppress(OSError):
             os.utime(directory)
 
     def log_of(self, tool: Tool) -> Path:
-        """Where the last build of a tool wrote what it said."""
+        """Return the log of the last build of a tool."""
         return self.root / "logs" / f"{tool.name}.log"
 
     def install(self, staged: Path, destination: Path) -> None:
-        """Move a finished directory to its place, after a crash it is there whole or not at all."""
+        """Move a finished directory to its place; after a crash it is there whole or not at all."""
         sync_to_disk(staged)
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
             staged.rename(destination)
         except OSError:
-            # Another process put the same thing there meanwhile, which does as well.
+            # Another process has installed the same content meanwhile.
             if not destination.is_dir():
                 raise
 
     def scratch(self) -> Path:
-        """A new directory on the cache's file system, cleared away with the run."""
+        """Create a directory on the cache's file system, which is deleted with the run."""
         build = self.root / "build"
         build.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="run-", dir=build))
 
     @property
     def place(self) -> Path:
-        """Its directory, or the nearest above it that is there."""
+        """Its directory, or the nearest existing directory above it."""
         return next(path for path in (self.root, *self.root.parents) if path.exists())
 
     @property
@@ -78,14 +78,14 @@ class Cache:
         return shutil.disk_usage(self.place).free // 2**20
 
     def require_space(self, need_mib: int, what: str = "the missing tools") -> None:
-        """Refuse to start what cannot end.
+        """Refuse to start a build that does not fit on the disk.
 
         Args:
-            need_mib: disk that it takes at its peak.
-            what: is built.
+            need_mib: Disk that the build takes at its peak.
+            what: Object of the build, for the message.
 
         Raises:
-            ToolchainError: the file system holds less free space than needed.
+            ToolchainError: The file system has less free space than needed.
         """
         have_mib = self.free_mib
         if have_mib < need_mib:
@@ -97,10 +97,10 @@ class Cache:
 
     @contextmanager
     def locked(self, waiting: Callable[[str], None]) -> Generator[int]:
-        """Hold the cache for one build; whatever an earlier run left behind is cleared first.
+        """Lock the cache for one build, and delete the leftovers of earlier runs.
 
-        Yields the lock's file descriptor: a child that inherits it holds the lock too, so a
-        compiler that outlives its killed parent keeps the next run out of its directory.
+        Yields the lock's file descriptor. A child that inherits it also holds the lock. A compiler
+        that outlives its killed parent keeps the next run out of its directory.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "build.lock").open("a+") as lock:
@@ -120,7 +120,7 @@ class Cache:
                 self._clear()
 
     def clear_leftovers(self) -> None:
-        """Delete what a killed run left, unless a run (or its child) is at work now."""
+        """Delete the leftovers of a killed run, unless a run or its child is active."""
         if not any((self.root / "build").glob("*")):
             return
         with (self.root / "build.lock").open("a+") as lock, suppress(BlockingIOError):

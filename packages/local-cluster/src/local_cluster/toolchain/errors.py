@@ -1,2 +1,2 @@
 class ToolchainError(Exception):
-    """What stopped a tool from being made ready; its text is the whole message for the user."""
+    """Failure to provide a tool; its text is the whole message for the user."""

