@@ -10,7 +10,7 @@ import pytest
 from local_cluster.serving import cgroups
 
 
-def test_the_controllers_that_kubelet_asks_for_are_handed_on_from_the_root_down(
+def test_the_controllers_that_kubelet_requires_are_delegated_from_the_root_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine where no container ran: systemd hands on a few, and never hugetlb."""

@@ -1,4 +1,4 @@
-"""The message holds the output of a failed program, as much of it as anybody reads."""
+"""The error of a failed program ends with its last lines of output."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from local_cluster.errors import LocalClusterError
 _LINES = [str(number) for number in range(100)]
 
 
-def test_a_failure_is_told_with_the_last_of_what_was_said(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_program_ends_with_its_last_lines_of_output(tmp_path: Path) -> None:
     script = tmp_path / "fails.py"
     # Both ends go into one text, in the order in which they were written.
     script.write_text(f"import sys\nprint(*{_LINES}, sep='\\n', flush=True)\nsys.exit('the end')")
@@ -22,7 +22,7 @@ def test_a_failure_is_told_with_the_last_of_what_was_said(tmp_path: Path) -> Non
     assert [line.strip() for line in rest] == [*_LINES[-7:], "the end"]
 
 
-def test_a_program_that_goes_well_says_nothing(
+def test_a_successful_program_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     commands.run([sys.executable, "-c", "open('made', 'w'); print('noise')"], "it failed", tmp_path)

@@ -39,7 +39,9 @@ def test_a_process_is_the_clusters_if_its_program_lies_in_the_folder(
     assert {name: [p.pid for p in listed] for name, listed in found.items()} == {"etcd": [ours.pid]}
 
 
-def test_a_shell_or_editor_in_the_folder_is_nobodys(tmp_path: Path, start: Start) -> None:
+def test_a_shell_or_an_editor_in_the_folder_does_not_belong_to_the_cluster(
+    tmp_path: Path, start: Start
+) -> None:
     root = tmp_path / "local"
     (root / ".kwok").mkdir(parents=True)
     editor = start(Path("/usr/bin/vim"), cwd=root / ".kwok")
@@ -60,7 +62,7 @@ def test_stopping_ends_all_of_the_folders_processes_and_no_other(
     assert other.poll() is None
 
 
-def test_a_dead_process_that_nobody_reaped_counts_as_gone(tmp_path: Path, start: Start) -> None:
+def test_a_dead_process_that_is_not_reaped_counts_as_ended(tmp_path: Path, start: Start) -> None:
     zombie = start(tmp_path / "local/bin/kwokctl")
     os.kill(zombie.pid, 9)
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)

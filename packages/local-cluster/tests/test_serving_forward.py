@@ -1,4 +1,4 @@
-"""The forwarder hands on bytes, ends and resets, and keeps nothing of a connection that is over.
+"""The forwarder passes on bytes, ends and resets, and releases a connection that has ended.
 
 Without a namespace and a real name server: those are the serving cluster's to show.
 """
@@ -105,7 +105,7 @@ def test_a_reset_stays_a_reset() -> None:
     forwarded(reset, scenario)
 
 
-def test_connections_wait_while_as_many_files_are_open_as_may_be(
+def test_connections_wait_while_the_limit_of_open_files_is_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It takes them once it can. Not shown: how many it can hold."""

@@ -66,7 +66,7 @@ def test_the_same_parts_make_the_same_image(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
-def test_of_keda_only_what_it_runs_by_is_taken_and_with_our_image() -> None:
+def test_only_the_objects_that_keda_needs_to_run_are_applied_and_with_the_local_image() -> None:
     probes = {"livenessProbe": {}, "readinessProbe": {"initialDelaySeconds": 20}}
     container = {"image": "ghcr.io/kedacore/keda:latest", "resources": {"limits": {}}, **probes}
     stream: list[dict[str, object]] = [
@@ -86,7 +86,7 @@ def test_of_keda_only_what_it_runs_by_is_taken_and_with_our_image() -> None:
 
 
 @pytest.mark.parametrize(("missing", "mode"), [("", modes.SERVING), ("root", modes.SIMULATED)])
-def test_a_new_cluster_serves_where_the_machine_can(
+def test_a_new_cluster_serves_if_the_machine_can(
     monkeypatch: pytest.MonkeyPatch, missing: str, mode: modes.Mode
 ) -> None:
     monkeypatch.setattr(machine, "missing_prerequisites", lambda: missing)
@@ -96,7 +96,9 @@ def test_a_new_cluster_serves_where_the_machine_can(
     assert modes.choose(None, "simulated", modes.best_here()) is modes.SIMULATED
 
 
-def test_a_machine_that_cannot_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusal_of_a_machine_names_the_missing_prerequisite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(machine, "missing_prerequisites", lambda: "root, since it makes mounts")
     with pytest.raises(LocalClusterError, match=r"LOCAL=serving needs root.*LOCAL=simulated"):
         machine.require()
@@ -129,7 +131,7 @@ def _wheel() -> Path:
 
 
 @pytest.mark.parametrize("asked_for", [_image, _packages, _wheel])
-def test_what_a_node_is_made_of_is_dropped_only_where_nobody_asks_for_it_any_more(
+def test_parts_of_a_node_are_pruned_only_after_a_time_without_use(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked_for: Callable[[], Path]
 ) -> None:
     """Nothing is downloaded here: each is empty."""

@@ -63,7 +63,7 @@ def build(recipes: tuple[images.Recipe, ...]) -> None:
         archive.touch()
 
 
-def test_the_first_cluster_asks_for_the_images_to_be_built_and_to_be_imported(
+def test_the_first_cluster_needs_disk_for_building_and_for_importing_images(
     begin: Callable[[int], None], tmp_path: Path
 ) -> None:
     needs(begin, NEEDED_MIB + 4 * IMAGES_MIB)
@@ -72,9 +72,7 @@ def test_the_first_cluster_asks_for_the_images_to_be_built_and_to_be_imported(
     assert [file.name for file in (tmp_path / "state").iterdir()] == ["local.lock"]
 
 
-def test_images_that_are_there_are_not_asked_for_again(
-    begin: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_existing_images_need_no_more_disk(begin: Callable[[int], None], tmp_path: Path) -> None:
     first, *others = RECIPES
     build(tuple(others))
     needs(begin, NEEDED_MIB + 2 * first.mib + 2 * IMAGES_MIB)
@@ -88,7 +86,7 @@ def test_images_that_are_there_are_not_asked_for_again(
     needs(begin, NEEDED_MIB)
 
 
-def test_a_cache_on_a_disk_of_its_own_has_room_for_what_is_built_alone(
+def test_a_cache_on_a_disk_of_its_own_needs_room_for_building_only(
     begin: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.stat
@@ -104,5 +102,5 @@ def test_a_cache_on_a_disk_of_its_own_has_room_for_what_is_built_alone(
         begin(2 * IMAGES_MIB - 1)
 
 
-def test_another_figure_is_no_other_image() -> None:
+def test_the_key_of_an_image_does_not_depend_on_its_estimated_size() -> None:
     assert "mib" not in repr(images.PAUSE)

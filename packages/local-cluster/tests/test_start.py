@@ -35,7 +35,7 @@ def test_clusters_in_different_folders_begin_with_different_ports(tmp_path: Path
     assert not set(one.values()) & set(two.values())
 
 
-def test_no_mode_means_what_the_cluster_was_made_as() -> None:
+def test_without_a_selected_mode_the_cluster_keeps_its_mode() -> None:
     assert modes.choose(None, None) is modes.SIMULATED
     assert modes.choose(None, "simulated") is modes.SIMULATED
     assert modes.choose(None, "serving") is modes.SERVING
@@ -49,7 +49,7 @@ def test_no_mode_means_what_the_cluster_was_made_as() -> None:
         (None, "docker", "was made as docker, which this version does not know"),
     ],
 )
-def test_a_mode_that_is_not_to_be_had_is_one_message_with_the_fix(
+def test_an_unknown_mode_is_refused_in_one_message_with_the_fix(
     asked: str | None, made_as: str | None, says: str
 ) -> None:
     with pytest.raises(LocalClusterError, match=says) as refused:
@@ -57,7 +57,7 @@ def test_a_mode_that_is_not_to_be_had_is_one_message_with_the_fix(
     assert "LOCAL=simulated" in str(refused.value)
 
 
-def test_a_cluster_that_may_not_change_is_not_touched_where_another_kind_is_asked_for(
+def test_a_cluster_that_may_not_change_stays_untouched_if_another_mode_is_selected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ensure(*names: str) -> None:
@@ -97,7 +97,7 @@ def test_kwokctl_is_given_every_binary_and_listens_on_loopback_alone(plane: Cont
     assert {role: options[role] for role in ports.ROLES} == chosen
 
 
-def test_another_tool_or_port_or_folder_is_another_launch(plane: ControlPlane) -> None:
+def test_the_launch_changes_with_a_tool_a_port_or_the_folder(plane: ControlPlane) -> None:
     chosen = ports.choose(plane.paths.root)
     moved = ControlPlane(paths=Paths(Path("/moved")), mode=plane.mode, report=plane.report)
     launches = [
@@ -111,7 +111,7 @@ def test_another_tool_or_port_or_folder_is_another_launch(plane: ControlPlane) -
     assert plane.launch_of(chosen, PATHS) == launches[0]
 
 
-def test_a_record_that_is_not_whole_is_no_record(tmp_path: Path) -> None:
+def test_an_incomplete_record_counts_as_missing(tmp_path: Path) -> None:
     file = tmp_path / "record.json"
     record = Record(mode="simulated", cluster_id="x", ports={"etcdPort": 1}, launch="y")
     record.write(file)

@@ -82,7 +82,7 @@ def leftovers(cache: Cache) -> list[Path]:
     return list(cache.root.glob("build/*"))
 
 
-def test_what_is_built_tells_its_version_and_go_s_caches_are_gone(module: Path, cache: Cache):
+def test_a_built_tool_prints_its_version_and_gos_caches_are_deleted(module: Path, cache: Cache):
     binary = ensure("tiny", table=tiny_tool.table(module), cache=cache)["tiny"]
     assert said_by(binary) == "tiny 1.2.3"
     assert binary.is_relative_to(cache.root / "tools" / "tiny")
@@ -90,7 +90,7 @@ def test_what_is_built_tells_its_version_and_go_s_caches_are_gone(module: Path, 
     assert sorted(path.name for path in module.iterdir()) == ["go.mod", "go.sum", "inner"]
 
 
-def test_build_tags_decide_what_is_built_and_where_it_is_kept(module: Path, cache: Cache):
+def test_build_tags_decide_the_content_and_the_cache_key_of_a_tool(module: Path, cache: Cache):
     plain = ensure("tiny", table=tiny_tool.table(module), cache=cache)["tiny"]
     tagged = ensure("tiny", table=tiny_tool.table(module, tags=("tagged",)), cache=cache)["tiny"]
     assert [said_by(plain), said_by(tagged)] == ["tiny 1.2.3", "tiny 1.2.3 tagged"]
@@ -133,7 +133,9 @@ def test_a_killed_build_leaves_a_cache_that_the_next_one_uses(module: Path, cach
     assert leftovers(cache) == []
 
 
-def test_what_a_killed_run_left_goes_even_when_nothing_is_missing(module: Path, cache: Cache):
+def test_leftovers_of_a_killed_run_are_deleted_even_if_no_tool_is_missing(
+    module: Path, cache: Cache
+):
     table = tiny_tool.table(module)
     ensure(table=table, cache=cache)
     abandoned = cache.root / "build" / "run-abandoned"
@@ -143,7 +145,7 @@ def test_what_a_killed_run_left_goes_even_when_nothing_is_missing(module: Path, 
     assert leftovers(cache) == []
 
 
-def test_a_directory_that_is_at_work_is_not_taken_for_a_leftover(module: Path, cache: Cache):
+def test_the_directory_of_an_active_build_is_not_deleted(module: Path, cache: Cache):
     process = start(module, cache)
     wait_until_go_compiles(process, cache)
     cache.clear_leftovers()
@@ -185,7 +187,7 @@ def test_an_interrupted_build_ends_its_compilers_and_deletes_their_caches(
         process.stdout.close()
 
 
-def test_a_program_that_does_not_compile_is_shown_with_its_log(tmp_path: Path, cache: Cache):
+def test_the_error_of_a_failed_compilation_names_its_log(tmp_path: Path, cache: Cache):
     module = tiny_tool.write_module(tmp_path / "bad", "package main\n\nfunc main() { nonsense }\n")
     with pytest.raises(ToolchainError) as refused:
         ensure(table=tiny_tool.table(module), cache=cache)
@@ -238,9 +240,7 @@ def run_with_a_go_that_writes_to_a_full_device(
 
 
 @pytest.mark.parametrize("disk", DISKS)
-def test_a_disk_that_fills_up_is_said_and_leaves_the_cache_usable(
-    disk: str, module: Path, cache: Cache
-):
+def test_a_full_disk_is_reported_and_leaves_the_cache_usable(disk: str, module: Path, cache: Cache):
     cache.root.mkdir()
     run = {
         "full device": run_with_a_go_that_writes_to_a_full_device,

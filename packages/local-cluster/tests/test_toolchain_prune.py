@@ -1,4 +1,4 @@
-"""Cache entries that are dropped; none in use is.
+"""Pruning deletes unused entries of the cache, and no others.
 
 Time is played by the directories' times; a checkout that starts a tool in the very moment in which
 it is dropped, after a month's rest, is not shown.
@@ -41,21 +41,25 @@ def rest(directory: Path, days: float = UNUSED_DAYS + 1) -> None:
     os.utime(directory, (then, then))
 
 
-def test_what_no_checkout_used_for_long_goes(cache: Cache, table: dict[str, Tool]):
+def test_entries_that_no_checkout_has_used_for_long_are_deleted(
+    cache: Cache, table: dict[str, Tool]
+):
     old = [entry(cache, "bin/0123"), entry(cache, "tools/tiny/0.9.0-abc")]
     assert prune(cache, table.values()) == old
     assert not any(directory.exists() for directory in old)
     assert prune(cache, table.values()) == []
 
 
-def test_what_another_checkout_uses_stays(cache: Cache, table: dict[str, Tool]):
+def test_entries_that_another_checkout_uses_stay(cache: Cache, table: dict[str, Tool]):
     theirs = entry(cache, "tools/tiny/0.9.0-abc")
     rest(theirs, UNUSED_DAYS - 1)
     assert prune(cache, table.values()) == []
     assert theirs.is_dir()
 
 
-def test_this_checkouts_own_tools_stay_however_long_they_rest(cache: Cache, table: dict[str, Tool]):
+def test_the_tools_of_this_version_stay_however_long_they_are_unused(
+    cache: Cache, table: dict[str, Tool]
+):
     own = entry(cache, str(cache.directory_of(table["tiny"]).relative_to(cache.root)))
     assert prune(cache, table.values()) == []
     assert own.is_dir()
@@ -69,7 +73,7 @@ def test_other_parts_of_the_cache_are_left(cache: Cache, table: dict[str, Tool])
     assert all(directory.is_dir() for directory in others)
 
 
-def test_a_tool_counts_as_used_when_it_is_asked_for(
+def test_a_request_for_a_tool_counts_as_its_use(
     cache: Cache, table: dict[str, Tool], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")

@@ -100,7 +100,7 @@ def test_the_caches_own_directory_on_path_is_not_taken_for_the_users_choice(
     del path
 
 
-def test_a_changed_module_is_another_entry_of_the_cache(tiny: Tool, cache: Cache, path: list[Path]):
+def test_a_changed_module_has_another_cache_key(tiny: Tool, cache: Cache, path: list[Path]):
     put_in_cache(cache, tiny)
     (tiny.module.directory / "go.sum").write_text("test.local/other v1.0.0 h1:x=\n")
     changed = tiny_tool.table(tiny.module.directory)["tiny"]
@@ -164,7 +164,7 @@ def test_one_directory_holds_every_program_of_a_set_and_uv(
     assert bin_dir("cli", "kubectl", cache=cache) != directory
 
 
-def test_the_pinned_provider_is_put_where_pulumi_keeps_plugins(cache: Cache, tmp_path: Path):
+def test_the_pinned_provider_is_linked_into_pulumis_plugin_folder(cache: Cache, tmp_path: Path):
     provider = TABLE["pulumi-resource-kubernetes"]
     binary = put_in_cache(cache, provider)
     plugins = tmp_path / "home" / "plugins" / f"resource-kubernetes-v{provider.version}"

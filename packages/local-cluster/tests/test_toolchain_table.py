@@ -91,13 +91,13 @@ def test_each_rule_allows_what_it_says(rule: Accepts, allowed: list[str], refuse
     assert not any(rule.allows(version, "1.20.3") for version in refused)
 
 
-def test_a_group_or_a_tool_is_chosen_by_name_and_a_set_comes_whole():
+def test_tools_are_selected_by_name_or_group_and_a_set_as_a_whole():
     assert {tool.name for tool in select(["cluster"])} >= {"etcd", "kubectl", "keda-crds"}
     assert [tool.name for tool in select(["etcd"])] == ["etcd"]
     assert [tool.name for tool in select(["pulumi"])] == ["pulumi", "pulumi-language-python"]
     assert select([]) == TOOLS
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones():
+def test_an_error_about_an_unknown_name_lists_the_known_names():
     with pytest.raises(ToolchainError, match=r"no tool or group is called nope; groups: .*cluster"):
         select(["etcd", "nope"])

@@ -33,7 +33,7 @@ def test_a_cache_directory_that_is_not_absolute_is_ignored(
     assert storage.cache_root() == Path.home() / ".cache" / "kubemind-inference"
 
 
-def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_a_second_run_waits_for_the_first_and_learns_its_process_id(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     told: list[str] = []
     waits, done = threading.Event(), threading.Event()
@@ -56,7 +56,7 @@ def test_a_second_run_waits_for_the_first_and_is_told_who_holds_it(tmp_path: Pat
     assert told[0].isdigit()
 
 
-def test_a_lock_that_its_holder_deleted_is_not_held_by_who_waited(tmp_path: Path) -> None:
+def test_a_waiting_run_does_not_hold_a_lock_file_that_its_holder_deleted(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     waits = threading.Event()
     there: list[bool] = []

@@ -39,7 +39,7 @@ def up(
     state: State = _STATE,
     mode: Annotated[
         str | None,
-        typer.Option(envvar=MODE_VARIABLE, help="simulated or serving, fixed when it is made."),
+        typer.Option(envvar=MODE_VARIABLE, help="simulated or serving; a cluster keeps its mode."),
     ] = None,
     cpu_nodes: Annotated[int, typer.Option(min=0, help="Simulated nodes without GPUs.")] = 1,
     gpu_nodes: Annotated[int, typer.Option(min=0, help="Simulated nodes with GPUs.")] = 0,

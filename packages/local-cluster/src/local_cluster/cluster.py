@@ -240,7 +240,7 @@ class Cluster:
             if (unchanged or not reshape) and plane.becomes_whole(before.ports):
                 kubeconfig.write(self.paths, before.ports)
                 return before
-            self._report("restarting it with the data that is there")
+            self._report("restarting it with its data")
             # Twice, since another program may take a port between the check and the start.
             for _ in range(2):
                 try:

@@ -167,9 +167,9 @@ def _takes_pods(node: Any) -> bool:
     return holds(node, "Ready") and _NOT_READY not in [taint.key for taint in taints]
 
 
-def holds(thing: Any, condition: str) -> bool:
+def holds(resource: Any, condition: str) -> bool:
     """Tell whether a condition in an object's status is true."""
-    held: list[Any] = (thing.status and thing.status.conditions) or []
+    held: list[Any] = (resource.status and resource.status.conditions) or []
     return any(c.type == condition and c.status == "True" for c in held)
 
 

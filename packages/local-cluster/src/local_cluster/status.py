@@ -39,7 +39,7 @@ def show(cluster: Cluster) -> None:
     if record and cluster.is_running:
         table.add_row("nodes", _nodes(cluster))
     else:
-        table.add_row("API", f"not ready: {up} heals it")
+        table.add_row("API", f"not ready: {up} repairs it")
     if record:
         table.add_row("API address", api_address(record.ports))
     table.add_row("mode", f"{cluster.mode.name}. {cluster.mode.notice}")
