@@ -81,7 +81,6 @@ stacks = [
             config=stack,
             nodes=settings.gpu_nodes,
             prometheus=settings.prometheus,
-            rate_window_seconds=settings.rate_window_seconds(stack),
             scaling=scaling,
             api=cluster.api,
             dns_addresses=cluster.dns_addresses,

@@ -31,7 +31,7 @@ def export_outputs(settings: Settings, stacks: Sequence[Inference]) -> None:
 
 def _outputs(settings: Settings, config: InferenceStack, stack: Inference) -> InferenceOutputs:
     can = capacity(settings, config)
-    query = scaler_query(config, settings.rate_window_seconds(config))
+    query = scaler_query(config, settings.prometheus)
     return InferenceOutputs(
         endpoint=stack.endpoint,
         namespace=Output.from_input(config.namespace),

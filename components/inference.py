@@ -27,8 +27,6 @@ class InferenceArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
-    rate_window_seconds: float
-    """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
     scaling: Sequence[pulumi.Resource] = ()
     """KEDA's release, if this program makes it. The release must outlive the scaler, whose
     finalizer KEDA removes."""
@@ -93,11 +91,7 @@ class Inference(pulumi.ComponentResource):
         )
         Autoscaler(
             f"{name}-autoscaler",
-            AutoscalerArgs(
-                config=stack,
-                prometheus=args.prometheus,
-                rate_window_seconds=args.rate_window_seconds,
-            ),
+            AutoscalerArgs(config=stack, prometheus=args.prometheus),
             # Not after Triton, the gateway or Prometheus: one that the API server refuses must not
             # keep the scaler from the replicas that are there. KEDA retries until all are.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.scaling)),

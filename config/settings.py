@@ -12,9 +12,6 @@ from config.sections.keda import ExistingKeda, Keda
 from config.sections.platform import LocalPlatform, Platform
 from config.sections.prometheus import ManagedPrometheus, Prometheus
 
-SCRAPES_PER_WINDOW = 3
-"""Scrapes that a rate window must hold: two samples make a rate, one more may be late."""
-
 
 class Settings(Section):
     """Every parameter of a stack, as read from `Pulumi.<stack>.yaml`."""
@@ -54,10 +51,3 @@ class Settings(Section):
     def gpus_per_node(self) -> int:
         """`nvidia.com/gpu` that the smallest node advertises, time slices counted."""
         return self.gpu_nodes.node.gpus * self.device_plugin.time_slices
-
-    def rate_window_seconds(self, stack: InferenceStack) -> float:
-        """Window of the stack's refusal rate, seconds."""
-        stated = stack.autoscaler.rate_window_seconds
-        if stated is not None:
-            return stated
-        return SCRAPES_PER_WINDOW * self.prometheus.scrape_interval_seconds

@@ -6,7 +6,7 @@ from lightkube.resources.core_v1 import Service
 
 from bench.overload.overload import Queries, TestBed
 from components.autoscaler.queries import in_flight, refusals, scaler_query
-from components.gateway.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
+from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 from config.sizing.hpa import growth_needs
@@ -33,8 +33,8 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
     client: Any = cluster.client()
     service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
     scaler, envoy = stack.autoscaler, stack.envoy_cluster
-    window = settings.rate_window_seconds(stack)
-    members = f'{MEMBERSHIP_HEALTHY}{{{CLUSTER_LABEL}="{envoy}"}}'
+    window = stack.rate_window_seconds(settings.prometheus)
+    members = MEMBERSHIP_HEALTHY + cluster_selector(envoy)
     return TestBed(
         name=name,
         address=f"{service.spec.clusterIP}:{stack.gateway.port}",
@@ -49,7 +49,7 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
         growth_needs=growth_needs(scaler, scaler.min_replicas),
         replica_rps=stack.traffic.replica_rps,
         queries=Queries(
-            signal=scaler_query(stack, window),
+            signal=scaler_query(stack, settings.prometheus),
             in_flight=in_flight(envoy),
             refusals=refusals(envoy, window),
             routed=f"min({members}) == max({members})",

@@ -18,12 +18,10 @@ from config.sections.prometheus_access import CLUSTER_AUTHENTICATION
 
 @dataclass(frozen=True, kw_only=True)
 class AutoscalerArgs:
-    """What the scaler scales, and where it reads the load."""
+    """The inference stack, and the Prometheus that has its load."""
 
     config: InferenceStack
     prometheus: Prometheus
-    rate_window_seconds: float
-    """Window of the refusal rate, `Settings.rate_window_seconds(config)`."""
 
 
 class Autoscaler(pulumi.ComponentResource):
@@ -65,7 +63,7 @@ class Autoscaler(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=stack.scaler_name, namespace=stack.namespace, labels=triton_labels(stack)
             ),
-            spec=scaled_object(stack, args.prometheus, args.rate_window_seconds),
+            spec=scaled_object(stack, args.prometheus),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
         self.scaler_name = pulumi.Output.from_input(stack.scaler_name)

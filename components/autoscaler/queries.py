@@ -1,81 +1,81 @@
-"""The one load metric: what the scaler asks Prometheus for."""
+"""The one load metric: the PromQL by which the scaler asks Prometheus."""
 
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
-    CLUSTER_LABEL,
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
+    cluster_selector,
 )
 from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
 
 
 def in_flight(envoy_cluster: str) -> str:
-    """PromQL for the calls in flight from all gateways to one fleet; the seed's text.
+    """Return PromQL for the calls in flight from all gateways to one fleet.
 
-    Nothing at all, which the scaler takes for an error, while no gateway is scraped.
+    The text is the baseline's. While no gateway is scraped the result is empty, which KEDA treats
+    as an error.
 
     Args:
-        envoy_cluster: name of Envoy's cluster.
+        envoy_cluster: Name of Envoy's cluster.
     """
-    return f"sum({REQUESTS_ACTIVE}{_of(envoy_cluster)})"
+    return f"sum({REQUESTS_ACTIVE}{cluster_selector(envoy_cluster)})"
 
 
 def demand(envoy_cluster: str, refused_seconds: float, rate_window_seconds: float) -> str:
-    """PromQL for the calls in flight plus those that would be, had they not been refused.
+    """Return PromQL for the calls in flight, and those that would be if none had been refused.
 
-    Refusals per second x time with a replica are calls in flight (Little's law). The refusals have
-    a zero of their own, because their series may be missing until the first; the calls in flight
-    have none, so lost metrics never look like no load. One element or none, always.
+    Refusals per second x time with a replica are calls in flight (Little's law). The refusals
+    default to zero, because Envoy may export no series before the first one. The calls in flight
+    have no default, so lost metrics never look like no load. The result has one element or none.
 
     Args:
-        envoy_cluster: name of Envoy's cluster.
-        refused_seconds: time that a refused call would have spent with a replica.
-        rate_window_seconds: window of the refusal rate; holds at least two scrapes.
+        envoy_cluster: Name of Envoy's cluster.
+        refused_seconds: Time that a refused call would have spent with a replica.
+        rate_window_seconds: Window of the refusal rate; holds at least two scrapes.
     """
     refused = refusals(envoy_cluster, rate_window_seconds)
     return f"{in_flight(envoy_cluster)} + {refused_seconds!r} * ({refused})"
 
 
 def refusals(envoy_cluster: str, rate_window_seconds: float) -> str:
-    """PromQL for the calls per second that the gateways refuse; 0 where no series is there yet.
+    """Return PromQL for the calls per second that the gateways refuse; 0 before the first.
 
     Args:
-        envoy_cluster: name of Envoy's cluster.
-        rate_window_seconds: window of the rate; holds at least two scrapes.
+        envoy_cluster: Name of Envoy's cluster.
+        rate_window_seconds: Window of the rate; holds at least two scrapes.
     """
-    # Two sums: rate() drops the metric's name, so one over both names has series that collide.
+    fleet = cluster_selector(envoy_cluster)
+    # Two sums: rate() drops the metric's name, so the series of both names would collide in one.
     return " + ".join(
-        f"({per_second(counter + _of(envoy_cluster), rate_window_seconds)} or vector(0))"
+        f"({per_second(counter + fleet, rate_window_seconds)} or vector(0))"
         for counter in (ACTIVE_OVERFLOW, PENDING_OVERFLOW)
     )
 
 
 def per_second(series: str, rate_window_seconds: float) -> str:
-    """PromQL for what counters count a second, all together; nothing while none is there.
+    """Return PromQL for the summed rate of counters; its result is empty while none exists.
 
     Args:
-        series: selector of the counters, all of one name.
-        rate_window_seconds: window of the rate; holds at least two scrapes.
+        series: Selector of the counters, all of one name.
+        rate_window_seconds: Window of the rate; holds at least two scrapes.
     """
     return f"sum(rate({series}[{_duration(rate_window_seconds)}]))"
 
 
-def scaler_query(stack: InferenceStack, rate_window_seconds: float) -> str:
-    """PromQL that a stack's scaler asks, by its `autoscaler.signal`.
+def scaler_query(stack: InferenceStack, prometheus: Prometheus) -> str:
+    """Return the PromQL of a stack's scaler, by its `autoscaler.signal`.
 
     Args:
-        stack: the inference stack.
-        rate_window_seconds: window of the refusal rate, `Settings.rate_window_seconds(stack)`.
+        stack: The inference stack.
+        prometheus: The Prometheus that scrapes it.
     """
     if stack.autoscaler.signal == "inFlight":
         return in_flight(stack.envoy_cluster)
-    return demand(stack.envoy_cluster, stack.refused_seconds, rate_window_seconds)
-
-
-def _of(envoy_cluster: str) -> str:
-    return f'{{{CLUSTER_LABEL}="{envoy_cluster}"}}'
+    window_seconds = stack.rate_window_seconds(prometheus)
+    return demand(stack.envoy_cluster, stack.refused_seconds, window_seconds)
 
 
 def _duration(seconds: float) -> str:
-    """PromQL knows no fractions of a unit."""
+    """Return a PromQL duration, which has no fractions of a unit."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"

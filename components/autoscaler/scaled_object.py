@@ -7,15 +7,12 @@ from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 
 
-def scaled_object(
-    stack: InferenceStack, prometheus: Prometheus, rate_window_seconds: float
-) -> dict[str, Any]:
+def scaled_object(stack: InferenceStack, prometheus: Prometheus) -> dict[str, Any]:
     """Build the spec by which KEDA scales a stack's Triton Deployment.
 
     Args:
-        stack: the inference stack.
-        prometheus: where the signal is asked for.
-        rate_window_seconds: window of the refusal rate, `Settings.rate_window_seconds(stack)`.
+        stack: The inference stack.
+        prometheus: The Prometheus that KEDA asks for the signal.
 
     Returns:
         `spec` of a `keda.sh/v1alpha1` ScaledObject, plain data.
@@ -48,7 +45,7 @@ def scaled_object(
                 "metricType": "AverageValue",
                 "metadata": {
                     "serverAddress": prometheus.address.rstrip("/"),
-                    "query": scaler_query(stack, rate_window_seconds),
+                    "query": scaler_query(stack, prometheus),
                     "threshold": f"{scaler.threshold:g}",
                     # An empty answer is an error, which leads to the fallback, and never a zero.
                     "ignoreNullValues": "false",

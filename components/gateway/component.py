@@ -91,11 +91,10 @@ class EnvoyGateway(pulumi.ComponentResource):
             spec=gateway.disruption_budget_spec(stack),
             opts=child,
         )
-        host = f"{stack.gateway_name}.{stack.namespace}.svc.cluster.local"
         if isinstance(stack.gateway.exposure, InternalLoadBalancer):
             address = service.status.load_balancer.ingress[0].hostname
         else:
-            # By way of the Service, so that whoever uses the address waits for it to be there.
-            address = service.metadata.name.apply(lambda _: host)
+            # Derived from the Service, so that users of the address wait for the Service.
+            address = service.metadata.name.apply(lambda _: stack.gateway_host)
         self.endpoint = pulumi.Output.concat(address, f":{stack.gateway.port}")
         self.register_outputs({"endpoint": self.endpoint})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from components.autoscaler.queries import in_flight, refusals
-from components.gateway.envoy.stats import CLUSTER_LABEL, MEMBERSHIP_HEALTHY
+from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
 from config.sections.inference import InferenceStack
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ def alert_rules(stacks: tuple[InferenceStack, ...]) -> Json:
 
 def _rules(stack: InferenceStack) -> list[Json]:
     scaler = stack.autoscaler
-    cluster = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}'
+    cluster = cluster_selector(stack.envoy_cluster)
     # A minute holds three scrapes at the longest interval that the scaler can work with.
     refused = refusals(stack.envoy_cluster, 60)
     return [

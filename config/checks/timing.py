@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from config.checks.places import stacks
 from config.problem import Finding, number, refuse, warn
-from config.settings import SCRAPES_PER_WINDOW, Settings
+from config.sections.inference import SCRAPES_PER_WINDOW
+from config.settings import Settings
 
 MAX_UNSEEN_SECONDS = 60
 """Longest time in which health checks may leave a hanging replica its calls; by then kubelet's

@@ -6,12 +6,17 @@ from functools import cached_property
 from pydantic import Field
 
 from config.base import DnsLabel, Section
+from config.dns import service_dns_name
 from config.sections.autoscaler import Autoscaler
 from config.sections.gateway import FleetLimit, Gateway
+from config.sections.prometheus import Prometheus
 from config.sections.traffic import Traffic
 from config.sections.triton import Triton
 from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
 from config.units import FLOAT_SLACK
+
+SCRAPES_PER_WINDOW = 3
+"""Scrapes that a rate window must hold: two samples make a rate, one more may be late."""
 
 _PENDING_SHARE = 0.16
 """Share of the deadline, at min replicas, that calls may spend waiting for a stream."""
@@ -62,6 +67,11 @@ class InferenceStack(Section):
         return f"{self.name_prefix}envoy-gateway"
 
     @property
+    def gateway_host(self) -> str:
+        """DNS name of the gateway in the cluster."""
+        return service_dns_name(self.gateway_name, self.namespace)
+
+    @property
     def scaler_name(self) -> str:
         """The ScaledObject."""
         return f"{self.name_prefix}triton-inference-scaler"
@@ -74,7 +84,7 @@ class InferenceStack(Section):
     @property
     def service_host(self) -> str:
         """DNS name under which Envoy finds the ready replicas."""
-        return f"{self.service_name}.{self.namespace}.svc.cluster.local"
+        return service_dns_name(self.service_name, self.namespace)
 
     @property
     def calls_per_deadline(self) -> float:
@@ -124,6 +134,17 @@ class InferenceStack(Section):
         at_threshold = self.autoscaler.threshold / self.traffic.replica_rps
         # To where a PromQL number reads as what was stated, without the noise of the division.
         return float(f"{max(at_threshold, self.traffic.service_time_seconds):.6g}")
+
+    def rate_window_seconds(self, prometheus: Prometheus) -> float:
+        """Return the window of the refusal rate, in seconds.
+
+        Args:
+            prometheus: The Prometheus that scrapes the stack.
+        """
+        stated = self.autoscaler.rate_window_seconds
+        if stated is not None:
+            return stated
+        return SCRAPES_PER_WINDOW * prometheus.scrape_interval_seconds
 
     def active_limit(self, replicas: int) -> int:
         """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""

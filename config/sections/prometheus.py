@@ -17,6 +17,7 @@ from config.base import (
     Port,
     Section,
 )
+from config.dns import service_dns_name
 from config.sections.prometheus_access import NoAccess, PrometheusAccess
 from config.sizing.instances import Architecture
 from config.units import MIB_PER_GIB
@@ -78,7 +79,7 @@ class ManagedPrometheus(Section):
     @property
     def address(self) -> str:
         """URL that KEDA asks."""
-        return f"http://{self.name}.{self.namespace}.svc.cluster.local:{self.port}"
+        return f"http://{service_dns_name(self.name, self.namespace)}:{self.port}"
 
     @property
     def authentication(self) -> PrometheusAccess:

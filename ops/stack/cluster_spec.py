@@ -4,6 +4,7 @@ import importlib.metadata
 from pathlib import Path
 
 from components.gateway.envoy.validate import envoy_path
+from config.dns import service_dns_name
 from config.sections.gpu_nodes import GPU_LABEL
 from config.sections.platform import LocalPlatform
 from config.sections.prometheus import ManagedPrometheus
@@ -15,8 +16,6 @@ from ops.stack.environment import StackEnvironment
 
 GATEWAY_PORT, PROMETHEUS_PORT = "gatewayPort", "prometheusPort"
 """Names of the loopback ports that lead to the gateway and to Prometheus."""
-
-_CLUSTER_DOMAIN = "cluster.local"
 
 _ZONES = ("local-a", "local-b")
 """Zones that the nodes are dealt out to, so that a spread over zones has a meaning."""
@@ -101,15 +100,11 @@ def images(settings: Settings) -> dict[str, str]:
 def forwards(settings: Settings) -> dict[str, str]:
     """Return the targets of the loopback ports: the first gateway and the stack's Prometheus."""
     first = settings.inference[0]
-    found = {GATEWAY_PORT: f"{_host(first.gateway_name, first.namespace)}:{first.gateway.port}"}
+    found = {GATEWAY_PORT: f"{first.gateway_host}:{first.gateway.port}"}
     watch = settings.prometheus
     if isinstance(watch, ManagedPrometheus):
-        found[PROMETHEUS_PORT] = f"{_host(watch.name, watch.namespace)}:{watch.port}"
+        found[PROMETHEUS_PORT] = f"{service_dns_name(watch.name, watch.namespace)}:{watch.port}"
     return found
-
-
-def _host(service: str, namespace: str) -> str:
-    return f"{service}.{namespace}.svc.{_CLUSTER_DOMAIN}"
 
 
 def envoy() -> Envoy | None:

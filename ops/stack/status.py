@@ -17,11 +17,11 @@ from components.autoscaler.queries import in_flight, per_second, scaler_query
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
-    CLUSTER_LABEL,
     DURATION_REACHED,
     LISTENER_LABEL,
     NONE_HEALTHY,
     PENDING_OVERFLOW,
+    cluster_selector,
 )
 from components.monitoring.scrape import WORKLOAD_LABEL
 from config.sections.inference import InferenceStack
@@ -93,10 +93,10 @@ def _view_or_why_not(client: Any, prometheus: Prometheus, settings: Settings) ->
 def _view(client: Any, prometheus: Prometheus, settings: Settings) -> RenderableType:
     views: list[RenderableType] = []
     for stack in settings.inference:
-        window = settings.rate_window_seconds(stack)
+        window = stack.rate_window_seconds(settings.prometheus)
         views.append(_pods(client, stack))
         views.append(_calls(prometheus, stack, window))
-        views.append(_scaler(client, prometheus, stack, window))
+        views.append(_scaler(client, prometheus, stack, settings))
     return Group(*views)
 
 
@@ -132,7 +132,7 @@ def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float)
 
 def _unanswered(stack: InferenceStack) -> dict[str, str]:
     """Return Envoy's counters of calls without a whole answer, by the reason."""
-    cluster = f'{{{CLUSTER_LABEL}="{stack.envoy_cluster}"}}'
+    cluster = cluster_selector(stack.envoy_cluster)
     listener = f'{{{LISTENER_LABEL}="{STAT_PREFIX}",{WORKLOAD_LABEL}="{stack.gateway_name}"}}'
     return {
         "refused, replicas and waiting room full": PENDING_OVERFLOW + cluster,
@@ -143,10 +143,11 @@ def _unanswered(stack: InferenceStack) -> dict[str, str]:
 
 
 def _scaler(
-    client: Any, prometheus: Prometheus, stack: InferenceStack, window_seconds: float
+    client: Any, prometheus: Prometheus, stack: InferenceStack, settings: Settings
 ) -> Table:
     table = _table("\nscaler", ("what", "now"))
-    table.add_row("signal", prometheus.value(scaler_query(stack, window_seconds)))
+    query = scaler_query(stack, settings.prometheus)
+    table.add_row("signal", prometheus.value(query))
     table.add_row("threshold per replica", f"{stack.autoscaler.threshold:g}")
     try:
         scaled: Any = client.get(ScaledObject, stack.scaler_name, namespace=stack.namespace)

@@ -15,7 +15,7 @@ from lightkube.utils.quantity import parse_quantity
 
 from bench.overload.burst_process import BurstProcess
 from components.common.labels import triton_selector
-from components.gateway.envoy.stats import CLUSTER_LABEL
+from components.gateway.envoy.stats import cluster_selector
 from components.monitoring.scrape import TRITON_METRICS_PATH
 from config.sections.inference import InferenceStack
 from config.settings import Settings
@@ -68,7 +68,7 @@ class Fleet:
 
     @property
     def rate_window_seconds(self) -> float:
-        return self.settings.rate_window_seconds(self.stack)
+        return self.stack.rate_window_seconds(self.settings.prometheus)
 
     @cached_property
     def _client(self) -> Any:
@@ -83,7 +83,7 @@ class Fleet:
 
     def wait_until_routed(self) -> None:
         """Wait until every gateway sends calls to all replicas, and to nothing else."""
-        query = f'{_MEMBERS}{{{CLUSTER_LABEL}="{self.stack.envoy_cluster}"}}'
+        query = _MEMBERS + cluster_selector(self.stack.envoy_cluster)
 
         def routed(aggregate: str) -> tuple[float, ...]:
             now = time.time()

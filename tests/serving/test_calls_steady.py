@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from components.autoscaler.queries import in_flight, refusals, scaler_query
-from components.gateway.envoy.stats import ACTIVE_OVERFLOW, CLUSTER_LABEL, PENDING_OVERFLOW
+from components.autoscaler.queries import in_flight, per_second, refusals, scaler_query
+from components.gateway.envoy.stats import ACTIVE_OVERFLOW, PENDING_OVERFLOW, cluster_selector
 from eventflow.outcomes import OVERLOADED_HEADER, Outcome
 from tests.envoy.harness.backend import INFER
 from tests.integration.checkout import Checkout
@@ -151,7 +151,7 @@ def test_refusals_per_second_are_to_prometheus_what_they_are_to_the_client(
     cluster, window = load.fleet.stack.envoy_cluster, load.fleet.rate_window_seconds
     longest, pairs = agreement(load.seen(refusals(cluster, window), window), load.refused)
     assert longest >= SCRAPES, pairs
-    other = f'sum(rate({silent}{{{CLUSTER_LABEL}="{cluster}"}}[{window:.0f}s]))'
+    other = per_second(silent + cluster_selector(cluster), window)
     assert not any(value for _, value in load.seen(other, window))
 
 
@@ -166,11 +166,13 @@ def test_the_scalers_whole_signal_is_what_the_client_would_have_in_flight(
     load = overload("fleet")
     stack, window = load.fleet.stack, load.fleet.rate_window_seconds
 
+    query = scaler_query(stack, load.fleet.settings.prometheus)
+
     def own(at: float) -> float:
         sent = load.in_flight(at) - stack.max_pending_requests
         return sent + stack.refused_seconds * load.refused(at)
 
-    longest, pairs = agreement(load.seen(scaler_query(stack, window), window), own)
+    longest, pairs = agreement(load.seen(query, window), own)
     assert longest >= SCRAPES, pairs
 
 

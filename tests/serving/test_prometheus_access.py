@@ -131,7 +131,7 @@ def scaler(namespace: str, address: str, access: dict[str, Any]) -> list[dict[st
     found = ExistingPrometheus.model_validate(
         {"kind": "existing", "address": address, "namespace": "m", "authentication": access}
     )
-    spec = scaled_object(stack, found, 15.0)
+    spec = scaled_object(stack, found)
     spec["triggers"][0]["metadata"]["query"] = "vector(64)"
     name, labels = {"name": stack.deployment_name, "namespace": namespace}, {"app": namespace}
     pod = {"containers": [{"name": "c", "image": "none"}]}

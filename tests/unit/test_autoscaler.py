@@ -13,8 +13,6 @@ from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
 
-WINDOW_SECONDS = 15.0
-
 VARIANTS = {
     "defaults": {},
     "seed's signal": {"signal": "inFlight"},
@@ -25,9 +23,9 @@ VARIANTS = {
 }
 
 
-def spec_of(prometheus=None, window_seconds=WINDOW_SECONDS, **autoscaler):
+def spec_of(prometheus=None, **autoscaler):
     stack = InferenceStack.model_validate({"autoscaler": autoscaler})
-    return scaled_object(stack, prometheus or ManagedPrometheus(), window_seconds)
+    return scaled_object(stack, prometheus or ManagedPrometheus())
 
 
 @pytest.fixture(scope="session")
@@ -153,9 +151,7 @@ def test_an_existing_prometheus_is_asked_at_its_address():
 
 def declared(declare, **stack):
     config = InferenceStack.model_validate(stack)
-    args = AutoscalerArgs(
-        config=config, prometheus=ManagedPrometheus(), rate_window_seconds=WINDOW_SECONDS
-    )
+    args = AutoscalerArgs(config=config, prometheus=ManagedPrometheus())
     return config, declare(lambda: Autoscaler("scaler", args))
 
 
@@ -168,7 +164,7 @@ def test_the_component_declares_the_scaled_object_and_nothing_else(declare):
     declared_object = seen.one("kubernetes:keda.sh/v1alpha1:ScaledObject")
     assert declared_object["metadata"]["name"] == "triton-inference-scaler"
     assert declared_object["metadata"]["namespace"] == "ai-namespace"
-    assert declared_object["spec"] == scaled_object(stack, ManagedPrometheus(), WINDOW_SECONDS)
+    assert declared_object["spec"] == scaled_object(stack, ManagedPrometheus())
     assert seen.outputs["scaler"] == {"scalerName": "triton-inference-scaler"}
 
 
@@ -184,7 +180,9 @@ def test_a_second_stack_scales_its_own_fleet(declare):
     assert scaled["metadata"]["name"] == "vision-triton-inference-scaler"
     assert scaled["metadata"]["namespace"] == "vision"
     assert scaled["spec"]["scaleTargetRef"]["name"] == "vision-triton-inference-deployment"
-    assert scaled["spec"]["triggers"][0]["metadata"]["query"] == scaler_query(stack, WINDOW_SECONDS)
+    assert scaled["spec"]["triggers"][0]["metadata"]["query"] == scaler_query(
+        stack, ManagedPrometheus()
+    )
 
 
 ACCESS = {
@@ -224,9 +222,7 @@ def existing(**parameters):
 
 def scaled_by(declare, prometheus):
     """Every object that the autoscaler declares, by kind."""
-    args = AutoscalerArgs(
-        config=InferenceStack(), prometheus=prometheus, rate_window_seconds=WINDOW_SECONDS
-    )
+    args = AutoscalerArgs(config=InferenceStack(), prometheus=prometheus)
     return declare(lambda: Autoscaler("inference-autoscaler", args))
 
 

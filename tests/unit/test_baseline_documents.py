@@ -75,7 +75,7 @@ def test_the_seeds_scaler_is_the_one_that_is_applied() -> None:
     """Not shown: what KEDA makes of it, which the serving tests show."""
     spec = found(AS_WRITTEN, "ScaledObject", "triton-inference-scaler")["spec"]
     scaler = PARTS.stack.autoscaler
-    assert spec["triggers"][0]["metadata"]["query"] == scaler_query(PARTS.stack, 15.0)
+    assert spec["triggers"][0]["metadata"]["query"] == scaler_query(PARTS.stack, PARTS.prometheus)
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 20)
     assert (scaler.min_replicas, scaler.max_replicas) == (2, 20)
     assert "advanced" not in spec

@@ -7,6 +7,7 @@ import yaml
 
 from components.autoscaler.queries import demand, in_flight, scaler_query
 from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
 from local_cluster import toolchain
 
 FLEET = "ai_inference_cluster"
@@ -67,11 +68,13 @@ def refused(kind, pod, per_scrape, cluster=FLEET):
 def test_the_in_flight_signal_is_the_seeds_text():
     assert in_flight(FLEET) == SEED_QUERY
     seed = InferenceStack.model_validate({"autoscaler": {"signal": "inFlight"}})
-    assert scaler_query(seed, 15.0) == SEED_QUERY
+    assert scaler_query(seed, ManagedPrometheus()) == SEED_QUERY
 
 
 def test_the_demand_signal_begins_with_the_seeds_text():
-    assert scaler_query(InferenceStack(), 15.0).startswith(f"{SEED_QUERY} + 0.32 * (")
+    assert scaler_query(InferenceStack(), ManagedPrometheus()).startswith(
+        f"{SEED_QUERY} + 0.32 * ("
+    )
 
 
 def changed_stack(**sections):
@@ -85,7 +88,7 @@ def test_a_refused_load_asks_for_the_replicas_that_can_answer_it(holds, replicas
     stack = changed_stack(traffic={"parallelism": parallelism})
     per_second = replicas * stack.traffic.replica_rps
     series = active("a", 0) | refused("pending", "a", per_second * SCRAPE_SECONDS)
-    holds(scaler_query(stack, 15.0), series, [replicas * stack.autoscaler.threshold])
+    holds(scaler_query(stack, ManagedPrometheus()), series, [replicas * stack.autoscaler.threshold])
 
 
 def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
@@ -96,7 +99,7 @@ def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
 
 def test_what_a_refused_call_counts_for_may_be_stated():
     stack = changed_stack(autoscaler={"refusedSeconds": 0.02})
-    assert scaler_query(stack, 15.0).startswith(f"{SEED_QUERY} + 0.02 * (")
+    assert scaler_query(stack, ManagedPrometheus()).startswith(f"{SEED_QUERY} + 0.02 * (")
 
 
 def test_in_flight_adds_up_over_gateways_and_leaves_other_fleets_out(holds):
@@ -161,6 +164,7 @@ def test_any_weight_is_a_promql_number(holds, weight):
 
 def test_every_stack_asks_for_its_own_fleet():
     queries = {
-        scaler_query(InferenceStack(name_prefix=prefix), 15.0) for prefix in ("", "a-", "b-")
+        scaler_query(InferenceStack(name_prefix=prefix), ManagedPrometheus())
+        for prefix in ("", "a-", "b-")
     }
     assert len(queries) == 3

@@ -94,7 +94,7 @@ def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Ite
     if values is None or stated.authentication.kind in ("tls", "awsSigV4", "triggerAuthentication"):
         return
     for at in stacks(settings):
-        query = scaler_query(at.stack, settings.rate_window_seconds(at.stack))
+        query = scaler_query(at.stack, stated)
         try:
             if service and place:
                 to = (look.api.target, place["namespace"], place["service"], port)

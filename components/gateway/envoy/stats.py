@@ -3,6 +3,12 @@
 CLUSTER_LABEL = "cluster_name"
 """Label that the bootstrap's `stats_tags` make of the cluster's name, beside Envoy's own."""
 
+
+def cluster_selector(envoy_cluster: str) -> str:
+    """Return the PromQL selector of one cluster's series."""
+    return f'{{{CLUSTER_LABEL}="{envoy_cluster}"}}'
+
+
 REQUESTS_ACTIVE = "envoy_cluster_upstream_rq_active"
 """Gauge: calls in flight upstream, without those that wait for a stream to a replica."""
 
