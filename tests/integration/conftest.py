@@ -8,9 +8,12 @@ import yaml
 from lightkube import Client
 from lightkube.resources.core_v1 import Namespace
 
+from components.common.labels import namespace_labels
 from local_cluster.cluster import Cluster
+from tests.envoy.harness.waiting import wait_until
+from tests.integration.api_objects import objects
 from tests.integration.checkout import Checkout, Ran
-from tests.integration.preflights import Kubeconfig, problems
+from tests.integration.preflights import STACK, Kubeconfig, api_of, problems
 
 
 @pytest.fixture(scope="package")
@@ -110,3 +113,31 @@ def foreign() -> Iterator["subprocess.Popen[bytes]"]:
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def api(bare_cluster):
+    """The cluster, as its administrator."""
+    with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as asked:
+        yield asked
+
+
+@pytest.fixture
+def put(api):
+    """Make objects for the length of a test."""
+    with objects(api) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def ai_namespace(api):
+    """The inference stack's namespace, as an earlier `up` has left it."""
+    with objects(api) as make:
+        make(
+            "/api/v1/namespaces",
+            {"metadata": {"name": "ai-namespace", "labels": namespace_labels(STACK)}},
+        )
+        # Pods need their namespace's account.
+        account = "/api/v1/namespaces/ai-namespace/serviceaccounts/default"
+        wait_until("it has an account", lambda: api.ask("GET", account), 60)
+        yield "/api/v1/namespaces/ai-namespace"

@@ -4,61 +4,14 @@ The rules are the API server's own (LimitRange, admission policies in CEL); a we
 the same way. No cloud's controller, DNS or device plugin runs here: their objects stand for them.
 """
 
-from contextlib import contextmanager
-
 import pytest
-import yaml
 
 from components.common.labels import DEVICE_PLUGIN, namespace_labels
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.preflights import STACK, api_of, token_of, with_user
+from tests.integration.preflights import STACK
 
 NAMESPACES = "/api/v1/namespaces"
-ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 AI = "ai-namespace"
-
-
-@pytest.fixture(scope="module")
-def api(bare_cluster):
-    """The cluster, as its administrator."""
-    with api_of(yaml.safe_load(bare_cluster.kubeconfig.read_text())) as asked:
-        yield asked
-
-
-@contextmanager
-def objects(api):
-    """Make objects, which go at the end."""
-    made = []
-
-    def make(path, body, group_version="v1"):
-        answer = api.send("POST", path, {"apiVersion": group_version, **body})
-        assert answer.ok, answer.text
-        made.append(f"{path}/{body['metadata']['name']}")
-        return answer.body
-
-    yield make
-    for path in reversed(made):
-        api.send("DELETE", f"{path}?propagationPolicy=Foreground")
-    for path in reversed(made):
-        wait_until(f"{path} is gone", lambda path=path: api.ask("GET", path) == {}, 60)
-
-
-@pytest.fixture
-def put(api):
-    """Make objects for the length of a test."""
-    with objects(api) as make:
-        yield make
-
-
-@pytest.fixture(scope="module")
-def namespace(api):
-    """The inference stack's namespace, as an earlier `up` has left it."""
-    with objects(api) as make:
-        make(NAMESPACES, {"metadata": {"name": AI, "labels": namespace_labels(STACK)}})
-        # Pods need their namespace's account.
-        account = f"{NAMESPACES}/{AI}/serviceaccounts/default"
-        wait_until("it has an account", lambda: api.ask("GET", account), 60)
-        yield f"{NAMESPACES}/{AI}"
 
 
 @pytest.fixture
@@ -128,17 +81,19 @@ class TestStorage:
 class TestClaims:
     STACKS = ({"namespace": AI, "triton": {"modelRepository": {"kind": "pvc", "claim": "models"}}},)
 
-    def claim(self, put, namespace, mode, volume=None):
+    def claim(self, put, ai_namespace, mode, volume=None):
         spec = {
             "accessModes": [mode],
             "storageClassName": "",
             "resources": {"requests": {"storage": "1Gi"}},
             **({"volumeName": volume} if volume else {}),
         }
-        put(f"{namespace}/persistentvolumeclaims", {"metadata": {"name": "models"}, "spec": spec})
+        put(
+            f"{ai_namespace}/persistentvolumeclaims", {"metadata": {"name": "models"}, "spec": spec}
+        )
 
-    def test_a_volume_of_one_node_does_not_serve_a_fleet(self, put, namespace, found, document):
-        self.claim(put, namespace, "ReadWriteOnce")
+    def test_a_volume_of_one_node_does_not_serve_a_fleet(self, put, ai_namespace, found, document):
+        self.claim(put, ai_namespace, "ReadWriteOnce")
         (message,) = found(document, inference=self.STACKS)
         assert "PersistentVolumeClaim models (ReadWriteOnce) can be mounted by one node" in message
         assert "21 replicas are spread over 6 nodes" in message
@@ -147,13 +102,13 @@ class TestClaims:
         stacks = [{**self.STACKS[0], **one}]
         assert found(document, inference=stacks, gpuNodes={"maxSize": 1}) == []
 
-    def test_a_volume_of_one_pod_neither(self, put, namespace, found, document):
-        self.claim(put, namespace, "ReadWriteOncePod")
+    def test_a_volume_of_one_pod_neither(self, put, ai_namespace, found, document):
+        self.claim(put, ai_namespace, "ReadWriteOncePod")
         (message,) = found(document, inference=self.STACKS, gpuNodes={"maxSize": 6})
         assert "(ReadWriteOncePod) can be mounted by one pod at a time" in message
 
     def test_a_volume_that_is_never_attached_is_not_held_to_one_node(
-        self, put, namespace, found, document
+        self, put, ai_namespace, found, document
     ):
         """As EFS's: its driver does not attach, so nothing enforces ReadWriteOnce."""
         put(
@@ -167,7 +122,7 @@ class TestClaims:
             "csi": {"driver": "efs.csi.aws.com", "volumeHandle": "fs-1"},
         }
         put("/api/v1/persistentvolumes", {"metadata": {"name": "models"}, "spec": spec})
-        self.claim(put, namespace, "ReadWriteOnce", "models")
+        self.claim(put, ai_namespace, "ReadWriteOnce", "models")
         assert found(document, inference=self.STACKS) == []
 
 
@@ -317,159 +272,20 @@ class TestDns:
 
 class TestQuotas:
     @staticmethod
-    def quota(put, namespace, **hard):
+    def quota(put, ai_namespace, **hard):
         body = {"metadata": {"name": "team"}, "spec": {"hard": hard}}
-        put(f"{namespace}/resourcequotas", body)
+        put(f"{ai_namespace}/resourcequotas", body)
 
-    def test_one_that_is_too_small_for_the_smallest_fleet(self, put, namespace, found, document):
-        self.quota(put, namespace, **{"requests.nvidia.com/gpu": "1", "pods": "100"})
+    def test_one_that_is_too_small_for_the_smallest_fleet(self, put, ai_namespace, found, document):
+        self.quota(put, ai_namespace, **{"requests.nvidia.com/gpu": "1", "pods": "100"})
         (message,) = found(document)
         assert "ResourceQuota team of ai-namespace is too small for the smallest fleet" in message
         assert "requests.nvidia.com/gpu 1 of 21 asked for" in message
         assert "pods 100" not in message
 
-    def test_one_that_is_too_small_for_the_largest(self, put, namespace, found, document):
-        self.quota(put, namespace, **{"requests.memory": "64Gi"})
+    def test_one_that_is_too_small_for_the_largest(self, put, ai_namespace, found, document):
+        self.quota(put, ai_namespace, **{"requests.memory": "64Gi"})
         assert found(document) == []
         said = found(document, severity="warn")
         (message,) = (message for message in said if "ResourceQuota" in message)
         assert "is too small for the largest fleet: it allows requests.memory 64Gi of" in message
-
-
-class TestAdmission:
-    @staticmethod
-    def limits(put, namespace, **limit):
-        spec = {"limits": [{"type": "Container", **limit}]}
-        put(f"{namespace}/limitranges", {"metadata": {"name": "team"}, "spec": spec})
-
-    @staticmethod
-    def rule(put, kind, resource, spec):
-        """A policy for objects that tests try, and its binding."""
-        rules = [
-            {
-                "apiGroups": [""],
-                "apiVersions": ["v1"],
-                "operations": ["CREATE"],
-                "resources": [resource],
-            }
-        ]
-        at, version = f"{ADMISSION}/{kind.lower()[:-1]}ies", "admissionregistration.k8s.io/v1"
-        spec = {"matchConstraints": {"resourceRules": rules}, **spec}
-        put(at, {"metadata": {"name": "test"}, "spec": spec}, version)
-        effect = {"validationActions": ["Deny"]} if kind.startswith("Validating") else {}
-        bound = {"policyName": "test", **effect}
-        put(f"{at[:-3]}ybindings", {"metadata": {"name": "test"}, "spec": bound}, version)
-
-    @staticmethod
-    def until(found, document, severity, text, **how):
-        """Messages, once the API server has taken notice of a rule."""
-
-        def messages():
-            said = found(document, severity=severity, **how)
-            return said if any(text in message for message in said) else None
-
-        return wait_until(f"preflight says {text!r}", messages, 60)
-
-    def test_defaults_of_a_limit_range_are_told_by_name(self, put, namespace, found, document):
-        self.limits(put, namespace, default={"cpu": "4"}, defaultRequest={"cpu": "100m"})
-        said = self.until(found, document, "warn", "limits.cpu")
-        assert any(
-            "changes the gateway's pods in ai-namespace: envoy.resources.limits.cpu is 4, not unset"
-            in message
-            for message in said
-        )
-
-    def test_pods_beyond_a_limit_range_are_refused_in_the_api_servers_words(
-        self, put, namespace, found, document
-    ):
-        self.limits(put, namespace, max={"memory": "1Gi"})
-        (message,) = self.until(found, document, "refuse", "maximum memory")
-        assert "refuses Triton's pods in ai-namespace:" in message
-        assert "maximum memory usage per Container is 1Gi" in message
-
-    @pytest.mark.usefixtures("namespace")
-    def test_a_policy_that_refuses_pods_is_quoted(self, put, found, document):
-        validation = {
-            "expression": "'team' in object.metadata.labels",
-            "message": "pods need a label team",
-        }
-        spec = {"failurePolicy": "Fail", "validations": [validation]}
-        self.rule(put, "ValidatingAdmissionPolicy", "pods", spec)
-        said = self.until(found, document, "refuse", "pods need a label team")
-        assert len(said) == 2
-        assert "refuses Triton's pods in ai-namespace: " in said[0]
-        # Pods whose namespace is not there yet are tried in another one, where other rules hold.
-        said = found(document, severity="warn")
-        assert any(
-            "refuses Prometheus' pods in default (tried there, because observability is not"
-            in message
-            for message in said
-        )
-
-    def test_a_policy_that_refuses_namespaces_is_quoted(self, put, found, document):
-        validation = {"expression": "false", "message": "ask the platform team"}
-        condition = {"name": "ours", "expression": "object.metadata.name == 'observability'"}
-        spec = {
-            "failurePolicy": "Fail",
-            "validations": [validation],
-            "matchConditions": [condition],
-        }
-        self.rule(put, "ValidatingAdmissionPolicy", "namespaces", spec)
-        (message,) = self.until(found, document, "refuse", "ask the platform team")
-        assert "refuses the namespace observability: " in message
-        assert "now: prometheus.namespace = observability" in message
-
-    @pytest.mark.usefixtures("namespace")
-    def test_a_policy_that_changes_pods_is_told_by_name(self, put, found, document, api):
-        if not api.serves("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"):
-            pytest.skip("this API server has no MutatingAdmissionPolicy")
-        changed = (
-            "Object{spec: Object.spec{containers: ["
-            'Object.spec.containers{name: "sidecar", image: "sidecar:1"},'
-            'Object.spec.containers{name: "envoy", image: "mirror.example/envoy:1",'
-            " securityContext: Object.spec.containers.securityContext{"
-            "readOnlyRootFilesystem: false}}]}}"
-        )
-        mutation = {
-            "patchType": "ApplyConfiguration",
-            "applyConfiguration": {"expression": changed},
-        }
-        condition = {
-            "name": "gateways",
-            "expression": "object.spec.containers.exists(c, c.name == 'envoy')",
-        }
-        spec = {
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never",
-            "mutations": [mutation],
-            "matchConditions": [condition],
-        }
-        self.rule(put, "MutatingAdmissionPolicy", "pods", spec)
-        said = self.until(found, document, "warn", "sidecar")
-        (changed, weakened) = (
-            next(message for message in said if text in message)
-            for text in ("it adds containers", "more rights")
-        )
-        assert (
-            "changes the gateway's pods in ai-namespace: it adds containers sidecar (sidecar:1)"
-            in changed
-        )
-        assert "envoy.image is mirror.example/envoy:1, not " in changed
-        assert "envoy.securityContext.readOnlyRootFilesystem is False, not True" in weakened
-
-
-def test_what_could_not_be_seen_is_said(bare_cluster, document, found):
-    limited = with_user(document, token=token_of(bare_cluster, "limited"))
-    volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
-    said = found(limited, prometheus=volume, severity="warn")
-    (message,) = (message for message in said if "preflight could not see" in message)
-    for thing in (
-        "nodes (GPUs, labels and taints)",
-        "StorageClasses",
-        "DaemonSets of all namespaces",
-        "where DNS is",
-        "the cluster's IP family",
-        "create pods in default",
-        "ResourceQuotas in ai-namespace",
-    ):
-        assert thing in message
