@@ -124,8 +124,8 @@ class Variant:
         return CLUSTER_LABEL if self.repaired else ENVOY_CLUSTER_LABEL
 
 
-AS_WRITTEN = Variant("seed-as-written", "the seed as written", repaired=False)
-REPAIRED = Variant("seed-repaired", "the seed, repaired naively", repaired=True)
+AS_WRITTEN = Variant("seed-as-written", "the baseline as written", repaired=False)
+REPAIRED = Variant("seed-repaired", "the baseline, repaired fault by fault", repaired=True)
 VARIANTS = (AS_WRITTEN, REPAIRED)
 
 
