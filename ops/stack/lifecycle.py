@@ -156,7 +156,7 @@ def destroy(env: StackEnvironment, *arguments: str) -> None:
     """
     settings = prepare(env)
     with teardown.open_on(env, settings, pulumi.deployment(env)) as on_cluster:
-        on_cluster.keep_what_others_own(console.print)
+        on_cluster.prepare(console.print)
         pulumi.change(env, settings, "destroy", *arguments)
         if pulumi.deployment(env).get("resources"):
             # The arguments asked for a preview, or for a part of the stack.

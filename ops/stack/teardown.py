@@ -54,12 +54,12 @@ class Teardown:
         self._api = ClusterApi(_target(env, settings))
         self._kinds = Kinds(self._api)
 
-    def keep_what_others_own(self, say: Say) -> None:
-        """Make Pulumi forget, not delete, namespaces and the objects of others.
+    def prepare(self, say: Say) -> None:
+        """Make Pulumi forget, not delete, namespaces and the objects of others; scalers go first.
 
         With the state of an earlier release Pulumi would delete namespaces with their contents.
         """
-        kept: list[str] = []
+        changed = delete_scalers_first(self._resources)
         for resource in self._resources:
             for name in held_objects([resource]):
                 answer = self._kinds.get(name)
@@ -68,8 +68,8 @@ class Teardown:
                     say(f"{name} stays: another stack owns it")
                 if (others or name.kind == "Namespace") and not resource.get("retainOnDelete"):
                     resource["retainOnDelete"] = True
-                    kept.append(str(name))
-        if kept:
+                    changed = True
+        if changed:
             _import(self._env, self._state)
 
     def remove_namespaces(self, say: Say, *, but: Iterable[str] = ()) -> bool:
@@ -152,6 +152,28 @@ class Teardown:
             self._kinds.delete(name)
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         return f"it holds objects that this stack did not make: {', '.join(others[:_NAMED])}{more}"
+
+
+def delete_scalers_first(resources: list[dict[str, Any]]) -> bool:
+    """Let the engine delete ScaledObjects before all Deployments; return True for a change.
+
+    The program cannot state this order: an `up` would then skip the scaler of a Deployment that
+    the API server refuses.
+
+    Args:
+        resources: The state's, dependencies before their dependents; changed in place.
+    """
+    deployments = {one["urn"] for one in resources if one["type"].endswith(":Deployment")}
+    scalers = [one for one in resources if one["type"].endswith(":ScaledObject")]
+    changed = False
+    for scaler in scalers:
+        if missing := deployments - {*scaler.get("dependencies", ())}:
+            scaler["dependencies"] = [*scaler.get("dependencies", ()), *sorted(missing)]
+            # Nothing depends on a scaler.
+            resources.remove(scaler)
+            resources.append(scaler)
+            changed = True
+    return changed
 
 
 @contextlib.contextmanager

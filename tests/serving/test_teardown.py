@@ -47,7 +47,10 @@ def test_a_node_that_was_killed_comes_back_with_what_was_in_it(served: Checkout)
 def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
     served: Checkout, tmp_path: Path
 ) -> None:
-    """A destroy that ends is the proof that it waits for no finalizer in vain."""
+    """A destroy that ends is the proof that it waits for no finalizer in vain.
+
+    By `make destroy`; bare `pulumi destroy` keeps no order between the scaler and what it reads.
+    """
     settings = read_settings(served.env)
     stack, watch = settings.inference[0], settings.prometheus
     assert isinstance(watch, ManagedPrometheus)
@@ -91,7 +94,9 @@ def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost
     # As bare `pulumi` asks for, once; `make up` does it by itself.
     served.ops("retain").ok()
     steps = served.preview_steps()
-    assert not {name: step for name, step in steps.items() if "replace" in step}
+    # A ConfigMap that is named by its contents is never changed: the new one stands beside it.
+    renamed = {"kubernetes:core/v1:ConfigMap::inference-triton-models"}
+    assert {name for name, step in steps.items() if "replace" in step} <= renamed
     assert not {n: s for n, s in steps.items() if s == "delete" and _MUST_STAY.search(n)}
     with BurstProcess.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
         served.up().ok()
