@@ -1,1 +1,1 @@
-"""The scaler of an inference stack, and KEDA, which runs it."""
+"""The scaler of an inference stack, and KEDA, which runs the scaler."""

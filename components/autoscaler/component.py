@@ -25,13 +25,14 @@ class AutoscalerArgs:
 
 
 class Autoscaler(pulumi.ComponentResource):
-    """Owns the number of Triton replicas; KEDA makes its HorizontalPodAutoscaler.
+    """The owner of the number of Triton replicas; KEDA creates its HorizontalPodAutoscaler.
 
-    Where the Prometheus asks who asks, a ClusterTriggerAuthentication names the Secret.
+    If Prometheus requires authentication, a ClusterTriggerAuthentication names the Secret.
 
-    Nothing waits for the ScaledObject to be Ready: that is KEDA's operator's to say, and where it
-    is missing (a simulated cluster) or slow the rest of the stack stands all the same. It must be
-    deleted while KEDA runs, which takes its finalizer away: let the component depend on KEDA.
+    Nothing waits until the ScaledObject is Ready. KEDA's operator decides that, and the rest of
+    the stack does not depend on an operator that is slow or missing (a simulated cluster). The
+    ScaledObject must be deleted while KEDA runs, because KEDA removes its finalizer: let the
+    component depend on KEDA.
     """
 
     scaler_name: pulumi.Output[str]

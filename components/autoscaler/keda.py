@@ -1,4 +1,4 @@
-"""KEDA from its official chart, where the platform does not run one."""
+"""KEDA from its official chart, for clusters that have none."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from config.sections.keda import RELEASE_NAME, HelmKeda
 
 @dataclass(frozen=True, kw_only=True)
 class KedaReleaseArgs:
-    """Which chart, from where."""
+    """The chart, and its repository."""
 
     config: HelmKeda
 
 
 class KedaRelease(pulumi.ComponentResource):
-    """One Helm release, CRDs included; a cluster can hold one KEDA only.
+    """One Helm release with its CRDs; a cluster can hold only one KEDA.
 
-    KEDA serves `external.metrics.k8s.io`, which has one owner in a cluster: where a platform team
-    runs KEDA, use theirs.
+    KEDA serves `external.metrics.k8s.io`, which has one owner in a cluster: use the platform
+    team's KEDA if there is one.
     """
 
     release_name: pulumi.Output[str]
@@ -38,18 +38,18 @@ class KedaRelease(pulumi.ComponentResource):
             repository_opts=RepositoryOptsArgs(repo=keda.repository),
             namespace=keda.namespace,
             values={
-                # One works and one stands by: without an operator nothing scales.
+                # One active and one standby: without an operator nothing scales.
                 "operator": {"replicaCount": 2},
-                # The operator may read the Secrets of its own namespace alone. Without the second
-                # value the chart lets it get every object of every kind, Secrets included; it
-                # scales Deployments and StatefulSets all the same.
+                # The operator may read the Secrets of its own namespace only. Unless
+                # `enabledCustomScaledRefKinds` is false, the chart lets it get every object of
+                # every kind, Secrets included. It scales Deployments and StatefulSets either way.
                 "rbac": {"enabledCustomScaledRefKinds": False},
                 "permissions": {
                     "operator": {"restrict": {"secret": True}},
                     "metricServer": {"restrict": {"secret": True}},
                 },
             },
-            # A failed install leaves nothing behind, so that the next run starts from nothing.
+            # A failed install leaves nothing behind, so that the next run starts clean.
             atomic=True,
             opts=pulumi.ResourceOptions(parent=self),
         )

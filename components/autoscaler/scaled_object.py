@@ -28,26 +28,26 @@ def scaled_object(stack: InferenceStack, prometheus: Prometheus) -> dict[str, An
         "minReplicaCount": scaler.min_replicas,
         "maxReplicaCount": scaler.max_replicas,
         "pollingInterval": scaler.polling_interval_seconds,
-        # KEDA's own cooldown governs the step to zero alone; the HPA's window below is what keeps
-        # loaded models up. Both come from the one parameter.
+        # KEDA's own cooldown governs only the step to zero; the HPA's window below keeps loaded
+        # models up. Both come from one parameter.
         "cooldownPeriod": scaler.cooldown_seconds,
         "fallback": {
             "failureThreshold": scaler.fallback_failures,
             "replicas": scaler.min_replicas,
-            # A fleet under load must not shrink because nobody can see the load.
+            # A fleet under load must not shrink because the load cannot be measured.
             "behavior": "currentReplicasIfHigher",
         },
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(stack)}},
         "triggers": [
             {
                 "type": "prometheus",
-                # The HPA divides the total by the number of replicas itself.
+                # The HPA itself divides the total by the number of replicas.
                 "metricType": "AverageValue",
                 "metadata": {
                     "serverAddress": prometheus.address.rstrip("/"),
                     "query": scaler_query(stack, prometheus),
                     "threshold": f"{scaler.threshold:g}",
-                    # An empty answer is an error, which leads to the fallback, and never a zero.
+                    # KEDA treats an empty answer as an error and uses the fallback, never as zero.
                     "ignoreNullValues": "false",
                     **prometheus.trigger_metadata,
                 },
@@ -58,7 +58,7 @@ def scaled_object(stack: InferenceStack, prometheus: Prometheus) -> dict[str, An
 
 
 def authentication_name(stack: InferenceStack) -> str:
-    """Name of the ClusterTriggerAuthentication that the stack makes, one of the whole cluster."""
+    """Return the name of the stack's ClusterTriggerAuthentication, unique in the cluster."""
     return f"{stack.namespace}-{stack.scaler_name}"
 
 

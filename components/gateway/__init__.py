@@ -1,1 +1,1 @@
-"""The Envoy gateway of an inference stack: its component, its workload and its check."""
+"""The Envoy gateway of an inference stack: component, workload and validation."""

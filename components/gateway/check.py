@@ -1,4 +1,4 @@
-"""Envoy reads what it will be started with, before anything is declared."""
+"""Validation of every gateway's bootstrap, before the program declares a resource."""
 
 import pulumi
 
@@ -10,10 +10,10 @@ from config.settings import Settings
 
 
 def check_gateways(settings: Settings) -> None:
-    """Have the bootstrap of every stack's gateway checked; says what could not be checked here.
+    """Validate the bootstrap of every stack's gateway; warn about the parts not checked here.
 
     Raises:
-        Refused: Envoy refuses a bootstrap; names the stack, with Envoy's own reason.
+        Refused: Envoy refuses a bootstrap. The message names the stack and Envoy's own reason.
     """
     problems: list[Problem] = []
     unchecked: set[str] = set()

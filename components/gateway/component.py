@@ -1,4 +1,4 @@
-"""The Envoy gateway: per-call gRPC balancing, admission and drain for one inference stack."""
+"""The Envoy gateway of one inference stack: load balancing by call, admission and drain."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from config.sections.prometheus import Prometheus
 
 @dataclass(frozen=True, kw_only=True)
 class EnvoyGatewayArgs:
-    """The stack's parameters, and what scrapes it."""
+    """The stack's parameters, and the Prometheus that scrapes it."""
 
     config: InferenceStack
     prometheus: Prometheus
@@ -26,14 +26,14 @@ class EnvoyGatewayArgs:
 
 
 class EnvoyGateway(pulumi.ComponentResource):
-    """Owns the only way in to Triton; who may take it is the NetworkPolicies' to say.
+    """The only way in to Triton; NetworkPolicies decide who may call.
 
-    Makes ConfigMaps (bootstrap and drain script), a ServiceAccount without rights, a Deployment of
-    one-worker Envoys, a Service and a PodDisruptionBudget.
+    The component declares ConfigMaps (bootstrap and drain script), a ServiceAccount without
+    permissions, a Deployment of one-worker Envoys, a Service and a PodDisruptionBudget.
     """
 
     endpoint: pulumi.Output[str]
-    """gRPC address, `host:port`: in the cluster, or of the internal load balancer."""
+    """gRPC address `host:port`, in the cluster or of the internal load balancer."""
 
     rollout: Rollout
     """The rollout that `await_rollouts` waits for."""
@@ -62,7 +62,7 @@ class EnvoyGateway(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
-        # Pods that an earlier release made mount this one; nothing else does.
+        # Only pods of an earlier release mount this ConfigMap.
         kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
         config_map = content_config_map(
             f"{name}-files",

@@ -26,40 +26,41 @@ DRAIN_FILE = "drain.sh"
 
 _FOLDER = "/etc/envoy"
 _UID = 10101
-"""Any user without rights; above 10000, so that it is nobody's on the node."""
+"""A user without permissions; above 10000, so that no user of the node has the number."""
 _GRPC_PORT_NAME = "grpc"
 
 
 _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""libyaml's, where PyYAML has it: twenty gateways' bootstraps are not nothing."""
+"""The dumper of libyaml, where PyYAML has it: for twenty gateways the time shows."""
 
 
 def config_files(stack: InferenceStack) -> dict[str, str]:
-    """Files of the gateway's ConfigMap, by name."""
+    """Build the files of the gateway's ConfigMap, by name."""
     text = yaml.dump(bootstrap(stack), Dumper=_Dumper, sort_keys=False)
     return {BOOTSTRAP_FILE: text, DRAIN_FILE: drain_script(stack)}
 
 
 def config_name(stack: InferenceStack, files: dict[str, str]) -> str:
-    """Name of the ConfigMap with these files that the pods mount."""
+    """Return the name of the ConfigMap that has these files."""
     return content_name(f"{stack.gateway_name}-config", files)
 
 
 def deployment_spec(
     stack: InferenceStack, files: dict[str, str], prometheus: Prometheus
 ) -> Manifest:
-    """`spec` of the gateway's Deployment.
+    """Build the `spec` of the gateway's Deployment.
 
     Args:
-        stack: the inference stack.
-        files: what is mounted from the ConfigMap that they name.
-        prometheus: what scrapes it.
+        stack: The inference stack.
+        files: Files of the mounted ConfigMap, which is named by their contents.
+        prometheus: The Prometheus that scrapes the pods.
     """
     return {
         "replicas": stack.gateway.replicas,
         "revisionHistoryLimit": REVISIONS,
         "selector": {"matchLabels": gateway_selector(stack)},
-        # A gateway that goes before its successor is ready takes its connections' calls with it.
+        # A gateway that ends before its successor is ready takes the calls on its connections
+        # with it.
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
@@ -79,7 +80,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
     extra = mounts(stack)
     ready: Manifest = {
         "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
-        # The one worker answers: in a burst it may take longer than kubelet's second.
+        # The one worker answers probes: in a burst it may need longer than kubelet's one second.
         "timeoutSeconds": 3,
     }
     pod: Manifest = {
@@ -94,7 +95,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
             {
                 "name": "envoy",
                 "image": gateway.image,
-                # Not the image's entry point: it would change users, which this one may not.
+                # Not the image's entry point, which changes the user: this pod may not.
                 "command": ["envoy", *arguments(f"{_FOLDER}/{BOOTSTRAP_FILE}")],
                 "ports": [
                     {"name": _GRPC_PORT_NAME, "containerPort": gateway.port},
@@ -106,13 +107,13 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
                 ),
                 "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
                 "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
-                # It fails while the gateway drains; kubelet has stopped asking by then.
+                # It would fail while the gateway drains, but kubelet no longer probes by then.
                 "livenessProbe": {**ready, "periodSeconds": 10, "failureThreshold": 6},
                 "lifecycle": {
                     "preStop": {"exec": {"command": ["bash", f"{_FOLDER}/{DRAIN_FILE}"]}}
                 },
-                # File by file: what is mounted so stays as it was when the container started. The
-                # next roll-out's drain script need not fit the Envoy that this one runs.
+                # One mount per file: such a mount keeps its contents from the container's start.
+                # The next rollout's drain script need not fit the Envoy that runs here.
                 "volumeMounts": [
                     *(
                         {
@@ -139,7 +140,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
 
 
 def service_spec(stack: InferenceStack) -> Manifest:
-    """`spec` of the gateway's Service."""
+    """Build the `spec` of the gateway's Service."""
     exposure = stack.gateway.exposure
     spec: Manifest = {
         "type": "ClusterIP",
@@ -164,29 +165,29 @@ def service_spec(stack: InferenceStack) -> Manifest:
 
 
 def service_annotations(stack: InferenceStack) -> dict[str, str]:
-    """Annotations of the gateway's Service."""
+    """Build the annotations of the gateway's Service."""
     if isinstance(stack.gateway.exposure, InternalLoadBalancer):
         prefix = "service.beta.kubernetes.io/aws-load-balancer"
         return {
             f"{prefix}-scheme": "internal",
-            # Straight to the pods: by way of node ports a call would cross a node that drains.
+            # Directly to the pods: through node ports a call could cross a node that drains.
             f"{prefix}-nlb-target-type": "ip",
-            # Or each caller has the balancer's address, which NetworkPolicies cannot tell apart.
+            # Otherwise NetworkPolicies see the balancer's address for every caller.
             f"{prefix}-target-group-attributes": "preserve_client_ip.enabled=true",
-            # Readiness fails at a drain's start, before the balancer is told of the pod's end.
+            # Readiness fails at a drain's start, before the balancer learns that the pod ends.
             f"{prefix}-healthcheck-protocol": "http",
             f"{prefix}-healthcheck-port": str(stack.gateway.ops_port),
             f"{prefix}-healthcheck-path": READY_PATH,
             f"{prefix}-healthcheck-interval": "5",
-            # The controller's default of 10 s is longer than the interval, which AWS refuses.
+            # AWS refuses the controller's default of 10 s, which is longer than the interval.
             f"{prefix}-healthcheck-timeout": "3",
             f"{prefix}-healthcheck-healthy-threshold": "2",
             f"{prefix}-healthcheck-unhealthy-threshold": "2",
         }
-    # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is what counts.
+    # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is enough.
     return {**SKIP_AWAIT}
 
 
 def disruption_budget_spec(stack: InferenceStack) -> Manifest:
-    """`spec` of the gateway's PodDisruptionBudget: one at a time, so that nodes can be drained."""
+    """Build the `spec` of the PodDisruptionBudget, which lets nodes drain one gateway at a time."""
     return {"maxUnavailable": 1, "selector": {"matchLabels": gateway_selector(stack)}}

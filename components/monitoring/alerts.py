@@ -1,4 +1,4 @@
-"""Alerts on what would go unseen: a blind scaler, refusals, a fleet too small or at its largest."""
+"""Alerts on a blind scaler, on refusals, and on a fleet below its minimum or at its maximum."""
 
 from typing import Any
 
@@ -6,17 +6,15 @@ from components.autoscaler.queries import in_flight, refusals
 from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
 from config.sections.inference import InferenceStack
 
-Json = dict[str, Any]
-
 _MEMBERS = "envoy_cluster_membership_total"
 
 
-def alert_rules(stacks: tuple[InferenceStack, ...]) -> Json:
-    """Contents of the rules file: one group a stack, named as its scaler."""
+def alert_rules(stacks: tuple[InferenceStack, ...]) -> dict[str, Any]:
+    """Build the contents of the rules file: one group per stack, named after its scaler."""
     return {"groups": [{"name": stack.scaler_name, "rules": _rules(stack)} for stack in stacks]}
 
 
-def _rules(stack: InferenceStack) -> list[Json]:
+def _rules(stack: InferenceStack) -> list[dict[str, Any]]:
     scaler = stack.autoscaler
     cluster = cluster_selector(stack.envoy_cluster)
     # A minute holds three scrapes at the longest interval that the scaler can work with.
@@ -25,7 +23,7 @@ def _rules(stack: InferenceStack) -> list[Json]:
         _rule(
             stack,
             "ScalerQueryEmpty",
-            # The one term of the scaler's query that may come back empty.
+            # Only this term of the scaler's query can have an empty result.
             f"absent({in_flight(stack.envoy_cluster)})",
             lasting="1m",
             severity="critical",
@@ -50,7 +48,7 @@ def _rules(stack: InferenceStack) -> list[Json]:
         _rule(
             stack,
             "FleetBelowMinimum",
-            # The gateway that sees fewest: a replica that one of them cannot reach is not there.
+            # By the gateway that sees the fewest: a replica must be reachable by every gateway.
             f"min({MEMBERSHIP_HEALTHY}{cluster}) < {scaler.min_replicas}",
             lasting="2m",
             severity="critical",
@@ -64,7 +62,7 @@ def _rules(stack: InferenceStack) -> list[Json]:
 
 def _rule(
     stack: InferenceStack, name: str, expression: str, *, lasting: str, severity: str, summary: str
-) -> Json:
+) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expression,

@@ -1,4 +1,4 @@
-"""Prometheus: our own, or what lets an existing one's operator find the stack."""
+"""Prometheus: our own, or PodMonitors by which an existing one's operator finds the stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 @dataclass(frozen=True, kw_only=True)
 class PrometheusArgs:
-    """Our Prometheus, what it scrapes, and who asks it."""
+    """Our Prometheus, the stacks that it scrapes, and the namespace of its client KEDA."""
 
     config: ManagedPrometheus
     stacks: tuple[InferenceStack, ...]
@@ -35,12 +35,12 @@ class PrometheusArgs:
 class Prometheus(pulumi.ComponentResource):
     """One Prometheus for all inference stacks, with alert rules; for the scaler, not for archives.
 
-    It reads pods in the inference namespaces and nothing else of the API. There is no Alertmanager:
-    firing alerts are the series `ALERTS`.
+    Its ServiceAccount reads pods in the inference namespaces and nothing else of the API. There is
+    no Alertmanager: firing alerts are the series `ALERTS`.
     """
 
     address: pulumi.Output[str]
-    """URL that KEDA asks."""
+    """URL that KEDA queries."""
 
     rollout: Rollout
     """The rollout that `await_rollouts` waits for."""
@@ -65,7 +65,7 @@ class Prometheus(pulumi.ComponentResource):
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-account",
             metadata=metadata(),
-            # A pod asks for the token, or does not get it.
+            # Only pods that ask for the token get it.
             automount_service_account_token=False,
             opts=child,
         )
@@ -75,7 +75,7 @@ class Prometheus(pulumi.ComponentResource):
             ),
             RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
         }
-        # Pods that an earlier release made mount this one; nothing else does.
+        # Only pods of an earlier release mount this ConfigMap.
         kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
         config_name = specs.config_name(config, files)
         config_map = content_config_map(
@@ -86,7 +86,7 @@ class Prometheus(pulumi.ComponentResource):
             needs.append(
                 kubernetes.core.v1.PersistentVolumeClaim(
                     f"{name}-volume",
-                    # Bound when its first pod is placed, by most storage classes.
+                    # Most storage classes bind it when its first pod is scheduled.
                     metadata=metadata(SKIP_AWAIT),
                     spec=specs.volume_claim_spec(config),
                     opts=child,
@@ -103,7 +103,7 @@ class Prometheus(pulumi.ComponentResource):
         self.rollout = Rollout(deployment=deployment)
         kubernetes.core.v1.Service(
             f"{name}-service",
-            # The Deployment's readiness is what counts; this would wait ten seconds more.
+            # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is enough.
             metadata=metadata(SKIP_AWAIT),
             spec=specs.service_spec(config),
             opts=child,
@@ -121,9 +121,9 @@ class Prometheus(pulumi.ComponentResource):
         self.register_outputs({"address": self.address})
 
     def _may_discover(self, name: str, args: PrometheusArgs) -> list[pulumi.Resource]:
-        """A Role in each namespace where it has pods to find, and none for the cluster."""
+        """Declare a Role in each namespace with pods to discover, and none for the cluster."""
         config = args.config
-        made: list[pulumi.Resource] = []
+        resources: list[pulumi.Resource] = []
         for namespace in sorted({stack.namespace for stack in args.stacks}):
             metadata = ObjectMetaArgs(
                 name=config.name, namespace=namespace, labels=prometheus_labels(config)
@@ -147,23 +147,23 @@ class Prometheus(pulumi.ComponentResource):
                 ],
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[role]),
             )
-            made += [role, binding]
-        return made
+            resources += [role, binding]
+        return resources
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodMonitorsArgs:
-    """An existing Prometheus, and what it is to scrape."""
+    """An existing Prometheus, and the stacks that it scrapes."""
 
     config: ExistingPrometheus
     stacks: tuple[InferenceStack, ...]
 
 
 class PodMonitors(pulumi.ComponentResource):
-    """PodMonitors, where an existing Prometheus is an operator's; nothing where it is not.
+    """PodMonitors for an existing Prometheus that an operator runs; otherwise nothing.
 
-    Which PodMonitors it follows, and in which namespaces, is its owner's to say; the labels that it
-    selects them by are parameters.
+    Its owner decides which PodMonitors it follows, and in which namespaces. The labels by which it
+    selects PodMonitors are parameters.
     """
 
     def __init__(

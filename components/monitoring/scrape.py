@@ -1,4 +1,4 @@
-"""How gateways and Triton are scraped: by our Prometheus, by annotations, by PodMonitors."""
+"""Scraping of gateways and Triton: by our Prometheus, by annotations, by PodMonitors."""
 
 from typing import Any
 
@@ -16,8 +16,6 @@ from components.gateway.envoy.admin import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus, Prometheus
 
-Json = dict[str, Any]
-
 GATEWAY_OPS_PORT_NAME = "ops"
 """Name of the gateway container's port with its statistics."""
 
@@ -28,18 +26,19 @@ TRITON_METRICS_PATH = "/metrics"
 """Path of Triton's metrics."""
 
 WORKLOAD_LABEL = "workload"
-"""Label of every scraped series: the name of the Deployment whose pod it is of."""
+"""Label of every scraped series: the name of the pod's Deployment."""
 
 RULES_FILE = "rules.yml"
-"""Name of the alert rules' file, beside `prometheus.yml`."""
+"""Name of the file with the alert rules, beside `prometheus.yml`."""
 
 _POD = "__meta_kubernetes_pod_"
 
 
 def scrape_annotations(prometheus: Prometheus, port: int, path: str) -> dict[str, str]:
-    """Pod annotations by which a Prometheus that is configured for them finds the metrics.
+    """Build the pod annotations by which a Prometheus with the usual configuration finds metrics.
 
-    None beside PodMonitors: what came by both ways would be counted twice by the scaler's sum.
+    There are none beside PodMonitors: the scaler's sum would count series that come both ways
+    twice.
     """
     if isinstance(prometheus, ExistingPrometheus) and prometheus.pod_monitors:
         return {}
@@ -50,8 +49,10 @@ def scrape_annotations(prometheus: Prometheus, port: int, path: str) -> dict[str
     }
 
 
-def prometheus_config(prometheus: ManagedPrometheus, stacks: tuple[InferenceStack, ...]) -> Json:
-    """Contents of `prometheus.yml`."""
+def prometheus_config(
+    prometheus: ManagedPrometheus, stacks: tuple[InferenceStack, ...]
+) -> dict[str, Any]:
+    """Build the contents of `prometheus.yml`."""
     interval = _duration(prometheus.scrape_interval_seconds)
     namespaces = sorted({stack.namespace for stack in stacks})
     gateways = [stack.gateway_name for stack in stacks]
@@ -72,7 +73,7 @@ def prometheus_config(prometheus: ManagedPrometheus, stacks: tuple[InferenceStac
 
 def _job(
     application: str, instances: list[str], port_name: str, path: str, namespaces: list[str]
-) -> Json:
+) -> dict[str, Any]:
     label = f"{_POD}label_app_kubernetes_io_"
     return {
         "job_name": application,
@@ -80,7 +81,7 @@ def _job(
         "kubernetes_sd_configs": [
             {
                 "role": "pod",
-                # Only where the Role allows it: a list over all namespaces would be refused.
+                # The Role covers these namespaces only: the API server refuses a list of all.
                 "namespaces": {"names": namespaces},
                 "selectors": [
                     {"role": "pod", "label": f"{NAME_LABEL}={application}"},
@@ -88,8 +89,8 @@ def _job(
             }
         ],
         "relabel_configs": [
-            # One target a pod, whatever its number of ports, and no strangers' pods: a series that
-            # came twice would be counted twice by the scaler's sum.
+            # One target per pod, for any number of ports, and no other pods: the scaler's sum would
+            # count a series that comes twice twice.
             {
                 "action": "keep",
                 "source_labels": [
@@ -100,7 +101,7 @@ def _job(
                 "regex": f"{PART_OF};({'|'.join(instances)});{port_name}",
             },
             {"action": "drop", "source_labels": [f"{_POD}phase"], "regex": "Succeeded|Failed"},
-            # No label that Envoy sets itself, or the scraped one would be renamed.
+            # No label that Envoy itself sets: Prometheus would rename the scraped one.
             {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
             {"source_labels": [f"{_POD}name"], "target_label": "pod"},
             {"source_labels": [f"{label}instance"], "target_label": WORKLOAD_LABEL},
@@ -110,12 +111,12 @@ def _job(
 
 def pod_monitors(
     stack: InferenceStack, prometheus: ExistingPrometheus
-) -> list[tuple[str, dict[str, str], Json]]:
-    """Name, labels and spec of the Prometheus operator's PodMonitors of one stack."""
+) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    """Build name, labels and spec of each PodMonitor of one stack, for Prometheus' operator."""
     interval = _duration(prometheus.scrape_interval_seconds)
     wanted = prometheus.pod_monitor_labels
 
-    def spec(selector: dict[str, str], port: str, path: str) -> Json:
+    def spec(selector: dict[str, str], port: str, path: str) -> dict[str, Any]:
         return {
             "selector": {"matchLabels": selector},
             "podMetricsEndpoints": [{"port": port, "path": path, "interval": interval}],
@@ -130,5 +131,5 @@ def pod_monitors(
 
 
 def _duration(seconds: float) -> str:
-    """Prometheus knows no fractions of a unit."""
+    """Return a Prometheus duration, which has no fractions of a unit."""
     return f"{round(seconds * 1000)}ms"

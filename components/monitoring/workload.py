@@ -1,4 +1,4 @@
-"""Our Prometheus: Deployment, Service and what it may read."""
+"""Our Prometheus: Deployment, Service, volume and permissions."""
 
 from components.common.labels import prometheus_labels, prometheus_selector
 from components.common.pods import (
@@ -20,24 +20,24 @@ CONFIG_FILE = "prometheus.yml"
 _CONFIG_PATH = "/etc/prometheus"
 _DATA_PATH = "/prometheus"
 _FULL_SHARE = 0.8
-"""Share of the room that samples may take before the oldest go; the rest is for the log that is
-written ahead and for compaction."""
+"""Share of the disk that samples may take before Prometheus deletes the oldest; the write-ahead log
+and compaction need the rest."""
 
 RULES: Manifest = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
 """What its Role allows in each inference namespace: to discover pods."""
 
 
 def config_name(prometheus: ManagedPrometheus, files: dict[str, str]) -> str:
-    """Name of the ConfigMap with these files that the pod mounts."""
+    """Return the name of the ConfigMap that has these files."""
     return content_name(f"{prometheus.name}-config", files)
 
 
 def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
-    """Spec of the Deployment.
+    """Build the spec of the Deployment.
 
     Args:
-        prometheus: its parameters.
-        config: name of the ConfigMap with its files.
+        prometheus: Parameters of Prometheus.
+        config: Name of the ConfigMap with its files.
     """
     volume = prometheus.persistent_volume
     data = (
@@ -56,7 +56,7 @@ def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
             "metadata": {"labels": prometheus_labels(prometheus)},
             "spec": {
                 "serviceAccountName": prometheus.name,
-                # The one pod of the stack that asks the API server: it discovers its targets.
+                # The only pod of the stack that reads from the API server: it discovers targets.
                 "automountServiceAccountToken": True,
                 "enableServiceLinks": False,
                 "securityContext": pod_security(UID),
@@ -86,7 +86,7 @@ def _container(prometheus: ManagedPrometheus) -> Manifest:
             f"--web.listen-address=:{prometheus.port}",
         ],
         "ports": [{"name": "http", "containerPort": prometheus.port}],
-        # Replaying the log after a restart may take minutes; until then it is alive but not ready.
+        # Replaying the log after a restart may take minutes, with the pod alive but not ready.
         "readinessProbe": {"httpGet": {"path": "/-/ready", **probe}, "periodSeconds": 5},
         "livenessProbe": {
             "httpGet": {"path": "/-/healthy", **probe},
@@ -108,7 +108,7 @@ def _container(prometheus: ManagedPrometheus) -> Manifest:
 
 
 def service_spec(prometheus: ManagedPrometheus) -> Manifest:
-    """Spec of the Service that KEDA asks."""
+    """Build the spec of the Service that KEDA queries."""
     return {
         "type": "ClusterIP",
         "selector": prometheus_selector(prometheus),
@@ -117,10 +117,10 @@ def service_spec(prometheus: ManagedPrometheus) -> Manifest:
 
 
 def volume_claim_spec(prometheus: ManagedPrometheus) -> Manifest:
-    """Spec of the PersistentVolumeClaim; only where a volume is wanted."""
+    """Build the spec of the PersistentVolumeClaim, if the parameters ask for a volume."""
     volume = prometheus.persistent_volume
     if volume is None:
-        raise ValueError("no persistent volume is wanted")
+        raise ValueError("the parameters ask for no persistent volume")
     storage_class = {"storageClassName": volume.storage_class} if volume.storage_class else {}
     return {
         "accessModes": ["ReadWriteOnce"],

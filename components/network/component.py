@@ -20,7 +20,7 @@ from config.sections.prometheus import Prometheus
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPoliciesArgs:
-    """Whose flows, who scrapes, and where DNS is."""
+    """The inference stack, its Prometheus, and its DNS outside pods."""
 
     config: InferenceStack
     prometheus: Prometheus

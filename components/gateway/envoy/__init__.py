@@ -1,1 +1,1 @@
-"""Envoy's bootstrap, its check by Envoy itself, and the drain; pure but for the check."""
+"""Envoy's bootstrap, its validation by Envoy, and the drain; all but the validation is pure."""

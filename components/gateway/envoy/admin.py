@@ -6,10 +6,10 @@ from components.gateway.envoy.protojson import Json, address, typed
 from config.sections.inference import InferenceStack
 
 READY_PATH = "/ready"
-"""200 while Envoy is live; 503 before, and once it drains."""
+"""Path that answers 200 while Envoy is live, and 503 before that and while it drains."""
 
 METRICS_PATH = "/stats/prometheus"
-"""Statistics in Prometheus's text format."""
+"""Path of the statistics in Prometheus's text format."""
 
 LOOPBACK = "127.0.0.1"
 """Address of admin, which can stop Envoy and show its configuration."""
@@ -24,7 +24,7 @@ def admin(stack: InferenceStack) -> Json:
 
 
 def ops_listener(stack: InferenceStack) -> Json:
-    """Build the `Listener` for kubelet and Prometheus: two paths, GET only; else 404."""
+    """Build the `Listener` for kubelet and Prometheus: GET of two paths; all else is 404."""
     routes = [
         {
             "match": {

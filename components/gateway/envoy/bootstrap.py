@@ -43,32 +43,32 @@ def _overload_manager(stack: InferenceStack) -> Json:
         "actions": [
             above("shrink_heap", 0.95),
             above("stop_accepting_requests", 0.98),
-            # Not stop_accepting_connections: a caller that waits for a connection learns nothing.
+            # Not stop_accepting_connections: a caller that waits for a connection gets no answer.
         ],
     }
 
 
 def _runtime() -> Json:
     return {
-        # Calls on a connection that is not up yet count as load, or a new replica draws them all.
+        # Count calls on a connection that is not up yet as load, or a new replica draws all calls.
         "envoy.reloadable_features.least_request_lb_count_pending_requests": True,
-        # Callers that give up together are not an attack: the stream reset bucket bounds those.
+        # Callers that give up together are no attack; the stream reset bucket bounds attacks.
         "overload.premature_reset_total_stream_count": NO_LIMIT,
-        # The list of methods is longer than the expressions that Envoy takes by default.
+        # The list of methods is longer than the expressions that Envoy accepts by default.
         "re2.max_program_size.error_level": _MAX_EXPRESSION,
     }
 
 
 def bootstrap(stack: InferenceStack) -> Json:
-    """Envoy's whole configuration, in the JSON form of `envoy.config.bootstrap.v3.Bootstrap`.
+    """Build Envoy's configuration, the JSON form of `envoy.config.bootstrap.v3.Bootstrap`.
 
-    Envoy's own defaults stand for no limit: each is written, because they change with releases.
+    Every limit is written, because Envoy's defaults change with releases.
     """
     return {
         "node": {"id": stack.gateway_name, "cluster": stack.gateway_name},
         "admin": admin(stack),
         "stats_config": {
-            # Envoy's own label is envoy_cluster_name; the scaler's query asks for this one.
+            # Envoy's own label is envoy_cluster_name; the scaler's query selects by this one.
             "stats_tags": [{"tag_name": CLUSTER_LABEL, "regex": r"^cluster\.((.+?)\.)"}]
         },
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime()}]},
@@ -81,10 +81,10 @@ def bootstrap(stack: InferenceStack) -> Json:
 
 
 def arguments(config_path: str) -> list[str]:
-    """Envoy's command line.
+    """Build Envoy's command line.
 
     Args:
-        config_path: file that holds the bootstrap.
+        config_path: File that holds the bootstrap.
 
     Returns:
         Arguments after the program's name.
@@ -92,10 +92,12 @@ def arguments(config_path: str) -> list[str]:
     return [
         "--config-path",
         config_path,
-        # A limit per replica is kept per worker: with two, each replica would get twice as much.
+        # Envoy keeps limits per replica by worker: two workers would send each replica twice as
+        # many calls.
         "--concurrency",
         "1",
-        # The first answer after the drain's start moves its connection, not a growing share.
+        # Each connection moves with its first answer after the drain's start; the other strategy
+        # moves a growing share of connections.
         "--drain-strategy",
         "immediate",
         "--drain-time-s",
@@ -103,7 +105,7 @@ def arguments(config_path: str) -> list[str]:
         "--disable-hot-restart",
         "--log-level",
         "info",
-        # A line for every request that is too large would let a caller fill the log.
+        # Envoy logs each request that is too large: a caller could fill the log.
         "--component-log-level",
         "http:critical",
     ]

@@ -1,4 +1,4 @@
-"""The preStop script: moves every client's connection to another gateway before SIGTERM."""
+"""The preStop script, which moves every client's connection to another gateway before SIGTERM."""
 
 import math
 
@@ -7,9 +7,10 @@ from components.gateway.envoy.listener import STAT_PREFIX
 from config.sections.inference import InferenceStack
 
 DRAIN_TIME_SECONDS = 4
-"""Envoy's `--drain-time-s`: in its last third connections that answer nothing are moved as well.
+"""Envoy's `--drain-time-s`. In its last third Envoy also moves connections that answer nothing.
 
-At most the slack in `gateway_drain_seconds`, so that a stream that began just before still ends.
+It is at most the slack in `gateway_drain_seconds`, so that a stream that began just before the
+drain still ends.
 """
 
 _SCRIPT = r"""#!/usr/bin/env bash
@@ -50,11 +51,11 @@ exit 1
 
 
 def drain_script(stack: InferenceStack) -> str:
-    """Bash script that ends when no client is connected any more.
+    """Build the Bash script that ends when no client is connected any more.
 
-    It takes `endpoint_lag_seconds`, in which the Service learns that the pod is leaving, and then
-    at most `gateway_drain_seconds` and the 2 s of one unanswered question. Its exit status is 1
-    when connections are still open then, or when admin does not answer.
+    The script waits for `endpoint_lag_seconds`, in which the Service learns that the pod leaves.
+    Then it takes at most `gateway_drain_seconds` and the 2 s of one unanswered request. Its exit
+    status is 1 if connections are still open after that, or if admin does not answer.
     """
     return _SCRIPT.format(
         lag=math.ceil(stack.gateway.endpoint_lag_seconds),

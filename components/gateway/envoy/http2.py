@@ -1,4 +1,4 @@
-"""HTTP/2 on both sides of the gateway: streams, windows, and guards that size with them."""
+"""HTTP/2 on both sides of the gateway: streams, windows, and guards sized by them."""
 
 from components.gateway.envoy.protojson import MAX_INT32, Json
 from config.sections.inference import InferenceStack
@@ -16,19 +16,19 @@ MAX_HEADERS_KIB = 32
 """Largest header block of one call; gRPC's own limit is 16 KiB at most."""
 
 MAX_ERROR_KIB = 256
-"""Largest error message of a replica that ends its own call alone; Envoy's codec allows no more.
+"""Largest error message of a replica; Envoy's codec allows no more.
 
-Triton repeats what it does not know, such as the name of a model. A longer message cannot be
-decoded: it ends the connection, and with it the calls beside.
+Triton repeats unknown values in its errors, such as the name of a model. Envoy cannot decode a
+longer message: it ends the connection, and with it all other calls on the connection.
 """
 
 MAX_HEADERS = 100
-"""Headers of one call; Envoy's own default, written down."""
+"""Most headers of one call; Envoy's own default, written down."""
 
 
 def _windows(stack: InferenceStack, streams: int) -> Json:
-    # Streams share the connection's window: were it smaller than all of theirs together, a few
-    # stalled calls (one hung replica's) would stop every other call on the client's connection.
+    # Streams share the connection's window. If it were smaller than the sum of theirs, a few calls
+    # that stall, such as those of one hung replica, would stop all others on the connection.
     window = stack.gateway.stream_window_kib * BYTES_PER_KIB
     connection = min(max(_MIN_CONNECTION_WINDOW, streams * window), MAX_INT32)
     return {
@@ -39,9 +39,9 @@ def _windows(stack: InferenceStack, streams: int) -> Json:
 
 
 def _guards(streams: int) -> Json:
-    # A burst refused at once puts one frame a call, and one RST_STREAM for each whose body is still
-    # under way, into the connection's buffer before the client reads any; Envoy's defaults (10,000
-    # and 1,000) would close the connection on more streams than that.
+    # When Envoy refuses a burst at once, it queues one frame per call, and one RST_STREAM per call
+    # whose body is still being sent, before the client reads any. With more streams than Envoy's
+    # defaults (10,000 and 1,000) allow, Envoy would close the connection.
     return {
         "max_outbound_frames": max(_MIN_OUTBOUND_FRAMES, 4 * streams),
         "max_outbound_control_frames": max(_MIN_OUTBOUND_CONTROL_FRAMES, 2 * streams),
@@ -54,14 +54,14 @@ def _guards(streams: int) -> Json:
 
 
 def downstream(stack: InferenceStack) -> Json:
-    """`Http2ProtocolOptions` of the clients' connections."""
+    """Build the `Http2ProtocolOptions` of the clients' connections."""
     streams = stack.max_concurrent_streams
     return {
         "max_concurrent_streams": streams,
         **_windows(stack, streams),
         **_guards(streams),
         # nghttp2 closes a connection on which more streams are reset than this bucket holds (1,000
-        # and 33 a second by default): every open stream's deadline may fire at the same moment.
+        # and 33 per second by default). The deadlines of all open streams may end together.
         "stream_reset_burst": 4 * streams,
         "stream_reset_rate": 2 * streams,
         "connection_keepalive": {"interval": "30s", "timeout": "10s"},
@@ -69,12 +69,12 @@ def downstream(stack: InferenceStack) -> Json:
 
 
 def upstream(stack: InferenceStack) -> Json:
-    """`Http2ProtocolOptions` of the gateway's one connection to each replica.
+    """Build the `Http2ProtocolOptions` of the gateway's one connection to each replica.
 
-    No HTTP/2 keepalive: gRPC servers answer pings that come without data, more than one in five
-    minutes, with GOAWAY. TCP's keepalive does the same work below their sight.
+    There is no HTTP/2 keepalive: gRPC servers answer more than one ping without data in five
+    minutes with GOAWAY. The keepalive of TCP does the same work.
     """
-    # A static breaker refuses before the connection is full; a full one would queue first.
+    # A static breaker must refuse before the connection is full: calls queue on a full one.
     streams = stack.streams_per_pod or stack.max_requests + 1
     return {
         "max_concurrent_streams": streams,

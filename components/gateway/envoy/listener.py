@@ -12,17 +12,17 @@ STAT_PREFIX = "grpc_router"
 _IDLE_SECONDS = 300
 """Time for which a connection may carry no call; callers reconnect at their next one.
 
-It also ends connections whose handshake never comes: each one that is open takes the place of
-another, up to a number that the gateway's memory bounds.
+The timeout also ends connections without a handshake: the gateway's memory bounds the number of
+open connections, and each takes the place of another.
 """
 
 GOAWAY_SECONDS = 1.0
-"""Time between the first GOAWAY, which moves the client, and the last, which closes: some RTTs."""
+"""Time between the first GOAWAY, which moves the client, and the last one: several round trips."""
 
 HTTP_CONNECTION_MANAGER = (
     "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 )
-"""Type of the network filter that speaks HTTP."""
+"""Type of the network filter for HTTP."""
 
 
 def _connection_manager(stack: InferenceStack) -> Json:
@@ -40,7 +40,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         },
         max_request_headers_kb=http2.MAX_HEADERS_KIB,
         request_headers_timeout="10s",
-        # Routes bound every call; the whole-request and idle timeouts would cut streams.
+        # Routes bound every call; these two timeouts would end long streams.
         request_timeout="0s",
         stream_idle_timeout="0s",
         drain_timeout=seconds(GOAWAY_SECONDS),
@@ -49,13 +49,13 @@ def _connection_manager(stack: InferenceStack) -> Json:
 
 
 def grpc_listener(stack: InferenceStack) -> Json:
-    """`Listener` for the callers; the only one that a drain of inbound listeners moves."""
+    """Build the callers' `Listener`, the only one that a drain of inbound listeners affects."""
     return {
         "name": "grpc",
         "address": address("0.0.0.0", stack.gateway.port),
         "traffic_direction": "INBOUND",
-        # A failing health check must not send GOAWAY: kube-proxy and load balancers still lead the
-        # reconnecting clients back here. The drain script says when.
+        # A failing health check must not send GOAWAY: kube-proxy and load balancers still send
+        # reconnecting clients back here. The drain script starts the drain.
         "drain_type": "MODIFY_ONLY",
         "per_connection_buffer_limit_bytes": http2.CONNECTION_BUFFER_BYTES,
         "tcp_backlog_size": 1024,

@@ -1,4 +1,4 @@
-"""How protobuf's JSON form spells what the bootstrap's parts share."""
+"""Spelling of durations, messages and addresses in protobuf's JSON form."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ MAX_INT32 = 2**31 - 1
 """Largest HTTP/2 window, and Envoy's largest window setting."""
 
 NO_LIMIT = 2**32 - 1
-"""Largest uint32, which no count of Envoy's reaches."""
+"""Largest uint32; no counter of Envoy reaches it."""
 
 _TYPES = "type.googleapis.com/envoy."
 
@@ -20,7 +20,7 @@ def seconds(value: float) -> str:
 
 
 def typed(message: str, **fields: Any) -> Json:
-    """Make a `google.protobuf.Any` of an Envoy message, named without its `envoy.` prefix."""
+    """Build a `google.protobuf.Any` of an Envoy message, named without its `envoy.` prefix."""
     return {"@type": _TYPES + message, **fields}
 
 
@@ -30,5 +30,5 @@ def extension(name: str, message: str, **fields: Any) -> Json:
 
 
 def address(host: str, port: int) -> Json:
-    """TCP address."""
+    """Build a TCP address."""
     return {"socket_address": {"address": host, "port_value": port}}

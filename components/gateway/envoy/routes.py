@@ -1,4 +1,4 @@
-"""Routes: the calls that replicas answer, each bounded in time; the gateway answers all others."""
+"""Routes of the calls that replicas answer, bounded in time; the gateway answers all others."""
 
 import re
 
@@ -27,14 +27,14 @@ UNARY_METHODS = (
     "ModelStatistics",
     "RepositoryIndex",
 )
-"""Methods that read, or infer. Those that load models, register shared memory, or change logs and
-traces would act on one replica of many, for all callers: they stay on the operators' side."""
+"""Methods that read or infer. The gateway does not serve methods that load models, register shared
+memory, or change logs and traces: each call would change one replica of many, for all callers."""
 
 NOT_SERVED = f"the gateway serves {SERVICE}: {STREAM_METHOD}, {', '.join(UNARY_METHODS)}"
-"""Message of the UNIMPLEMENTED that the gateway itself answers."""
+"""Message of UNIMPLEMENTED, which the gateway answers to all other methods."""
 
 EXPIRED = "the deadline is over before a replica can answer"
-"""Message of the DEADLINE_EXCEEDED that the gateway answers to a call that came too late."""
+"""Message of DEADLINE_EXCEEDED, which the gateway answers to a call that arrives too late."""
 
 _DEADLINE_EXCEEDED = "4"
 _NOT_FOUND = 404
@@ -44,15 +44,15 @@ _ANSWER_SHARE = 0.025
 _MAX_ANSWER_SECONDS = 0.05
 
 RETRY_ON = "connect-failure,refused-stream"
-"""Failures after which no replica has begun to work on the call."""
+"""Failures before any replica has begun to work on the call."""
 
 
 def answer_seconds(stack: InferenceStack) -> float:
-    """How long before a caller's deadline the gateway answers DEADLINE_EXCEEDED, seconds.
+    """Return the time by which DEADLINE_EXCEEDED precedes a caller's deadline, in seconds.
 
-    The answer must arrive before the caller gives up by itself, or the caller resets the stream. It
-    is taken from every `grpc-timeout`, so that a short one suffers most: a fortieth of the
-    deadline, at most 0.05 s.
+    The answer must arrive before the caller itself gives up and resets the stream. Envoy subtracts
+    the time from every `grpc-timeout`, so that short ones lose the largest share. The time is a
+    fortieth of the deadline, at most 0.05 s.
     """
     return min(_MAX_ANSWER_SECONDS, _ANSWER_SHARE * stack.traffic.deadline_seconds)
 
@@ -67,7 +67,7 @@ def _retry_policy(retries: Retries) -> Json:
                 "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
             )
         ],
-        # Each attempt may pick the same idle replica again: with two of them, one in two does.
+        # Each attempt may pick the same idle replica again; of two replicas, every other does.
         "host_selection_retry_max_attempts": 20,
     }
 
@@ -75,9 +75,9 @@ def _retry_policy(retries: Retries) -> Json:
 def _route(stack: InferenceStack, max_stream_duration: Json, idle_timeout: str) -> Json:
     route: Json = {
         "cluster": stack.envoy_cluster,
-        # Envoy's route timeout answers UNAVAILABLE, as a full gateway does, counts as a failure of
-        # the replica, and starts only when the whole request is there. The stream's duration
-        # answers DEADLINE_EXCEEDED, blames no replica, and starts with the call.
+        # The route timeout is not fit: it answers UNAVAILABLE, as a full gateway does, counts as a
+        # failure of the replica, and starts only at the end of the request. The stream's duration
+        # answers DEADLINE_EXCEEDED, counts against no replica, and starts with the call.
         "timeout": "0s",
         "max_stream_duration": max_stream_duration,
         "idle_timeout": idle_timeout,
@@ -88,8 +88,8 @@ def _route(stack: InferenceStack, max_stream_duration: Json, idle_timeout: str) 
 
 
 def _stream(stack: InferenceStack) -> Json:
-    # A stream that is cut after its first answer ends in RST_STREAM, which callers see as INTERNAL:
-    # what a caller's own deadline bounds is left to the caller.
+    # Envoy ends a stream after its first answer with RST_STREAM, which callers see as INTERNAL.
+    # Therefore each caller enforces its own deadline on streams.
     duration = {"max_stream_duration": seconds(stack.traffic.max_stream_seconds)}
     return _route(stack, duration, seconds(stack.traffic.stream_idle_seconds))
 
@@ -105,7 +105,7 @@ def _unary(stack: InferenceStack) -> Json:
 
 
 def _call(path: Json) -> Json:
-    """Match gRPC calls by the whole `:path`: with a query, for example, it is another method."""
+    """Match gRPC calls by the whole `:path`: a path with a query, for example, does not match."""
     return {
         "prefix": "/",
         "grpc": {},
@@ -122,7 +122,7 @@ def _unary_call() -> Json:
 
 
 def _expired_call(stack: InferenceStack) -> Json:
-    """Match unary calls whose deadline is over before the gateway could answer in time."""
+    """Match unary calls whose deadline ends before a replica can answer."""
     match = _unary_call()
     timeout = {"safe_regex": {"regex": at_most(answer_seconds(stack))}}
     match["headers"].insert(0, {"name": "grpc-timeout", "string_match": timeout})
@@ -153,8 +153,8 @@ def route_config(stack: InferenceStack) -> Json:
             {
                 "name": "backend",
                 "domains": ["*"],
-                # A replica that knew the deadline would answer DEADLINE_EXCEEDED by itself, just
-                # before the gateway does. The reset tells it.
+                # A replica that knows the deadline answers DEADLINE_EXCEEDED itself, just before
+                # the gateway does. Without the header, the gateway's reset ends the call there.
                 "request_headers_to_remove": ["grpc-timeout"],
                 "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
@@ -171,7 +171,7 @@ def route_config(stack: InferenceStack) -> Json:
                         stack,
                         "unknown",
                         {"prefix": "/"},
-                        # Envoy answers gRPC calls UNIMPLEMENTED where it answers others 404.
+                        # Envoy turns 404 into UNIMPLEMENTED for gRPC calls.
                         direct_response=_answer(_NOT_FOUND, NOT_SERVED),
                     ),
                 ],

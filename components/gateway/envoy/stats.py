@@ -1,7 +1,7 @@
-"""Names of Envoy's statistics, as Prometheus sees them; queries and scrapes use these."""
+"""Names of Envoy's statistics in Prometheus, for queries and tests."""
 
 CLUSTER_LABEL = "cluster_name"
-"""Label that the bootstrap's `stats_tags` make of the cluster's name, beside Envoy's own."""
+"""Label with the cluster's name, by the bootstrap's `stats_tags`; Envoy adds its own beside it."""
 
 
 def cluster_selector(envoy_cluster: str) -> str:
@@ -10,22 +10,22 @@ def cluster_selector(envoy_cluster: str) -> str:
 
 
 REQUESTS_ACTIVE = "envoy_cluster_upstream_rq_active"
-"""Gauge: calls in flight upstream, without those that wait for a stream to a replica."""
+"""Gauge of calls in flight upstream, without those that wait for a stream to a replica."""
 
 PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow"
-"""Counter: calls refused for which no replica had a stream, and no more may wait for one."""
+"""Counter of calls refused because no replica had a free stream and the queue was full."""
 
 ACTIVE_OVERFLOW = "envoy_cluster_upstream_rq_active_overflow"
-"""Counter: calls refused beyond the gateway's limit of calls in flight (`max_requests`)."""
+"""Counter of calls refused at the gateway's limit of calls in flight (`max_requests`)."""
 
 NONE_HEALTHY = "envoy_cluster_upstream_cx_none_healthy"
-"""Counter: calls refused for want of a replica that calls are sent to."""
+"""Counter of calls refused because no replica was available."""
 
 MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy"
-"""Gauge: replicas that calls are sent to."""
+"""Gauge of replicas that receive calls."""
 
 LISTENER_LABEL = "envoy_http_conn_manager_prefix"
-"""Label that Envoy makes of the listener's stat prefix; it says nothing of the stack."""
+"""Label with the listener's stat prefix; it does not identify the stack."""
 
 DURATION_REACHED = "envoy_http_downstream_rq_max_duration_reached"
-"""Counter: unary calls ended at their deadline, and streams at their longest life."""
+"""Counter of unary calls ended at their deadline, and of streams at their longest life."""

