@@ -1,7 +1,6 @@
-"""The outputs that other teams build on: their names, types, units, and a typed reader.
+"""The outputs for programs of other teams: names, types, units, and a typed reader.
 
-This file stands alone (it needs pulumi and nothing of the project), so that a program of another
-team can take a copy of it:
+This file imports Pulumi and nothing of the project, so that a program of another team can copy it:
 
     stack = pulumi.StackReference("organization/kubemind-inference/prod")
     endpoint = InferenceOutputs.read(stack).endpoint
@@ -17,7 +16,8 @@ import pulumi
 from pulumi import Output
 
 CONTRACT_VERSION = "1.0"
-"""A new output raises the second number; a removed, renamed or retyped one raises the first."""
+"""Version of the contract. A new output raises the second number. A removed, renamed or retyped
+output raises the first."""
 
 TYPE_NAMES: dict[Any, str] = {
     str: "string",
@@ -25,22 +25,22 @@ TYPE_NAMES: dict[Any, str] = {
     float: "number",
     list[str]: "list of strings",
 }
-"""Name of each type that an output may have, in documentation."""
+"""Name of each type of output, for documentation."""
 
 
 class ContractError(pulumi.RunError):
-    """A stack does not export what the contract promises."""
+    """A stack does not export the outputs of the contract."""
 
 
 class Says(NamedTuple):
-    """What an output means, and its unit."""
+    """Meaning of an output, and its unit."""
 
     text: str
     unit: str = ""
 
 
 class Documented(NamedTuple):
-    """One output, as documented."""
+    """Documentation of one output."""
 
     name: str
     type: str
@@ -50,11 +50,11 @@ class Documented(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Outputs:
-    """Outputs as typed attributes; the exported key is the attribute's name in camelCase."""
+    """Outputs as typed attributes. The exported key is the attribute's name in camelCase."""
 
     @classmethod
     def documented(cls) -> list[Documented]:
-        """Names, types, units and meanings, in order."""
+        """List names, types, units and meanings, in order."""
         return [
             Documented(_camel(name), TYPE_NAMES[wanted], meaning.unit, meaning.text)
             for name, wanted, meaning in cls._declared()
@@ -68,21 +68,21 @@ class _Outputs:
             yield name, held, meaning
 
     def export(self, prefix: str = "") -> None:
-        """Make them outputs of the running program's stack."""
+        """Export them from the running program's stack."""
         for name, _, _ in self._declared():
             pulumi.export(key(name, prefix), getattr(self, name))
 
     @classmethod
     def read(cls, stack: pulumi.StackReference, prefix: str = "") -> Self:
-        """Read them from another stack, with whole numbers as `int` (Pulumi hands on doubles).
+        """Read them from another stack, with whole numbers as `int` (Pulumi passes doubles).
 
         Args:
-            stack: the stack that exports them.
-            prefix: `namePrefix` of the inference stack, where it has one.
+            stack: The stack that exports them.
+            prefix: `namePrefix` of the inference stack, if it has one.
 
         Raises:
-            ContractError: once the outputs are known, if one of them is missing or of another
-                type, or the stack's contract is of another major version.
+            ContractError: Once the outputs are known, if one is missing or of another type, or if
+                the stack's contract has another major version.
         """
         version = stack.get_output(key("contract_version"))
 
@@ -96,7 +96,7 @@ class _Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedOutputs(_Outputs):
-    """What a stack exports once."""
+    """Outputs that a stack exports once."""
 
     contract_version: Annotated[Output[str], Says("version of this list of outputs")]
     namespaces: Annotated[Output[list[str]], Says("namespaces of the inference stacks")]
@@ -106,7 +106,7 @@ class SharedOutputs(_Outputs):
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceOutputs(_Outputs):
-    """What a stack exports for each inference stack, under keys that its `namePrefix` begins."""
+    """Outputs of each inference stack, under keys that begin with its `namePrefix`."""
 
     endpoint: Annotated[Output[str], Says("gRPC address of the gateway (h2c)", "host:port")]
     namespace: Annotated[Output[str], Says("namespace of Triton, gateway and scaler")]
@@ -132,10 +132,10 @@ class InferenceOutputs(_Outputs):
 
 
 def key(name: str, prefix: str = "") -> str:
-    """Key under which an output is exported: `endpoint`, or `visionEndpoint` for prefix `vision-`.
+    """Return the exported key of an output: `endpoint`, or `visionEndpoint` for prefix `vision-`.
 
     Args:
-        name: attribute's name, in snake_case.
+        name: Name of the attribute, in snake_case.
         prefix: `namePrefix` of the inference stack.
     """
     return _camel(f"{prefix.replace('-', '_')}{name}")
@@ -146,10 +146,10 @@ def _camel(name: str) -> str:
 
 
 def _accept(exported: str, wanted: Any, stack: str, version: Any, value: Any) -> Any:
-    """Cast a value that came from another stack.
+    """Cast a value from another stack.
 
     Raises:
-        ContractError: it is missing or of another type, or the contract is another one.
+        ContractError: The value is missing or of another type, or the contract is another one.
     """
     if str(version).partition(".")[0] != CONTRACT_VERSION.partition(".")[0]:
         raise ContractError(
@@ -171,7 +171,7 @@ def _accept(exported: str, wanted: Any, stack: str, version: Any, value: Any) ->
 
 
 def markdown() -> str:
-    """Table of all outputs, in Markdown."""
+    """Build the table of all outputs, in Markdown."""
     lines = ["| output | type | unit | meaning |", "|---|---|---|---|"]
     for outputs in (SharedOutputs, InferenceOutputs):
         lines += [

@@ -1,4 +1,4 @@
-"""The stack's outputs, worked out from its parameters and its resources."""
+"""The stack's outputs, derived from its parameters and its resources."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from config.sizing.capacity import capacity
 
 
 def export_outputs(settings: Settings, stacks: Sequence[Inference]) -> None:
-    """Export all that the contract promises.
+    """Export all outputs of the contract.
 
     Args:
-        settings: the parameters.
-        stacks: the inference stacks, in the order of `settings.inference`.
+        settings: The parameters.
+        stacks: The inference stacks, in the order of `settings.inference`.
     """
     SharedOutputs(
         contract_version=Output.from_input(CONTRACT_VERSION),
