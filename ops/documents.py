@@ -7,7 +7,7 @@ from pathlib import Path
 from components.contract import markdown
 from config.base import PROJECT_FOLDER
 from config.load import parse, read_stack_file
-from config.schema.reference import parameter_tables, seed_refusal
+from config.schema.reference import baseline_refusal, parameter_tables
 from config.sizing.capacity import summary
 from ops.lint.files import README_COLUMNS
 
@@ -24,7 +24,7 @@ def _capacity() -> str:
 
 
 def _refusal() -> str:
-    return fenced(seed_refusal())
+    return fenced(baseline_refusal())
 
 
 def _decisions() -> str:
@@ -34,7 +34,7 @@ def _decisions() -> str:
 
 
 GENERATED: Mapping[Path, Mapping[str, Callable[[], str]]] = {
-    README: {"seed": _refusal},
+    README: {"refusal": _refusal},
     DOCS / "adr" / "README.md": {"decisions": _decisions},
     DOCS / "operations.md": {"capacity": _capacity},
     DOCS / "outputs.md": {"outputs": markdown},

@@ -8,8 +8,8 @@ from config.load import Refused, parse, read_stack_file
 from config.schema.tree import join
 from config.settings import Settings
 
-SEED_FILE = PROJECT_FOLDER / "examples" / "seed" / "Pulumi.seed.yaml"
-"""The seed's literal numbers as a stack file, which is refused."""
+BASELINE_FILE = PROJECT_FOLDER / "examples" / "seed" / "Pulumi.seed.yaml"
+"""Stack file with the baseline's literal numbers, which is refused."""
 
 _Schema = dict[str, Any]
 
@@ -134,14 +134,14 @@ def parameter_tables() -> str:
     )
 
 
-def seed_refusal() -> str:
-    """Return what the program says of the seed's own numbers.
+def baseline_refusal() -> str:
+    """Return the refusal of the baseline's own numbers.
 
     Raises:
-        AssertionError: they were accepted.
+        AssertionError: The program accepted them.
     """
     try:
-        parse(read_stack_file(SEED_FILE), source="stack seed")
+        parse(read_stack_file(BASELINE_FILE), source="stack seed")
     except Refused as refused:
         return str(refused)
-    raise AssertionError(f"{SEED_FILE} was accepted")
+    raise AssertionError(f"{BASELINE_FILE} was accepted")

@@ -10,7 +10,7 @@ from config.sizing.packing import nodes_needed
 from config.sizing.scaling import growth
 
 BURST_CALLS = 50_000
-"""Calls of the burst that the summary answers for: the seed's orchestrator issues so many."""
+"""Calls of the burst that the summary answers for: the baseline's orchestrator issues so many."""
 
 WORKER_CALLS_PER_SECOND = 25_000.0
 """Calls per second that one gateway's worker takes, answered or refused (measured: 25,000 to

@@ -20,7 +20,7 @@ def without_duration(config):
 
 
 def with_route_timeout(config):
-    """The seed's way."""
+    """The baseline's way."""
     without_duration(config)
     for route in parts.routes(config):
         route["timeout"] = "0.3s"

@@ -37,7 +37,7 @@ ANSWERED_BY_POD = 'sum by (pod) ({__name__=~"nv_inference_request_(success|failu
 
 @dataclass(frozen=True)
 class Seen:
-    """One overload of the seed as it is written, and what others saw of it."""
+    """One overload of the baseline as written, and the observations of other sources."""
 
     record: Record
     shown_by_hpa: list[str]

@@ -78,7 +78,7 @@ def test_the_crd_would_tell(keda_schema, path, value):
         jsonschema.validate(spec, keda_schema)
 
 
-def test_the_seeds_numbers_are_the_defaults():
+def test_the_baselines_numbers_are_the_defaults():
     spec = spec_of()
     assert spec["scaleTargetRef"]["name"] == "triton-inference-deployment"
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 20)

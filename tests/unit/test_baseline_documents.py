@@ -1,4 +1,4 @@
-"""The seed's own text, and that a run changes of it what is stated and nothing else."""
+"""The baseline's own text: a run changes its stated differences and nothing else."""
 
 import hashlib
 from typing import Any
@@ -51,8 +51,8 @@ def leaves(document: Any, place: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], 
 
 
 @pytest.mark.parametrize("file", [PROXY, SCALER])
-def test_the_seeds_text_is_kept_word_for_word(file: str) -> None:
-    """Not shown: that it is the text which the seed was handed in with, but by whoever pins it."""
+def test_the_baselines_text_is_kept_word_for_word(file: str) -> None:
+    """Compare checksums; that the pinned checksums are of the original text is not shown."""
     assert hashlib.sha256((FOLDER / file).read_bytes()).hexdigest() == DIGESTS[file]
 
 
@@ -71,7 +71,7 @@ def test_nothing_differs_but_what_is_stated(variant: Variant) -> None:
     assert all(difference.why for difference in stated)
 
 
-def test_the_seeds_scaler_is_the_one_that_is_applied() -> None:
+def test_the_baselines_scaler_is_the_one_that_is_applied() -> None:
     """Not shown: what KEDA makes of it, which the serving tests show."""
     spec = found(AS_WRITTEN, "ScaledObject", "triton-inference-scaler")["spec"]
     scaler = PARTS.stack.autoscaler

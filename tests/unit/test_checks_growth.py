@@ -37,7 +37,7 @@ def asked(signal: float, threshold: float, replicas: int) -> int:
 
 @pytest.mark.parametrize("gateways", [1, 2, 3])
 @pytest.mark.parametrize("connections", [1, 2, 7])
-def test_no_static_limit_saves_the_seeds_numbers(gateways: int, connections: int):
+def test_no_static_limit_saves_the_baselines_numbers(gateways: int, connections: int):
     reached = min(connections, gateways)
     bounds = (
         f"at least {334 // reached + 1} to reach 20 and at most {200 // gateways}"
@@ -58,7 +58,7 @@ def test_no_static_limit_saves_the_seeds_numbers(gateways: int, connections: int
         assert all(bounds in message for message in refused)
 
 
-def test_the_seed_stops_at_seven():
+def test_the_baseline_stops_at_seven():
     stack = stack_with(
         {
             f"{STACK}.autoscaler.signal": "inFlight",

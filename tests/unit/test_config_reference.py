@@ -1,4 +1,4 @@
-"""The table of parameters is whole, and the seed's own numbers are refused."""
+"""The table of parameters is whole, and the baseline's own numbers are refused."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from config.load import Refused, parse, read_stack_file
 from config.schema import reference
-from config.schema.reference import SEED_FILE, Row, parameter_tables, rows, seed_refusal
+from config.schema.reference import BASELINE_FILE, Row, baseline_refusal, parameter_tables, rows
 from config.schema.tree import leaves
 
 
@@ -48,11 +48,11 @@ def test_a_bar_and_a_line_break_stay_inside_their_cell(monkeypatch: pytest.Monke
     assert parameter_tables().endswith("\n| `tier` | a \\| b | `a` | One or two. |")
 
 
-def test_the_seeds_literal_numbers_are_refused_by_reach():
+def test_the_baselines_literal_numbers_are_refused_by_reach():
     with pytest.raises(Refused) as caught:
-        parse(read_stack_file(SEED_FILE), source="stack seed")
+        parse(read_stack_file(BASELINE_FILE), source="stack seed")
     assert [problem.check for problem in caught.value.problems] == ["reach"]
 
 
-def test_the_seeds_refusal_is_recorded(golden):
-    golden("config/seed_refusal.txt", seed_refusal() + "\n")
+def test_the_baselines_refusal_is_recorded(golden):
+    golden("config/baseline_refusal.txt", baseline_refusal() + "\n")

@@ -48,8 +48,8 @@ def test_generated_parts_go_between_their_markers(tmp_path: Path):
 
 
 def test_a_part_is_read_as_it_was_put():
-    document = with_part(EMPTY, "seed", fenced("a\n  b"))
-    assert part(document, "seed") == "```text\na\n  b\n```"
+    document = with_part(EMPTY, "refusal", fenced("a\n  b"))
+    assert part(document, "refusal") == "```text\na\n  b\n```"
     assert part(document, "outputs") == "stale"
 
 
@@ -63,7 +63,7 @@ def test_a_long_line_is_folded_at_its_spaces_and_loses_no_word():
     assert " ".join(row.strip() for row in folded) == line.strip()
 
 
-@pytest.mark.parametrize("marker", ["parameters:start", "parameters:end", "seed:end"])
+@pytest.mark.parametrize("marker", ["parameters:start", "parameters:end", "refusal:end"])
 def test_a_document_without_a_marker_is_refused_and_none_is_written(tmp_path: Path, marker: str):
     whole, faulty = tmp_path / "whole.md", tmp_path / "faulty.md"
     whole.write_text(EMPTY)

@@ -28,7 +28,7 @@ def test_the_bootstrap_is_the_reviewed_one(golden, case, raw):
     golden(f"envoy/{case}.yaml", yaml.safe_dump(bootstrap(stack_of(**raw)), sort_keys=False))
 
 
-def test_names_and_numbers_are_the_seeds():
+def test_names_and_numbers_are_the_baselines():
     config = bootstrap(stack_of())
     listener = config["static_resources"]["listeners"][0]
     assert listener["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 8080}

@@ -30,7 +30,7 @@ def pod_of(declared) -> dict[str, Any]:
     return declared.one("apps/v1:Deployment")["spec"]["template"]["spec"]
 
 
-def test_name_and_port_are_the_seeds(made):
+def test_name_and_port_are_the_baselines(made):
     declared = made()
     service = declared.one("core/v1:Service", "prometheus-server")
     assert service["metadata"]["namespace"] == "observability"

@@ -11,7 +11,7 @@ from config.sections.prometheus import ManagedPrometheus
 from local_cluster import toolchain
 
 FLEET = "ai_inference_cluster"
-SEED_QUERY = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'
+BASELINE_QUERY = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'
 
 SCRAPE_SECONDS = 5
 END_SECONDS = 300
@@ -65,15 +65,15 @@ def refused(kind, pod, per_scrape, cluster=FLEET):
     return {name: f"0+{per_scrape}x100"}
 
 
-def test_the_in_flight_signal_is_the_seeds_text():
-    assert in_flight(FLEET) == SEED_QUERY
+def test_the_in_flight_signal_is_the_baselines_text():
+    assert in_flight(FLEET) == BASELINE_QUERY
     seed = InferenceStack.model_validate({"autoscaler": {"signal": "inFlight"}})
-    assert scaler_query(seed, ManagedPrometheus()) == SEED_QUERY
+    assert scaler_query(seed, ManagedPrometheus()) == BASELINE_QUERY
 
 
-def test_the_demand_signal_begins_with_the_seeds_text():
+def test_the_demand_signal_begins_with_the_baselines_text():
     assert scaler_query(InferenceStack(), ManagedPrometheus()).startswith(
-        f"{SEED_QUERY} + 0.32 * ("
+        f"{BASELINE_QUERY} + 0.32 * ("
     )
 
 
@@ -99,7 +99,7 @@ def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
 
 def test_what_a_refused_call_counts_for_may_be_stated():
     stack = changed_stack(autoscaler={"refusedSeconds": 0.02})
-    assert scaler_query(stack, ManagedPrometheus()).startswith(f"{SEED_QUERY} + 0.02 * (")
+    assert scaler_query(stack, ManagedPrometheus()).startswith(f"{BASELINE_QUERY} + 0.02 * (")
 
 
 def test_in_flight_adds_up_over_gateways_and_leaves_other_fleets_out(holds):

@@ -24,7 +24,7 @@ def keys_of(value: Any) -> set[str]:
 # Names and numbers
 
 
-def test_names_and_ports_are_the_seeds():
+def test_names_and_ports_are_the_baselines():
     spec, declared = made()
     assert declared.resource("apps/v1:Deployment", "triton-inference-deployment")
     service = declared.one("core/v1:Service", "ai-inference-service")
