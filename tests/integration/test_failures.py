@@ -202,7 +202,11 @@ def test_an_unreachable_cluster_is_one_message(provisioned: Checkout, tmp_path: 
     [
         (None, None, "cannot be read: No such file"),
         ("not: [yaml", None, "cannot be read: it is not a kubeconfig"),
-        ("apiVersion: v1\nkind: Config\n", "elsewhere", "has no context 'elsewhere'; its contexts: none"),
+        (
+            "apiVersion: v1\nkind: Config\n",
+            "elsewhere",
+            "has no context 'elsewhere'; its contexts: none",
+        ),
     ],
     ids=["missing", "malformed", "no-context"],
 )
