@@ -1,11 +1,11 @@
-# The interface of the project: `make help` lists the targets. Each does its own set-up.
+# The interface of the project: `make help` lists the targets. Each target sets up the environment.
 STACK ?= dev
 BASE ?= origin/main
 STACKS ?= dev staging prod
 ARGS ?=
 export LOCAL
-# Where the machine forbids Python to keep bytecode (many containers), every command would compile
-# its thousand modules anew, which takes 3 s. It lies beside them, where git ignores it.
+# If the environment forbids Python to keep bytecode (as many containers do), every command compiles
+# its thousand modules again, which takes 3 s. The bytecode is beside the modules; git ignores it.
 unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
@@ -18,16 +18,16 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=dev|staging|prod chooses the stack (dev)."
 
-setup: ## Make the Python environment ready (.venv, by uv)
+setup: ## Create or update the Python environment (.venv, by uv)
 	@./ops/bootstrap.sh >/dev/null
 
-tools: setup ## Build or find every tool that is not on PATH; drop old ones
+tools: setup ## Find or build every tool; drop unused ones
 	@$(PY) -m local_cluster.toolchain ensure $(ARGS)
 
 up: setup ## Provision the stack; for dev, on an embedded local Kubernetes
 	@$(PY) -m ops up --stack $(STACK) $(ARGS)
 
-preview: setup ## Show what `make up` would change
+preview: setup ## Show the changes that `make up` would make
 	@$(PY) -m ops preview --stack $(STACK) $(ARGS)
 
 render: setup ## Write all manifests of the stack as YAML into OUT, without a cluster
@@ -36,20 +36,20 @@ render: setup ## Write all manifests of the stack as YAML into OUT, without a cl
 outputs: setup ## Print the stack's outputs
 	@$(PY) -m ops outputs --stack $(STACK) $(ARGS)
 
-refresh: setup ## Read the stack's real state back into Pulumi's
+refresh: setup ## Update Pulumi's state from the real objects
 	@$(PY) -m ops refresh --stack $(STACK) $(ARGS)
 
-destroy: setup ## Remove what `make up` made (asks, except on the local cluster)
+destroy: setup ## Remove the stack's objects (asks, except on the local cluster)
 	@$(PY) -m ops destroy --stack $(STACK) $(ARGS)
 
-# make ends with 2 whatever a command ends with, and with 1 only where it was asked a question (-q)
-# and a line is left to do: that line stands for the error, and + marks those that run all the same.
+# make exits with 2 whenever a command fails, and with 1 only if it was asked a question (-q) and a
+# line is left to run. That line represents the error; + marks the lines that run with -q too.
 ifneq ($(filter drift,$(MAKECMDGOALS)),)
 MAKEFLAGS += -q
 endif
 DRIFT_ERROR := .state/drift-error
 
-drift: compare ## Report what differs from the state: exits with 0 (none), 2 (drift) or 1 (error)
+drift: compare ## Report differences from the state: exits with 0 (none), 2 (drift) or 1 (error)
 	$(if $(shell test -e $(DRIFT_ERROR) && rm $(DRIFT_ERROR) && echo yes),false,+@true)
 
 compare:
@@ -57,13 +57,13 @@ compare:
 	./ops/bootstrap.sh >/dev/null && $(PY) -m ops drift --stack $(STACK) $(ARGS); code=$$?; \
 	test $$code -eq 0 || test $$code -eq 2 || { touch $(DRIFT_ERROR); exit 0; }; exit $$code
 
-retain: setup ## Let the state keep the models of an earlier release; `up` says when
+retain: setup ## Keep the models of an earlier release in the state; run it when `up` asks for it
 	@$(PY) -m ops retain --stack $(STACK)
 
-adopt: setup ## Take over the objects of STACK from a stack of its name whose state is lost
+adopt: setup ## Take over the objects of a stack of the same name whose state is lost
 	@$(PY) -m ops adopt --stack $(STACK) $(ARGS)
 
-cluster: setup ## Start the local cluster alone
+cluster: setup ## Start only the local cluster
 	@$(PY) -m ops cluster --stack $(STACK)
 
 down: setup ## Stop the local cluster and drop dev's state; leaves nothing behind
@@ -96,7 +96,7 @@ test: setup ## Run all tests
 bench: setup ## Run the benchmarks; figures go to build/bench
 	@$(PY) -m ops bench $(ARGS)
 
-check: lint ## Linters and the type checker
+check: lint ## Run the linters and the type checker
 
 lint: setup
 	@.venv/bin/ruff format --check .
@@ -125,7 +125,7 @@ pr-dev: setup ## Apply BASE to a simulated cluster and report the preview of thi
 pr-post: setup ## Put the comment in the file IN on pull request number PR
 	@$(PY) -m ops pr-post $(or $(IN),build/pr/$(STACK).md) --pr $(PR)
 
-validate: setup ## Hold the rendered manifests of every stack against schemas and linters
+validate: setup ## Check the rendered manifests of every stack with schemas and linters
 	@for stack in $(STACKS); do \
 		$(PY) -m ops render --stack $$stack --out build/rendered/$$stack || exit 1; done
 	@$(PY) -m ops validate $(STACKS:%=build/rendered/%) $(ARGS)
