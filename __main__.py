@@ -14,6 +14,7 @@ from components.inference import Inference, InferenceArgs
 from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.rollout.component import Rollout, await_rollouts
+from config.inventory import parts, shared_flows
 from config.load import load
 from config.sections.keda import HelmKeda
 from config.sections.prometheus import ManagedPrometheus
@@ -28,7 +29,9 @@ def after(*needed: Resource) -> ResourceOptions:
     return ResourceOptions(providers=[cluster.provider], depends_on=list(needed))
 
 
-namespaces = Namespaces("namespaces", NamespacesArgs(config=settings), after())
+# The conditions below repeat the inventory's: they give each component its typed arguments.
+namespaces = Namespaces("namespaces", NamespacesArgs(parts=parts(settings)), after())
+flows = shared_flows(settings)
 
 # GPU nodes, and what makes their GPUs known.
 gpus: list[Resource] = []
@@ -56,6 +59,7 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         config=settings.prometheus,
         stacks=settings.inference,
         keda_namespace=settings.keda.namespace,
+        flows=flows,
         api=cluster.api,
     )
     prometheus = Prometheus("prometheus", watch, after(namespaces))
@@ -81,6 +85,7 @@ stacks = [
             config=stack,
             nodes=settings.gpu_nodes,
             prometheus=settings.prometheus,
+            flows=flows,
             scaling=scaling,
             api=cluster.api,
             dns_addresses=cluster.dns_addresses,

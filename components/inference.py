@@ -11,6 +11,7 @@ from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.rollout.component import Rollout
 from components.triton.component import Triton, TritonArgs
+from config.flows import Flow
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
@@ -27,6 +28,8 @@ class InferenceArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
+    flows: Sequence[Flow] = ()
+    """Connections of the program's other parts, such as a service that the gateway calls."""
     scaling: Sequence[pulumi.Resource] = ()
     """KEDA's release, if this program makes it. The release must outlive the scaler, whose
     finalizer KEDA removes."""
@@ -66,6 +69,7 @@ class Inference(pulumi.ComponentResource):
                 config=stack,
                 prometheus=args.prometheus,
                 dns_addresses=args.dns_addresses,
+                flows=args.flows,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -21,7 +21,6 @@ from bench.baseline.documents import (
 )
 from components.common.labels import (
     gateway_labels,
-    gateway_selector,
     namespace_labels,
     prometheus_labels,
     triton_labels,
@@ -37,6 +36,7 @@ from config.sections.gateway import STORAGE_MIB
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
 from config.sections.triton import ConfigMapRepository
+from config.selectors import gateway_selector
 from config.settings import Settings
 from ops.errors import OpsError
 

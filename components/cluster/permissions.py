@@ -1,23 +1,16 @@
-"""What the user of a kubeconfig must be allowed, for the stack to be applied by it."""
+"""Permissions that the user of a kubeconfig needs to apply the stack."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import product
 
-from components.gpus.device_plugin_workload import sharing
-from components.monitoring.workload import RULES
-from config.sections.prometheus import ManagedPrometheus
+from config.inventory import ApiResource, managed_resources, parts
 from config.settings import Settings
 
-Thing = tuple[str, str, str]
-"""API group, resource, namespace; the latter empty for what has none."""
-
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
-"""What the stack does with everything that it makes, in its life; Pulumi watches it begin and end,
-and without the right to watch waits until its time is over."""
+"""Verbs that the stack uses on each object that it makes. Pulumi watches objects begin and end;
+without the permission to watch, it waits until its timeout."""
 
 WATCH_VERBS = ("list", "watch")
-"""What Pulumi does with what others make of a workload."""
+"""Verbs that Pulumi uses on the objects that controllers make for a workload."""
 
 _WATCHED = {
     ("apps", "deployments"): (
@@ -27,75 +20,29 @@ _WATCHED = {
     ),
     ("apps", "daemonsets"): (("", "pods"),),
 }
-"""What tells Pulumi that a workload is ready, by its kind."""
-
-_WORKLOAD = (
-    ("", "configmaps"),
-    ("", "serviceaccounts"),
-    ("", "services"),
-    ("apps", "deployments"),
-)
-_NETWORK_POLICIES = ("networking.k8s.io", "networkpolicies")
-_RBAC = "rbac.authorization.k8s.io"
+"""Objects by which Pulumi sees that a workload is ready, by its kind."""
 
 
-def required(settings: Settings) -> dict[Thing, tuple[str, ...]]:
-    """Return the verbs that are needed for each thing, a chart's parts aside."""
-    needed: defaultdict[Thing, set[str]] = defaultdict(set)
-    for thing in made(settings):
-        needed[thing].update(VERBS)
-    for thing in _watched(settings):
-        needed[thing].update(WATCH_VERBS)
-    for thing, verbs in _granted(settings):
-        needed[thing].update(verbs)
-    return {thing: tuple(v for v in VERBS if v in verbs) for thing, verbs in needed.items()}
+def required(settings: Settings) -> dict[ApiResource, tuple[str, ...]]:
+    """Return the verbs that the user needs for each resource, a chart's aside."""
+    needed: defaultdict[ApiResource, set[str]] = defaultdict(set)
+    for resource in managed_resources(settings):
+        needed[resource].update(VERBS)
+    for resource in _watched(settings):
+        needed[resource].update(WATCH_VERBS)
+    for part in parts(settings):
+        # RBAC lets nobody grant a verb that they do not have.
+        for resource, verbs in part.granted:
+            needed[resource].update(verbs)
+    return {resource: tuple(v for v in VERBS if v in verbs) for resource, verbs in needed.items()}
 
 
-def _granted(settings: Settings) -> Iterator[tuple[Thing, list[str]]]:
-    """What the Roles that the stack makes allow: RBAC lets nobody grant what they may not do."""
-    if not isinstance(settings.prometheus, ManagedPrometheus):
-        return
-    for stack in settings.inference:
-        for rule in RULES:
-            for group, resource in product(rule["apiGroups"], rule["resources"]):
-                yield (group, resource, stack.namespace), rule["verbs"]
-
-
-def made(settings: Settings) -> list[Thing]:
-    """Return all that the stack makes, a chart's parts aside."""
-    found = [("", "namespaces", "")]
-
-    def make(namespace: str, *kinds: tuple[str, str]) -> None:
-        found.extend((group, resource, namespace) for group, resource in kinds)
-
-    prometheus, plugin = settings.prometheus, settings.device_plugin
-    if isinstance(prometheus, ManagedPrometheus):
-        make(prometheus.namespace, *_WORKLOAD, _NETWORK_POLICIES)
-        if prometheus.persistent_volume:
-            make(prometheus.namespace, ("", "persistentvolumeclaims"))
-    if settings.device_plugin_enabled:
-        make(plugin.namespace, ("", "serviceaccounts"), ("apps", "daemonsets"), _NETWORK_POLICIES)
-        if sharing(plugin):
-            make(plugin.namespace, ("", "configmaps"))
-    if prometheus.authentication.authentication_spec:
-        make("", ("keda.sh", "clustertriggerauthentications"))
-    for namespace in sorted({stack.namespace for stack in settings.inference}):
-        make(namespace, *_WORKLOAD, _NETWORK_POLICIES)
-        make(namespace, ("policy", "poddisruptionbudgets"), ("keda.sh", "scaledobjects"))
-        if isinstance(prometheus, ManagedPrometheus):
-            make(namespace, (_RBAC, "roles"), (_RBAC, "rolebindings"))
-        elif prometheus.pod_monitors:
-            make(namespace, ("monitoring.coreos.com", "podmonitors"))
-    return found
-
-
-def _watched(settings: Settings) -> list[Thing]:
-    """What Pulumi watches until all that is made is ready."""
-    seen = {
-        (*kind, namespace)
-        for group, resource, namespace in made(settings)
+def _watched(settings: Settings) -> list[ApiResource]:
+    """List the objects that Pulumi watches until all that is made is ready."""
+    found = {
+        ApiResource(*kind, namespace)
+        for group, resource, namespace in managed_resources(settings)
         for kind in _WATCHED.get((group, resource), ())
     }
-    # By Triton's Service and an exposed gateway's; for the others it is told not to wait.
-    seen.update(("", "endpoints", stack.namespace) for stack in settings.inference)
-    return sorted(seen)
+    found.update(one for part in parts(settings) for one in part.watched)
+    return sorted(found)

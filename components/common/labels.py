@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from config.base import PROJECT
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
+from config.selectors import ENVOY, PROMETHEUS, TRITON, selector
 
 PART_OF = PROJECT
 """Value of `app.kubernetes.io/part-of` on everything that the program makes."""
 
-NAME_LABEL = "app.kubernetes.io/name"
-INSTANCE_LABEL = "app.kubernetes.io/instance"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 STACK_LABEL = f"{PROJECT}/stack"
 """Label of a namespace that names the Pulumi stack which made it."""
@@ -34,11 +33,6 @@ a Deployment's end either, and takes the network away from pods that still drain
 
 _LABEL_VALUE_LENGTH = 63
 
-TRITON = "triton"
-ENVOY = "envoy"
-PROMETHEUS = "prometheus"
-DEVICE_PLUGIN = "nvidia-device-plugin"
-
 
 def labels(name: str, component: str, instance: str) -> dict[str, str]:
     """Label an object.
@@ -53,11 +47,6 @@ def labels(name: str, component: str, instance: str) -> dict[str, str]:
         "app.kubernetes.io/component": component,
         PART_OF_LABEL: PART_OF,
     }
-
-
-def selector(name: str, instance: str) -> dict[str, str]:
-    """Select the pods of one workload: the two labels that never change during its life."""
-    return {NAME_LABEL: name, INSTANCE_LABEL: instance}
 
 
 def namespace_labels(pulumi_stack: str) -> dict[str, str]:
@@ -83,26 +72,11 @@ def triton_labels(stack: InferenceStack) -> dict[str, str]:
     return labels(TRITON, "model-server", stack.deployment_name)
 
 
-def triton_selector(stack: InferenceStack) -> dict[str, str]:
-    """Select a stack's Triton pods."""
-    return selector(TRITON, stack.deployment_name)
-
-
 def gateway_labels(stack: InferenceStack) -> dict[str, str]:
     """Labels of a stack's gateway and all that belongs to it."""
     return labels(ENVOY, "gateway", stack.gateway_name)
 
 
-def gateway_selector(stack: InferenceStack) -> dict[str, str]:
-    """Select a stack's gateway pods."""
-    return selector(ENVOY, stack.gateway_name)
-
-
 def prometheus_labels(prometheus: ManagedPrometheus) -> dict[str, str]:
     """Labels of our Prometheus and all that belongs to it."""
     return labels(PROMETHEUS, "metrics", prometheus.name)
-
-
-def prometheus_selector(prometheus: ManagedPrometheus) -> dict[str, str]:
-    """Select our Prometheus's pod."""
-    return selector(PROMETHEUS, prometheus.name)

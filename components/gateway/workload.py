@@ -2,7 +2,7 @@
 
 import yaml
 
-from components.common.labels import SKIP_AWAIT, gateway_labels, gateway_selector
+from components.common.labels import SKIP_AWAIT, gateway_labels
 from components.common.pods import (
     Manifest,
     container_security,
@@ -20,6 +20,7 @@ from components.state.content_names import REVISIONS, content_name
 from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
+from config.selectors import gateway_selector
 
 BOOTSTRAP_FILE = "envoy.yaml"
 DRAIN_FILE = "drain.sh"

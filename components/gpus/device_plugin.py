@@ -6,10 +6,11 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
 
-from components.common.labels import DEVICE_PLUGIN, labels
+from components.common.labels import labels
 from components.gpus import device_plugin_workload as device_plugin
 from config.sections.device_plugin import DevicePlugin as DevicePluginConfig
 from config.sections.gpu_nodes import GpuNodes
+from config.selectors import DEVICE_PLUGIN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The NVIDIA device plugin's DaemonSet and its configuration file."""
 
-from components.common.labels import DEVICE_PLUGIN, labels, selector
+from components.common.labels import labels
 from components.common.pods import (
     HASH_ANNOTATION,
     Manifest,
@@ -12,6 +12,7 @@ from components.common.pods import (
 )
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.selectors import DEVICE_PLUGIN, selector
 
 CONFIG_FILE = "config.yaml"
 

@@ -1,6 +1,6 @@
 """Prometheus: our own, or PodMonitors by which an existing one's operator finds the stack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -13,9 +13,10 @@ from components.common.labels import ROLLOUT_UNAWAITED, SKIP_AWAIT, prometheus_l
 from components.monitoring import workload as specs
 from components.monitoring.alerts import alert_rules
 from components.monitoring.scrape import RULES_FILE, pod_monitors, prometheus_config
-from components.network.flows import policy_spec, prometheus_flows, prometheus_pods
+from components.network.policies import policy_spec
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
+from config.flows import Flow, joined, prometheus_flows, prometheus_pods
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
@@ -28,6 +29,8 @@ class PrometheusArgs:
     stacks: tuple[InferenceStack, ...]
     keda_namespace: str
     """Namespace from which KEDA asks."""
+    flows: Sequence[Flow] = ()
+    """Connections of other parts; those with Prometheus are allowed, too."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
 
@@ -113,7 +116,7 @@ class Prometheus(pulumi.ComponentResource):
             metadata=metadata(),
             spec=policy_spec(
                 prometheus_pods(config),
-                prometheus_flows(config, args.stacks, args.keda_namespace),
+                joined(prometheus_flows(config, args.stacks, args.keda_namespace), args.flows),
             ),
             opts=child,
         )

@@ -2,19 +2,11 @@
 
 from typing import Any
 
-from components.common.labels import (
-    ENVOY,
-    NAME_LABEL,
-    PART_OF,
-    TRITON,
-    gateway_labels,
-    gateway_selector,
-    triton_labels,
-    triton_selector,
-)
+from components.common.labels import PART_OF, gateway_labels, triton_labels
 from components.gateway.envoy.admin import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus, Prometheus
+from config.selectors import ENVOY, NAME_LABEL, TRITON, gateway_selector, triton_selector
 
 GATEWAY_OPS_PORT_NAME = "ops"
 """Name of the gateway container's port with its statistics."""

@@ -1,6 +1,6 @@
 """Our Prometheus: Deployment, Service, volume and permissions."""
 
-from components.common.labels import prometheus_labels, prometheus_selector
+from components.common.labels import prometheus_labels
 from components.common.pods import (
     Manifest,
     container_security,
@@ -9,7 +9,9 @@ from components.common.pods import (
     resources,
 )
 from components.state.content_names import REVISIONS, content_name
+from config.inventory import DISCOVERY_RULES
 from config.sections.prometheus import ManagedPrometheus
+from config.selectors import prometheus_selector
 from config.units import MIB_PER_GIB
 
 UID = 65534
@@ -23,8 +25,8 @@ _FULL_SHARE = 0.8
 """Share of the disk that samples may take before Prometheus deletes the oldest; the write-ahead log
 and compaction need the rest."""
 
-RULES: Manifest = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-"""What its Role allows in each inference namespace: to discover pods."""
+RULES: Manifest = DISCOVERY_RULES
+"""Rules of its Role in each inference namespace."""
 
 
 def config_name(prometheus: ManagedPrometheus, files: dict[str, str]) -> str:

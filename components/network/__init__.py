@@ -1,1 +1,1 @@
-"""Namespaces and network flows."""
+"""Namespaces and NetworkPolicies."""

@@ -7,11 +7,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.common.labels import gateway_labels, triton_labels
-from components.network.flows import (
+from components.network.policies import policy_spec
+from config.flows import (
+    Flow,
+    gateway_flows,
     gateway_pods,
-    neighbours,
-    policy_spec,
-    stack_flows,
+    joined,
+    namespace_callers,
+    triton_flows,
     triton_pods,
 )
 from config.sections.inference import InferenceStack
@@ -26,6 +29,8 @@ class NetworkPoliciesArgs:
     prometheus: Prometheus
     dns_addresses: Sequence[str] = ()
     """Ranges of a DNS outside pods."""
+    flows: Sequence[Flow] = ()
+    """Connections of parts outside the stack; those with the stack's pods are allowed, too."""
 
 
 class NetworkPolicies(pulumi.ComponentResource):
@@ -39,13 +44,18 @@ class NetworkPolicies(pulumi.ComponentResource):
     ) -> None:
         super().__init__("kubemind:index:NetworkPolicies", name, None, opts)
         stack = args.config
-        flows = stack_flows(stack, args.prometheus, args.dns_addresses)
+        own = [
+            flow
+            for of in (gateway_flows, triton_flows)
+            for flow in of(stack, args.prometheus, args.dns_addresses)
+        ]
+        flows = joined(own, args.flows)
         for role, subject, policy, labels in (
             ("gateway", gateway_pods(stack), stack.gateway_name, gateway_labels(stack)),
             ("triton", triton_pods(stack), stack.deployment_name, triton_labels(stack)),
             (
                 "callers",
-                neighbours(stack),
+                namespace_callers(stack),
                 f"{stack.gateway_name}-callers",
                 gateway_labels(stack),
             ),

@@ -1,25 +1,21 @@
 """The namespaces that the stack makes: how privileged their pods may be, and closed by default."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.common.labels import PART_OF, PART_OF_LABEL, namespace_labels
-from components.network.flows import DEFAULT_DENY
-from config.sections.keda import HelmKeda
-from config.sections.prometheus import ManagedPrometheus
-from config.settings import Settings
-
-Level = Literal["restricted", "privileged"]
+from components.network.policies import DEFAULT_DENY
+from config.inventory import Part, PodSecurity
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamespacesArgs:
-    """Everything that may want a namespace."""
+    """The parts that run in namespaces."""
 
-    config: Settings
+    parts: Iterable[Part]
 
 
 class Namespaces(pulumi.ComponentResource):
@@ -37,8 +33,11 @@ class Namespaces(pulumi.ComponentResource):
         self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("kubemind:index:Namespaces", name, None, opts)
-        closed, open_ = _wanted(args.config)
-        levels: dict[str, Level] = {**open_, **closed}
+        parts = list(args.parts)
+        levels: dict[str, PodSecurity] = {
+            part.namespace: part.pod_security for part in parts if part.pod_security
+        }
+        closed = {part.namespace for part in parts if part.default_deny}
         ours = namespace_labels(pulumi.get_stack())
         for namespace, level in sorted(levels.items()):
             made = kubernetes.core.v1.Namespace(
@@ -63,17 +62,5 @@ class Namespaces(pulumi.ComponentResource):
         self.register_outputs({"names": self.names})
 
 
-def _wanted(settings: Settings) -> tuple[dict[str, Level], dict[str, Level]]:
-    """Namespaces with their levels: those that hold our own pods, and those that do not."""
-    ours: dict[str, Level] = {stack.namespace: "restricted" for stack in settings.inference}
-    if isinstance(settings.prometheus, ManagedPrometheus):
-        ours[settings.prometheus.namespace] = "restricted"
-    if settings.device_plugin_enabled:
-        # It mounts a folder of the host, which neither of the stricter levels allows.
-        ours[settings.device_plugin.namespace] = "privileged"
-    keda = settings.keda
-    return ours, {keda.namespace: "restricted"} if isinstance(keda, HelmKeda) else {}
-
-
-def _pod_security(level: Level) -> dict[str, str]:
+def _pod_security(level: PodSecurity) -> dict[str, str]:
     return {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "audit", "warn")}

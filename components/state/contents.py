@@ -8,9 +8,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.common.kubernetes_api import MERGE_PATCH, ApiUnreachableError, KubernetesApi
-from components.common.labels import INSTANCE_LABEL, PART_OF, PART_OF_LABEL
+from components.common.labels import PART_OF, PART_OF_LABEL
 from components.common.pods import Manifest
 from components.state.content_names import abandoned, owned_by, owner_reference, referenced
+from config.selectors import INSTANCE_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

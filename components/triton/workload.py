@@ -3,7 +3,7 @@
 import math
 import re
 
-from components.common.labels import triton_labels, triton_selector
+from components.common.labels import triton_labels
 from components.common.pods import (
     Manifest,
     container_security,
@@ -26,6 +26,7 @@ from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.sections.triton import PULL_SECONDS, SCRATCH_MIB
+from config.selectors import triton_selector
 
 UID = 1000
 """User `triton-server` of the official images."""

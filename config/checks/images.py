@@ -5,32 +5,15 @@ from collections.abc import Iterator
 
 from config.base import image_tag
 from config.checks.places import stacks
+from config.inventory import images
 from config.problem import Finding, refuse, warn
 from config.sections.platform import LOCAL_REGISTRY, LocalPlatform
-from config.sections.prometheus import ManagedPrometheus
-from config.sections.triton import S3Repository
 from config.settings import Settings
 from config.versions import ENVOY_IMAGE
 
 _ENVOY_TAG = re.compile(r"(?:[a-z-]+-)?v?(1\.\d+)(?:[.-]|$)")
 """Of Envoy's own images, whose tags may name a variant first: `v1.40.0`, `distroless-v1.40.0`,
 `v1.40-latest`."""
-
-
-def images(settings: Settings) -> dict[str, str]:
-    """Every image that the stack runs, by its key."""
-    found: dict[str, str] = {}
-    if settings.device_plugin_enabled:
-        found["devicePlugin.image"] = settings.device_plugin.image
-    if isinstance(settings.prometheus, ManagedPrometheus):
-        found["prometheus.image"] = settings.prometheus.image
-    for at in stacks(settings):
-        found[at.key("triton.image")] = at.stack.triton.image
-        found[at.key("gateway.image")] = at.stack.gateway.image
-        repository = at.stack.triton.model_repository
-        if isinstance(repository, S3Repository):
-            found[at.key("triton.modelRepository.syncImage")] = repository.sync_image
-    return found
 
 
 @refuse

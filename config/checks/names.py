@@ -1,12 +1,12 @@
 """Names, namespaces and ports: unique, short enough, and not those of somebody else."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from config.checks.places import At, stacks
+from config.inventory import made_namespaces, parts
 from config.problem import Finding, refuse
 from config.sections.inference import InferenceStack
-from config.sections.keda import HelmKeda
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 
@@ -69,32 +69,12 @@ def name_prefixes(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def made_namespaces(settings: Settings) -> Mapping[str, str]:
-    """Return the namespaces that the stack makes, by the key that names each."""
-    made = {at.key("namespace"): at.stack.namespace for at in stacks(settings)}
-    if settings.device_plugin_enabled:
-        made["devicePlugin.namespace"] = settings.device_plugin.namespace
-    if isinstance(settings.prometheus, ManagedPrometheus):
-        made["prometheus.namespace"] = settings.prometheus.namespace
-    if isinstance(settings.keda, HelmKeda):
-        made["keda.namespace"] = settings.keda.namespace
-    return made
-
-
 @refuse
 def namespaces(settings: Settings) -> Iterator[Finding]:
     """Parts of different privileges have namespaces of their own."""
-    parts = {
-        "devicePlugin.namespace": settings.device_plugin.namespace,
-        "prometheus.namespace": settings.prometheus.namespace,
-        "keda.namespace": settings.keda.namespace,
-        **{at.key("namespace"): at.stack.namespace for at in stacks(settings)},
-    }
-    if not settings.device_plugin_enabled:
-        del parts["devicePlugin.namespace"]
     ours = made_namespaces(settings)
     users: defaultdict[str, list[str]] = defaultdict(list)
-    for key, namespace in parts.items():
+    for key, namespace in {part.namespace_key: part.namespace for part in parts(settings)}.items():
         users[namespace].append(key)
     for namespace, keys in users.items():
         several = len({key.partition("[")[0] for key in keys}) > 1

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from config.checks.places import stacks
+from config.inventory import parts
 from config.problem import Finding, number, refuse
-from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.sections.gateway import InternalLoadBalancer
 from config.sections.keda import HelmKeda
 from config.sections.platform import KubeconfigPlatform, LocalPlatform
-from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from config.sizing.packing import Pods, Room, cpu_nodes_needed
 from config.units import MIB_PER_GIB
@@ -97,21 +97,6 @@ class _Workload(NamedTuple):
         return {f"{self.key}.cpu": pod.cpu, f"{self.key}.memoryMib": pod.memory_mib}
 
 
-def _on_cpu_nodes(settings: Settings) -> Iterator[_Workload]:
-    for at in stacks(settings):
-        gateway, triton = at.stack.gateway, at.stack.triton
-        pod = Room(gateway.cpu, gateway.memory_mib, STORAGE_MIB)
-        yield _Workload("a gateway", at.key("gateway"), Pods(gateway.replicas + 1, pod))
-        if not triton.gpus:
-            pod = Room(triton.cpu, triton.memory_mib, triton.storage_mib)
-            pods = Pods(at.stack.surge_replicas, pod)
-            yield _Workload("a replica without GPUs", at.key("triton"), pods)
-    prometheus = settings.prometheus
-    if isinstance(prometheus, ManagedPrometheus):
-        pod = Room(prometheus.cpu, prometheus.memory_mib, prometheus.storage_mib)
-        yield _Workload("Prometheus", "prometheus", Pods(1, pod))
-
-
 @refuse
 def local_nodes(settings: Settings) -> Iterator[Finding]:
     """The embedded cluster's CPU nodes hold what runs on them."""
@@ -128,7 +113,9 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
         "platform.cpuNodeMemoryGib": platform.cpu_node_memory_gib,
         "platform.cpuNodeDiskGib": platform.cpu_node_disk_gib,
     }
-    workloads = list(_on_cpu_nodes(settings))
+    workloads = [
+        _Workload(part.title, part.key, part.cpu_pods) for part in parts(settings) if part.cpu_pods
+    ]
     large = [workload for workload in workloads if not node.holds(workload.pods.each)]
     for workload in large:
         yield Finding(

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from config.base import image_pin
-from config.checks.images import images
 from config.checks.places import stacks
+from config.inventory import images
 from config.problem import Finding, refuse, warn
 from config.settings import Settings
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from components.gateway.envoy.validate import envoy_path
 from config.dns import service_dns_name
+from config.inventory import images
 from config.sections.gpu_nodes import GPU_LABEL
 from config.sections.platform import LocalPlatform
 from config.sections.prometheus import ManagedPrometheus
@@ -84,17 +85,6 @@ def simulated_nodes(settings: Settings) -> list[SimulatedNode]:
 
 def _zone(index: int) -> str:
     return _ZONES[index % len(_ZONES)]
-
-
-def images(settings: Settings) -> dict[str, str]:
-    """List the images that the parameters name, by their key."""
-    named = {"prometheus.image": getattr(settings.prometheus, "image", None)}
-    if settings.device_plugin_enabled:
-        named["devicePlugin.image"] = settings.device_plugin.image
-    for index, stack in enumerate(settings.inference):
-        named[f"inference[{index}].triton.image"] = stack.triton.image
-        named[f"inference[{index}].gateway.image"] = stack.gateway.image
-    return {key: image for key, image in named.items() if image}
 
 
 def forwards(settings: Settings) -> dict[str, str]:

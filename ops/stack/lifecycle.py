@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rich.console import Console
 
 from components.state.ownership import ADOPT_VARIABLE
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces
 from config.load import parse, read_stack_file
 from config.sections.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings

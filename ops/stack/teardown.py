@@ -21,7 +21,7 @@ from components.state.leftovers import leftovers, of_others
 from components.state.marks import ObjectName
 from components.state.objects import Kinds, UnseenError
 from components.state.ownership import UNMARKED, Claim, held_objects, identity_in
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces
 from config.sections.platform import ReferencePlatform
 from config.settings import Settings
 from local_cluster.objects import wait_for

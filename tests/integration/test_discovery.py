@@ -27,6 +27,7 @@ from components.monitoring.component import Prometheus, PrometheusArgs
 from components.monitoring.workload import CONFIG_FILE
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.triton.component import Triton, TritonArgs
+from config.inventory import parts
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from local_cluster import toolchain
@@ -46,7 +47,7 @@ APPLIED_KINDS = ("Namespace", "ServiceAccount", "ConfigMap", "Role", "RoleBindin
 
 
 def program() -> None:
-    Namespaces("namespaces", NamespacesArgs(config=SETTINGS))
+    Namespaces("namespaces", NamespacesArgs(parts=parts(SETTINGS)))
     Prometheus(
         "prometheus",
         PrometheusArgs(config=PROMETHEUS, stacks=SETTINGS.inference, keda_namespace="keda"),

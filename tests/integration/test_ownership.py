@@ -23,7 +23,7 @@ from components.common.labels import (
 from components.state.marks import ObjectName
 from components.state.objects import Kinds
 from components.state.ownership import UNMARKED, Claim
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces
 from config.settings import Settings
 from local_cluster.cluster import Cluster
 from tests.envoy.harness.waiting import wait_until

@@ -6,7 +6,8 @@ the same way. No cloud's controller, DNS or device plugin runs here: their objec
 
 import pytest
 
-from components.common.labels import DEVICE_PLUGIN, namespace_labels
+from components.common.labels import namespace_labels
+from config.selectors import DEVICE_PLUGIN
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.preflights import STACK
 

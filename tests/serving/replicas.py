@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from components.common.labels import triton_selector
 from components.triton.start import SHM_PATH
+from config.selectors import triton_selector
 from local_cluster.serving import cgroups
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout

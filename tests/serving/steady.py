@@ -14,10 +14,10 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.utils.quantity import parse_quantity
 
 from bench.overload.burst_process import BurstProcess
-from components.common.labels import triton_selector
 from components.gateway.envoy.stats import cluster_selector
 from components.monitoring.scrape import TRITON_METRICS_PATH
 from config.sections.inference import InferenceStack
+from config.selectors import triton_selector
 from config.settings import Settings
 from eventflow.fetch import query_range
 from eventflow.outcomes import Outcome

@@ -16,8 +16,8 @@ from rich.console import Console
 from bench.overload.overload import Load, Meanwhile, TestBed, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
-from components.common.labels import triton_selector
 from components.triton.workload import start_seconds
+from config.selectors import triton_selector
 from config.settings import Settings
 from config.sizing.capacity import Fleet, capacity, summary
 from ops.stack.lifecycle import read_settings

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from bench.overload.burst_process import BurstProcess
-from components.common.labels import gateway_selector, triton_selector
 from config.sections.inference import InferenceStack
+from config.selectors import gateway_selector, triton_selector
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address
 from tests.integration.checkout import Checkout

@@ -242,7 +242,7 @@ MUTATIONS = [
     (pure_modules_load_no_pulumi, "config/checks/__init__.py", "import pulumi.runtime"),
     (reusable_components_load_no_client_and_no_cloud, "components/inference.py",
      "from components.cluster.component import Cluster"),
-    (reusable_components_load_no_client_and_no_cloud, "components/network/flows.py",
+    (reusable_components_load_no_client_and_no_cloud, "components/network/policies.py",
      "from components.cluster.preflight.look import dig"),
     (reusable_components_load_no_client_and_no_cloud, "components/triton/component.py",
      "from components.triton.model_access import ModelAccess"),

@@ -10,6 +10,7 @@ from components.monitoring.component import Prometheus, PrometheusArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.triton.component import Triton, TritonArgs
+from config.inventory import parts
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from tests.policy_semantics import End, World
@@ -80,7 +81,7 @@ def _declared(how: str) -> Cluster:
     (config,) = settings.inference
 
     def program() -> None:
-        Namespaces("namespaces", NamespacesArgs(config=settings))
+        Namespaces("namespaces", NamespacesArgs(parts=parts(settings)))
         Triton(
             "triton",
             TritonArgs(

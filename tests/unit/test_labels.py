@@ -2,15 +2,9 @@ import re
 
 import pytest
 
-from components.common.labels import (
-    gateway_labels,
-    gateway_selector,
-    labels,
-    namespace_labels,
-    selector,
-    triton_labels,
-)
+from components.common.labels import gateway_labels, labels, namespace_labels, triton_labels
 from config.sections.inference import InferenceStack
+from config.selectors import gateway_selector, selector
 
 
 def test_a_selector_is_part_of_the_labels_and_names_one_workload():

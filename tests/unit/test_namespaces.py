@@ -6,7 +6,7 @@ import pytest
 
 from components.common.labels import namespace_labels
 from components.network.namespaces import Namespaces, NamespacesArgs
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces, parts
 from config.settings import Settings
 
 
@@ -15,7 +15,7 @@ def made(declare):
     """Declare the namespaces of raw settings; the labels of each by name, and all that is made."""
 
     def of(raw: dict[str, Any] | None = None):
-        args = NamespacesArgs(config=Settings.model_validate(raw or {}))
+        args = NamespacesArgs(parts=parts(Settings.model_validate(raw or {})))
         declared = declare(lambda: Namespaces("namespaces", args))
         metadata = [r.inputs["metadata"] for r in declared.all("core/v1:Namespace")]
         return {m["name"]: m["labels"] for m in metadata}, declared

@@ -11,11 +11,11 @@ from functools import cache
 
 import pytest
 
-from components.cluster.permissions import made
-from components.common.labels import ENVOY, NAME_LABEL, TRITON
 from components.contract import InferenceOutputs, SharedOutputs
 from config.base import PROJECT_FOLDER
+from config.inventory import managed_resources
 from config.sections.platform import PLATFORM_OUTPUTS
+from config.selectors import ENVOY, NAME_LABEL, TRITON
 from config.settings import Settings
 from tests.unit.whole_program import (
     PLATFORM,
@@ -119,7 +119,7 @@ def test_preflight_asks_for_exactly_the_rights_that_making_it_all_takes(index):
         plural = kind.lower().removesuffix("y") + ("ies" if kind.endswith("y") else "s")
         namespace = resource.inputs["metadata"].get("namespace") or ""
         declared.add((group, plural, namespace))
-    assert set(made(Settings.model_validate(VARIANTS[index]))) == declared
+    assert set(managed_resources(Settings.model_validate(VARIANTS[index]))) == declared
 
 
 @pytest.mark.parametrize("index", range(len(VARIANTS)))

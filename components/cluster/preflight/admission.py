@@ -12,7 +12,7 @@ from components.cluster.preflight.changes import Changes, changes
 from components.cluster.preflight.look import Look
 from components.cluster.preflight.pods import PodKind, kinds
 from components.common.labels import namespace_labels
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces
 from config.problem import Problem, Severity
 from config.settings import Settings
 

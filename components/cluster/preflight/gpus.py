@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.cluster.preflight.look import Look, dig
-from components.common.labels import DEVICE_PLUGIN
 from config.checks.places import stacks
 from config.problem import Problem
 from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, Taint
 from config.sections.platform import LocalPlatform
+from config.selectors import DEVICE_PLUGIN
 from config.settings import Settings
 
 _LABEL = "=".join(GPU_LABEL)

@@ -19,7 +19,7 @@ from components.common.labels import (
 from components.state.marks import ObjectName
 from components.state.objects import Kinds, UnseenError
 from components.state.ownership import ADOPT_VARIABLE, UNMARKED, Claim
-from config.checks.names import made_namespaces
+from config.inventory import made_namespaces
 from config.problem import Problem
 from config.settings import Settings
 

@@ -1,4 +1,7 @@
-"""Each kind of pod that the stack makes, as its workload makes it, and how many there will be."""
+"""Each kind of pod that the stack makes, as its workload makes it, and how many there will be.
+
+It does not read `config.inventory`: a pod template is the component's own.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

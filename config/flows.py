@@ -1,0 +1,159 @@
+"""The connections that the parts need, as data; `components.network.policies` allows them.
+
+Kubelet's probes are not in the tables: they come from the pod's own node, which Kubernetes lets
+through whatever the policies say. None of this proves that a cluster enforces policies at all: that
+is its CNI's doing (on EKS the VPC CNI's network policy agent, off by default).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from config.sections.gateway import InternalLoadBalancer
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus, Prometheus
+from config.sections.triton import S3Repository
+from config.selectors import gateway_selector, prometheus_selector, triton_selector
+
+_DNS_NAMESPACE = "kube-system"
+_DNS_PORT = 53
+_HTTPS_PORT = 443
+_API_SERVER_PORTS = (443, 6443)
+"""Of kube-apiserver behind its Service: 443 on EKS, 6443 where kubeadm made the cluster."""
+
+_POD_IDENTITY_AGENT = "169.254.170.23/32"
+"""EKS Pod Identity Agent, on every node; it answers on port 80."""
+
+_LINK_LOCAL = "169.254.0.0/16"
+"""Where the node's instance metadata, and so the node's role, is to be had."""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Pods of one namespace that have these labels; all its pods where there are none."""
+
+    namespace: str
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    other_pods: bool = False
+    """Only those that are no part of the stack."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Addresses outside the cluster, or of its nodes."""
+
+    cidr: str
+    but_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One kind of connection that the stack needs."""
+
+    source: Pods | Addresses
+    target: Pods | Addresses
+    ports: tuple[int, ...]
+    protocols: tuple[Literal["TCP", "UDP"], ...] = ("TCP",)
+
+
+def gateway_pods(stack: InferenceStack) -> Pods:
+    """Name the pods of a stack's gateway."""
+    return Pods(stack.namespace, gateway_selector(stack))
+
+
+def triton_pods(stack: InferenceStack) -> Pods:
+    """Name the pods of a stack's Triton."""
+    return Pods(stack.namespace, triton_selector(stack))
+
+
+def namespace_callers(stack: InferenceStack) -> Pods:
+    """Name the callers in the stack's own namespace; its default deny is theirs, too."""
+    return Pods(stack.namespace, other_pods=True)
+
+
+def prometheus_pods(prometheus: Prometheus) -> Pods:
+    """Name the pods that scrape: our Prometheus, or all of the namespace of another one."""
+    if isinstance(prometheus, ManagedPrometheus):
+        return Pods(prometheus.namespace, prometheus_selector(prometheus))
+    return Pods(prometheus.namespace)
+
+
+def gateway_flows(
+    stack: InferenceStack, prometheus: Prometheus, dns_addresses: Iterable[str] = ()
+) -> list[Flow]:
+    """List the connections of a stack's gateway, and of the callers in its namespace.
+
+    Args:
+        stack: The inference stack.
+        prometheus: The Prometheus that scrapes it.
+        dns_addresses: Ranges of a DNS outside pods, which pods may ask beside that in pods.
+    """
+    gateway, callers, dns = gateway_pods(stack), namespace_callers(stack), [*dns_addresses]
+    clients: list[Pods | Addresses] = [callers]
+    clients += [Pods(namespace) for namespace in stack.gateway.client_namespaces]
+    exposure = stack.gateway.exposure
+    if isinstance(exposure, InternalLoadBalancer):
+        clients += [Addresses(cidr) for cidr in exposure.source_cidrs]
+    flows = [Flow(client, gateway, (stack.gateway.port,)) for client in clients]
+    if isinstance(exposure, InternalLoadBalancer):
+        flows += [
+            Flow(Addresses(cidr), gateway, (stack.gateway.ops_port,))
+            for cidr in exposure.subnet_cidrs
+        ]
+    flows.append(Flow(gateway, triton_pods(stack), (stack.triton.grpc_port,)))
+    flows += [*_dns(gateway, dns), *_dns(callers, dns)]
+    return [*flows, _gateway_scrape(stack, prometheus)]
+
+
+def triton_flows(
+    stack: InferenceStack, prometheus: Prometheus, dns_addresses: Iterable[str] = ()
+) -> list[Flow]:
+    """List the connections of a stack's Triton; those from the gateway are the gateway's.
+
+    Args:
+        stack: The inference stack.
+        prometheus: The Prometheus that scrapes it.
+        dns_addresses: Ranges of a DNS outside pods.
+    """
+    triton, repository = triton_pods(stack), stack.triton.model_repository
+    flows = [_triton_scrape(stack, prometheus)]
+    if isinstance(repository, S3Repository):
+        anywhere = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
+        flows += [*_dns(triton, dns_addresses), Flow(triton, anywhere, (_HTTPS_PORT,))]
+        if repository.identity == "podIdentity":
+            flows.append(Flow(triton, Addresses(_POD_IDENTITY_AGENT), (80,)))
+    return flows
+
+
+def prometheus_flows(
+    prometheus: ManagedPrometheus, stacks: Iterable[InferenceStack], keda_namespace: str
+) -> list[Flow]:
+    """List the connections of our own Prometheus; it needs no DNS."""
+    pods = prometheus_pods(prometheus)
+    api_server = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
+    flows = [
+        Flow(Pods(keda_namespace), pods, (prometheus.port,)),
+        Flow(pods, api_server, _API_SERVER_PORTS),
+    ]
+    for stack in stacks:
+        flows += [_gateway_scrape(stack, prometheus), _triton_scrape(stack, prometheus)]
+    return flows
+
+
+def joined(own: Iterable[Flow], others: Iterable[Flow]) -> list[Flow]:
+    """Return a part's own connections, then those of others that are not among them."""
+    first = list(own)
+    return [*first, *(flow for flow in others if flow not in first)]
+
+
+def _dns(source: Pods, addresses: Iterable[str]) -> list[Flow]:
+    resolvers = [Pods(_DNS_NAMESPACE), *map(Addresses, addresses)]
+    return [Flow(source, resolver, (_DNS_PORT,), ("UDP", "TCP")) for resolver in resolvers]
+
+
+def _gateway_scrape(stack: InferenceStack, prometheus: Prometheus) -> Flow:
+    return Flow(prometheus_pods(prometheus), gateway_pods(stack), (stack.gateway.ops_port,))
+
+
+def _triton_scrape(stack: InferenceStack, prometheus: Prometheus) -> Flow:
+    return Flow(prometheus_pods(prometheus), triton_pods(stack), (stack.triton.metrics_port,))

@@ -1,0 +1,258 @@
+"""The parts that exist under given settings, each declared once.
+
+Namespaces, NetworkPolicies, permissions, the checks of names, images and nodes, and the local
+cluster's images read it. To add a part that all inference stacks share, add its function to
+`SHARED`, and its component to `__main__`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal, NamedTuple
+
+from config.flows import Flow, gateway_flows, prometheus_flows, triton_flows
+from config.sections.gateway import STORAGE_MIB
+from config.sections.inference import InferenceStack
+from config.sections.keda import HelmKeda
+from config.sections.prometheus import ManagedPrometheus
+from config.sections.triton import ConfigMapRepository, S3Repository
+from config.settings import Settings
+from config.sizing.packing import Pods, Room
+
+PodSecurity = Literal["restricted", "privileged"]
+
+DISCOVERY_RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+"""Rules of Prometheus' Role in each inference namespace: to discover pods."""
+
+_ACCOUNT = ("", "serviceaccounts")
+_CONFIG_MAP = ("", "configmaps")
+_DAEMON_SET = ("apps", "daemonsets")
+_DEPLOYMENT = ("apps", "deployments")
+_DISRUPTION_BUDGET = ("policy", "poddisruptionbudgets")
+_ENDPOINTS = ("", "endpoints")
+_NETWORK_POLICY = ("networking.k8s.io", "networkpolicies")
+_POD_MONITOR = ("monitoring.coreos.com", "podmonitors")
+_RBAC = "rbac.authorization.k8s.io"
+_SCALED_OBJECT = ("keda.sh", "scaledobjects")
+_SERVICE = ("", "services")
+_TRIGGER_AUTHENTICATION = ("keda.sh", "clustertriggerauthentications")
+_VOLUME_CLAIM = ("", "persistentvolumeclaims")
+
+
+class ApiResource(NamedTuple):
+    """A kind of API objects in one namespace."""
+
+    group: str
+    """API group; empty for the core group."""
+
+    resource: str
+    """Name of the resource, such as `deployments`."""
+
+    namespace: str = ""
+    """Namespace; empty for a resource of the whole cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of the stack."""
+
+    key: str
+    """YAML path of its parameters, such as `inference[0].gateway`."""
+
+    title: str
+    """Name in messages, such as `a gateway`."""
+
+    namespace: str
+    """Namespace that it runs in."""
+
+    namespace_key: str
+    """YAML path of the parameter that names the namespace."""
+
+    pod_security: PodSecurity | None = "restricted"
+    """Pod security level of the namespace; None where the stack does not make the namespace."""
+
+    closed: bool = True
+    """Whether the namespace denies all traffic by default."""
+
+    images: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Images that it runs, by the YAML path that names each."""
+
+    cpu_pods: Pods | None = None
+    """Pods that nodes without GPUs must hold at once, at most; None where it has none."""
+
+    resources: tuple[ApiResource, ...] = ()
+    """API objects that it makes, beside the namespace and its default deny. A Helm chart's are not
+    known."""
+
+    watched: tuple[ApiResource, ...] = ()
+    """API objects that Pulumi watches for it, beside those that every workload of its kind has."""
+
+    granted: tuple[tuple[ApiResource, tuple[str, ...]], ...] = ()
+    """Verbs that its Roles grant."""
+
+    flows: tuple[Flow, ...] = ()
+    """Connections that it needs, to and from its pods."""
+
+    @property
+    def default_deny(self) -> bool:
+        """Whether the stack makes its namespace and a policy that denies all traffic in it."""
+        return self.pod_security is not None and self.closed
+
+
+def parts(settings: Settings) -> Iterator[Part]:
+    """Yield the parts: the shared ones, then those of each inference stack."""
+    yield from shared_parts(settings)
+    for index, stack in enumerate(settings.inference):
+        yield from _inference(settings, f"inference[{index}]", stack)
+
+
+def shared_parts(settings: Settings) -> Iterator[Part]:
+    """Yield the parts that all inference stacks share."""
+    for declared in SHARED:
+        yield from declared(settings)
+
+
+def shared_flows(settings: Settings) -> list[Flow]:
+    """Return the connections of the shared parts, some of which end at a stack's pods."""
+    return [flow for part in shared_parts(settings) for flow in part.flows]
+
+
+def images(settings: Settings) -> dict[str, str]:
+    """Return every image that the stack runs, by its key."""
+    return {key: image for part in parts(settings) for key, image in part.images.items()}
+
+
+def made_namespaces(settings: Settings) -> dict[str, str]:
+    """Return the namespaces that the stack makes, by the key that names each."""
+    return {part.namespace_key: part.namespace for part in parts(settings) if part.pod_security}
+
+
+def managed_resources(settings: Settings) -> list[ApiResource]:
+    """Return the API objects that the stack makes, a chart's aside."""
+    found = [ApiResource("", "namespaces")]
+    for part in parts(settings):
+        if part.default_deny:
+            found.append(ApiResource(*_NETWORK_POLICY, part.namespace))
+        found += part.resources
+    return list(dict.fromkeys(found))
+
+
+def _device_plugin(settings: Settings) -> Iterator[Part]:
+    plugin = settings.device_plugin
+    if settings.device_plugin_enabled:
+        config = (_CONFIG_MAP,) if plugin.time_slices > 1 else ()
+        yield Part(
+            key="devicePlugin",
+            title="the device plugin",
+            namespace=plugin.namespace,
+            namespace_key="devicePlugin.namespace",
+            # It mounts a folder of the host, which neither of the stricter levels allows.
+            pod_security="privileged",
+            images={"devicePlugin.image": plugin.image},
+            resources=_in(plugin.namespace, _ACCOUNT, _DAEMON_SET, *config),
+        )
+
+
+def _prometheus(settings: Settings) -> Iterator[Part]:
+    prometheus = settings.prometheus
+    scraped = sorted({stack.namespace for stack in settings.inference})
+    if not isinstance(prometheus, ManagedPrometheus):
+        monitors = scraped if prometheus.pod_monitors else ()
+        yield Part(
+            key="prometheus",
+            title="Prometheus",
+            namespace=prometheus.namespace,
+            namespace_key="prometheus.namespace",
+            pod_security=None,
+            resources=tuple(ApiResource(*_POD_MONITOR, namespace) for namespace in monitors),
+        )
+        return
+    own = (_CONFIG_MAP, _ACCOUNT, _SERVICE, _DEPLOYMENT, _NETWORK_POLICY)
+    volume = (_VOLUME_CLAIM,) if prometheus.persistent_volume else ()
+    roles = ((_RBAC, "roles"), (_RBAC, "rolebindings"))
+    pod = Room(prometheus.cpu, prometheus.memory_mib, prometheus.storage_mib)
+    yield Part(
+        key="prometheus",
+        title="Prometheus",
+        namespace=prometheus.namespace,
+        namespace_key="prometheus.namespace",
+        images={"prometheus.image": prometheus.image},
+        cpu_pods=Pods(1, pod),
+        resources=(
+            *_in(prometheus.namespace, *own, *volume),
+            *(one for namespace in scraped for one in _in(namespace, *roles)),
+        ),
+        granted=tuple(
+            (ApiResource(group, resource, namespace), tuple(rule["verbs"]))
+            for namespace in scraped
+            for rule in DISCOVERY_RULES
+            for group, resource in product(rule["apiGroups"], rule["resources"])
+        ),
+        flows=tuple(prometheus_flows(prometheus, settings.inference, settings.keda.namespace)),
+    )
+
+
+def _keda(settings: Settings) -> Iterator[Part]:
+    keda = settings.keda
+    yield Part(
+        key="keda",
+        title="KEDA",
+        namespace=keda.namespace,
+        namespace_key="keda.namespace",
+        pod_security="restricted" if isinstance(keda, HelmKeda) else None,
+        # Its chart knows what KEDA's parts need of the network and of one another.
+        closed=False,
+    )
+
+
+SHARED: tuple[Callable[[Settings], Iterator[Part]], ...] = (_device_plugin, _prometheus, _keda)
+"""Functions that declare the parts which all inference stacks share."""
+
+
+def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[Part]:
+    namespace, namespace_key = stack.namespace, f"{at}.namespace"
+    prometheus, dns = settings.prometheus, settings.platform.dns_addresses
+    workload = (_ACCOUNT, _SERVICE, _DEPLOYMENT, _NETWORK_POLICY, _DISRUPTION_BUDGET)
+    gateway, triton = stack.gateway, stack.triton
+    repository = triton.model_repository
+    models = (_CONFIG_MAP,) if isinstance(repository, ConfigMapRepository) else ()
+    triton_images = {f"{at}.triton.image": triton.image}
+    if isinstance(repository, S3Repository):
+        triton_images[f"{at}.triton.modelRepository.syncImage"] = repository.sync_image
+    pod = Room(triton.cpu, triton.memory_mib, triton.storage_mib)
+    yield Part(
+        key=f"{at}.triton",
+        title="a replica" if triton.gpus else "a replica without GPUs",
+        namespace=namespace,
+        namespace_key=namespace_key,
+        images=triton_images,
+        cpu_pods=None if triton.gpus else Pods(stack.surge_replicas, pod),
+        resources=_in(namespace, *models, *workload),
+        # Pulumi waits for Triton's Service, and for an exposed gateway's in the same namespace.
+        watched=_in(namespace, _ENDPOINTS),
+        flows=tuple(triton_flows(stack, prometheus, dns)),
+    )
+    pod = Room(gateway.cpu, gateway.memory_mib, STORAGE_MIB)
+    yield Part(
+        key=f"{at}.gateway",
+        title="a gateway",
+        namespace=namespace,
+        namespace_key=namespace_key,
+        images={f"{at}.gateway.image": gateway.image},
+        cpu_pods=Pods(gateway.replicas + 1, pod),
+        resources=_in(namespace, _CONFIG_MAP, *workload),
+        flows=tuple(gateway_flows(stack, prometheus, dns)),
+    )
+    authentication = prometheus.authentication.authentication_spec
+    access = (ApiResource(*_TRIGGER_AUTHENTICATION),) if authentication else ()
+    yield Part(
+        key=f"{at}.autoscaler",
+        title="the autoscaler",
+        namespace=namespace,
+        namespace_key=namespace_key,
+        resources=(*_in(namespace, _SCALED_OBJECT), *access),
+    )
+
+
+def _in(namespace: str, *kinds: tuple[str, str]) -> tuple[ApiResource, ...]:
+    return tuple(ApiResource(group, resource, namespace) for group, resource in kinds)

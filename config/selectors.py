@@ -1,0 +1,32 @@
+"""Labels that select the pods of one workload."""
+
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
+
+NAME_LABEL = "app.kubernetes.io/name"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+
+TRITON = "triton"
+ENVOY = "envoy"
+PROMETHEUS = "prometheus"
+DEVICE_PLUGIN = "nvidia-device-plugin"
+
+
+def selector(name: str, instance: str) -> dict[str, str]:
+    """Select the pods of one workload: the two labels that never change during its life."""
+    return {NAME_LABEL: name, INSTANCE_LABEL: instance}
+
+
+def triton_selector(stack: InferenceStack) -> dict[str, str]:
+    """Select a stack's Triton pods."""
+    return selector(TRITON, stack.deployment_name)
+
+
+def gateway_selector(stack: InferenceStack) -> dict[str, str]:
+    """Select a stack's gateway pods."""
+    return selector(ENVOY, stack.gateway_name)
+
+
+def prometheus_selector(prometheus: ManagedPrometheus) -> dict[str, str]:
+    """Select our Prometheus's pod."""
+    return selector(PROMETHEUS, prometheus.name)
