@@ -21,7 +21,7 @@ from config.sections.prometheus import Prometheus
 class InferenceArgs:
     """The stack's parameters, and the shared parts that it works with.
 
-    A program for a cluster that it already has states the first four. The other arguments describe
+    A program for a cluster that it already has states the first three. The other arguments describe
     the cluster to features that need them.
     """
 

@@ -13,7 +13,16 @@ PROJECT = "kubemind-inference"
 """Pulumi project, and so the namespace of every key in a stack file."""
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
-"""The checkout; where relative paths in the parameters start."""
+"""The checkout, or the installed package."""
+
+
+def program_folder() -> Path:
+    """Return the folder where relative paths in the parameters start.
+
+    An installed package serves a program elsewhere, which Pulumi runs in the program's own folder.
+    """
+    return PROJECT_FOLDER if (PROJECT_FOLDER / "Pulumi.yaml").is_file() else Path.cwd()
+
 
 STATE_FOLDER = ".state"
 """Name of the ignored folder of the checkout that holds everything local."""

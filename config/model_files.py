@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
-from config.base import PROJECT_FOLDER
+from config.base import program_folder
 from config.repository_reader import CONFIG, TEMPLATE, Repository, config_text
 from config.sections.inference import InferenceStack
 
@@ -45,7 +45,7 @@ def read_repository(stack: InferenceStack, folder: str, where: str = "") -> Repo
         where: Its name in messages, where it has another.
     """
     return Repository(
-        PROJECT_FOLDER / folder,
+        program_folder() / folder,
         (where or folder).rstrip("/"),
         completes=stack.triton.complete_model_configs,
         config_of=lambda model: _config(stack, model),

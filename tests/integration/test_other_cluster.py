@@ -24,7 +24,7 @@ Platform = dict[str, object]
 @pytest.fixture
 def platform_team(provisioned: Checkout) -> Callable[..., Ran]:
     """Bare `pulumi` in the platform team's project, which has the same backend."""
-    folder = str(provisioned.path / "tests" / "platform")
+    folder = str(provisioned.path / "examples" / "platform")
     return lambda *arguments: provisioned.pulumi("--cwd", folder, *arguments).ok()
 
 

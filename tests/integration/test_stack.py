@@ -125,7 +125,7 @@ def test_rendered_manifests_equal_the_cluster(provisioned: Checkout, tmp_path: P
 
 
 def test_a_consumer_reads_the_outputs_by_stack_reference(provisioned: Checkout) -> None:
-    consumer = provisioned.path / "tests" / "consumer"
+    consumer = provisioned.path / "examples" / "consumer"
 
     def pulumi(*arguments: str) -> str:
         return provisioned.pulumi("--cwd", str(consumer), *arguments).ok().stdout

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import kubemind_inference
+
 PROJECT = Path(__file__).parents[2]
 
 LOADED = """
@@ -36,3 +38,21 @@ def test_inference_loads_no_aws_no_preflight_and_no_client(module: str) -> None:
 
 def test_the_node_group_loads_aws() -> None:
     assert "pulumi_aws" in loaded("components.gpus.node_group")
+
+
+def test_the_package_loads_nothing_until_a_name_is_used() -> None:
+    code = "import sys, kubemind_inference; print(*sys.modules)"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True).split()
+    assert not [one for one in found if one.startswith(("pulumi", "components", "config"))]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", kubemind_inference.__all__)
+def test_each_export_of_the_package_is_found(name: str) -> None:
+    found = getattr(kubemind_inference, name)
+    assert found.__name__ == name
+
+
+def test_a_misspelt_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Inferense'"):
+        _ = kubemind_inference.Inferense  # pyright: ignore[reportAttributeAccessIssue]

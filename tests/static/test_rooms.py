@@ -61,6 +61,7 @@ MAY_IMPORT = {
     "config": set[str](),
     "components": {"config"},
     "__main__": {"components", "config"},
+    "kubemind_inference": {"components", "config"},
 }
 """Top-level rooms of the product that a room may import."""
 

@@ -18,7 +18,7 @@ from components.contract import ContractError, InferenceOutputs, SharedOutputs
 from config.sections.inference import InferenceStack
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-CONSUMER = Path(__file__).parent.parent / "consumer" / "__main__.py"
+CONSUMER = Path(__file__).parents[2] / "examples" / "consumer" / "__main__.py"
 STACK = "organization/kubemind-inference/dev"
 
 SHARED = {

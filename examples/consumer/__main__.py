@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pulumi
 
-# Another team keeps a copy of components/contract.py beside its program; this is the original.
+# A program outside this repository installs the wheel instead.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from components.contract import InferenceOutputs, SharedOutputs
+from kubemind_inference import InferenceOutputs, SharedOutputs
 
 config = pulumi.Config()
 stack = pulumi.StackReference("inference", stack_name=config.require("inferenceStack"))
