@@ -28,7 +28,7 @@ class PrometheusArgs:
     config: ManagedPrometheus
     stacks: tuple[InferenceStack, ...]
     keda_namespace: str
-    """Namespace from which KEDA asks."""
+    """Namespace from which KEDA queries."""
     flows: Sequence[Flow] = ()
     """Connections of other parts; those with Prometheus are allowed, too."""
     api: pulumi.Input[KubernetesApi | None] = None

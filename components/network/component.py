@@ -34,9 +34,9 @@ class NetworkPoliciesArgs:
 
 
 class NetworkPolicies(pulumi.ComponentResource):
-    """Opens the stack's closed namespace for the flows it needs: one policy a workload.
+    """NetworkPolicies that open the stack's namespace for its flows: one policy per workload.
 
-    The namespace's default deny comes with the namespace; our Prometheus has its own policy.
+    `Namespaces` declares the namespace's default deny; our Prometheus has its own policy.
     """
 
     def __init__(

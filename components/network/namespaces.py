@@ -1,4 +1,4 @@
-"""The namespaces that the stack makes: how privileged their pods may be, and closed by default."""
+"""The namespaces of the stack: the pod security level of each, and its default deny."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class NamespacesArgs:
 class Namespaces(pulumi.ComponentResource):
     """Each namespace once, with its pod security level; all but KEDA's deny all traffic.
 
-    KEDA's belongs to its chart, which knows what its parts need of the network and of one another;
-    namespaces of an existing KEDA or Prometheus are not touched. Pulumi never deletes a namespace,
-    since that deletes everything in it, whoever made it; `make destroy` deletes an empty one.
+    The chart of KEDA knows the network needs of its pods. The namespaces of an existing KEDA or
+    Prometheus stay as they are. Pulumi never deletes a namespace, because that would delete all
+    objects in it, other teams' too; `make destroy` deletes an empty one.
     """
 
     names: pulumi.Output[list[str]]
@@ -40,7 +40,7 @@ class Namespaces(pulumi.ComponentResource):
         closed = {part.namespace for part in parts if part.default_deny}
         ours = namespace_labels(pulumi.get_stack())
         for namespace, level in sorted(levels.items()):
-            made = kubernetes.core.v1.Namespace(
+            resource = kubernetes.core.v1.Namespace(
                 f"{name}-{namespace}",
                 metadata=kubernetes.meta.v1.ObjectMetaArgs(
                     name=namespace, labels={**ours, **_pod_security(level)}
@@ -56,7 +56,7 @@ class Namespaces(pulumi.ComponentResource):
                         labels={PART_OF_LABEL: PART_OF},
                     ),
                     spec=DEFAULT_DENY,
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[made]),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[resource]),
                 )
         self.names = pulumi.Output.from_input(sorted(levels))
         self.register_outputs({"names": self.names})

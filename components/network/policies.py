@@ -7,14 +7,14 @@ from components.common.pods import Manifest
 from config.flows import Addresses, Flow, Pods
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-"""Label that the API server itself puts on every namespace."""
+"""Label that the API server itself sets on every namespace."""
 
 DEFAULT_DENY: Manifest = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-"""Spec of the policy that closes a namespace; what the tables allow opens it again, by workload."""
+"""Spec of the policy that closes a namespace; the policies of its workloads open it again."""
 
 
 def policy_spec(subject: Pods, flows: Iterable[Flow]) -> Manifest:
-    """Spec of the one NetworkPolicy of a workload: the flows that end or begin at it."""
+    """Build the spec of a workload's one NetworkPolicy: the flows that begin or end at it."""
     rows = list(flows)
     rules = {
         "ingress": [
