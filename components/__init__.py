@@ -1,1 +1,1 @@
-"""The components that the program is made of, one per part of the stack."""
+"""The components of the program, one room for each part of the stack."""

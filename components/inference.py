@@ -1,4 +1,4 @@
-"""One inference stack: Triton, the gateway in front of it, its scaler, and who may talk to whom."""
+"""One inference stack: Triton, its gateway, its scaler and their NetworkPolicies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ class InferenceArgs:
 
 
 class Inference(pulumi.ComponentResource):
-    """Repeatable: as many as there are teams or models, each under its name prefix.
+    """An inference stack; a program may have several, each with its own name prefix.
 
-    GPU nodes, the device plugin, Prometheus and KEDA are shared, and made outside.
+    Stacks share GPU nodes, the device plugin, Prometheus and KEDA, which are made outside.
     """
 
     endpoint: pulumi.Output[str]

@@ -1,1 +1,1 @@
-"""The cluster: its provider, questions to its API server, and preflight."""
+"""The cluster: its provider, the client of its API server, and preflight."""

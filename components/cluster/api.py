@@ -1,4 +1,4 @@
-"""Questions to an API server, as the user of a kubeconfig.
+"""A client of an API server, for the user of a kubeconfig.
 
 client-go, which the Kubernetes provider is made of, reads the kubeconfig and connects
 (`kubectl_proxy.py`). So everything that a kubeconfig can ask for works as it does in the
@@ -17,7 +17,7 @@ from components.cluster.kubectl_proxy import KubectlProxy
 from components.common.kubernetes_api import JSON, Answer, ApiRefusedError, ApiUnreachableError
 
 REACH_SECONDS = 15.0
-"""Time limit for the first answer, connecting included; an address that leads nowhere takes it."""
+"""Time limit for connecting and the first answer; an unreachable address takes all of it."""
 
 ANSWER_SECONDS = 30.0
 """Time limit for each further answer to begin; a busy API server is not gone."""
@@ -30,9 +30,9 @@ _PAGE = 500
 
 
 class ClusterApi:
-    """One cluster, as one user of it. May be used from several threads.
+    """A client of one cluster, for one user. Several threads may share it.
 
-    The first question starts kubectl; `close` ends it, and so does the end of the program.
+    The first request starts kubectl. `close` and the end of the program end it.
 
     Raises:
         ApiUnreachableError: By every method, where no API server answers.
@@ -57,7 +57,7 @@ class ClusterApi:
         self.close()
 
     def close(self) -> None:
-        """End kubectl; the next question would start it again."""
+        """End kubectl; the next request starts it again."""
         self._proxy.close()
 
     def ask(
@@ -109,7 +109,7 @@ class ClusterApi:
         content_type: str = JSON,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """Return the answer with its status, whatever that is but 401.
+        """Return the answer with its status, whatever it is except 401.
 
         Args:
             method: HTTP method.
@@ -184,7 +184,7 @@ class ClusterApi:
         return dict(answer["metadata"].get("labels") or {}) if answer else None
 
     def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
-        """Return True if the server's authorizers let the user do a thing."""
+        """Return True if the server's authorizers allow the user an action."""
         wanted = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
         review = {
             "apiVersion": "authorization.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""The cluster that everything goes to: its provider, and what else the platform knows of it."""
+"""The stack's cluster: its provider, and the platform's other facts about it."""
 
 import atexit
 from collections.abc import Sequence
@@ -31,17 +31,17 @@ from config.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster that was looked at; nothing is applied to it through anything but `provider`."""
+    """A cluster that passed preflight; `provider` is the only way in which objects reach it."""
 
     provider: kubernetes.Provider
     ownership: Ownership
     """The stack's identity, and the marks on all that it declares."""
     api: pulumi.Output[ClusterApi | None]
-    """Questions to the same cluster; None where no engine runs (tests, `make render`)."""
+    """Client of its API server; None if no engine runs (tests, `make render`)."""
     dns_addresses: Sequence[str] = ()
-    """Ranges of a DNS outside pods."""
+    """Address ranges of a DNS server outside pods."""
     name: pulumi.Input[str] = ""
-    """EKS name; empty where the platform does not say it."""
+    """EKS name; empty if the platform does not state it."""
     subnet_ids: pulumi.Input[Sequence[str]] = ()
     """Subnets of the GPU nodes."""
     oidc_provider_arn: pulumi.Input[str | None] = None
@@ -50,7 +50,7 @@ class Cluster:
     """Its issuer URL, for IRSA."""
 
     def open(self) -> None:
-        """Let the declared objects go to the cluster, where no other stack owns any of them.
+        """Apply the declared objects, unless another stack owns one of them.
 
         The last line of a program: until then everything waits.
         """
@@ -62,10 +62,10 @@ class Cluster:
 
 
 def connect(settings: Settings) -> Cluster:
-    """Look at the cluster, make its provider, and watch what others changed; see `_connect`.
+    """Check the cluster, make its provider, and watch for drift; see `_connect`.
 
     Raises:
-        Refused: the stack cannot be applied there; names everything that stands in the way.
+        Refused: The stack cannot be applied there; the message names every obstacle.
     """
     # First: to start it lets the engine run, which must find nothing half declared.
     watch = DriftWatch() if _is_applied() else None
@@ -76,14 +76,14 @@ def connect(settings: Settings) -> Cluster:
 
 
 def _connect(settings: Settings) -> Cluster:
-    """Look at the cluster and make its provider, which everything else waits for.
+    """Check the cluster and make its provider, for which everything else waits.
 
     A kubeconfig that is known is looked at before anything is declared. One that another stack
     exports is looked at when it is read: the provider waits for it, and so must all that does not
     use the provider. The program's objects are looked for once all are declared (`Cluster.open`).
 
     Raises:
-        Refused: the stack cannot be applied there; names everything that stands in the way.
+        Refused: The stack cannot be applied there; the message names every obstacle.
     """
     platform = settings.platform
     if isinstance(platform, ReferencePlatform):
@@ -202,7 +202,7 @@ def _unowned(
     api: pulumi.Input[ClusterApi | None],
     kubeconfig: pulumi.Input[str],
 ) -> pulumi.Output[str]:
-    """Hold the kubeconfig back until nothing is found that this run may not touch.
+    """Hold the kubeconfig back until the cluster holds nothing that this run must not touch.
 
     That is a declared object that another stack owns, and in tier prod a live inference stack that
     is declared no more.
@@ -240,7 +240,7 @@ def _say_if_unknown(contents: pulumi.Output[Any]) -> None:
 
 
 def _is_applied() -> bool:
-    """Whether an engine runs the program, and not mocks (tests, `make render`)."""
+    """Return True if an engine runs the program, False under mocks (tests, `make render`)."""
     return isinstance(get_monitor(), ResourceMonitorStub)
 
 

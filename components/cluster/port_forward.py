@@ -23,16 +23,16 @@ def forwarded(target: Target, namespace: str, service: str, port: int) -> Genera
     """Hold a port of 127.0.0.1 open that leads to a pod of a Service.
 
     Args:
-        target: the cluster, as the user of its kubeconfig.
-        namespace: of the Service.
-        service: its name.
-        port: the Service's port.
+        target: Cluster, and user of its kubeconfig.
+        namespace: Namespace of the Service.
+        service: Name of the Service.
+        port: Port of the Service.
 
     Yields:
         The port on 127.0.0.1.
 
     Raises:
-        ForwardError: there is no such way: no pod, or no right.
+        ForwardError: The Service has no pod, or the user has no permission.
     """
     folder = private_folder()
     try:

@@ -38,9 +38,9 @@ def labels(name: str, component: str, instance: str) -> dict[str, str]:
     """Label an object.
 
     Args:
-        name: the application, such as `TRITON`.
-        component: its part in the stack, such as `model-server`.
-        instance: what tells two of the same application apart: the workload's own name.
+        name: Application, such as `TRITON`.
+        component: Role in the stack, such as `model-server`.
+        instance: Name of the workload, which distinguishes two of the same application.
     """
     return {
         **selector(name, instance),
@@ -53,7 +53,7 @@ def namespace_labels(pulumi_stack: str) -> dict[str, str]:
     """Label a namespace, so that no other stack takes it for its own.
 
     Args:
-        pulumi_stack: name of the Pulumi stack, which may be longer than a label's value.
+        pulumi_stack: Name of the Pulumi stack, which may be longer than a label's value.
     """
     value = pulumi_stack[:_LABEL_VALUE_LENGTH].strip("-_.")
     return {PART_OF_LABEL: PART_OF, STACK_LABEL: value}

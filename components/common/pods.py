@@ -1,4 +1,4 @@
-"""What the pods of the stack have in common: identity, privileges, resources, placement, hashes."""
+"""Common parts of the stack's pods: identity, privileges, resources, placement, hashes."""
 
 import hashlib
 import json
@@ -51,9 +51,9 @@ def resources(*, cpu: float, memory_mib: int, storage_mib: int, gpus: int = 0) -
     limit is enforced in slices of 100 ms, a twentieth of a two-second deadline each time.
 
     Args:
-        cpu: cores requested.
-        memory_mib: memory, MiB.
-        storage_mib: writable layer, logs and disk-backed emptyDirs, MiB.
+        cpu: Cores requested.
+        memory_mib: Memory, MiB.
+        storage_mib: Writable layer, logs and disk-backed emptyDirs, MiB.
         gpus: GPUs (or time slices); none where 0.
     """
     bounded = {"memory": f"{memory_mib}Mi", "ephemeral-storage": f"{storage_mib}Mi"}

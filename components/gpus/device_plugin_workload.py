@@ -38,8 +38,8 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
     """Spec of the DaemonSet.
 
     Args:
-        plugin: its parameters.
-        nodes: the GPU nodes, whose label it selects and whose taint it tolerates.
+        plugin: Parameters of the plugin.
+        nodes: GPU nodes; the plugin selects their label and tolerates their taint.
     """
     shared = sharing(plugin)
     annotations = {HASH_ANNOTATION: config_hash(shared)} if shared else {}

@@ -98,7 +98,7 @@ async def require_bounds(
     nothing to change.
 
     Raises:
-        RunError: the group has other bounds, or AWS does not answer.
+        RunError: The group has other bounds, or AWS does not answer.
     """
     described = await _describe(cluster, name, opts)
     if described is None:

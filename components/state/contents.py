@@ -91,10 +91,10 @@ def contents_path(namespace: str, name: str) -> str:
 
 
 def collect_now(api: KubernetesApi, workload: Workload) -> list[str]:
-    """Collect, and return what was done.
+    """Delete and adopt ConfigMaps; return a message for each deletion.
 
     Raises:
-        pulumi.RunError: a ConfigMap that the pods mount is gone, or the API server does not answer.
+        pulumi.RunError: A ConfigMap that the pods mount is gone, or the API server does not answer.
     """
     try:
         return _collect(api, workload)

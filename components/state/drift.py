@@ -1,4 +1,4 @@
-"""Objects of the stack that somebody else changed: found before they are overwritten, and named."""
+"""Objects of the stack that another manager changed: named before `up` overwrites them."""
 
 import asyncio
 import functools
@@ -32,13 +32,13 @@ class Found:
     """Name of the object."""
 
     live: Mapping[str, Any]
-    """Object as it is; empty where it is not there, or may not be read."""
+    """Live object; empty if it does not exist, or the user cannot read it."""
 
     changes: tuple[Change, ...] = ()
-    """Stated fields with another value; none where the user may not patch the object."""
+    """Stated fields with another value; none if the user cannot patch the object."""
 
     replaced: bool = False
-    """True for an immutable ConfigMap that somebody made anew with other contents."""
+    """True for an immutable ConfigMap that another user recreated with other contents."""
 
     def describe(self) -> list[str]:
         """Return a phrase for each change that is not the engine's own."""
@@ -56,7 +56,7 @@ def examine(kinds: Kinds, manifest: Mapping[str, Any]) -> Found:
     to the end of a list, such as a rule of a NetworkPolicy.
 
     Raises:
-        ApiUnreachableError: the API server does not answer.
+        ApiUnreachableError: The API server does not answer.
     """
     name = ObjectName.of(manifest["apiVersion"], manifest["kind"], manifest["metadata"])
     live = kinds.get(name)
@@ -69,7 +69,7 @@ def examine(kinds: Kinds, manifest: Mapping[str, Any]) -> Found:
 
 
 def describe(change: Change) -> str:
-    """Name a field and who set it."""
+    """Name a field and its managers."""
     return f"{change.path}, set by {' and '.join(change.managers) or 'nobody any more'}"
 
 
@@ -83,7 +83,7 @@ class DriftWatch:
     def __init__(self) -> None:
         """Watch all that is declared from now on, in a program that an engine runs."""
         self.api: pulumi.Output[KubernetesApi | None] = pulumi.Output.from_input(None)
-        """Questions to the cluster; to be set before its objects are declared."""
+        """Client of the API server; set it before the program declares objects."""
         self._kinds: Kinds | None = None
         # Of its own: the SDK fills the default one with registrations that wait for this.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="drift")
@@ -143,7 +143,7 @@ def restore(kinds: Kinds, manifest: Mapping[str, Any]) -> None:
     """Apply a manifest as the engine does, where the object still differs after the engine's turn.
 
     Raises:
-        pulumi.RunError: the API server refuses it.
+        pulumi.RunError: The API server refuses it.
     """
     found = examine(kinds, manifest)
     manager = engine_manager(found.live) if found.live else None
@@ -156,7 +156,7 @@ def restore(kinds: Kinds, manifest: Mapping[str, Any]) -> None:
 
 
 def plain(manifest: object) -> dict[str, Any]:
-    """Return a manifest as the API server takes it: the engine knows no whole numbers."""
+    """Return a manifest for the API server: the engine turns whole numbers into doubles."""
     return cast("dict[str, Any]", _whole(json.loads(json.dumps(manifest))))
 
 

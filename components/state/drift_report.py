@@ -1,4 +1,4 @@
-"""Fields of an object that somebody else changed, told by who manages them.
+"""Fields of an object that another manager changed, by their field managers.
 
 Server-side apply records a manager for every field. A field that the stack stated and that someone
 else then changed has lost the stack's manager (https://kubernetes.io/docs/reference/using-api/

@@ -98,17 +98,17 @@ class Marks:
             self._labels[IDENTITY_LABEL] = owner.identity
             self._annotations[OWNER_ANNOTATION] = owner.words
         self.declared: set[ObjectName] = set()
-        """Every object that was declared so far."""
+        """Every object that the program has declared so far."""
         self.gate: pulumi.Resource | None = None
         """The cluster's provider, which waits until it is known whose these objects are."""
 
     def __call__(
         self, args: pulumi.ResourceTransformationArgs
     ) -> pulumi.ResourceTransformationResult | None:
-        """Mark one resource, where it is a Kubernetes object.
+        """Mark one resource, if it is a Kubernetes object.
 
         Raises:
-            TypeError: the object's metadata is not known when it is declared, so that nobody can
+            TypeError: The object's metadata is not known when it is declared, so that nobody can
                 look for the object before anything is changed.
         """
         if args.type_.startswith(_ELSEWHERE) and self.gate:

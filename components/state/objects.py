@@ -1,4 +1,4 @@
-"""Any object of a cluster, whatever its kind, as the API server's discovery tells of kinds."""
+"""Objects of any kind, which the API server's discovery describes."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ class Kind:
     """Its name in paths, such as `deployments`."""
 
     namespaced: bool
-    """True if its objects lie in namespaces."""
+    """True if its objects are namespaced."""
 
     verbs: frozenset[str]
     """Verbs that it answers to."""
@@ -40,28 +40,28 @@ class Kind:
 
 
 class UnseenError(Exception):
-    """Objects that the user of the kubeconfig may not list, so that nobody knows them."""
+    """The user of the kubeconfig cannot list some objects."""
 
 
 class Kinds:
-    """The kinds that a cluster serves, each group's asked for once."""
+    """The kinds that a cluster serves; each group is read once."""
 
     def __init__(self, api: KubernetesApi) -> None:
         self.api = api
         self._of = functools.cache(self._ask_group)
 
     def get(self, name: ObjectName) -> dict[str, Any]:
-        """Return an object; empty where it is not there, or may not be read."""
+        """Return an object; empty if it does not exist, or the user cannot read it."""
         path = self.path(name)
         return self.api.ask("GET", path) if path else {}
 
     def path(self, name: ObjectName) -> str:
-        """Return the path of an object; empty where its kind is not served."""
+        """Return the path of an object; empty if the cluster does not serve its kind."""
         kind = next((k for k in self._of(name.api_version) if k.kind == name.kind), None)
         return kind.path(name.namespace, name.name) if kind else ""
 
     def delete(self, name: ObjectName) -> None:
-        """Delete an object, where it is there and the user may."""
+        """Delete an object, if it exists and the user may."""
         if path := self.path(name):
             self.api.ask("DELETE", path)
 
@@ -76,7 +76,7 @@ class Kinds:
         """Return all objects in a namespace, or those that a label selector selects.
 
         Raises:
-            UnseenError: the user may not list some kinds; names them.
+            UnseenError: The user cannot list some kinds; the message names them.
         """
         kinds = list(self._listed())
         with ThreadPoolExecutor(_AT_ONCE) as pool:

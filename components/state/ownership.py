@@ -1,4 +1,4 @@
-"""Whose the stack's objects are: its identity, what its state holds, and the gate before both."""
+"""Ownership of the stack's objects: its identity, the objects in its state, and the gate."""
 
 import os
 import uuid
@@ -49,7 +49,7 @@ class Ownership:
         """Declare the identity.
 
         Args:
-            applied: Whether an engine runs the program; marks name an owner only then.
+            applied: True if an engine runs the program; marks name an owner only then.
         """
         self._proposed = str(uuid.uuid4())
         self._stash = pulumi.Stash(
@@ -65,11 +65,11 @@ class Ownership:
         self._complete = False
 
     def gate(self, provider: pulumi.Resource) -> None:
-        """Let resources of other providers wait for the cluster's, and so for `claim`."""
+        """Make resources of other providers wait for the cluster's provider, and so for `claim`."""
         self._marks.gate = provider
 
     def complete(self) -> None:
-        """Say that everything is declared, so that the cluster may be asked about it."""
+        """End the declarations, so that preflight may look for the objects in the cluster."""
         self._complete = True
 
     @property
@@ -81,7 +81,7 @@ class Ownership:
         """Return the stack's claim, once all is declared.
 
         Raises:
-            pulumi.RunError: in the output; the program ended early, or waited for the engine before
+            pulumi.RunError: In the output; the program ended early, or waited for the engine before
                 all was declared. Nothing may be applied then.
         """
 
@@ -107,7 +107,7 @@ def adopted(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 async def _held(*, is_new: bool) -> frozenset[ObjectName]:
-    """Objects that the state held when the run began.
+    """Return the objects that the state held when the run began.
 
     The engine reads any stack's outputs for a program, but breaks on the resources of one that has
     no state yet: a stack with a new identity is asked for its outputs first.

@@ -21,13 +21,13 @@ from config.sections.triton import ConfigMapRepository, PvcRepository, S3Reposit
 
 @dataclass(frozen=True, kw_only=True)
 class TritonArgs:
-    """What is served, on which nodes, scraped by what; the Inputs are for models in S3 alone."""
+    """The stack's parameters, GPU nodes and Prometheus; the AWS Inputs serve models in S3."""
 
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
     api: pulumi.Input[KubernetesApi | None] = None
-    """Questions to the cluster; None where no engine runs."""
+    """Client of the API server; without one, old ConfigMaps stay."""
     cluster_name: pulumi.Input[str | None] = None
     """EKS cluster, for Pod Identity."""
     oidc_provider_arn: pulumi.Input[str | None] = None
@@ -119,9 +119,9 @@ class Triton(pulumi.ComponentResource):
     def _access(
         self, name: str, args: TritonArgs
     ) -> tuple[list[pulumi.Resource], pulumi.Input[str] | None]:
-        """What must be there before a pod starts, and the role that its account is annotated with.
+        """Return resources that pods wait for, and the role for the ServiceAccount's annotation.
 
-        EKS gives credentials when a pod is made: one that is earlier than its role never gets any.
+        EKS gives credentials when it creates a pod: a pod older than its role never gets any.
         """
         repository = args.config.triton.model_repository
         if not isinstance(repository, S3Repository):

@@ -12,7 +12,7 @@ from config.sections.triton import S3Repository
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAccessArgs:
-    """Which folder, and who may read it."""
+    """The folder of the models, and the ServiceAccount that may read it."""
 
     config: S3Repository
     namespace: str

@@ -1,4 +1,4 @@
-"""How the models get into a Triton pod, by the kind of repository: volumes, mounts, a copy."""
+"""Paths of the models into a Triton pod, by the kind of repository: volumes, mounts, a copy."""
 
 import base64
 import hashlib
@@ -15,10 +15,10 @@ from config.sections.triton import SCRATCH_MIB, PvcRepository, S3Repository, Tri
 from config.units import MIB_PER_GIB
 
 MODELS_PATH = "/models"
-"""Where Triton finds the repository in its pod."""
+"""Folder of the repository in Triton's pod."""
 
 SOURCE_PATH = "/repository"
-"""Where a claim, or the copy of a bucket's folder, is in a pod."""
+"""Folder of a claim, or of the copy of a bucket's folder, in a pod."""
 
 _VOLUME = "models"
 _SOURCE_VOLUME = "repository"
@@ -185,7 +185,7 @@ def _linked(
 
 
 def _program() -> str:
-    """Text of the check, of modules that import nothing but each other."""
+    """Return the text of the check, from modules that import only each other."""
     modules = (model_config, repository_reader, repository_links)
     text = "\n".join(map(inspect.getsource, modules))
     return re.sub(r"^from (\w+\.)?config\..*\n", "", text, flags=re.MULTILINE)
@@ -195,8 +195,8 @@ def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
     """Mount the ConfigMap that `config_map_data` fills.
 
     Args:
-        name: of the ConfigMap.
-        files: contents by path, as `read_model_files` returns them.
+        name: Name of the ConfigMap.
+        files: Contents by path, as `read_model_files` returns them.
     """
     items = [
         {"key": _key(path), "path": path, **({"mode": 0o755} if is_program(content) else {})}

@@ -1,4 +1,4 @@
-"""Command of Triton's container: what happens in it before and around the server."""
+"""Command of Triton's container: the steps before and around the server."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from config.sections.inference import InferenceStack
 from config.sections.watchdog import InferInput
 
 SHM_PATH = "/dev/shm"  # noqa: S108 - the pod's own emptyDir
-"""Where the python backend finds shared memory."""
+"""Folder of the python backend's shared memory."""
 
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 """Program that starts Triton and watches it."""

@@ -119,10 +119,10 @@ def deployment_spec(
     would take it back at every update.
 
     Args:
-        stack: the inference stack.
-        nodes: the GPU nodes, whose label and taint decide where the pods may go.
-        repository: where the models come from.
-        prometheus: what scrapes them.
+        stack: Inference stack.
+        nodes: GPU nodes; their label and taint decide the placement of the pods.
+        repository: Source of the models.
+        prometheus: Prometheus that scrapes the pods.
     """
     triton = stack.triton
     pod: Manifest = {

@@ -1,6 +1,6 @@
-"""Questions to the cluster before anything is touched: can this stack be applied there at all?
+"""Checks of the cluster before anything is touched: can this stack be applied there?
 
-Each module looks at one thing and yields what stands in the way, or is to be warned of.
+Each module checks one aspect and yields its problems.
 """
 
 import contextlib

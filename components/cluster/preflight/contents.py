@@ -60,7 +60,7 @@ def _state(stack: str) -> list[dict[str, Any]]:
     """Resources of the stack's state, as the engine had it before this run.
 
     Raises:
-        pulumi.RunError: the engine does not hand it out.
+        pulumi.RunError: The engine does not export it.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
     command = ["pulumi", "stack", "export", "--stack", name, "--non-interactive"]

@@ -1,4 +1,4 @@
-"""GPU nodes that are there, and who makes their GPUs known."""
+"""Existing GPU nodes, and the device plugin that advertises their GPUs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

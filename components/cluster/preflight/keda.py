@@ -1,4 +1,4 @@
-"""KEDA: there when the parameters say so, new enough, and not there twice."""
+"""KEDA: installed if the parameters say so, new enough, and installed once."""
 
 from collections.abc import Iterable
 

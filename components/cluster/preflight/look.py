@@ -1,4 +1,4 @@
-"""Questions whose answer the user may not be allowed to have, and a note of each such one."""
+"""Requests that RBAC may forbid the user, and a note of each such request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ def dig(thing: Any, *keys: str) -> Any:
 
 
 class Look:
-    """An API server, and all that it did not let the user see."""
+    """An API server, and everything that it forbade the user to read."""
 
     def __init__(self, api: ClusterApi) -> None:
         self.api = api
@@ -44,11 +44,11 @@ class Look:
         return answer.body if answer.ok else {}
 
     def miss(self, what: str) -> None:
-        """Note something that could not be seen."""
+        """Note something that the user cannot read."""
         self._unseen[what] = None
 
     def unseen(self, platform: Platform) -> Iterator[Problem]:
-        """Warn of everything that could not be seen."""
+        """Warn of everything that the user cannot read."""
         if self._unseen:
             yield kubeconfig.problem(
                 platform,

@@ -1,4 +1,4 @@
-"""Objects of the cluster that have the names of the stack's own, and belong to somebody else."""
+"""Objects in the cluster that carry the stack's names and belong to another owner."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ _NAMED = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An object that is there, and that the stack is to make."""
+    """An existing object that the stack declares."""
 
     name: ObjectName
     labels: Mapping[str, str]
@@ -56,7 +56,7 @@ class Found:
 def strangers(
     settings: Settings, kinds: Kinds, declared: Iterable[ObjectName], claim: Claim
 ) -> list[Problem]:
-    """Look for objects that the stack is to make, and that are there and not its own.
+    """Find declared objects that exist and belong to another owner.
 
     The provider applies server-side: what it finds under a name it takes over.
 

@@ -27,7 +27,7 @@ class PodKind:
     """Pods of one workload."""
 
     who: str
-    """Whose pods they are, for messages: `Triton's`."""
+    """Owner of the pods, for messages: `Triton's`."""
 
     key: str
     """YAML key of their namespace."""

@@ -1,4 +1,4 @@
-"""What keeps one pod from its start: containers that crash, images, volumes, the scheduler."""
+"""Reasons why a pod does not start: crashing containers, images, volumes, the scheduler."""
 
 from collections.abc import Iterator
 
@@ -38,8 +38,8 @@ def symptoms(pod: Object, snapshot: Snapshot) -> Iterator[Symptom]:
     """Find what keeps a pod of the new ReplicaSet from getting ready.
 
     Args:
-        pod: one that is not ready.
-        snapshot: everything around it.
+        pod: Pod that is not ready.
+        snapshot: Objects around the pod.
     """
     on = f"pod {name(pod)}"
     status = part(pod, "status")

@@ -1,4 +1,4 @@
-"""How far a rollout is: done, waiting for what, or unable to succeed because of what."""
+"""Progress of a rollout: done, waiting, or unable to succeed, with the symptoms."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -90,8 +90,8 @@ class Progress:
         """Judge the rollout as it is now.
 
         Args:
-            snapshot: the objects.
-            now: monotonic time of the snapshot, seconds.
+            snapshot: Objects of the rollout.
+            now: Monotonic time of the snapshot, seconds.
         """
         deployment = snapshot.deployment
         if not deployment:

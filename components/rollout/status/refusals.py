@@ -57,8 +57,8 @@ def image_refused(text: str, image: str) -> bool:
     """Tell if no later pull of an image can succeed, as long as nobody changes the registry.
 
     Args:
-        text: kubelet's message.
-        image: the image, whose own name is no part of the reason.
+        text: Message of kubelet.
+        image: Image; its name is no part of the reason.
     """
     text = text.replace(image, "")
     return bool(_IMAGE_REFUSED.search(text)) and not _REGISTRY_AWAY.search(text)
