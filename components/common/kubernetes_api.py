@@ -1,7 +1,7 @@
-"""The questions that components ask an API server, without a client that asks them.
+"""The interface of an API server's client that components need.
 
-`components.cluster.api.ClusterApi` is such a client. A program of another team may give its own, or
-none.
+`components.cluster.api.ClusterApi` implements it. A program of another team may pass its own
+client, or none.
 """
 
 import json

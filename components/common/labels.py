@@ -1,4 +1,4 @@
-"""Labels by which every object of the stack is found (kubernetes.io recommended labels)."""
+"""Labels that identify every object of the stack (kubernetes.io recommended labels)."""
 
 from collections.abc import Mapping
 
@@ -18,13 +18,13 @@ IDENTITY_LABEL = f"{PROJECT}/identity"
 """Label of every object: identity of the stack that owns it."""
 
 OWNER_ANNOTATION = f"{PROJECT}/owner"
-"""Annotation of every object that says in words which stack owns it."""
+"""Annotation of every object: the name of the stack that owns it."""
 
 PATCH_FORCE: Mapping[str, str] = {"pulumi.com/patchForce": "true"}
 """Annotation of an object whose stated fields `up` takes back from other field managers."""
 
 SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
-"""Annotation of an object for whose readiness Pulumi is not to wait."""
+"""Annotation of an object for whose readiness Pulumi must not wait."""
 
 ROLLOUT_UNAWAITED: Mapping[str, str] = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
 """Annotation of a Deployment: the engine goes on as soon as the controller has seen it, and
@@ -68,15 +68,15 @@ def hand_over(pulumi_stack: str) -> str:
 
 
 def triton_labels(stack: InferenceStack) -> dict[str, str]:
-    """Labels of a stack's Triton and all that belongs to it."""
+    """Labels of a stack's Triton and its objects."""
     return labels(TRITON, "model-server", stack.deployment_name)
 
 
 def gateway_labels(stack: InferenceStack) -> dict[str, str]:
-    """Labels of a stack's gateway and all that belongs to it."""
+    """Labels of a stack's gateway and its objects."""
     return labels(ENVOY, "gateway", stack.gateway_name)
 
 
 def prometheus_labels(prometheus: ManagedPrometheus) -> dict[str, str]:
-    """Labels of our Prometheus and all that belongs to it."""
+    """Labels of the managed Prometheus and its objects."""
     return labels(PROMETHEUS, "metrics", prometheus.name)

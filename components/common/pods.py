@@ -13,11 +13,11 @@ Manifest: TypeAlias = Any
 dicts have another spelling; schema validation of what is rendered checks it instead."""
 
 HASH_ANNOTATION = "kubemind.io/config-hash"
-"""Pod-template annotation that rolls the pods when what they have mounted changes."""
+"""Pod-template annotation that rolls the pods when their mounted files change."""
 
 
 def config_hash(config: object) -> str:
-    """Hash anything that JSON can say, for `HASH_ANNOTATION`."""
+    """Hash a JSON value, for `HASH_ANNOTATION`."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -73,7 +73,7 @@ def node_selector(architecture: Architecture | None = None, *, gpus: bool = Fals
 
     Args:
         architecture: Architecture that the image is built for; None where it is built for all.
-        gpus: Whether the pod needs a node with GPUs.
+        gpus: True if the pod needs a node with GPUs.
     """
     return {
         "kubernetes.io/os": "linux",
@@ -83,7 +83,7 @@ def node_selector(architecture: Architecture | None = None, *, gpus: bool = Fals
 
 
 def spread(selector: dict[str, str]) -> Manifest:
-    """Spread a workload's pods over zones and nodes, as far as there is room.
+    """Spread a workload's pods over zones and nodes, if there is room.
 
     Never a reason not to schedule: GPU nodes are few, and one may hold several replicas.
     """

@@ -1,1 +1,1 @@
-"""GPU nodes and the device plugin that makes their GPUs known."""
+"""GPU nodes and the device plugin that advertises their GPUs."""

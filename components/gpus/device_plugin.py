@@ -1,4 +1,4 @@
-"""The NVIDIA device plugin, which tells kubelet of the GPUs."""
+"""The NVIDIA device plugin, which advertises the GPUs to kubelet."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from config.selectors import DEVICE_PLUGIN
 
 @dataclass(frozen=True, kw_only=True)
 class DevicePluginArgs:
-    """The plugin, and the nodes that it runs on."""
+    """Parameters of the plugin and of its nodes."""
 
     config: DevicePluginConfig
     nodes: GpuNodes

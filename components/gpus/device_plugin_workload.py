@@ -18,11 +18,11 @@ CONFIG_FILE = "config.yaml"
 
 _CONFIG_PATH = "/config"
 _SOCKETS_PATH = "/var/lib/kubelet/device-plugins"
-"""Where kubelet listens for device plugins."""
+"""Folder of the sockets on which kubelet serves device plugins."""
 
 
 def sharing(plugin: DevicePlugin) -> Manifest:
-    """Contents of the plugin's configuration file; empty where GPUs are not shared.
+    """Contents of the plugin's configuration file; empty if GPUs are not shared.
 
     Format: NVIDIA/k8s-device-plugin, "Shared access to GPUs", version v1.
     """

@@ -1,4 +1,4 @@
-"""Number of nodes of a managed node group: the one that runs now, for EKS to keep."""
+"""Desired size of a managed node group: the running number, for EKS to keep."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def desired_size(nodes: GpuNodes, running: RunningGroup | None) -> int:
 
 
 def ended_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
-    """Say how many running nodes a smaller `maxSize` ends; empty where it ends none."""
+    """Describe the running nodes that a smaller `maxSize` ends; empty if it ends none."""
     ended = running.desired_size - nodes.max_size
     if ended <= 0:
         return ""
@@ -57,7 +57,7 @@ def ended_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
 
 
 def kept_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
-    """Say what becomes of the running nodes where none of them ends."""
+    """Describe the fate of the running nodes if none of them ends."""
     runs = f"node group {running.name} runs {running.desired_size} nodes"
     started = nodes.min_size - running.desired_size
     if started > 0:
@@ -92,7 +92,7 @@ async def find_running(
 async def require_bounds(
     nodes: GpuNodes, cluster: str, name: str, opts: pulumi.InvokeOptions
 ) -> str:
-    """Return a group's name after a look at EKS: the group has the bounds that were stated.
+    """Return a group's name once EKS confirms the stated bounds.
 
     The provider writes into the state what it sent, even where EKS refused it, and then finds
     nothing to change.
@@ -127,7 +127,7 @@ async def _names(cluster: str, opts: pulumi.InvokeOptions) -> Sequence[str]:
 async def _describe(
     cluster: str, name: str, opts: pulumi.InvokeOptions
 ) -> tuple[RunningGroup, str] | None:
-    """Return a group and its nodes' role; None where the group is gone meanwhile."""
+    """Return a group and its nodes' role; None if the group is gone meanwhile."""
     try:
         found = await aws.eks.get_node_group_output(
             cluster_name=cluster, node_group_name=name, opts=opts

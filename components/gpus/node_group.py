@@ -27,7 +27,7 @@ NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnl
 """AWS managed policies that every node needs (EKS user guide, "Amazon EKS node IAM role")."""
 
 VPC_CNI_POLICY = "AmazonEKS_CNI_Policy"
-"""Needed on the node where the VPC CNI add-on has no role of its own."""
+"""Needed on the node if the VPC CNI add-on has no role of its own."""
 
 NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
 """Tags by which the Cluster Autoscaler knows a node of a group that has none."""
@@ -35,7 +35,7 @@ NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
 
 @dataclass(frozen=True, kw_only=True)
 class GpuNodeGroupArgs:
-    """The nodes, and the cluster that they join."""
+    """Parameters of the nodes, and the cluster that they join."""
 
     config: GpuNodes
     gpus_per_node: int

@@ -1,1 +1,1 @@
-"""Rollouts: how far one is, why it does not go on, and the wait for it."""
+"""Rollouts: their progress, their obstacles, and the wait for them."""

@@ -36,10 +36,10 @@ from components.rollout.status.snapshot import name as name_of
 from components.rollout.status.symptom import LogOf
 
 LOOK_SECONDS = 1.0
-"""Time between two looks at a rollout."""
+"""Time between two snapshots of a rollout."""
 
 SAY_SECONDS = 10.0
-"""Time after which an unchanged reason to wait is told again."""
+"""Time after which an unchanged reason to wait is printed again."""
 
 PROGRESS_SECONDS = 600.0
 """Kubernetes' own default of `progressDeadlineSeconds`, for Deployments that state none."""
@@ -50,11 +50,11 @@ takes about a minute."""
 
 _NO_ANSWER = (ApiUnreachableError, ApiRefusedError, KubeconfigRefusedError)
 _RETRIED = "kubemind.io/retried-at"
-"""Annotation of a ReplicaSet whose change makes its controller try at once to create pods."""
+"""Annotation of a ReplicaSet; a change makes its controller create pods immediately."""
 
 _LOG_LINES = 300
 _PODS = 5
-"""Pods that are not ready whose events are read: the others mostly wait for the same."""
+"""Most unready pods whose events are read: the others mostly wait for the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Rollout:
     """Longest time for all pods to be replaced."""
 
     least: int = 1
-    """Fewest ready pods; more may be on their way because a scaler wants them."""
+    """Fewest ready pods; more may be starting because a scaler wants them."""
 
 
 def await_rollouts(api: pulumi.Output[KubernetesApi | None], rollouts: Sequence[Rollout]) -> None:
@@ -114,7 +114,7 @@ def _end(number: int, _: object) -> None:
 
 
 async def _outcome(rollout: Rollout, known: Sequence[object]) -> str:
-    """The failure as text; empty for a success."""
+    """Return the failure as text; empty for a success."""
     api, namespace, name = known
     if api is None:
         return ""
@@ -129,7 +129,7 @@ async def _outcome(rollout: Rollout, known: Sequence[object]) -> str:
 
 
 class Watch:
-    """Looks at one rollout until it ends."""
+    """Watches one rollout until it ends."""
 
     def __init__(
         self,
@@ -144,8 +144,8 @@ class Watch:
 
         Args:
             api: The cluster.
-            namespace: Of the Deployment.
-            name: Of the Deployment.
+            namespace: Namespace of the Deployment.
+            name: Name of the Deployment.
             least: See `Rollout.least`.
             times: Longest time, seconds, of a first rollout and of one that replaces pods.
             say: Tells why the rollout waits.
@@ -203,9 +203,9 @@ class Watch:
             self._say_it(text)
 
     def _retry(self, snapshot: Snapshot) -> None:
-        """Let the cluster try again at once what it gave up for a while in an earlier run.
+        """Make the cluster retry immediately after a back-off from an earlier run.
 
-        Without the rights to delete pods and to patch ReplicaSets its own next attempt counts.
+        Without permission to delete pods and patch ReplicaSets, the cluster's next attempt counts.
         """
         for name in left_behind(snapshot):
             self._api.ask("DELETE", f"{self._path('pods')}/{name}")

@@ -1,4 +1,4 @@
-"""The live inference stacks that a run would end, by the state of the run before."""
+"""Live inference stacks that a run would delete, by the state of the previous run."""
 
 from collections.abc import Iterable, Sequence
 

@@ -39,10 +39,10 @@ class PodKind:
     """Pod template of the workload."""
 
     fewest: int
-    """Pods that there always are."""
+    """Fewest pods."""
 
     most: int
-    """Pods at most, a roll-out's surge included."""
+    """Most pods, with the surge of a rollout."""
 
 
 def kinds(settings: Settings) -> Iterator[PodKind]:

@@ -1,4 +1,4 @@
-"""The scaler's eyes: a Prometheus that KEDA can ask, and a scaler that sees."""
+"""The scaler's metrics: a Prometheus that KEDA can query, and a query that returns load."""
 
 import base64
 import http.client
@@ -34,7 +34,7 @@ class _Answer(NamedTuple):
 
 
 def prometheus(settings: Settings, look: Look) -> Iterator[Problem]:
-    """Refuse a Prometheus that KEDA could not ask, and warn of a scaler that sees nothing."""
+    """Refuse a Prometheus that KEDA cannot query, and warn of a query without a result."""
     for finding in _blind(settings, look):
         yield Problem(check="preflight", severity="warn", **vars(finding))
     stated = settings.prometheus

@@ -1,4 +1,4 @@
-"""ResourceQuotas of namespaces that are there, against the largest fleet."""
+"""ResourceQuotas of existing namespaces, compared with the largest fleet."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Rights that the user of the kubeconfig lacks."""
+"""Permissions that the user of the kubeconfig lacks."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from config.settings import Settings
 
 
 def rights(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Problem]:
-    """List missing rights: refused for `up`, warned of in a preview."""
+    """List missing permissions: `up` is refused, a preview warns."""
     # Most callers may do everything: one question in place of six per namespace and kind.
     if api.may("*", "*", "*"):
         return

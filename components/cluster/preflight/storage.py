@@ -1,4 +1,4 @@
-"""StorageClasses that volumes of the stack's own are made by."""
+"""StorageClasses of the stack's own volumes."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ _KEY = "prometheus.persistentVolume.storageClass"
 
 
 def storage(settings: Settings, look: Look) -> Iterable[Problem]:
-    """Refuse a volume for Prometheus that nobody would make."""
+    """Refuse a volume for Prometheus that no provisioner would create."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ManagedPrometheus) or not prometheus.persistent_volume:
         return

@@ -1,5 +1,5 @@
-"""The state of a Deployment's rollout, worked out from the objects that the API server hands out.
+"""The state of a Deployment's rollout, derived from the objects that the API server returns.
 
-Pure functions: `snapshot` holds the objects, `pods`, `events` and `images` find what keeps a pod
-from its start, `progress` judges the whole rollout.
+Pure functions: `snapshot` holds the objects, `pods` and `refusals` find the reasons why a pod
+does not start, `progress` judges the whole rollout.
 """

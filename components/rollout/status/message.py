@@ -1,4 +1,4 @@
-"""The end of a rollout that failed, as text for the one who ran `up`."""
+"""The message of a failed rollout, for the user who ran `up`."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from components.rollout.status.symptom import LogOf, Symptom
 
 _SHOWN = 3
-"""Symptoms that are told in full."""
+"""Symptoms that the message describes in full."""
 
 _LINES = 24
-"""Lines of a log that are told."""
+"""Lines of a log that the message quotes."""
 
 _LAST = 8
 """Of these, its last lines; the others are the errors before: a server that gives up may print its
@@ -33,8 +33,8 @@ def failure(
 
     Args:
         what: One sentence without its full stop, such as `Deployment a/b cannot be rolled out`.
-        found: The causes; alike ones are told once.
-        old_ready: Pods of the version before that serve.
+        found: Causes; the message describes similar causes once.
+        old_ready: Pods of the previous version that serve.
         last_words: Reads a container's log; empty where there is none.
     """
     lines = [f"{what}:"]
@@ -57,7 +57,7 @@ def failure(
 
 
 def telling(log: str) -> list[str]:
-    """Choose the lines of a log that tell why a container ended.
+    """Choose the lines of a log that explain why a container ended.
 
     Args:
         log: The end of the log.

@@ -31,11 +31,11 @@ _NEVER_PLACED = (
     "non-existent persistentvolume",
     "persistentvolumeclaim",
 )
-"""Words of the scheduler's about volumes, for which no autoscaler makes a node."""
+"""Phrases of the scheduler about volumes, for which no autoscaler adds a node."""
 
 
 def symptoms(pod: Object, snapshot: Snapshot) -> Iterator[Symptom]:
-    """Find what keeps a pod of the new ReplicaSet from getting ready.
+    """Find the reasons why a pod of the new ReplicaSet does not become ready.
 
     Args:
         pod: Pod that is not ready.
@@ -128,7 +128,7 @@ def _crash(one: Object, pod: Object, on: str, ended: Object) -> Symptom:
 
 
 def is_backing_off(pod: Object) -> bool:
-    """Tell if kubelet waits before it tries again to start a pod, for up to five minutes."""
+    """Return True if kubelet backs off before it retries a pod, for up to five minutes."""
     for one, _ in _containers(part(pod, "status")):
         if part(one, "state", "waiting").get("reason") in ("CrashLoopBackOff", "ImagePullBackOff"):
             return True
@@ -180,7 +180,7 @@ def _claims(pod: Object, snapshot: Snapshot) -> Iterator[Symptom]:
 
 
 def _starting(pod: Object, snapshot: Snapshot, on: str) -> Iterator[Symptom]:
-    """A pod that has its node, and of whose containers none complains."""
+    """Find the reasons of a pod on a node whose containers report no error."""
     events = snapshot.events_on(pod)
     blocked = [event for event in events if event.get("reason") in _MOUNT_EVENTS]
     if blocked and not _has_started(pod):
@@ -201,13 +201,13 @@ def _starting(pod: Object, snapshot: Snapshot, on: str) -> Iterator[Symptom]:
 
 
 def _has_started(pod: Object) -> bool:
-    """Tell if any container runs or has run: all volumes are mounted before."""
+    """Return True if a container runs or has run, which means that all volumes are mounted."""
     states = [part(one, "state") for one, _ in _containers(part(pod, "status"))]
     return any("running" in state or "terminated" in state for state in states)
 
 
 def _held_by_an_old_pod(words: str, snapshot: Snapshot) -> bool:
-    """Tell if a volume of one writer is kept by a pod that leaves only after this one is ready."""
+    """Return True if an old pod, which leaves once this one is ready, holds its volume."""
     if "Multi-Attach" not in words:
         return False
     return any(name(pod) and name(pod) in words for pod in snapshot.old_pods)

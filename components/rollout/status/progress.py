@@ -20,7 +20,7 @@ from components.rollout.status.symptom import Proof, Symptom
 _COMPLETE = "NewReplicaSetAvailable"
 _TOO_LONG = "ProgressDeadlineExceeded"
 _SHOWN = 3
-"""Symptoms that one line names; twenty pods mostly wait for the same."""
+"""Most symptoms in one line; twenty pods mostly wait for the same."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Failed:
     """The proof."""
 
     old_ready: int
-    """Pods of the version before that keep serving."""
+    """Pods of the previous version that keep serving."""
 
 
 State = Done | Waiting | Failed
@@ -69,7 +69,7 @@ def listed(symptoms: Sequence[Symptom]) -> str:
 
 
 def _plain(symptom: Symptom) -> str:
-    """The words without the pod's own name, by which pods that wait for the same are told."""
+    """Return the words without the pod's own name, to recognise pods that wait for the same."""
     return symptom.words.replace(symptom.on.partition(" ")[2], "")
 
 
@@ -116,7 +116,7 @@ class Progress:
         return self._judge(found, Waiting(ready, wanted, tuple(found)), snapshot, now)
 
     def _is_done(self, deployment: Object, wanted: int) -> bool:
-        """Measure as the controller does.
+        """Measure the rollout as the controller does.
 
         A rollout that was complete stays so while the scaler adds replicas, which may wait for
         nodes that are still to be made.
@@ -132,7 +132,7 @@ class Progress:
         )
 
     def _fresh(self, found: Sequence[Symptom]) -> list[Symptom]:
-        """Let failures of before this run prove nothing."""
+        """Ignore failures from before this run."""
         if self._before is None:
             self._before = {one.key: one.stamp for one in found if one.stamp}
         return [
@@ -167,9 +167,9 @@ class Progress:
 
 
 def left_behind(snapshot: Snapshot) -> list[str]:
-    """Name the pods that an earlier run's rollout left, and that kubelet does not try just now.
+    """Name the pods of an earlier run's rollout for which kubelet backs off.
 
-    A new pod in place of such a one is tried at once, which shows if its cause is mended.
+    Kubelet starts a new pod immediately, which shows if the cause is repaired.
     """
     if not snapshot.deployment or _is_complete(snapshot.deployment):
         return []
@@ -205,7 +205,7 @@ def _symptoms(snapshot: Snapshot, *, complete: bool) -> list[Symptom]:
 
 
 def _of_controller(snapshot: Snapshot) -> list[Symptom]:
-    """Find the reasons that the Deployment and ReplicaSet controllers give themselves."""
+    """Find the reasons that the Deployment and ReplicaSet controllers report."""
     deployment = snapshot.deployment
     on = f"Deployment {name(deployment)}"
     if deployment["spec"].get("paused"):
@@ -233,7 +233,7 @@ def _of_controller(snapshot: Snapshot) -> list[Symptom]:
 
 
 def refusals(snapshot: Snapshot) -> list[Object]:
-    """List the refusals of pods, where the last word is one and pods are missing."""
+    """List the refusals of pods, if the last event is a refusal and pods are missing."""
     new = snapshot.new
     if new is None:
         return []

@@ -1,7 +1,7 @@
-"""Texts by which others refuse: registries, the API server's admission, volume plug-ins.
+"""Messages of refusals by registries, the API server's admission and volume plug-ins.
 
-Kubernetes hands them on as prose. A text that is not recognised proves nothing: the rollout then
-waits until its time is over, and says for what.
+Kubernetes passes them on as prose. An unrecognised text proves nothing: the rollout then
+waits until its timeout, and names the reason.
 """
 
 import re
@@ -22,7 +22,7 @@ _REGISTRY_AWAY = re.compile(
     r"no route to host|service unavailable|context canceled|deadline exceeded",
     re.IGNORECASE,
 )
-"""A registry that does not answer now."""
+"""A registry that does not answer for now."""
 
 _PODS_REFUSED = re.compile(
     r"exceeded quota|violates PodSecurity|denied the request|is forbidden|is invalid|"
@@ -54,7 +54,7 @@ _MOUNT_LATE = re.compile(
 
 
 def image_refused(text: str, image: str) -> bool:
-    """Tell if no later pull of an image can succeed, as long as nobody changes the registry.
+    """Return True if no later pull of an image can succeed while the registry stays as it is.
 
     Args:
         text: Message of kubelet.
@@ -65,15 +65,15 @@ def image_refused(text: str, image: str) -> bool:
 
 
 def pods_refused(text: str) -> bool:
-    """Tell if the API server refuses the pods themselves."""
+    """Return True if the API server refuses the pods themselves."""
     return bool(_PODS_REFUSED.search(text)) and not _WEBHOOK_AWAY.search(text)
 
 
 def mount_refused(text: str) -> bool:
-    """Tell if a volume can never be mounted as the pod asks for it."""
+    """Return True if a volume can never be mounted as the pod requests it."""
     return bool(_MOUNT_REFUSED.search(text)) and not mount_late(text)
 
 
 def mount_late(text: str) -> bool:
-    """Tell if a volume's refusal is one that passes, such as a plug-in that is being started."""
+    """Return True if a volume's refusal is temporary, such as a plug-in that is starting."""
     return bool(_MOUNT_LATE.search(text))

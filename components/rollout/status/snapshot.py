@@ -1,4 +1,4 @@
-"""A Deployment with all that belongs to it, as the API server handed it out at one moment."""
+"""A Deployment and its objects, as the API server returned them at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ _REVISION = "deployment.kubernetes.io/revision"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A Deployment with all that belongs to it."""
+    """A Deployment and its objects."""
 
     deployment: Object
-    """Empty where the cluster has none of that name."""
+    """Deployment; empty if the cluster has none of that name."""
 
     replica_sets: Sequence[Object] = ()
-    """All that the Deployment's selector matches."""
+    """ReplicaSets that the Deployment's selector matches."""
 
     pods: Sequence[Object] = ()
-    """Likewise."""
+    """Pods that the Deployment's selector matches."""
 
     claims: Sequence[Object] = ()
-    """PersistentVolumeClaims that the pods mount, as far as they exist."""
+    """Existing PersistentVolumeClaims that the pods mount."""
 
     events: Sequence[Object] = field(default=())
     """Events about any of these."""
@@ -74,7 +74,7 @@ class Snapshot:
 
 
 def part(one: Object, *path: str) -> Object:
-    """Return a part of an object; empty where it has none, or a null."""
+    """Return a part of an object; empty if it is missing or null."""
     for key in path:
         found: Object | None = one.get(key)
         one = found or {}
@@ -92,7 +92,7 @@ def name(one: Object) -> str:
 
 
 def condition(one: Object, kind: str) -> Object:
-    """A condition of an object's status; empty where it has none of the type."""
+    """Return a condition of an object's status; empty if it has none of the type."""
     for found in part(one, "status").get("conditions") or ():
         if found.get("type") == kind:
             return found
@@ -100,7 +100,7 @@ def condition(one: Object, kind: str) -> Object:
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell if a pod gets calls."""
+    """Return True if a pod receives calls."""
     return condition(pod, "Ready").get("status") == "True"
 
 

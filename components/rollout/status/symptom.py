@@ -1,14 +1,14 @@
-"""One thing that keeps a rollout from its end, and how much it proves."""
+"""An obstacle of a rollout, and its weight as proof of failure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Proof(StrEnum):
-    """The weight of a symptom: does the rollout fail because of it?"""
+    """Weight of a symptom as proof that the rollout fails."""
 
     NONE = "none"
-    """The cluster may end it by itself, such as a node that is still being made."""
+    """The cluster may resolve it, such as a node that is still being created."""
 
     IF_IT_LASTS = "if it lasts"
     """Proof once it was there for `lasts_seconds` without a break and without any progress."""
@@ -27,7 +27,7 @@ AWAY_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class LogOf:
-    """The log in which a container's last words are."""
+    """Log that holds a container's last words."""
 
     pod: str
     container: str
@@ -37,7 +37,7 @@ class LogOf:
 
 @dataclass(frozen=True)
 class Symptom:
-    """One thing that keeps a rollout from its end."""
+    """An obstacle of a rollout."""
 
     on: str
     """The object, such as `pod triton-5d4`."""
@@ -46,7 +46,7 @@ class Symptom:
     """Kubernetes' own word for it, such as `ImagePullBackOff`."""
 
     words: str
-    """The message of the one who reports it: kubelet, scheduler, controller, or the container."""
+    """Message of its reporter: kubelet, scheduler, controller, or the container."""
 
     proof: Proof = Proof.NONE
     log: LogOf | None = None
