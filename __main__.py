@@ -35,12 +35,12 @@ flows = shared_flows(settings)
 
 # GPU nodes, and what makes their GPUs known.
 gpus: list[Resource] = []
-if settings.gpu_nodes.provision == "eks":
+for group in settings.gpu_nodes.groups:
     # Imported here: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
     from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 
     nodes = GpuNodeGroupArgs(
-        config=settings.gpu_nodes,
+        config=group,
         gpus_per_node=settings.gpus_per_node,
         cluster_name=cluster.name,
         subnet_ids=cluster.subnet_ids,
@@ -48,7 +48,7 @@ if settings.gpu_nodes.provision == "eks":
     protected = ResourceOptions(depends_on=[cluster.provider], protect=settings.tier == "prod")
     gpus.append(GpuNodeGroup("gpu", nodes, protected))
 if settings.device_plugin_enabled:
-    plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes)
+    plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
     # Nothing waits for it: a pod that wants a GPU waits by itself until one is made known.
     DevicePlugin("device-plugin", plugin, after(namespaces, *gpus))
 
@@ -83,7 +83,7 @@ stacks = [
         f"{stack.name_prefix}inference",
         InferenceArgs(
             config=stack,
-            nodes=settings.gpu_nodes,
+            nodes=settings.gpu_nodes.pool,
             prometheus=settings.prometheus,
             flows=flows,
             scaling=scaling,

@@ -163,7 +163,8 @@ def with_stacks(text: str, count: int) -> str:
         }
         for number in range(count)
     ]
-    nodes = json.loads(json.dumps(document["config"].get("kubemind-inference:gpuNodes", {})))
+    nodes = document["config"].get("kubemind-inference:gpuNodes", {"kind": "existing"})
+    nodes = json.loads(json.dumps(nodes))
     # The same nodes for both counts, so that nodes make no difference.
     document["config"]["kubemind-inference:gpuNodes"] = {**nodes, "maxSize": _MANY + 4}
     document["config"]["kubemind-inference:platform"] = {"kind": "local", "cpuNodes": 8}

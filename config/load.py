@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from config.base import PROJECT
 from config.checks import run
+from config.deprecated import rewrite
 from config.files.stack_file import StackFileError, decoded
 from config.files.stack_file import read as read_file
 from config.problem import Problem
@@ -152,14 +153,17 @@ def _checked(
         for key, value in raw.items()
         if not (key in fields(Settings) and (value is None or value == _UNSTATED.get(key)))
     }
+    rewritten = rewrite(stated)
     source = f"{source} (tier {stated.get('tier', Settings.model_fields['tier'].default)})"
     secrets = [no_secret(key) for key in encrypted]
     try:
         settings = Settings.model_validate_json(
-            json.dumps(stated, default=str), strict=True, by_alias=True, by_name=False
+            json.dumps(rewritten.values, default=str), strict=True, by_alias=True, by_name=False
         )
     except ValidationError as error:
-        raise Refused(source, [*secrets, *schema_problems(error)]) from None
-    found = [*secrets, *run(settings)]
+        found = [rewritten.as_stated(problem) for problem in schema_problems(error)]
+        raise Refused(source, [*secrets, *found]) from None
+    checked = (rewritten.as_stated(problem) for problem in run(settings))
+    found = [*secrets, *rewritten.warnings, *checked]
     require(source, found)
     return settings, found

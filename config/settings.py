@@ -6,7 +6,7 @@ from pydantic import Field
 
 from config.base import Section
 from config.sections.device_plugin import DevicePlugin
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import ExistingNodes, Nodes
 from config.sections.inference import InferenceStack
 from config.sections.keda import ExistingKeda, Keda
 from config.sections.platform import LocalPlatform, Platform
@@ -22,7 +22,7 @@ class Settings(Section):
     platform: Annotated[Platform, Field(discriminator="kind")] = LocalPlatform()
     """The cluster."""
 
-    gpu_nodes: GpuNodes = GpuNodes()
+    gpu_nodes: Annotated[Nodes, Field(discriminator="kind")] = ExistingNodes()
     """The GPU nodes."""
 
     device_plugin: DevicePlugin = DevicePlugin()
@@ -45,9 +45,9 @@ class Settings(Section):
     def device_plugin_enabled(self) -> bool:
         """Whether the stack runs the device plugin."""
         stated = self.device_plugin.enabled
-        return stated if stated is not None else not self.gpu_nodes.brings_device_plugin
+        return stated if stated is not None else not self.gpu_nodes.pool.brings_device_plugin
 
     @property
     def gpus_per_node(self) -> int:
         """`nvidia.com/gpu` that the smallest node advertises, time slices counted."""
-        return self.gpu_nodes.node.gpus * self.device_plugin.time_slices
+        return self.gpu_nodes.pool.node.gpus * self.device_plugin.time_slices

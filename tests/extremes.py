@@ -10,11 +10,14 @@ from pydantic.fields import FieldInfo
 
 from config.schema.tree import leaves, locate, split
 
-_BESIDE: dict[str, dict[str, Any]] = {
-    "s3": {"uri": "s3://bucket/models"},
-    "existing": {"address": "http://prometheus.monitoring:9090", "namespace": "monitoring"},
+_BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("inference[0].triton.modelRepository", "s3"): {"uri": "s3://bucket/models"},
+    ("prometheus", "existing"): {
+        "address": "http://prometheus.monitoring:9090",
+        "namespace": "monitoring",
+    },
 }
-"""Further keys that a section of a kind needs."""
+"""Further keys that a section needs, by its path and kind."""
 
 _CAPACITY = {"gpus": 4, "cpu": 48, "memoryGib": 192}
 
@@ -43,16 +46,16 @@ class Number:
 
     def change(self, value: float) -> dict[str, Any]:
         """Return the change of the default parameters that gives it a value."""
-        section, _, key = self.path.rpartition(".")
-        if section == "gpuNodes.capacity":
-            return {section: {**_CAPACITY, key: value}}
         if not self.kind:
             return {self.path: value}
         union = _union(self.path)
-        inner: Any = value
-        for step in reversed(self.path.removeprefix(f"{union}.").split(".")):
-            inner = {step: inner}
-        return {union: {"kind": self.kind, **_BESIDE.get(self.kind, {}), **inner}}
+        *above, key = split(self.path)[len(split(union)) :]
+        inner: Any = {key: value}
+        if above and above[-1] == "capacity":
+            inner = {**_CAPACITY, **inner}
+        for step in reversed(above):
+            inner = [inner] if isinstance(step, int) else {step: inner}
+        return {union: {"kind": self.kind, **_BESIDE.get((union, self.kind), {}), **inner}}
 
 
 def _union(path: str) -> str:

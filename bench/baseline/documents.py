@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from components.gateway.envoy.stats import CLUSTER_LABEL
-from config.sections.autoscaler import Autoscaler
+from config.sections.autoscaler import Autoscaler, InFlight
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
 from ops.stack.environment import PROJECT
@@ -169,7 +169,7 @@ def stated_autoscaler() -> Autoscaler:
         max_replicas=spec["maxReplicaCount"],
         threshold=float(trigger["metadata"]["threshold"]),
         cooldown_seconds=spec["cooldownPeriod"],
-        signal="inFlight",
+        signal=InFlight(kind="inFlight"),
     )
 
 

@@ -142,7 +142,7 @@ def _triton(settings: Settings, *, headless: bool) -> list[Manifest]:
     text, binary = model_repository.config_map_data(files)
     pods = triton.deployment_spec(
         stack,
-        settings.gpu_nodes,
+        settings.gpu_nodes.pool,
         model_repository.config_map(models, files),
         settings.prometheus,
     )

@@ -70,7 +70,8 @@ def scaler_query(stack: InferenceStack, prometheus: Prometheus) -> str:
         stack: The inference stack.
         prometheus: The Prometheus that scrapes it.
     """
-    if stack.autoscaler.signal == "inFlight":
+    # PromQL is the scaler's: a section of the parameters writes none.
+    if not stack.autoscaler.signal.counts_refusals:
         return in_flight(stack.envoy_cluster)
     window_seconds = stack.rate_window_seconds(prometheus)
     return demand(stack.envoy_cluster, stack.refused_seconds, window_seconds)

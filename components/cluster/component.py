@@ -118,7 +118,7 @@ def needed_outputs(settings: Settings) -> list[str]:
     """Outputs of the platform's stack that these parameters need, of `PLATFORM_OUTPUTS`."""
     repositories = [stack.triton.model_repository for stack in settings.inference]
     in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
-    nodes = settings.gpu_nodes.provision == "eks"
+    nodes = bool(settings.gpu_nodes.groups)
     # A role that is given trusts the provider already.
     trust = any(r.identity == "irsa" and not r.role_arn for r in in_s3)
     needed = {

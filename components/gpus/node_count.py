@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import EksNodeGroups, NodeGroup
+
+_MIN_SIZE, _MAX_SIZE = EksNodeGroups.key("minSize"), EksNodeGroups.key("maxSize")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class RunningGroup:
     """Nodes that the Auto Scaling group keeps running now."""
 
 
-def desired_size(nodes: GpuNodes, running: RunningGroup | None) -> int:
+def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
     """Return the number of nodes to send to EKS: the running number within the bounds.
 
     EKS ends nodes where the number that it is given is smaller than the number that runs (EKS API
@@ -45,23 +47,23 @@ def desired_size(nodes: GpuNodes, running: RunningGroup | None) -> int:
     return min(max(running.desired_size, nodes.min_size), nodes.max_size)
 
 
-def ended_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
+def ended_nodes(nodes: NodeGroup, running: RunningGroup) -> str:
     """Describe the running nodes that a smaller `maxSize` ends; empty if it ends none."""
     ended = running.desired_size - nodes.max_size
     if ended <= 0:
         return ""
     return (
-        f"gpuNodes.maxSize {nodes.max_size} ends {ended} of {running.desired_size} running nodes "
+        f"{_MAX_SIZE} {nodes.max_size} ends {ended} of {running.desired_size} running nodes "
         f"of node group {running.name}: their pods move to the nodes that stay, or wait"
     )
 
 
-def kept_nodes(nodes: GpuNodes, running: RunningGroup) -> str:
+def kept_nodes(nodes: NodeGroup, running: RunningGroup) -> str:
     """Describe the fate of the running nodes if none of them ends."""
     runs = f"node group {running.name} runs {running.desired_size} nodes"
     started = nodes.min_size - running.desired_size
     if started > 0:
-        return f"{runs}; gpuNodes.minSize {nodes.min_size} starts {started} more"
+        return f"{runs}; {_MIN_SIZE} {nodes.min_size} starts {started} more"
     return f"{runs} and keeps them: its desired size is that number"
 
 
@@ -90,7 +92,7 @@ async def find_running(
 
 
 async def require_bounds(
-    nodes: GpuNodes, cluster: str, name: str, opts: pulumi.InvokeOptions
+    nodes: NodeGroup, cluster: str, name: str, opts: pulumi.InvokeOptions
 ) -> str:
     """Return a group's name once EKS confirms the stated bounds.
 
@@ -107,7 +109,7 @@ async def require_bounds(
     if (group.min_size, group.max_size) != (nodes.min_size, nodes.max_size):
         raise pulumi.RunError(
             f"node group {name} has {group.min_size} to {group.max_size} nodes on EKS, and not "
-            f"gpuNodes.minSize {nodes.min_size} to gpuNodes.maxSize {nodes.max_size}: EKS refused "
+            f"{_MIN_SIZE} {nodes.min_size} to {_MAX_SIZE} {nodes.max_size}: EKS refused "
             "an earlier change, or the bounds were changed elsewhere. Run `pulumi up --refresh`"
         )
     return name

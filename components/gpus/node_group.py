@@ -14,7 +14,7 @@ from components.gpus.node_count import (
     kept_nodes,
     require_bounds,
 )
-from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.gpu_nodes import GPU_RESOURCE, NodeGroup
 
 EKS_TAINT_EFFECTS = {
     "NoSchedule": "NO_SCHEDULE",
@@ -37,7 +37,7 @@ NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
 class GpuNodeGroupArgs:
     """Parameters of the nodes, and the cluster that they join."""
 
-    config: GpuNodes
+    config: NodeGroup
     gpus_per_node: int
     """`nvidia.com/gpu` that a node advertises, time slices counted."""
     cluster_name: pulumi.Input[str]
@@ -152,7 +152,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
 
     def _launch_template(
-        self, name: str, nodes: GpuNodes, tags: dict[str, str]
+        self, name: str, nodes: NodeGroup, tags: dict[str, str]
     ) -> aws.ec2.LaunchTemplate:
         # Bottlerocket keeps images on its second disk; the first holds the system and stays as
         # small as the AMI makes it.

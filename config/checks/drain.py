@@ -99,27 +99,31 @@ def grace(settings: Settings) -> Iterator[Finding]:
 @refuse
 def spot(settings: Settings) -> Iterator[Finding]:
     """On spot nodes a replica has stopped before the node is taken away."""
-    if settings.gpu_nodes.capacity_type != "SPOT":
+    if settings.gpu_nodes.pool.capacity_type != "SPOT":
         return
     for at in stacks(settings):
         taken = at.stack.triton_grace_seconds
         if not at.stack.triton.gpus or taken <= SPOT_NOTICE_SECONDS:
             continue
         yield Finding(
-            keys={"gpuNodes.capacityType": "SPOT", **_grace_keys(at), **_dns_keys(at)},
+            keys={
+                settings.gpu_nodes.key("capacityType"): "SPOT",
+                **_grace_keys(at),
+                **_dns_keys(at),
+            },
             reason=(
                 f"a spot node is gone {SPOT_NOTICE_SECONDS} s after its notice, and a replica may "
                 f"take {taken} s to stop: the streams that still run are cut"
             ),
             change=_shorter_streams(settings, at, SPOT_NOTICE_SECONDS)
-            or {"gpuNodes.capacityType": "ON_DEMAND"},
+            or {settings.gpu_nodes.key("capacityType"): "ON_DEMAND"},
         )
 
 
 @refuse
 def eks_update(settings: Settings) -> Iterator[Finding]:
     """An EKS node-group update waits long enough for replicas and gateways to stop."""
-    if settings.gpu_nodes.provision != "eks":
+    if not settings.gpu_nodes.groups:
         return
     for at in stacks(settings):
         triton, gateway = at.stack.triton_grace_seconds, at.stack.gateway_grace_seconds
@@ -128,7 +132,7 @@ def eks_update(settings: Settings) -> Iterator[Finding]:
         change = _shorter_streams(settings, at, EKS_EVICTION_SECONDS)
         yield Finding(
             keys={
-                "gpuNodes.provision": "eks",
+                "gpuNodes.kind": settings.gpu_nodes.kind,
                 **_grace_keys(at),
                 at.key("gateway.endpointLagSeconds"): at.stack.gateway.endpoint_lag_seconds,
                 derived(at.key("gateway.terminationGraceSeconds")): gateway,

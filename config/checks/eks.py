@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from config.checks.places import stacks
 from config.problem import Finding, refuse, warn
-from config.sections.gpu_nodes import GpuNodes
 from config.settings import Settings
 from config.sizing.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu
 
@@ -24,14 +23,10 @@ MAX_INSTANCE_TYPES = 20
 """Most instance types of one group (CreateNodegroup, `instanceTypes`: "0-20 instance types")."""
 
 
-def _on_eks(settings: Settings) -> list[GpuNodes]:
-    return [settings.gpu_nodes] if settings.gpu_nodes.provision == "eks" else []
-
-
 @refuse
 def node_labels(settings: Settings) -> Iterator[Finding]:
     """EKS accepts every label of the node group."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         reasons = {
             key: reason
             for key, value in nodes.labels.items()
@@ -39,10 +34,13 @@ def node_labels(settings: Settings) -> Iterator[Finding]:
         }
         if reasons:
             yield Finding(
-                keys={"gpuNodes.provision": "eks", "gpuNodes.labels": nodes.labels},
+                keys={
+                    "gpuNodes.kind": "eksNodeGroups",
+                    settings.gpu_nodes.key("labels"): nodes.labels,
+                },
                 reason="EKS refuses " + "; ".join(reasons.values()),
                 change={
-                    "gpuNodes.labels": {
+                    settings.gpu_nodes.key("labels"): {
                         key: value for key, value in nodes.labels.items() if key not in reasons
                     }
                 },
@@ -63,11 +61,11 @@ def _label_reason(key: str, value: str) -> str:
 @refuse
 def node_taint(settings: Settings) -> Iterator[Finding]:
     """EKS accepts the taint of the node group."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         key = nodes.taint.key
         if len(key) > MAX_KEY:
             yield Finding(
-                keys={"gpuNodes.provision": "eks", "gpuNodes.taint.key": key},
+                keys={"gpuNodes.kind": "eksNodeGroups", settings.gpu_nodes.key("taint.key"): key},
                 reason=(
                     f"EKS takes at most {MAX_KEY} characters for a taint's key with its prefix, "
                     f"and this one has {len(key)}"
@@ -79,37 +77,41 @@ def node_taint(settings: Settings) -> Iterator[Finding]:
 @refuse
 def node_update(settings: Settings) -> Iterator[Finding]:
     """A node-group update takes away at most as many nodes as there can be."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         if nodes.max_unavailable > nodes.max_size:
             yield Finding(
                 keys={
-                    "gpuNodes.maxUnavailable": nodes.max_unavailable,
-                    "gpuNodes.maxSize": nodes.max_size,
+                    settings.gpu_nodes.key("maxUnavailable"): nodes.max_unavailable,
+                    settings.gpu_nodes.key("maxSize"): nodes.max_size,
                 },
                 reason="an update would take away more nodes than the group may have",
-                change={"gpuNodes.maxUnavailable": nodes.max_size},
+                change={settings.gpu_nodes.key("maxUnavailable"): nodes.max_size},
             )
 
 
 @refuse
 def instance_count(settings: Settings) -> Iterator[Finding]:
     """A node group has at most as many instance types as EKS takes."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         count = len(nodes.instance_types)
         if count > MAX_INSTANCE_TYPES:
             yield Finding(
-                keys={"gpuNodes.instanceTypes": list(nodes.instance_types)},
+                keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
                 reason=(
                     f"EKS takes at most {MAX_INSTANCE_TYPES} instance types, and {count} are stated"
                 ),
-                change={"gpuNodes.instanceTypes": list(nodes.instance_types[:MAX_INSTANCE_TYPES])},
+                change={
+                    settings.gpu_nodes.key("instanceTypes"): list(
+                        nodes.instance_types[:MAX_INSTANCE_TYPES]
+                    )
+                },
             )
 
 
 @refuse
 def node_architecture(settings: Settings) -> Iterator[Finding]:
     """Instance types and AMI have one processor architecture."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         types: dict[Architecture, list[str]] = {}
         for name in nodes.instance_types:
             types.setdefault(architecture_of(name), []).append(name)
@@ -117,11 +119,15 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
             continue
         other = {"amd64": "arm64", "arm64": "amd64"}[nodes.ami_architecture]
         spelled = "; ".join(f"{', '.join(names)}: {arch}" for arch, names in types.items())
-        change = {"gpuNodes.amiType": _swapped(nodes.ami_type)} if set(types) == {other} else {}
+        change = (
+            {settings.gpu_nodes.key("amiType"): _swapped(nodes.ami_type)}
+            if set(types) == {other}
+            else {}
+        )
         yield Finding(
             keys={
-                "gpuNodes.amiType": nodes.ami_type,
-                "gpuNodes.instanceTypes": list(nodes.instance_types),
+                settings.gpu_nodes.key("amiType"): nodes.ami_type,
+                settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types),
             },
             reason=(
                 f"the AMI is for {nodes.ami_architecture} and the instance types are not all of it "
@@ -135,13 +141,13 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
 @refuse
 def triton_architecture(settings: Settings) -> Iterator[Finding]:
     """Replicas with GPUs run on the architecture of the GPU nodes."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         for at in stacks(settings):
             stated = at.stack.triton.architecture
             if at.stack.triton.gpus and stated and stated != nodes.ami_architecture:
                 key = at.key("triton.architecture")
                 yield Finding(
-                    keys={key: stated, "gpuNodes.amiType": nodes.ami_type},
+                    keys={key: stated, settings.gpu_nodes.key("amiType"): nodes.ami_type},
                     reason=f"the GPU nodes are {nodes.ami_architecture}: no node takes a replica",
                     change={key: None},
                 )
@@ -156,13 +162,13 @@ def _swapped(ami_type: str) -> str:
 @refuse
 def gpu_types(settings: Settings) -> Iterator[Finding]:
     """Every instance type of the GPU nodes has NVIDIA GPUs, which their AMI is for."""
-    for nodes in _on_eks(settings):
+    for nodes in settings.gpu_nodes.groups:
         without = [name for name in nodes.instance_types if not has_nvidia_gpu(name)]
         if without:
             yield Finding(
                 keys={
-                    "gpuNodes.instanceTypes": list(nodes.instance_types),
-                    "gpuNodes.amiType": nodes.ami_type,
+                    settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types),
+                    settings.gpu_nodes.key("amiType"): nodes.ami_type,
                 },
                 reason=(
                     f"{', '.join(without)} has no NVIDIA GPU, and the AMI is for instances with "
@@ -175,7 +181,7 @@ def gpu_types(settings: Settings) -> Iterator[Finding]:
 @warn
 def gpu_generations(settings: Settings) -> Iterator[Finding]:
     """The GPUs of all instance types can run one and the same model plan."""
-    nodes = settings.gpu_nodes
+    nodes = settings.gpu_nodes.pool
     known = {name: gpu for name in nodes.instance_types if (gpu := gpu_of(name))}
     if len({gpu.compute_capability for gpu in known.values()}) < 2:
         return
@@ -190,11 +196,11 @@ def gpu_generations(settings: Settings) -> Iterator[Finding]:
         if name not in known or known[name].compute_capability == first
     ]
     yield Finding(
-        keys={"gpuNodes.instanceTypes": list(nodes.instance_types)},
+        keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
         reason=(
             f"the GPUs are of several generations ({spelled}), and a TensorRT plan runs on that "
             "alone which it was built for, unless it was built to be hardware-compatible: a "
             "replica fails to load it on the other nodes"
         ),
-        change={"gpuNodes.instanceTypes": kept},
+        change={settings.gpu_nodes.key("instanceTypes"): kept},
     )

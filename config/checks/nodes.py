@@ -18,7 +18,7 @@ from config.units import MIB_PER_GIB
 
 
 def _known(settings: Settings) -> bool:
-    return not settings.gpu_nodes.unknown_instance_types
+    return not settings.gpu_nodes.pool.unknown_instance_types
 
 
 def _on_gpu_nodes(settings: Settings) -> list[At]:
@@ -30,11 +30,14 @@ def _fits(settings: Settings, at: At) -> bool:
 
 
 def _node_keys(settings: Settings) -> dict[str, object]:
-    nodes = settings.gpu_nodes
-    disk: dict[str, object] = {"gpuNodes.diskGib": nodes.disk_gib}
+    nodes = settings.gpu_nodes.pool
+    disk: dict[str, object] = {settings.gpu_nodes.key("diskGib"): nodes.disk_gib}
     if nodes.capacity:
-        return {"gpuNodes.capacity": nodes.capacity.model_dump(by_alias=True), **disk}
-    return {"gpuNodes.instanceTypes": list(nodes.instance_types), **disk}
+        return {
+            settings.gpu_nodes.key("capacity"): nodes.capacity.model_dump(by_alias=True),
+            **disk,
+        }
+    return {settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types), **disk}
 
 
 def _replica_keys(at: At) -> dict[str, object]:
@@ -56,27 +59,34 @@ def _replica_keys(at: At) -> dict[str, object]:
 @refuse
 def instance_types(settings: Settings) -> Iterator[Finding]:
     """The capacity of every instance type is known."""
-    unknown = settings.gpu_nodes.unknown_instance_types
+    key, unknown = settings.gpu_nodes.key, settings.gpu_nodes.pool.unknown_instance_types
     if unknown:
         yield Finding(
-            keys={"gpuNodes.instanceTypes": list(settings.gpu_nodes.instance_types)},
+            keys={
+                settings.gpu_nodes.key("instanceTypes"): list(
+                    settings.gpu_nodes.pool.instance_types
+                )
+            },
             reason=(
                 f"the capacity of {', '.join(unknown)} is not known (known: "
                 f"{', '.join(sorted(INSTANCE_TYPES))}), so nothing can be said of what fits"
             ),
-            fix="state gpuNodes.capacity (gpus, cpu, memoryGib) of the smallest type",
+            fix=f"state {key('capacity')} (gpus, cpu, memoryGib) of the smallest type",
         )
 
 
 @refuse
 def node_bounds(settings: Settings) -> Iterator[Finding]:
     """Fewest nodes are not more than most nodes."""
-    nodes = settings.gpu_nodes
+    nodes = settings.gpu_nodes.pool
     if nodes.min_size > nodes.max_size:
         yield Finding(
-            keys={"gpuNodes.minSize": nodes.min_size, "gpuNodes.maxSize": nodes.max_size},
+            keys={
+                settings.gpu_nodes.key("minSize"): nodes.min_size,
+                settings.gpu_nodes.key("maxSize"): nodes.max_size,
+            },
             reason="the fewest nodes are more than the most",
-            change={"gpuNodes.maxSize": nodes.min_size},
+            change={settings.gpu_nodes.key("maxSize"): nodes.min_size},
         )
 
 
@@ -101,7 +111,7 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
         fit = replicas_per_node(settings, at.stack)
         if fit.replicas:
             continue
-        free, triton = settings.gpu_nodes.allocatable, at.stack.triton
+        free, triton = settings.gpu_nodes.pool.allocatable, at.stack.triton
         memory_mib = free.memory_gib * MIB_PER_GIB
         disk_mib = free_disk_gib(settings) * MIB_PER_GIB
         short = [
@@ -121,8 +131,8 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
             images = f"; of the disk its image takes {gib} GiB and others {OTHER_IMAGES_GIB} GiB"
             change = least(
                 settings,
-                "gpuNodes.diskGib",
-                range(settings.gpu_nodes.disk_gib, 64 * 1024),
+                settings.gpu_nodes.key("diskGib"),
+                range(settings.gpu_nodes.pool.disk_gib, 64 * 1024),
                 lambda after, at=at: _fits(after, at),
             )
         yield Finding(
@@ -143,10 +153,10 @@ def nodes(settings: Settings) -> Iterator[Finding]:
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
     needed = nodes_needed(settings, lambda stack: stack.surge_replicas)
-    most = settings.gpu_nodes.max_size
+    most = settings.gpu_nodes.pool.max_size
     if needed <= most:
         return
-    keys: dict[str, object] = {"gpuNodes.maxSize": most, **_node_keys(settings)}
+    keys: dict[str, object] = {settings.gpu_nodes.key("maxSize"): most, **_node_keys(settings)}
     parts: list[str] = []
     for at in fleets:
         fit = replicas_per_node(settings, at.stack)
@@ -166,7 +176,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
             f"the largest fleets with their surge, {'; '.join(parts)}, need {needed} nodes and "
             f"{most} are allowed: the last replicas stay Pending for ever"
         ),
-        change={"gpuNodes.maxSize": needed},
+        change={settings.gpu_nodes.key("maxSize"): needed},
     )
 
 
@@ -176,7 +186,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    most = settings.gpu_nodes.max_size
+    most = settings.gpu_nodes.pool.max_size
     if nodes_needed(settings, lambda stack: stack.surge_replicas) > most:
         return
     stranded = max(fleets, key=lambda at: stranded_nodes(settings, at.stack))
@@ -184,7 +194,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
     if count >= most:
         yield Finding(
             keys={
-                "gpuNodes.maxSize": most,
+                settings.gpu_nodes.key("maxSize"): most,
                 **{at.key("triton.gpus"): at.stack.triton.gpus for at in fleets},
             },
             reason=(
@@ -193,7 +203,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
                 f"replica of {stranded.stack.deployment_name} finds no node although enough "
                 "GPUs are free in all"
             ),
-            change={"gpuNodes.maxSize": count + 1},
+            change={settings.gpu_nodes.key("maxSize"): count + 1},
         )
 
 
@@ -203,7 +213,7 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    gpu_nodes = settings.gpu_nodes
+    gpu_nodes = settings.gpu_nodes.pool
     needed = nodes_needed(settings, lambda stack: stack.autoscaler.min_replicas)
     if needed <= gpu_nodes.min_size or needed > gpu_nodes.max_size:
         return
@@ -211,14 +221,14 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     ready = max(at.stack.triton.ready_seconds for at in fleets)
     yield Finding(
         keys={
-            "gpuNodes.minSize": gpu_nodes.min_size,
+            settings.gpu_nodes.key("minSize"): gpu_nodes.min_size,
             **{at.key("autoscaler.minReplicas"): at.stack.autoscaler.min_replicas for at in fleets},
-            "gpuNodes.nodeStartSeconds": node,
+            settings.gpu_nodes.key("nodeStartSeconds"): node,
         },
         reason=(
             f"min replicas need {needed} node(s) and {gpu_nodes.min_size} are kept: the rest "
             f"start cold, after {number(node)} s for the node, up to {PULL_SECONDS} s for Triton's "
             f"image and {number(ready)} s for the models = {number(node + PULL_SECONDS + ready)} s"
         ),
-        change={"gpuNodes.minSize": needed},
+        change={settings.gpu_nodes.key("minSize"): needed},
     )

@@ -7,6 +7,7 @@ from config.checks.places import stacks
 from config.inventory import parts
 from config.problem import Finding, number, refuse
 from config.sections.gateway import InternalLoadBalancer
+from config.sections.gpu_nodes import as_existing
 from config.sections.keda import HelmKeda
 from config.sections.platform import KubeconfigPlatform, LocalPlatform
 from config.settings import Settings
@@ -18,15 +19,15 @@ from config.versions import KEDA_CHART_VERSION, MIN_KEDA
 @refuse
 def eks_platform(settings: Settings) -> Iterator[Finding]:
     """A node group needs an EKS cluster and its subnets."""
-    platform = settings.platform
-    if settings.gpu_nodes.provision != "eks":
+    platform, nodes = settings.platform, settings.gpu_nodes
+    if not nodes.groups:
         return
-    keys: dict[str, object] = {"gpuNodes.provision": "eks", "platform.kind": platform.kind}
+    keys: dict[str, object] = {"gpuNodes.kind": nodes.kind, "platform.kind": platform.kind}
     if isinstance(platform, LocalPlatform):
         yield Finding(
             keys=keys,
             reason="the embedded cluster is not on EKS: no node group can join it",
-            change={"gpuNodes.provision": "none"},
+            change={"gpuNodes": as_existing(nodes.pool)},
         )
     elif isinstance(platform, KubeconfigPlatform) and not (
         platform.cluster_name and platform.subnet_ids

@@ -10,10 +10,10 @@ from config.settings import Settings
 @refuse
 def device_plugin(settings: Settings) -> Iterator[Finding]:
     """Bottlerocket's NVIDIA AMI brings the device plugin."""
-    if settings.gpu_nodes.brings_device_plugin and settings.device_plugin.enabled:
+    if settings.gpu_nodes.pool.brings_device_plugin and settings.device_plugin.enabled:
         yield Finding(
             keys={
-                "gpuNodes.amiType": settings.gpu_nodes.ami_type,
+                settings.gpu_nodes.key("amiType"): settings.gpu_nodes.pool.ami_type,
                 "devicePlugin.enabled": True,
             },
             reason="the AMI runs the device plugin itself; two would register the same GPUs",

@@ -25,7 +25,7 @@ def _signal_keys(at: At) -> dict[str, object]:
     if at.stack.gateway.max_concurrent_streams is None:
         streams = derived(streams)
     return {
-        at.key("autoscaler.signal"): at.stack.autoscaler.signal,
+        at.key("autoscaler.signal.kind"): at.stack.autoscaler.signal.kind,
         **limit_keys(at),
         at.key("autoscaler.threshold"): at.stack.autoscaler.threshold,
         at.key("traffic.clientConnections"): at.stack.traffic.client_connections,
@@ -46,7 +46,7 @@ def _reach_fix(
         reached = min(at.stack.traffic.client_connections, at.stack.gateway.replicas)
         streams = math.floor(growth_needs(at.stack.autoscaler, 1) * (1 + FLOAT_SLACK) / reached) + 1
         candidates.append({at.key("gateway.inFlight.streamsPerPod"): streams})
-    candidates.append({at.key("autoscaler.signal"): "demand"})
+    candidates.append({at.key("autoscaler.signal.kind"): "demand"})
     candidates.append({at.key("autoscaler.threshold"): _highest_threshold(at.stack)})
 
     def survives(after: Settings) -> bool:
@@ -85,7 +85,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
     """Signal `inFlight`: at every size below max, enough can be in flight to ask for more."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        stuck = stuck_at(stack) if scaler.signal == "inFlight" else None
+        stuck = None if scaler.signal.counts_refusals else stuck_at(stack)
         if stuck is None:
             continue
         path = growth(stack)
@@ -123,7 +123,7 @@ def reach_placement(settings: Settings) -> Iterator[Finding]:
     """Signal `inFlight`: the same if all client connections land on one gateway."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        if scaler.signal != "inFlight" or stuck_at(stack) is not None:
+        if scaler.signal.counts_refusals or stuck_at(stack) is not None:
             continue
         stuck = stuck_at(stack, gateways=1)
         if stuck is None:
@@ -136,7 +136,7 @@ def reach_placement(settings: Settings) -> Iterator[Finding]:
                 f"{shown_in_flight(stack, stuck, gateways=1)} calls in flight and the fleet stays "
                 f"{stuck} (growth needs more than {number(growth_needs(scaler, stuck))})"
             ),
-            change={at.key("autoscaler.signal"): "demand"},
+            change={at.key("autoscaler.signal.kind"): "demand"},
         )
 
 
@@ -148,7 +148,7 @@ def client_streams(settings: Settings) -> Iterator[Finding]:
     """
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        stuck = unseen_at(stack) if scaler.signal == "demand" else None
+        stuck = unseen_at(stack) if scaler.signal.counts_refusals else None
         if stuck is None:
             continue
         admitted = stack.admitted(stuck) // stack.gateway.replicas
@@ -169,7 +169,7 @@ def reach_refusals(settings: Settings) -> Iterator[Finding]:
     """Signal `demand`: where calls in flight fall short, only refusals make the fleet grow."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        if scaler.signal != "demand" or unseen_at(stack) is not None:
+        if not scaler.signal.counts_refusals or unseen_at(stack) is not None:
             continue
         rates = {
             replicas: (growth_needs(scaler, replicas) - shown) / stack.refused_seconds

@@ -101,8 +101,8 @@ def rate_window(settings: Settings) -> Iterator[Finding]:
     interval = settings.prometheus.scrape_interval_seconds
     for at in stacks(settings):
         stated, key = (
-            at.stack.autoscaler.rate_window_seconds,
-            at.key("autoscaler.rateWindowSeconds"),
+            at.stack.autoscaler.signal.rate_window_seconds,
+            at.key("autoscaler.signal.rateWindowSeconds"),
         )
         if stated is not None and stated < SCRAPES_PER_WINDOW * interval:
             yield Finding(
@@ -119,7 +119,10 @@ def rate_window(settings: Settings) -> Iterator[Finding]:
 def refused_weight(settings: Settings) -> Iterator[Finding]:
     """A refused call counts for at least as long as a replica would have worked on it."""
     for at in stacks(settings):
-        stated, key = at.stack.autoscaler.refused_seconds, at.key("autoscaler.refusedSeconds")
+        stated, key = (
+            at.stack.autoscaler.signal.refused_seconds,
+            at.key("autoscaler.signal.refusedSeconds"),
+        )
         service_seconds = at.stack.traffic.service_time_seconds
         if stated is not None and stated < service_seconds:
             yield Finding(

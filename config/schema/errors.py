@@ -158,6 +158,8 @@ def _expected(detail: ErrorDetails, value: object) -> tuple[str, str]:
         return "must be a list", "write one item a line, each after `- `"
     if kind == "too_short":
         return f"needs at least {bounds['min_length']} item(s)", "add one"
+    if kind == "too_long":
+        return f"takes at most {bounds['max_length']} item(s)", "leave out the others"
     if kind == "string_pattern_mismatch":
         return f"must match {bounds['pattern']}", "write it so"
     if kind == "string_too_short":

@@ -1,6 +1,7 @@
 """The KEDA ScaledObject: bounds, signal, and how fast the fleet may move."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +12,42 @@ HPA_SYNC_SECONDS = 15.0
 
 HPA_TOLERANCE = 0.1
 """Deviation that the HPA ignores (kube-controller-manager's default)."""
+
+_REMOVED = {
+    "refusedSeconds": "`autoscaler.signal.refusedSeconds` takes its place",
+    "rateWindowSeconds": "`autoscaler.signal.rateWindowSeconds` takes its place",
+}
+
+
+class Demand(Section):
+    """The calls in flight, and those that would be if the gateway had not refused them."""
+
+    counts_refusals: ClassVar[bool] = True
+
+    kind: Literal["demand"] = "demand"
+    """Calls in flight plus refused calls."""
+
+    refused_seconds: float | None = Field(default=None, ge=0.0001, le=3600)
+    """What each refused call a second adds to the signal: the time that it would have spent with a
+    replica. Derived where unset: with one that holds `threshold` calls."""
+
+    rate_window_seconds: float | None = Field(default=None, ge=1, le=3600)
+    """Window of the refusal rate; three scrapes where unset."""
+
+
+class InFlight(Section):
+    """The calls in flight alone."""
+
+    counts_refusals: ClassVar[bool] = False
+
+    kind: Literal["inFlight"]
+    """The gateway's calls in flight alone."""
+
+    refused_seconds: ClassVar[float | None] = None
+    rate_window_seconds: ClassVar[float | None] = None
+
+
+Signal = Demand | InFlight
 
 
 class ScaleUp(Section):
@@ -39,6 +76,8 @@ class ScaleDown(Section):
 class Autoscaler(Section):
     """The fleet's bounds and the signal that moves it between them."""
 
+    removed: ClassVar[Mapping[str, str]] = _REMOVED
+
     min_replicas: int = Field(default=2, ge=1, le=5000)
     """Fewest replicas."""
 
@@ -51,15 +90,8 @@ class Autoscaler(Section):
     cooldown_seconds: int = Field(default=300, ge=0, le=3600)
     """Scale-down stabilisation window, and KEDA's cooldownPeriod."""
 
-    signal: Literal["demand", "inFlight"] = "demand"
-    """`demand` adds what the gateway refused; `inFlight` is the gateway's calls in flight alone."""
-
-    refused_seconds: float | None = Field(default=None, ge=0.0001, le=3600)
-    """What each refused call a second adds to the signal: the time that it would have spent with a
-    replica. Derived where unset: with one that holds `threshold` calls."""
-
-    rate_window_seconds: float | None = Field(default=None, ge=1, le=3600)
-    """Window of the refusal rate; three scrapes where unset."""
+    signal: Annotated[Signal, Field(discriminator="kind")] = Demand()
+    """Load metric that KEDA reads."""
 
     polling_interval_seconds: int = Field(default=15, ge=1, le=3600)
     """How often KEDA itself looks at the trigger."""

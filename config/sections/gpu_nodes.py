@@ -1,6 +1,7 @@
 """The GPU nodes: what the node group makes on EKS, and what the simulated nodes stand for."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ _SYSTEM_DISK_GIB = 1
 """Held back of a node's disk: a tenth, below which kubelet evicts (`nodefs.available`) and 1 GiB of
 kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images are counted
 where they are known (`packing.free_disk_gib`)."""
+
+_REMOVED = {"provision": "`gpuNodes.kind` takes its place, `eksNodeGroups` or `existing`"}
 
 
 class Taint(Section):
@@ -52,10 +55,7 @@ class NodeCapacity(Section):
 
 
 class GpuNodes(Section):
-    """The nodes that only GPU pods may land on."""
-
-    provision: Literal["eks", "none"] = "none"
-    """`eks` makes a managed node group; `none` takes nodes that are there (or simulated)."""
+    """A pool of equal nodes that only GPU pods may land on."""
 
     ami_type: Literal[
         "AL2023_x86_64_NVIDIA",
@@ -94,12 +94,6 @@ class GpuNodes(Section):
 
     node_start_seconds: float = Field(default=180.0, ge=1, le=3600)
     """From a node's request to Ready with its GPU advertised; a part of what a cold start costs."""
-
-    max_unavailable: int = Field(default=1, ge=1, le=100)
-    """Nodes that a node-group update may take away at once; EKS allows 100 at most."""
-
-    vpc_cni_policy: bool = True
-    """Whether the nodes' role carries the VPC CNI's rights; off where the add-on has a role."""
 
     capacity: NodeCapacity | None = None
     """Capacity of one node, needed where an instance type is not in the built-in table."""
@@ -144,11 +138,88 @@ class GpuNodes(Section):
         return {**self.labels, GPU_LABEL[0]: GPU_LABEL[1]}
 
     @property
+    def architecture(self) -> Architecture | None:
+        """Architecture of the nodes; None where it is not known."""
+        return None
+
+    @property
     def ami_architecture(self) -> Architecture:
         """Architecture that the AMI is built for."""
         return "arm64" if "_ARM_64_" in self.ami_type else "amd64"
 
     @property
     def brings_device_plugin(self) -> bool:
-        """Whether the AMI already runs the NVIDIA device plugin (Bottlerocket NVIDIA does)."""
+        """True if the AMI already runs the NVIDIA device plugin (Bottlerocket NVIDIA does)."""
         return self.ami_type.startswith("BOTTLEROCKET")
+
+
+class NodeGroup(GpuNodes):
+    """An EKS managed node group."""
+
+    max_unavailable: int = Field(default=1, ge=1, le=100)
+    """Nodes that a node-group update may take away at once; EKS allows 100 at most."""
+
+    vpc_cni_policy: bool = True
+    """True if the nodes' role carries the VPC CNI's permissions; off if the add-on has a role."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """Architecture of the nodes: the AMI's."""
+        return self.ami_architecture
+
+
+class EksNodeGroups(Section):
+    """EKS managed node groups that the stack creates."""
+
+    removed: ClassVar[Mapping[str, str]] = _REMOVED
+
+    kind: Literal["eksNodeGroups"]
+    """EKS managed node groups that the stack creates."""
+
+    groups: tuple[NodeGroup, ...] = Field(default=(NodeGroup(),), min_length=1, max_length=1)
+    """Node groups; one for now."""
+
+    @property
+    def pool(self) -> GpuNodes:
+        """Nodes that every capacity check counts."""
+        return self.groups[0]
+
+    @staticmethod
+    def key(path: str) -> str:
+        """Return the YAML path of one of the pool's parameters."""
+        return f"gpuNodes.groups[0].{path}"
+
+
+class ExistingNodes(GpuNodes):
+    """GPU nodes that somebody else creates, or that the local cluster simulates."""
+
+    removed: ClassVar[Mapping[str, str]] = _REMOVED
+
+    kind: Literal["existing"] = "existing"
+    """Nodes of the cluster, or simulated ones."""
+
+    @property
+    def groups(self) -> tuple[NodeGroup, ...]:
+        """No node group: the stack creates none."""
+        return ()
+
+    @property
+    def pool(self) -> GpuNodes:
+        """Nodes that every capacity check counts."""
+        return self
+
+    @staticmethod
+    def key(path: str) -> str:
+        """Return the YAML path of one of the pool's parameters."""
+        return f"gpuNodes.{path}"
+
+
+Nodes = EksNodeGroups | ExistingNodes
+
+
+def as_existing(pool: GpuNodes) -> dict[str, object]:
+    """Return the value of `gpuNodes` with which a pool's nodes are existing ones."""
+    kept = pool.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, include={*GpuNodes.model_fields}
+    )
+    return {"kind": "existing", **kept}

@@ -128,7 +128,7 @@ class InferenceStack(Section):
         Little's law at the size to which the fleet should grow: its replicas hold `threshold` calls
         each, and keep each call for as long as they take to answer so many.
         """
-        stated = self.autoscaler.refused_seconds
+        stated = self.autoscaler.signal.refused_seconds
         if stated is not None:
             return stated
         at_threshold = self.autoscaler.threshold / self.traffic.replica_rps

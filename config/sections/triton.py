@@ -165,9 +165,7 @@ class Triton(Section):
 
     def node_architecture(self, nodes: GpuNodes) -> Architecture | None:
         """Architecture of the nodes that replicas may run on; None for any."""
-        if self.architecture or not self.gpus or nodes.provision != "eks":
-            return self.architecture
-        return nodes.ami_architecture
+        return self.architecture or (nodes.architecture if self.gpus else None)
 
     @property
     def storage_mib(self) -> int:

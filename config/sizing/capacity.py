@@ -141,7 +141,7 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             f"capacity of {stack.deployment_name} in {stack.namespace}:",
             f"  replicas    {least.replicas} to {most.replicas}, in at least {syncs} HPA "
             f"sync{'' if syncs == 1 else 's'} of {HPA_SYNC_SECONDS:.0f} s under a lasting overload "
-            f"(signal {stack.autoscaler.signal})",
+            f"(signal {stack.autoscaler.signal.kind})",
             f"  GPUs        {can.gpus} at most, on {can.nodes} nodes "
             f"({can.nodes_in_roll_out} in a roll-out)",
             f"  in flight   {least.in_flight:,} to {most.in_flight:,} calls, of one connection "

@@ -107,7 +107,7 @@ def free_disk_gib(settings: Settings) -> float:
     tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
     sizes = {triton.image: triton.unpacked_image_gib for triton in tritons}
     images_gib = sum(sizes.values()) + OTHER_IMAGES_GIB
-    return max(0, settings.gpu_nodes.allocatable_disk_gib - images_gib)
+    return max(0, settings.gpu_nodes.pool.allocatable_disk_gib - images_gib)
 
 
 def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
@@ -116,7 +116,7 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
     Raises:
         KeyError: the capacity of an instance type is not known.
     """
-    triton, free = stack.triton, settings.gpu_nodes.allocatable
+    triton, free = stack.triton, settings.gpu_nodes.pool.allocatable
     return PerNode(
         gpus=settings.gpus_per_node // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),

@@ -12,7 +12,7 @@ def growth(stack: InferenceStack) -> tuple[int, ...]:
 
     What is refused counts as any number under signal `demand`: an overload has no bound.
     """
-    if stack.autoscaler.signal == "demand":
+    if stack.autoscaler.signal.counts_refusals:
         return simulate(stack.autoscaler, lambda _: math.inf)
     return simulate(stack.autoscaler, lambda replicas: shown_in_flight(stack, replicas))
 
@@ -45,7 +45,7 @@ def unseen_at(stack: InferenceStack) -> int | None:
 
 def reaches(stack: InferenceStack) -> bool:
     """Whether the stack's signal can take the fleet from every size to max."""
-    if stack.autoscaler.signal == "demand":
+    if stack.autoscaler.signal.counts_refusals:
         return unseen_at(stack) is None
     return stuck_at(stack) is None
 

@@ -34,7 +34,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
     return ClusterSpec(
         simulated_nodes=simulated_nodes(settings),
         serving_node=ServingNode(
-            gpus=settings.gpu_nodes.max_size * settings.gpus_per_node,
+            gpus=settings.gpu_nodes.pool.max_size * settings.gpus_per_node,
             labels=dict([GPU_LABEL]),
         ),
         images=images(settings),
@@ -46,9 +46,9 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
 def simulated_nodes(settings: Settings) -> list[SimulatedNode]:
     """List every GPU node that the stack may have, then the CPU nodes.
 
-    The cluster has no autoscaler of nodes, so all `gpuNodes.maxSize` of them are there.
+    The cluster has no autoscaler of nodes, so all `maxSize` of them are there.
     """
-    gpu, gpus = settings.gpu_nodes, settings.gpus_per_node
+    gpu, gpus = settings.gpu_nodes.pool, settings.gpus_per_node
     platform = settings.platform
     plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()
     cpu = Resources(

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rich.console import Console
 
 from components.state.ownership import ADOPT_VARIABLE
+from config.deprecated import rewrite
 from config.inventory import made_namespaces
 from config.load import parse, read_stack_file
 from config.sections.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
@@ -97,7 +98,17 @@ def read_settings(env: StackEnvironment) -> Settings:
     if not env.stack_file.exists():
         known = sorted(file.name.split(".")[1] for file in env.project.glob("Pulumi.*.yaml"))
         raise OpsError(f"there is no {env.stack_file.name}; STACK names one of {', '.join(known)}")
-    return parse(read_stack_file(env.stack_file), source=f"stack {env.stack}")
+    stated = read_stack_file(env.stack_file)
+    settings = parse(stated, source=f"stack {env.stack}")
+    for problem in rewrite(stated).warnings:
+        _warn_once(str(problem))
+    return settings
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    # A command reads the parameters several times; its output may be another program's input.
+    sys.stderr.write(f"warning: {message}\n")
 
 
 def start_cluster(env: StackEnvironment) -> None:

@@ -55,7 +55,7 @@ def program() -> None:
     for index, stack in enumerate(SETTINGS.inference):
         Triton(
             f"triton-{index}",
-            TritonArgs(config=stack, nodes=SETTINGS.gpu_nodes, prometheus=PROMETHEUS),
+            TritonArgs(config=stack, nodes=SETTINGS.gpu_nodes.pool, prometheus=PROMETHEUS),
         )
         EnvoyGateway(f"gateway-{index}", EnvoyGatewayArgs(config=stack, prometheus=PROMETHEUS))
 

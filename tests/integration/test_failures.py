@@ -237,14 +237,18 @@ def test_missing_keda_crds_are_one_message(empty: Checkout) -> None:
 
 
 def test_refused_parameters_touch_nothing(checkout: Checkout) -> None:
-    checkout.set_config(inference=[{"autoscaler": {"signal": "inFlight", "threshold": 40}}])
+    checkout.set_config(
+        inference=[{"autoscaler": {"signal": {"kind": "inFlight"}, "threshold": 40}}]
+    )
     ran = checkout.up().failed()
     assert "inference[0].autoscaler" in ran.output
     assert not checkout.kubeconfig.exists()
 
 
 def test_bare_pulumi_refuses_what_make_refuses(provisioned: Checkout) -> None:
-    provisioned.set_config(inference=[{"autoscaler": {"signal": "inFlight", "threshold": 40}}])
+    provisioned.set_config(
+        inference=[{"autoscaler": {"signal": {"kind": "inFlight"}, "threshold": 40}}]
+    )
     by_make = provisioned.ops("preview").failed().output
     by_pulumi = provisioned.pulumi("preview").failed().output
     problem = next(line for line in by_make.splitlines() if "reach" in line)

@@ -61,7 +61,7 @@ def test_up_makes_a_cluster_with_every_component_kedas_definitions_and_ready_nod
     assert holds(definitions["scaledobjects.keda.sh"], "Established")
     nodes = list(client.list(Node))
     settings = Settings()
-    assert len(nodes) == settings.gpu_nodes.max_size + settings.platform.cpu_nodes
+    assert len(nodes) == settings.gpu_nodes.pool.max_size + settings.platform.cpu_nodes
     assert all(holds(node, "Ready") for node in nodes)
     assert {n.status.nodeInfo.kubeletVersion for n in nodes} == {
         f"kwok-v{toolchain.TABLE['kwok'].version}"
@@ -105,7 +105,12 @@ def test_changed_parameters_change_the_nodes_and_those_alone(
     processes = cluster.components()
     changed = Settings.model_validate(
         {
-            "gpu_nodes": {"max_size": 2, "labels": {"pool": "a"}, "taint": {"value": "yes"}},
+            "gpu_nodes": {
+                "kind": "existing",
+                "max_size": 2,
+                "labels": {"pool": "a"},
+                "taint": {"value": "yes"},
+            },
             "device_plugin": {"time_slices": 2},
             "platform": {"kind": "local", "cpu_nodes": 3, "cpu_node_cpu": 4},
         }

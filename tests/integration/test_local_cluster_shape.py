@@ -21,7 +21,7 @@ from tests.integration.checkout import Checkout
 from tests.integration.local_runs import kill
 from tests.integration.pods import pod
 
-SMALLER = Settings.model_validate({"gpu_nodes": {"max_size": 1}})
+SMALLER = Settings.model_validate({"gpu_nodes": {"kind": "existing", "max_size": 1}})
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_previews_refreshes_and_destroys_leave_nodes_and_their_pods_and_up_bring
     held = client.get(Pod, "last", namespace="default").metadata.uid
     # Room for fewer replicas, so that it is good as a configuration.
     small = {"autoscaler": {"minReplicas": 1, "maxReplicas": 2}}
-    empty.set_config(gpuNodes={"maxSize": 1}, inference=[small])
+    empty.set_config(gpuNodes={"kind": "existing", "maxSize": 1}, inference=[small])
     for command in ("preview", "refresh", "destroy"):
         empty.ops(command).ok()
         assert nodes(client) == before, command

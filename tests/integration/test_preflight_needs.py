@@ -101,11 +101,11 @@ class TestClaims:
         assert "ReadOnlyMany or ReadWriteMany" in message
         one = {"autoscaler": {"minReplicas": 1, "maxReplicas": 1}}
         stacks = [{**self.STACKS[0], **one}]
-        assert found(document, inference=stacks, gpuNodes={"maxSize": 1}) == []
+        assert found(document, inference=stacks, gpuNodes={"kind": "existing", "maxSize": 1}) == []
 
     def test_a_volume_of_one_pod_neither(self, put, ai_namespace, found, document):
         self.claim(put, ai_namespace, "ReadWriteOncePod")
-        (message,) = found(document, inference=self.STACKS, gpuNodes={"maxSize": 6})
+        (message,) = found(document, inference=self.STACKS, gpuNodes={"kind": "existing", "maxSize": 6})
         assert "(ReadWriteOncePod) can be mounted by one pod at a time" in message
 
     def test_a_volume_that_is_never_attached_is_not_held_to_one_node(
@@ -190,7 +190,9 @@ class TestGpus:
         assert found(document, severity="warn") == []
 
     def test_a_taint_that_is_not_tolerated_on_any_node_is_named(self, found, document):
-        (message,) = found(document, gpuNodes={"taint": {"key": "example.com/gpu"}})
+        (message,) = found(
+            document, gpuNodes={"kind": "existing", "taint": {"key": "example.com/gpu"}}
+        )
         assert "all 6 nodes with the label nvidia.com/gpu.present=true have a taint" in message
         assert "(nvidia.com/gpu=true:NoSchedule)" in message
 

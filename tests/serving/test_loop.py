@@ -97,8 +97,8 @@ def _run(served: Checkout, bed: TestBed, folder: Path) -> Loop:
 
     def change_the_deployment() -> None:
         # One field of Triton's Deployment, and nothing of its pods.
-        seconds = settings.gpu_nodes.node_start_seconds + 1
-        served.set_config(gpuNodes={"nodeStartSeconds": seconds})
+        seconds = settings.gpu_nodes.pool.node_start_seconds + 1
+        served.set_config(gpuNodes={"kind": "existing", "nodeStartSeconds": seconds})
         pods.append(fleet())
         restarts.extend(replica.restarts for replica in replicas(served))
         up.append(time.time())
@@ -208,5 +208,5 @@ def test_up_leaves_the_scaled_fleet_alone(loop: Loop, served: Checkout) -> None:
     now = read_settings(served.env)
     (stack,) = now.inference
     deadline_seconds = stated[stack.deployment_name]["progressDeadlineSeconds"]
-    assert deadline_seconds == start_seconds(stack, now.gpu_nodes)
-    assert deadline_seconds != start_seconds(stack, loop.settings.gpu_nodes)
+    assert deadline_seconds == start_seconds(stack, now.gpu_nodes.pool)
+    assert deadline_seconds != start_seconds(stack, loop.settings.gpu_nodes.pool)

@@ -13,7 +13,7 @@ from pulumi import automation
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import NodeGroup
 from config.sections.triton import S3Repository
 from local_cluster import toolchain
 from ops.stack.environment import StackEnvironment
@@ -71,7 +71,7 @@ class Bed:
         GpuNodeGroup(
             "gpu",
             GpuNodeGroupArgs(
-                config=GpuNodes(provision="eks", **self.nodes),
+                config=NodeGroup(**self.nodes),
                 gpus_per_node=4,
                 # As from a stack reference.
                 cluster_name=pulumi.Output.from_input(CLUSTER),

@@ -42,7 +42,7 @@ def test_a_maximum_below_the_running_nodes_ends_those_beyond_it_and_the_preview_
 ):
     bed.nodes["max_size"] = 4
     bed.preview()
-    assert "gpuNodes.maxSize 4 ends 2 of 6 running nodes" in bed.output
+    assert "gpuNodes.groups[0].maxSize 4 ends 2 of 6 running nodes" in bed.output
     assert bed.sizes() == (2, 6, 6)
     bed.up()
     assert bed.sizes() == (2, 4, 4)

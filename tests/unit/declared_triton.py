@@ -14,7 +14,7 @@ def made(stack: dict[str, Any] | None = None, **raw: Any) -> tuple[dict[str, Any
     settings = Settings.model_validate({"inference": [stack or {}], **raw})
     args = TritonArgs(
         config=settings.inference[0],
-        nodes=settings.gpu_nodes,
+        nodes=settings.gpu_nodes.pool,
         prometheus=settings.prometheus,
         cluster_name="eks",
     )

@@ -86,7 +86,7 @@ def _declared(how: str) -> Cluster:
             "triton",
             TritonArgs(
                 config=config,
-                nodes=settings.gpu_nodes,
+                nodes=settings.gpu_nodes.pool,
                 prometheus=settings.prometheus,
                 cluster_name="eks",
             ),

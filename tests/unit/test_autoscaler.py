@@ -15,7 +15,7 @@ from local_cluster import toolchain
 
 VARIANTS = {
     "defaults": {},
-    "seed's signal": {"signal": "inFlight"},
+    "seed's signal": {"signal": {"kind": "inFlight"}},
     "one size": {"minReplicas": 4, "maxReplicas": 4},
     "no cooldown, odd threshold": {"cooldownSeconds": 0, "threshold": 12.5},
     "slow growth": {"scaleUp": {"pods": 3, "periodSeconds": 60, "stabilizationSeconds": 30}},

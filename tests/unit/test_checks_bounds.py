@@ -30,7 +30,7 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("deadReplica", {}, f"{STACK}.gateway.healthChecks.intervalSeconds", 29, 29.1),
     ("startupBudget", {}, f"{STACK}.triton.startupBudgetSeconds", 60, 59),
     ("scrapeInterval", {}, "prometheus.scrapeIntervalSeconds", 15, 16),
-    ("rateWindow", {}, f"{STACK}.autoscaler.rateWindowSeconds", 15, 14),
+    ("rateWindow", {}, f"{STACK}.autoscaler.signal.rateWindowSeconds", 15, 14),
     ("streamLength", {}, f"{STACK}.traffic.maxStreamSeconds", 2, 1.9),
     ("streamIdle", {}, f"{STACK}.traffic.streamIdleSeconds", 2, 1.9),
     # 64 MiB + 688 streams x 64 KiB x 2 = 150 MiB, three quarters of 200.

@@ -47,7 +47,7 @@ def test_no_static_limit_saves_the_baselines_numbers(gateways: int, connections:
         config = changed(
             Settings(),
             {
-                f"{STACK}.autoscaler.signal": "inFlight",
+                f"{STACK}.autoscaler.signal": {"kind": "inFlight"},
                 f"{STACK}.gateway.inFlight": {"kind": "static", "maxRequests": number},
                 f"{STACK}.gateway.replicas": gateways,
                 f"{STACK}.traffic.clientConnections": connections,
@@ -61,7 +61,7 @@ def test_no_static_limit_saves_the_baselines_numbers(gateways: int, connections:
 def test_the_baseline_stops_at_seven():
     stack = stack_with(
         {
-            f"{STACK}.autoscaler.signal": "inFlight",
+            f"{STACK}.autoscaler.signal": {"kind": "inFlight"},
             f"{STACK}.gateway.inFlight": {"kind": "static", "maxRequests": 100},
         }
     )
@@ -73,7 +73,7 @@ def test_a_limit_that_would_do_at_twenty_may_hold_the_fleet_at_two():
     config = changed(
         Settings(),
         {
-            f"{STACK}.autoscaler.signal": "inFlight",
+            f"{STACK}.autoscaler.signal": {"kind": "inFlight"},
             f"{STACK}.gateway.inFlight": {"kind": "fleet", "streamsPerPod": 17},
         },
     )
@@ -103,7 +103,7 @@ def test_an_overload_at_a_fixed_rate_asks_at_once_for_who_can_answer_it(
     per_second: int, refused_seconds: float | None, path: tuple[int, ...]
 ):
     """Until nothing is refused: a fleet that is full holds twice what the threshold says."""
-    stack = stack_with({f"{STACK}.autoscaler.refusedSeconds": refused_seconds})
+    stack = stack_with({f"{STACK}.autoscaler.signal.refusedSeconds": refused_seconds})
 
     def signal(replicas: int) -> float:
         refused = max(0.0, per_second - replicas * stack.traffic.replica_rps)
@@ -160,7 +160,7 @@ CHANGES = st.fixed_dictionaries(
         f"{STACK}.autoscaler.threshold": st.floats(0.5, 200),
         f"{STACK}.autoscaler.minReplicas": st.integers(1, 25),
         f"{STACK}.autoscaler.maxReplicas": st.integers(1, 25),
-        f"{STACK}.autoscaler.signal": st.sampled_from(["demand", "inFlight"]),
+        f"{STACK}.autoscaler.signal": st.sampled_from([{"kind": "demand"}, {"kind": "inFlight"}]),
         f"{STACK}.triton.gpus": st.integers(0, 5),
         f"{STACK}.triton.memoryMib": st.integers(512, 250_000),
         f"{STACK}.traffic.maxStreamSeconds": st.floats(0.5, 2000),
@@ -175,7 +175,7 @@ CHANGES = st.fixed_dictionaries(
 @given(change=CHANGES)
 def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[str, object]):
     """Under a load that fills every limit; how fast pods get ready is not looked at."""
-    change = {**change, f"{STACK}.autoscaler.signal": "inFlight"}
+    change = {**change, f"{STACK}.autoscaler.signal": {"kind": "inFlight"}}
     config = changed(Settings(), change)
     stack, scaler = config.inference[0], config.inference[0].autoscaler
     sizes = range(scaler.min_replicas, scaler.max_replicas)

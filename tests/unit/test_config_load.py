@@ -30,7 +30,7 @@ def test_everything_that_cannot_work_is_said_at_once():
         parse(
             {
                 "tier": "prod",
-                "gpuNodes": {"maxSize": 2},
+                "gpuNodes": {"kind": "existing", "maxSize": 2},
                 "prometheus": {"kind": "managed", "scrapeIntervalSeconds": 30},
             },
             source="stack live",
@@ -124,13 +124,13 @@ def test_pulumis_structured_keys_are_read(under_mocks: Any):
     loaded, said = under_mocks(
         {
             f"{PROJECT}:tier": "staging",
-            f"{PROJECT}:gpuNodes": json.dumps({"minSize": 2}),
+            f"{PROJECT}:gpuNodes": json.dumps({"kind": "existing", "minSize": 2}),
             f"{PROJECT}:inference": json.dumps([{"traffic": {"serviceTimeSeconds": 0.025}}]),
             "aws:region": "eu-central-1",
         }
     )
     assert loaded.tier == "staging"
-    assert loaded.gpu_nodes.min_size == 2
+    assert loaded.gpu_nodes.pool.min_size == 2
     assert loaded.inference[0].traffic.service_time_seconds == 0.025
     assert said["warn"] == []
 
@@ -144,7 +144,7 @@ def test_a_good_configuration_prints_what_each_stack_can_carry(under_mocks: Any)
     _, said = under_mocks(
         {
             f"{PROJECT}:inference": json.dumps(stacks),
-            f"{PROJECT}:gpuNodes": json.dumps({"maxSize": 11}),
+            f"{PROJECT}:gpuNodes": json.dumps({"kind": "existing", "maxSize": 11}),
         }
     )
     assert [text.splitlines()[0] for text in said["info"]] == [
@@ -154,7 +154,9 @@ def test_a_good_configuration_prints_what_each_stack_can_carry(under_mocks: Any)
 
 
 def test_warnings_are_printed_and_do_not_stop_the_run(under_mocks: Any):
-    loaded, said = under_mocks({f"{PROJECT}:gpuNodes": json.dumps({"minSize": 0})})
+    loaded, said = under_mocks(
+        {f"{PROJECT}:gpuNodes": json.dumps({"kind": "existing", "minSize": 0})}
+    )
     assert [text.partition(":")[0] for text in said["warn"]] == ["coldStart"]
     assert [problem.check for problem in warnings(loaded)] == ["coldStart"]
 

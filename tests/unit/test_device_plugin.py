@@ -14,7 +14,7 @@ from config.settings import Settings
 def made(declare):
     def of(raw: dict[str, Any] | None = None):
         settings = Settings.model_validate(raw or {})
-        args = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes)
+        args = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
         declared = declare(lambda: DevicePlugin("device-plugin", args))
         return declared.one("apps/v1:DaemonSet")["spec"]["template"], declared
 
@@ -23,7 +23,7 @@ def made(declare):
 
 def test_runs_on_gpu_nodes_only_and_tolerates_their_taint_alone(made):
     taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
-    pod = made({"gpuNodes": {"taint": taint}})[0]["spec"]
+    pod = made({"gpuNodes": {"kind": "existing", "taint": taint}})[0]["spec"]
     assert pod["nodeSelector"] == {
         "kubernetes.io/os": "linux",
         "nvidia.com/gpu.present": "true",

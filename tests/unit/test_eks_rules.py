@@ -10,7 +10,7 @@ import pytest
 from botocore.loaders import Loader
 
 from config.checks.eks import MAX_INSTANCE_TYPES, MAX_KEY
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import NodeGroup
 from config.sizing.instances import INSTANCE_TYPES, architecture_of, gpu_of, has_nvidia_gpu
 from tests.extremes import NUMBERS
 
@@ -29,13 +29,13 @@ def test_keys_and_values_of_labels_and_taints_are_as_long_as_eks_takes(shapes):
 
 def test_ami_and_capacity_types_are_those_of_eks(shapes):
     for field, shape in (("ami_type", "AMITypes"), ("capacity_type", "CapacityTypes")):
-        stated = typing.get_args(GpuNodes.model_fields[field].annotation)
+        stated = typing.get_args(NodeGroup.model_fields[field].annotation)
         assert set(stated) <= set(shapes[shape]["enum"])
 
 
 def test_counts_are_those_of_the_documentation_in_the_model(shapes):
     unavailable = shapes["NodegroupUpdateConfig"]["members"]["maxUnavailable"]["documentation"]
-    (number,) = [n for n in NUMBERS if n.path == "gpuNodes.maxUnavailable"]
+    (number,) = [n for n in NUMBERS if n.path == "gpuNodes.groups[0].maxUnavailable"]
     assert f"The maximum number is {number.high}." in unavailable
     types = shapes["CreateNodegroupRequest"]["members"]["instanceTypes"]["documentation"]
     assert f"0-{MAX_INSTANCE_TYPES} instance types" in types

@@ -7,7 +7,7 @@ import pytest
 
 from components.gpus.node_count import RunningGroup, desired_size, ended_nodes, kept_nodes
 from components.gpus.node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import NodeGroup
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
@@ -17,7 +17,7 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 def declared(declare):
     def build(opts=None, gpus_per_node=4, lookups=None, preview=False, **parameters):
         args = GpuNodeGroupArgs(
-            config=GpuNodes(provision="eks", **parameters),
+            config=NodeGroup(**parameters),
             gpus_per_node=gpus_per_node,
             cluster_name="inference",
             subnet_ids=["subnet-a", "subnet-b"],
@@ -47,20 +47,20 @@ def running(desired: int, status: str = "ACTIVE") -> RunningGroup:
     ("runs", "sent"), [(None, 2), (0, 2), (2, 2), (5, 5), (7, 7), (9, 7)], ids=str
 )
 def test_eks_is_sent_the_running_number_within_the_bounds(runs, sent):
-    nodes = GpuNodes(min_size=2, max_size=7)
+    nodes = NodeGroup(min_size=2, max_size=7)
     assert desired_size(nodes, None if runs is None else running(runs)) == sent
 
 
 @pytest.mark.parametrize(
     ("runs", "ends", "kept"),
     [
-        (9, "gpuNodes.maxSize 7 ends 2 of 9 running nodes", ""),
+        (9, "gpuNodes.groups[0].maxSize 7 ends 2 of 9 running nodes", ""),
         (7, "", "runs 7 nodes and keeps them"),
-        (1, "", "runs 1 nodes; gpuNodes.minSize 2 starts 1 more"),
+        (1, "", "runs 1 nodes; gpuNodes.groups[0].minSize 2 starts 1 more"),
     ],
 )
 def test_the_outlook_counts_nodes(runs, ends, kept):
-    nodes = GpuNodes(min_size=2, max_size=7)
+    nodes = NodeGroup(min_size=2, max_size=7)
     said = ended_nodes(nodes, running(runs))
     assert said.startswith(ends)
     assert bool(said) == bool(ends)

@@ -56,7 +56,11 @@ def test_every_namespace_outlives_the_stack_for_what_others_keep_in_it(made):
             False,
         ),
         ({"devicePlugin": {"enabled": False}}, "nvidia-device-plugin", False),
-        ({"gpuNodes": {"amiType": "BOTTLEROCKET_x86_64_NVIDIA"}}, "nvidia-device-plugin", False),
+        (
+            {"gpuNodes": {"kind": "existing", "amiType": "BOTTLEROCKET_x86_64_NVIDIA"}},
+            "nvidia-device-plugin",
+            False,
+        ),
     ],
 )
 def test_a_namespace_is_made_exactly_where_the_stack_fills_it(made, raw, name, there):

@@ -21,12 +21,14 @@ def made_for(**parameters: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_there_are_as_many_nodes_of_each_kind_as_the_parameters_say() -> None:
-    made = made_for(gpu_nodes={"max_size": 3}, platform={"kind": "local", "cpu_nodes": 1})
+    made = made_for(
+        gpu_nodes={"kind": "existing", "max_size": 3}, platform={"kind": "local", "cpu_nodes": 1}
+    )
     assert list(made) == ["gpu-0", "gpu-1", "gpu-2", "cpu-0"]
 
 
 def test_only_gpu_nodes_carry_the_taint_the_label_and_gpus() -> None:
-    made = made_for(gpu_nodes={"max_size": 1, "labels": {"team": "vision"}})
+    made = made_for(gpu_nodes={"kind": "existing", "max_size": 1, "labels": {"team": "vision"}})
     gpu, cpu = made["gpu-0"], made["cpu-0"]
     assert gpu["spec"]["taints"] == [
         {"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}
@@ -39,21 +41,24 @@ def test_only_gpu_nodes_carry_the_taint_the_label_and_gpus() -> None:
 
 
 def test_time_slices_multiply_what_a_gpu_node_advertises() -> None:
-    sliced = made_for(device_plugin={"time_slices": 3}, gpu_nodes={"instance_types": ["g5.xlarge"]})
+    sliced = made_for(
+        device_plugin={"time_slices": 3},
+        gpu_nodes={"kind": "existing", "instance_types": ["g5.xlarge"]},
+    )
     assert sliced["gpu-0"]["status"]["allocatable"][GPU_RESOURCE] == "3"
 
 
 def test_a_gpu_node_offers_pods_what_the_capacity_checks_count_with() -> None:
     settings = Settings()
     status = made_for()["gpu-0"]["status"]
-    allocatable = settings.gpu_nodes.allocatable
+    allocatable = settings.gpu_nodes.pool.allocatable
     assert status["capacity"]["cpu"] == "48"
     assert status["capacity"]["memory"] == "192Gi"
     assert status["allocatable"]["cpu"] == f"{allocatable.cpu * 1000:.0f}m"
     assert status["allocatable"]["memory"] == f"{allocatable.memory_gib * 1024:.0f}Mi"
     assert status["capacity"]["ephemeral-storage"] == "200Gi"
     assert status["allocatable"]["ephemeral-storage"] == "177Gi"
-    assert settings.gpu_nodes.allocatable_disk_gib == 177
+    assert settings.gpu_nodes.pool.allocatable_disk_gib == 177
     assert status["allocatable"][GPU_RESOURCE] == str(settings.gpus_per_node)
 
 

@@ -215,7 +215,7 @@ class TestStackReference:
         assert declared <= {"pulumi:pulumi:StackReference", "pulumi:index:Stash"}
 
     def test_missing_outputs_are_named_all_at_once(self, declare):
-        parameters = settings(self.PLATFORM, gpuNodes={"provision": "eks"})
+        parameters = settings(self.PLATFORM, gpuNodes={"kind": "eksNodeGroups"})
         with pytest.raises(Refused) as refusal:
             declare(everything(parameters), stack_outputs={STACK: {"kubeconfig": "x"}})
         message = " ".join(str(refusal.value).split())
@@ -224,7 +224,7 @@ class TestStackReference:
         assert f"platform.stack = {STACK}" in message
 
     def test_what_uses_an_output_does_not_complain_of_its_own(self, declare):
-        parameters = settings(self.PLATFORM, gpuNodes={"provision": "eks"})
+        parameters = settings(self.PLATFORM, gpuNodes={"kind": "eksNodeGroups"})
 
         def program():
             name = connect(parameters).name
@@ -250,7 +250,7 @@ class TestStackReference:
     ("parameters", "needed"),
     [
         ({}, ["kubeconfig"]),
-        ({"gpuNodes": {"provision": "eks"}}, ["kubeconfig", "clusterName", "subnetIds"]),
+        ({"gpuNodes": {"kind": "eksNodeGroups"}}, ["kubeconfig", "clusterName", "subnetIds"]),
         ({"s3": {"identity": "podIdentity"}}, ["kubeconfig", "clusterName"]),
         ({"s3": {"identity": "irsa"}}, ["kubeconfig", "oidcProviderArn", "oidcProviderUrl"]),
         ({"s3": {"identity": "irsa", "roleArn": "arn:aws:iam::1:role/x"}}, ["kubeconfig"]),

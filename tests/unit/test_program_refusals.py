@@ -42,7 +42,7 @@ def test_wrong_parameters_declare_nothing():
         program()
 
     with pytest.raises(Refused, match="gpuNodes"):
-        recording.declare(watched, config={"gpuNodes": {"maxSize": 1}})
+        recording.declare(watched, config={"gpuNodes": {"kind": "existing", "maxSize": 1}})
     assert monitors[0].declared.resources == []
 
 

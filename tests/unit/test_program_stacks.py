@@ -7,7 +7,7 @@ from tests.unit.whole_program import declared_by, kubernetes_objects, run
 def three_stacks():
     return run(
         {
-            "gpuNodes": {"maxSize": 20},
+            "gpuNodes": {"kind": "existing", "maxSize": 20},
             "inference": [
                 {},
                 {"namePrefix": "vision-", "namespace": "vision"},

@@ -67,7 +67,7 @@ def refused(kind, pod, per_scrape, cluster=FLEET):
 
 def test_the_in_flight_signal_is_the_baselines_text():
     assert in_flight(FLEET) == BASELINE_QUERY
-    seed = InferenceStack.model_validate({"autoscaler": {"signal": "inFlight"}})
+    seed = InferenceStack.model_validate({"autoscaler": {"signal": {"kind": "inFlight"}}})
     assert scaler_query(seed, ManagedPrometheus()) == BASELINE_QUERY
 
 
@@ -98,7 +98,7 @@ def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
 
 
 def test_what_a_refused_call_counts_for_may_be_stated():
-    stack = changed_stack(autoscaler={"refusedSeconds": 0.02})
+    stack = changed_stack(autoscaler={"signal": {"kind": "demand", "refusedSeconds": 0.02}})
     assert scaler_query(stack, ManagedPrometheus()).startswith(f"{BASELINE_QUERY} + 0.02 * (")
 
 

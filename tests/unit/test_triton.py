@@ -77,7 +77,7 @@ def test_a_node_can_be_drained_at_the_smallest_fleet(smallest):
 
 def test_gpus_bind_it_to_the_tainted_gpu_nodes():
     taint = {"key": "gpu-only", "value": "yes", "effect": "NoExecute"}
-    spec, _ = made({"triton": {"gpus": 2}}, gpuNodes={"taint": taint})
+    spec, _ = made({"triton": {"gpus": 2}}, gpuNodes={"kind": "existing", "taint": taint})
     pod = spec["template"]["spec"]
     assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "nvidia.com/gpu.present": "true"}
     assert pod["tolerations"] == [{"operator": "Equal", **taint}]
@@ -97,10 +97,10 @@ def test_without_gpus_it_goes_anywhere_but_the_gpu_nodes():
 @pytest.mark.parametrize(
     ("nodes", "architecture"),
     [
-        ({"provision": "eks"}, "amd64"),
-        ({"provision": "eks", "amiType": "AL2023_ARM_64_NVIDIA"}, "arm64"),
+        ({"kind": "eksNodeGroups"}, "amd64"),
+        ({"kind": "eksNodeGroups", "groups": [{"amiType": "AL2023_ARM_64_NVIDIA"}]}, "arm64"),
         # Of nodes that are there nothing is known, and NVIDIA's images are for both.
-        ({"provision": "none"}, None),
+        ({"kind": "existing"}, None),
     ],
 )
 def test_on_eks_it_runs_on_the_architecture_of_the_ami(nodes, architecture):
@@ -229,9 +229,9 @@ def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
 def test_up_waits_for_a_whole_roll_out_of_the_largest_fleet():
     settings = Settings.model_validate({"inference": [{"triton": {"maxSurge": 5}}]})
     (stack,) = settings.inference
-    start = specs.start_seconds(stack, settings.gpu_nodes)
+    start = specs.start_seconds(stack, settings.gpu_nodes.pool)
     each = 60 + stack.triton_grace_seconds
-    assert specs.rollout_seconds(stack, settings.gpu_nodes) == start + 3 * each
+    assert specs.rollout_seconds(stack, settings.gpu_nodes.pool) == start + 3 * each
 
 
 def test_a_roll_out_never_takes_a_replica_before_its_successor_is_ready():

@@ -53,7 +53,7 @@ def _usable(
     modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
     if modes & {"ReadWriteMany", "ReadOnlyMany"}:
         return
-    most, nodes = at.stack.surge_replicas, settings.gpu_nodes.max_size
+    most, nodes = at.stack.surge_replicas, settings.gpu_nodes.pool.max_size
     one_node = "ReadWriteOnce" in modes
     if most == 1 or (one_node and (nodes == 1 or not _is_attached(claim, look))):
         return
@@ -64,7 +64,7 @@ def _usable(
         keys={
             **keys,
             at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
-            **({"gpuNodes.maxSize": nodes} if one_node else {}),
+            **({settings.gpu_nodes.key("maxSize"): nodes} if one_node else {}),
         },
         reason=(
             f"the PersistentVolumeClaim {name} ({', '.join(sorted(modes))}) can be mounted by one "

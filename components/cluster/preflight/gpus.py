@@ -27,7 +27,7 @@ def gpus(settings: Settings, look: Look) -> Iterable[Problem]:
     if not any(at.stack.triton.gpus for at in stacks(settings)):
         return
     nodes = look.items("/api/v1/nodes", "nodes (GPUs, labels and taints)")
-    if nodes is not None and settings.gpu_nodes.provision == "none":
+    if nodes is not None and not settings.gpu_nodes.groups:
         yield from _placeable(settings, nodes)
     daemon_sets = look.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
     if daemon_sets is not None:
@@ -37,7 +37,7 @@ def gpus(settings: Settings, look: Look) -> Iterable[Problem]:
 def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
     labelled = [node for node in nodes if _is_labelled(node)]
     advertising = [node["metadata"]["name"] for node in nodes if _advertised(node)]
-    keys: dict[str, object] = {"gpuNodes.provision": "none"}
+    keys: dict[str, object] = {"gpuNodes.kind": settings.gpu_nodes.kind}
     if not labelled and advertising:
         yield Problem(
             check="preflight",
@@ -59,10 +59,10 @@ def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
                 f"no node has the label {_LABEL}: Triton's pods wait until there is one with GPUs"
             ),
             fix="have GPU nodes made with that label (a node autoscaler may do so by itself), or "
-            "set gpuNodes.provision to eks",
+            "set gpuNodes.kind to eksNodeGroups",
         )
-    elif blocked := _blocking(settings.gpu_nodes.taint, labelled):
-        taint = settings.gpu_nodes.taint
+    elif blocked := _blocking(settings.gpu_nodes.pool.taint, labelled):
+        taint = settings.gpu_nodes.pool.taint
         yield Problem(
             check="preflight",
             severity="refuse",

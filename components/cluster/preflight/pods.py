@@ -63,7 +63,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
             most=most,
         )
     if settings.device_plugin_enabled:
-        plugin, nodes = settings.device_plugin, settings.gpu_nodes
+        plugin, nodes = settings.device_plugin, settings.gpu_nodes.pool
         yield PodKind(
             who="the device plugin's",
             key="devicePlugin.namespace",
@@ -77,7 +77,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
 def _inference(settings: Settings, at: At) -> Iterator[PodKind]:
     stack = at.stack
     spec = triton.deployment_spec(
-        stack, settings.gpu_nodes, _repository(stack.triton), settings.prometheus
+        stack, settings.gpu_nodes.pool, _repository(stack.triton), settings.prometheus
     )
     yield PodKind(
         who="Triton's",
