@@ -114,7 +114,7 @@ class Rewritten:
     def _with_signal(self, index: int, stack: object) -> object:
         held = _mapping(stack)
         autoscaler = _mapping(held.get("autoscaler"))
-        signal = cast("object", autoscaler.get("signal", {}))
+        signal = autoscaler.get("signal", {})
         moved = {key: autoscaler[key] for key in _SIGNAL_KEYS if key in autoscaler}
         plain = isinstance(signal, str)
         keys = _mapping(signal)

@@ -141,7 +141,7 @@ class InferenceStack(Section):
         Args:
             prometheus: The Prometheus that scrapes the stack.
         """
-        stated = self.autoscaler.rate_window_seconds
+        stated = self.autoscaler.signal.rate_window_seconds
         if stated is not None:
             return stated
         return SCRAPES_PER_WINDOW * prometheus.scrape_interval_seconds

@@ -105,7 +105,9 @@ class TestClaims:
 
     def test_a_volume_of_one_pod_neither(self, put, ai_namespace, found, document):
         self.claim(put, ai_namespace, "ReadWriteOncePod")
-        (message,) = found(document, inference=self.STACKS, gpuNodes={"kind": "existing", "maxSize": 6})
+        (message,) = found(
+            document, inference=self.STACKS, gpuNodes={"kind": "existing", "maxSize": 6}
+        )
         assert "(ReadWriteOncePod) can be mounted by one pod at a time" in message
 
     def test_a_volume_that_is_never_attached_is_not_held_to_one_node(
