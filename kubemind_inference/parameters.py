@@ -1,9 +1,9 @@
 """Models of the parameters, one for each section of a stack file."""
 
-from config.sections.autoscaler import Autoscaler
+from config.sections.autoscaler import Autoscaler, Demand, InFlight
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gateway import Gateway
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import EksNodeGroups, ExistingNodes, GpuNodes, NodeGroup
 from config.sections.inference import InferenceStack
 from config.sections.keda import ExistingKeda, HelmKeda
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
@@ -14,14 +14,19 @@ from config.settings import Settings
 __all__ = [
     "Autoscaler",
     "ConfigMapRepository",
+    "Demand",
     "DevicePlugin",
+    "EksNodeGroups",
     "ExistingKeda",
+    "ExistingNodes",
     "ExistingPrometheus",
     "Gateway",
     "GpuNodes",
     "HelmKeda",
+    "InFlight",
     "InferenceStack",
     "ManagedPrometheus",
+    "NodeGroup",
     "PvcRepository",
     "S3Repository",
     "Settings",

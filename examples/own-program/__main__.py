@@ -14,7 +14,7 @@ stack = {
 # Refuses parameters that cannot work, before anything is declared.
 settings = parse({
     "platform": {"kind": "kubeconfig", "path": path},
-    "gpuNodes": {"provision": "none", "instanceTypes": ["g6.xlarge"], "maxSize": 5},
+    "gpuNodes": {"kind": "existing", "instanceTypes": ["g6.xlarge"], "maxSize": 5},
     "prometheus": {"kind": "existing", "address": "http://prometheus.monitoring:9090",
                    "namespace": "monitoring"},
     "inference": [stack],
@@ -25,7 +25,7 @@ namespace = kubernetes.core.v1.Namespace("vision", metadata={"name": "vision"}, 
 inference = Inference(
     "vision",
     InferenceArgs(
-        config=settings.inference[0], nodes=settings.gpu_nodes, prometheus=settings.prometheus
+        config=settings.inference[0], nodes=settings.gpu_nodes.pool, prometheus=settings.prometheus
     ),
     pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace]),
 )
