@@ -43,8 +43,9 @@ from ops.errors import OpsError
 NAMESPACE = "kubemind-seed"
 """Namespace of the test bed, which is removed with it."""
 
-_UNBOUNDED = 0
-"""Queue of the sample model: the baseline has no bound, as is Triton's default."""
+_UNBOUNDED = 100_000
+"""Queue of the sample model: more calls than a client of the baseline ever has in flight. The
+baseline has no bound, as is Triton's default."""
 
 _CONFIG_FOLDER = "/etc/envoy"
 _GRACE_SECONDS = 2.0

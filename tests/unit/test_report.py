@@ -187,6 +187,13 @@ def test_text_that_ends_a_fence_or_is_html_stays_text():
     assert re.search(r"````diff\n[^`]*\n\+```\n[^`]*\n````", text)
 
 
+def test_an_object_that_is_named_by_its_contents_is_updated_because_the_old_one_stays():
+    preview = recorded("replace")
+    [step] = [step for step in preview["steps"] if step["op"] == "replace"]
+    step["oldState"]["retainOnDelete"] = True
+    assert "replace" not in {one.operation for one in read_steps(preview)}
+
+
 def test_a_replacement_in_three_steps_counts_once():
     """As `--show-replacement-steps` lists it."""
     preview = recorded("replace")
