@@ -174,8 +174,7 @@ class InferenceStack(Section):
         """Envoy's `max_requests`: the static breaker, or room for the largest fleet's streams."""
         limit = self.gateway.in_flight
         if isinstance(limit, FleetLimit):
-            surge = self.autoscaler.max_replicas + self.triton.max_surge
-            return self.active_limit(surge) + self.max_pending_requests
+            return self.active_limit(self.surge_replicas) + self.max_pending_requests
         return limit.max_requests
 
     @property

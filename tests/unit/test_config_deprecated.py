@@ -13,6 +13,8 @@ from config.deprecated import REMOVED_ON, rewrite
 from config.load import Refused, parse, read_stack_file
 from config.problem import Problem
 from config.settings import Settings
+from ops.stack.environment import StackEnvironment
+from ops.stack.lifecycle import read_settings
 
 CLUSTER = {
     "kind": "kubeconfig",
@@ -108,6 +110,17 @@ def test_rewriting_leaves_the_users_values_alone(form: str):
 @pytest.mark.parametrize("file", sorted(PROJECT_FOLDER.glob("Pulumi.*.yaml")), ids=lambda f: f.name)
 def test_no_shipped_stack_file_has_a_deprecated_form(file: Path):
     assert rewrite(read_stack_file(file)).warnings == []
+
+
+def test_make_warns_once_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  gpuNodes:\n    provision: none\n")
+    env = StackEnvironment(stack="dev", project=tmp_path)
+    for _ in range(2):
+        assert read_settings(env) == Settings()
+    printed = capsys.readouterr()
+    assert printed.err.count("warning: deprecated:") == 1
+    assert "fix: set gpuNodes.kind to existing" in printed.err
+    assert printed.out == ""
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -161,6 +161,13 @@ def test_warnings_are_printed_and_do_not_stop_the_run(under_mocks: Any):
     assert [problem.check for problem in warnings(loaded)] == ["coldStart"]
 
 
+def test_preview_and_up_warn_of_a_deprecated_form(under_mocks: Any):
+    _, said = under_mocks({f"{PROJECT}:gpuNodes": json.dumps({"provision": "none"})})
+    (warning,) = said["warn"]
+    assert "now: gpuNodes.provision = none" in warning
+    assert "fix: set gpuNodes.kind to existing" in warning
+
+
 def test_an_unknown_top_level_key_in_pulumis_configuration_is_refused(under_mocks: Any):
     with pytest.raises(Refused, match=r"stack test \(tier dev\): 1 problem(.|\n)*gpuNode = "):
         under_mocks({f"{PROJECT}:gpuNode": "{}"})
