@@ -39,7 +39,7 @@ class Refused(pulumi.RunError):
     """The parameters cannot work; nothing was touched. The engine prints it without a traceback."""
 
     problems: tuple[Problem, ...]
-    """What is wrong, in the order in which it is printed."""
+    """Problems in the order in which they are printed."""
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.problems = tuple(problems)
@@ -50,10 +50,10 @@ class Refused(pulumi.RunError):
 
 
 def require(source: str, problems: Iterable[Problem]) -> None:
-    """Let nothing pass that refuses.
+    """Raise `Refused` if any problem has severity `refuse`.
 
     Raises:
-        Refused: with every such problem.
+        Refused: With every such problem.
     """
     refused = [problem for problem in problems if problem.severity == "refuse"]
     if refused:
@@ -65,16 +65,16 @@ def parse(raw: Mapping[str, object], *, source: str = "parameters") -> Settings:
 
     Args:
         raw: Values by top-level key (`tier`, `inference`, ...), as YAML or JSON would read them.
-        source: What the values are of, for the message.
+        source: Origin of the values, for the message.
 
     Raises:
-        Refused: something is misspelt, mistyped or cannot work.
+        Refused: Something is misspelt, mistyped or cannot work.
     """
     return _checked(raw, source)[0]
 
 
 def warnings(settings: Settings) -> list[Problem]:
-    """Return what is allowed and still worth knowing."""
+    """Return the problems that do not refuse the parameters."""
     return [problem for problem in run(settings) if problem.severity == "warn"]
 
 
@@ -85,7 +85,7 @@ def load(config: pulumi.Config | None = None) -> Settings:
         config: The project's configuration; Pulumi's own where None.
 
     Raises:
-        Refused: something is misspelt, mistyped or cannot work.
+        Refused: Something is misspelt, mistyped or cannot work.
     """
     config = config or pulumi.Config()
     values = _pulumi_values(config.name)
@@ -102,7 +102,7 @@ def read_stack_file(path: Path) -> dict[str, object]:
     """Read a `Pulumi.<stack>.yaml` without Pulumi; `parse` takes what this returns.
 
     Raises:
-        Refused: the engine would not read the file; names the line.
+        Refused: The engine would not read the file; names the line.
     """
     try:
         values = read_file(path)
@@ -122,7 +122,7 @@ def _unreadable(path: Path, why: str) -> Problem:
 
 
 def _pulumi_values(project: str) -> dict[str, object]:
-    """All configuration of the project as Pulumi knows it, under the engine or under mocks."""
+    """Return the configuration of the project from the engine or from mocks."""
     known = {**get_config_env(), **CONFIG.get()}
     values = _ours(known, project)
     return {key: decoded(key, value) for key, value in values.items()}

@@ -44,8 +44,8 @@ def no_secret(path: str) -> Problem:
         check="secrets",
         severity="refuse",
         keys={path: "a secret"},
-        reason="no parameter is secret: what it says stands readable in the objects made of it",
-        fix="state it plain (pulumi config set without --secret)",
+        reason="secrets are not supported: values appear in plain text in the generated objects",
+        fix="put the plain value in the stack file (pulumi config set without --secret)",
     )
 
 

@@ -1,4 +1,4 @@
-"""KEDA: there already, or installed from its chart."""
+"""KEDA: already installed, or installed from its chart."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ class ExistingKeda(Section):
     """A KEDA that the platform team runs; its CRDs are looked for before anything is applied."""
 
     kind: Literal["existing"] = "existing"
-    """KEDA that is there."""
+    """An installed KEDA."""
 
     namespace: DnsLabel = "keda"
     """Its namespace; Prometheus lets it in."""

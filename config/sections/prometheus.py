@@ -1,4 +1,4 @@
-"""Prometheus: ours, or one that is there."""
+"""Prometheus: managed by the stack, or already installed."""
 
 from typing import Literal
 
@@ -43,7 +43,7 @@ class ManagedPrometheus(Section):
     """Our own Prometheus, which scrapes the gateways and Triton and nothing else."""
 
     kind: Literal["managed"] = "managed"
-    """Prometheus made by this stack."""
+    """Prometheus that this stack creates."""
 
     namespace: DnsLabel = "observability"
     """Its namespace."""
@@ -106,7 +106,7 @@ class ExistingPrometheus(Section):
     """A Prometheus that the platform team runs."""
 
     kind: Literal["existing"]
-    """Prometheus that is there."""
+    """An installed Prometheus."""
 
     address: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
     """URL that KEDA asks. Every inference stack that it watches, of this program or another, needs
