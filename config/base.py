@@ -1,4 +1,4 @@
-"""What every configuration section shares: strictness, YAML spelling, and the field types."""
+"""Base of every configuration section: strictness, YAML spelling, and the field types."""
 
 import ipaddress
 import re
@@ -32,7 +32,7 @@ ENCRYPTED = "secure"
 
 
 def is_encrypted(value: object) -> bool:
-    """Whether a value of a stack file is a secret's."""
+    """Return True if a value of a stack file is a secret's."""
     return isinstance(value, Mapping) and [*cast("Mapping[str, object]", value)] == [ENCRYPTED]
 
 

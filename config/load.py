@@ -28,7 +28,7 @@ _UNSTATED: dict[str, object] = {
     for key, field in fields(Settings).items()
     if shape(field.annotation).models
 }
-"""What Pulumi.yaml declares as the default of each structured key: nothing stated."""
+"""Default of each structured key in Pulumi.yaml: nothing stated."""
 
 _FOREIGN_NAMESPACES = frozenset({"aws", "kubernetes", "pulumi"})
 

@@ -1,4 +1,4 @@
-"""What a check is, what it has to say, and how that is said."""
+"""Checks, their findings, and the messages of these."""
 
 import json
 import re
@@ -21,16 +21,16 @@ Severity = Literal["refuse", "warn"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a check found: which keys with which values, why they cannot work, and the way out."""
+    """A finding of a check: keys with their values, the reason, and the fix."""
 
     keys: Mapping[str, object]
     """YAML keys (`inference[0].gateway.replicas`) and the values that they have or derive to."""
 
     reason: str
-    """What would go wrong, with the numbers."""
+    """Consequence, with the numbers."""
 
     fix: str = ""
-    """What to do; spelled from `change` where empty."""
+    """Way out; derived from `change` if empty."""
 
     change: Mapping[str, object] = field(default_factory=dict[str, object])
     """The smallest change of keys with which the check passes (None unsets a key); empty where
@@ -72,7 +72,7 @@ class Check:
     """Its name in messages."""
 
     severity: Severity
-    """How serious every one of its findings is."""
+    """Severity of each of its findings."""
 
     look: Callable[[Settings], Iterable[Finding]]
     """Yields what it finds; pure."""

@@ -17,7 +17,7 @@ class Settings(Section):
     """Every parameter of a stack, as read from `Pulumi.<stack>.yaml`."""
 
     tier: Literal["dev", "staging", "prod"] = "dev"
-    """What the stack is for; prod is protected and held to stricter checks."""
+    """Purpose of the stack; prod is protected and has stricter checks."""
 
     platform: Annotated[Platform, Field(discriminator="kind")] = LocalPlatform()
     """The cluster."""
@@ -43,7 +43,7 @@ class Settings(Section):
 
     @property
     def device_plugin_enabled(self) -> bool:
-        """Whether the stack runs the device plugin."""
+        """True if the stack runs the device plugin."""
         stated = self.device_plugin.enabled
         return stated if stated is not None else not self.gpu_nodes.pool.brings_device_plugin
 

@@ -1,4 +1,4 @@
-"""What the parameters are held to beyond their types, all of it before anything is touched."""
+"""Checks of the parameters beyond their types; they run before any change."""
 
 from config.checks import (
     addresses,

@@ -1,4 +1,4 @@
-"""Whether a replica or a gateway that stops has the time to lose no call."""
+"""Checks that a stopping replica or gateway has the time to lose no call."""
 
 import math
 from collections.abc import Iterator

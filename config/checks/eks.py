@@ -1,4 +1,4 @@
-"""Whether EKS accepts the node group: its API's own rules, which it enforces minutes into an `up`.
+"""Checks that EKS accepts the node group: its API's own rules, enforced minutes into an `up`.
 
 Lengths and enumerations are those of EKS's service model (API version 2017-11-01); a test compares
 them with the model that botocore ships.

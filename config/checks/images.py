@@ -1,4 +1,4 @@
-"""Whether the images can be had, and are those that the stack is written for."""
+"""Checks that the images can be pulled, and are those that the stack is written for."""
 
 import re
 from collections.abc import Iterator

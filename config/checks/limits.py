@@ -1,4 +1,4 @@
-"""How the in-flight limit is spoken of, in the checks of reach and of survival."""
+"""Words for the in-flight limit in the checks of reach and of survival."""
 
 from config.checks.places import At
 from config.problem import derived

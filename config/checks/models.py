@@ -1,4 +1,4 @@
-"""Whether the models are there and can be read."""
+"""Checks that the models exist and can be read."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def model_folder(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def model_identity(settings: Settings) -> Iterator[Finding]:
-    """Whoever reads models from S3 can be given an identity in the cluster."""
+    """Pods that read models from S3 can get an identity in the cluster."""
     platform = settings.platform
     for at in stacks(settings):
         repository = at.stack.triton.model_repository

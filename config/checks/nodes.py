@@ -1,4 +1,4 @@
-"""Whether the GPU nodes hold the fleets, and what it costs to start them cold."""
+"""Checks that the GPU nodes hold the fleets, and of the cost of a cold start."""
 
 from collections.abc import Iterator
 

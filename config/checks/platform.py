@@ -1,4 +1,4 @@
-"""Whether the cluster has what the parameters ask of it."""
+"""Checks that the cluster can provide the parts that the parameters ask for."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Whether one device plugin advertises the GPUs, and slices them as the replicas need."""
+"""Checks that one device plugin advertises the GPUs, and slices them as the replicas need."""
 
 from collections.abc import Iterator
 

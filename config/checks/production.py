@@ -1,4 +1,4 @@
-"""What tier prod asks for beyond the others."""
+"""Checks that only tier prod has."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether the signal can carry the fleet from min to max.
+"""Checks that the signal can grow the fleet from min to max.
 
 Every size of the fleet counts: a limit that follows the fleet shows so much per pod at most, and
 one whose total at 20 would do may hold the fleet at 2.

@@ -1,4 +1,4 @@
-"""Whether gateway and Triton have room for what is admitted."""
+"""Checks that gateway and Triton have room for the admitted calls."""
 
 import math
 from collections.abc import Iterator

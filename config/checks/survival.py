@@ -1,4 +1,4 @@
-"""Whether a fleet that is still small answers what it is given, while it grows."""
+"""Checks that a small fleet answers its admitted calls while it grows."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""Whether the watchdog can tell a dead replica from a busy one."""
+"""Checks that the watchdog can tell a dead replica from a busy one."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ from pydantic import Field
 from config.base import Section
 
 HPA_SYNC_SECONDS = 15.0
-"""How often the HPA decides (kube-controller-manager's default; EKS does not let it be set)."""
+"""Interval of the HPA's decisions (kube-controller-manager's default; fixed on EKS)."""
 
 HPA_TOLERANCE = 0.1
 """Deviation that the HPA ignores (kube-controller-manager's default)."""
@@ -28,8 +28,8 @@ class Demand(Section):
     """Calls in flight plus refused calls."""
 
     refused_seconds: float | None = Field(default=None, ge=0.0001, le=3600)
-    """What each refused call a second adds to the signal: the time that it would have spent with a
-    replica. Derived where unset: with one that holds `threshold` calls."""
+    """Weight of each refused call a second in the signal: the time that it would have spent with a
+    replica. If unset, derived for a replica that holds `threshold` calls."""
 
     rate_window_seconds: float | None = Field(default=None, ge=1, le=3600)
     """Window of the refusal rate; three scrapes where unset."""
@@ -51,7 +51,7 @@ Signal = Demand | InFlight
 
 
 class ScaleUp(Section):
-    """How fast the fleet grows."""
+    """Speed of the fleet's growth."""
 
     pods: int | None = Field(default=None, ge=1, le=5000)
     """Pods added per period; the whole range from min to max where unset."""
@@ -60,11 +60,11 @@ class ScaleUp(Section):
     """Length of a period."""
 
     stabilization_seconds: int = Field(default=0, ge=0, le=3600)
-    """How long a higher demand must last."""
+    """Time for which a higher demand must last."""
 
 
 class ScaleDown(Section):
-    """How fast the fleet shrinks, after the cooldown (its stabilisation window) has passed."""
+    """Speed of the fleet's shrinking, after the cooldown (its stabilisation window) has passed."""
 
     pods: int = Field(default=1, ge=1, le=5000)
     """Pods removed per period."""
@@ -94,7 +94,7 @@ class Autoscaler(Section):
     """Load metric that KEDA reads."""
 
     polling_interval_seconds: int = Field(default=15, ge=1, le=3600)
-    """How often KEDA itself looks at the trigger."""
+    """Interval at which KEDA reads the trigger."""
 
     fallback_failures: int = Field(default=3, ge=1, le=1000)
     """Failed look-ups in a row after which the fallback holds the fleet."""

@@ -139,7 +139,7 @@ class Gateway(Section):
     exposure: ClusterOnly | InternalLoadBalancer = Field(
         default=ClusterOnly(), discriminator="kind"
     )
-    """Who can reach the Service."""
+    """Callers that can reach the Service."""
 
     client_namespaces: tuple[DnsLabel, ...] = ()
     """Namespaces whose pods may call, beside the stack's own."""
@@ -166,13 +166,13 @@ class Gateway(Section):
     """TTL of the cluster's DNS answers, as its Corefile states (5 s to 30 s)."""
 
     dns_refresh_seconds: float = Field(default=2.0, ge=0.1, le=300)
-    """How often the fleet's addresses are resolved."""
+    """Interval at which Envoy resolves the fleet's addresses."""
 
     dns_jitter_seconds: float = Field(default=0.2, ge=0, le=60)
     """Spread of the resolution, so that gateways do not ask at once."""
 
     endpoint_lag_seconds: float = Field(default=5.0, ge=1, le=3600)
-    """How long the Service may still lead new connections to a gateway that stops."""
+    """Time for which the Service may still lead new connections to a stopping gateway."""
 
     cpu: Cores = 1.0
     """CPU request of one gateway, cores; one worker uses no more than one."""

@@ -38,11 +38,11 @@ class Taint(Section):
     """Value of the taint."""
 
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
-    """What happens to pods that do not tolerate it."""
+    """Effect on pods that do not tolerate it."""
 
 
 class NodeCapacity(Section):
-    """What one node holds, for instance types that are not in the built-in table."""
+    """Capacity of one node, for instance types that are not in the built-in table."""
 
     gpus: int = Field(ge=1, le=128)
     """GPUs of one node."""
@@ -110,7 +110,7 @@ class GpuNodes(Section):
         """Capacity of the smallest allowed node, each resource taken by itself.
 
         Raises:
-            KeyError: an instance type is unknown and no capacity is stated (a check refuses it).
+            KeyError: An instance type is unknown and no capacity is stated (a check refuses it).
         """
         if self.capacity:
             return InstanceType(self.capacity.gpus, self.capacity.cpu, self.capacity.memory_gib)
@@ -121,7 +121,7 @@ class GpuNodes(Section):
 
     @property
     def allocatable(self) -> InstanceType:
-        """What pods can have of the smallest node, after the system's share."""
+        """Capacity of the smallest node that pods can use, after the system's share."""
         node = self.node
         return InstanceType(
             node.gpus, node.cpu - _SYSTEM_CPU, node.memory_gib * (1 - _SYSTEM_MEMORY_SHARE)

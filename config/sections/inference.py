@@ -40,7 +40,7 @@ class InferenceStack(Section):
     scaler's query tells its own calls from theirs."""
 
     traffic: Traffic = Traffic()
-    """What callers do and what a replica can do."""
+    """Load of the callers and speed of a replica."""
 
     triton: Triton = Triton()
     """The model server."""
@@ -222,7 +222,7 @@ class InferenceStack(Section):
 
     @property
     def startup_budget_seconds(self) -> int:
-        """How long a replica may take to become ready before kubelet restarts it."""
+        """Time for a replica to become ready before kubelet restarts it."""
         stated = self.triton.startup_budget_seconds
         return math.ceil(stated if stated is not None else 2 * self.triton.load_seconds + 30)
 

@@ -62,10 +62,10 @@ class ManagedPrometheus(Section):
     is for all of them, as the official one is."""
 
     scrape_interval_seconds: float = Field(default=5.0, ge=1, le=3600)
-    """How often gateways and Triton are scraped; at most 15 s, or bursts go unseen."""
+    """Interval of the scrapes of gateways and Triton; at most 15 s, or bursts go unseen."""
 
     retention_hours: int = Field(default=24, ge=1, le=10 * 365 * 24)
-    """How long samples are kept; the scaler needs minutes."""
+    """Time for which samples are kept; the scaler needs minutes."""
 
     persistent_volume: PersistentVolume | None = None
     """Optional volume."""
@@ -113,7 +113,7 @@ class ExistingPrometheus(Section):
     a `namePrefix` of its own, or each scaler counts the calls of all that share one."""
 
     authentication: PrometheusAccess = Field(default=NoAccess(), discriminator="kind")
-    """How KEDA proves to it who asks."""
+    """KEDA's authentication to it."""
 
     headers: dict[HeaderName, HeaderText] = Field(
         default_factory=dict, json_schema_extra={"additionalProperties": False}

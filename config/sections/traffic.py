@@ -1,4 +1,4 @@
-"""What the callers do and what a replica can do: stated facts that the limits derive from."""
+"""Load of the callers and speed of a replica: stated facts that the limits derive from."""
 
 from pydantic import Field
 

@@ -43,7 +43,7 @@ class S3Repository(Section):
     """AWS region of the bucket; the SDK's own choice where unset."""
 
     identity: Literal["podIdentity", "irsa"] = "podIdentity"
-    """How the pod gets credentials; never static keys."""
+    """Source of the pod's credentials; never static keys."""
 
     role_arn: str | None = None
     """IAM role that may read the folder; where unset, one is made that may do nothing else."""
@@ -126,7 +126,7 @@ class Triton(Section):
     """Stated time from container start to all models ready."""
 
     startup_budget_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
-    """How long the startup probe waits; derived as twice the load time plus 30 s where unset."""
+    """Time that the startup probe waits; if unset, twice the load time plus 30 s."""
 
     queue_size: Calls = 64
     """Calls that wait in one replica beside those it works on; the models are to hold to it."""
@@ -136,7 +136,7 @@ class Triton(Section):
     backend is started once more for that, and each replica's start takes that much longer."""
 
     watchdog: Watchdog = Watchdog()
-    """What ends a replica whose models are dead while its server is healthy."""
+    """Watchdog that ends a replica whose models are dead while its server is healthy."""
 
     max_surge: int = Field(default=1, ge=1, le=5000)
     """Replicas beyond the fleet that a roll-out may start."""
@@ -179,7 +179,7 @@ class Triton(Section):
 
     @property
     def copy_seconds(self) -> float:
-        """How long the models' copy may take before Triton starts; 0 where they are not copied."""
+        """Time of the models' copy before Triton starts; 0 if they are not copied."""
         return self._copied_mib / _COPY_MIB_PER_SECOND
 
     @property

@@ -63,7 +63,7 @@ class Watchdog(Section):
     """Tiny inferences inside each replica; one whose model answers none of them restarts."""
 
     enabled: bool = True
-    """Whether replicas are watched. Needs `python3` in Triton's image."""
+    """True if replicas are watched. Needs `python3` in Triton's image."""
 
     requests: tuple[InferRequest, ...] = ()
     """Inferences to make. Every other model gets one that is derived from its config: the first

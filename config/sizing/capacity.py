@@ -1,4 +1,4 @@
-"""What a stack can carry, in numbers: printed at preview, and part of the outputs."""
+"""Capacity of a stack, in numbers: printed at preview, and part of the outputs."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ WORKER_CALLS_PER_SECOND = 25_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """What the stack carries with so many replicas ready."""
+    """Capacity of a stack with a number of replicas ready."""
 
     replicas: int
     """Triton replicas."""
@@ -39,7 +39,7 @@ class Fleet:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What one inference stack can carry at its smallest and at its largest."""
+    """Capacity of one inference stack at its smallest and at its largest."""
 
     least: Fleet
     """At min replicas."""

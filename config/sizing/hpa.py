@@ -1,4 +1,4 @@
-"""What the HPA makes of a signal: the rule by which it grows a fleet, and a simulation of it.
+"""The HPA's use of a signal: the rule by which it grows a fleet, and a simulation of it.
 
 The rule is that of kube-controller-manager for an external metric of type AverageValue
 (pkg/controller/podautoscaler/replica_calculator.go, GetExternalPerPodMetricReplicas): it asks for
@@ -19,7 +19,7 @@ def growth_needs(autoscaler: Autoscaler, replicas: int) -> float:
 
 
 def grows(autoscaler: Autoscaler, replicas: int, signal: float) -> bool:
-    """Whether the HPA grows a fleet of `replicas` that shows `signal`."""
+    """Return True if the HPA grows a fleet of `replicas` that shows `signal`."""
     return signal > growth_needs(autoscaler, replicas) * (1 + FLOAT_SLACK)
 
 

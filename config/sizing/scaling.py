@@ -1,4 +1,4 @@
-"""Whether a fleet can grow and survive at every size, as far as its limits and its signal go."""
+"""Growth and survival of a fleet at every size, by its limits and its signal."""
 
 import math
 
@@ -27,7 +27,7 @@ def stuck_at(stack: InferenceStack, *, gateways: int | None = None) -> int | Non
 
 
 def can_refuse(stack: InferenceStack, replicas: int) -> bool:
-    """Whether the connections carry more calls than a gateway admits, so that it can refuse any."""
+    """Return True if the connections carry more calls than a gateway admits, so it can refuse."""
     gateways = min(stack.traffic.client_connections, stack.gateway.replicas)
     arriving = stack.max_concurrent_streams * math.ceil(stack.traffic.client_connections / gateways)
     return arriving > stack.admitted(replicas) // stack.gateway.replicas
@@ -44,7 +44,7 @@ def unseen_at(stack: InferenceStack) -> int | None:
 
 
 def reaches(stack: InferenceStack) -> bool:
-    """Whether the stack's signal can take the fleet from every size to max."""
+    """Return True if the stack's signal can grow the fleet from every size to max."""
     if stack.autoscaler.signal.counts_refusals:
         return unseen_at(stack) is None
     return stuck_at(stack) is None
