@@ -108,7 +108,7 @@ def test_a_namespace_of_somebody_else_is_refused(
     (message,) = found()
     assert whose in message
     assert "Namespace observability" in message
-    assert "`destroy` delete them" in message
+    assert "`destroy` would delete them" in message
     assert "now: prometheus.namespace = observability" in message
     assert "fix: name other namespaces" in message
     assert f"kubemind-inference/stack={STACK} kubemind-inference/identity-" in message

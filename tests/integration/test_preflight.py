@@ -35,7 +35,7 @@ def test_a_missing_pod_monitor_definition_is_named(document, found):
 
 def test_a_keda_that_another_release_owns_is_not_installed_twice(document, found):
     (message,) = found(document, keda={"kind": "helm"})
-    assert "has a KEDA that is not ours (not from Helm)" in message
+    assert "has a KEDA of another owner (not from Helm)" in message
     assert "set keda.kind to existing" in message
 
 
@@ -66,14 +66,14 @@ class TestWithoutKeda:
         chart = {"kind": "helm"}
         assert found(document, keda=chart, devicePlugin=by_themselves, severity="warn") == []
 
-    def test_who_may_not_do_everything_is_told_that_a_charts_rights_are_not_looked_at(
+    def test_a_user_without_all_permissions_learns_that_those_for_the_chart_are_not_checked(
         self, bare_cluster, document, found
     ):
         limited = with_user(document, token=token_of(bare_cluster, "limited"))
         message, unseen = found(limited, keda={"kind": "helm"}, severity="warn")
         assert "preflight could not see" in unseen
-        assert "what KEDA's chart makes" in message
-        assert "is not looked at" in message
+        assert "the permissions for KEDA's chart" in message
+        assert "preflight does not check" in message
 
 
 class TestWithAnOldKeda:

@@ -181,7 +181,7 @@ def test_relative_paths_start_where_the_program_does(document, found, tmp_path, 
     user = {"client-certificate": "no-such.crt", "client-key": "no-such.key"}
     (message,) = found({**document, "users": [{**named, "user": user}]})
     assert f"{project}/no-such.crt" in message
-    assert "relative paths in it start in the project's folder" in message
+    assert "the provider reads relative paths in it from the project's folder" in message
 
 
 def test_the_users_own_settings_of_kubectl_have_no_say(document, found, tmp_path, monkeypatch):

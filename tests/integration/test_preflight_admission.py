@@ -74,10 +74,10 @@ class TestAdmission:
         said = self.until(found, document, "refuse", "pods need a label team")
         assert len(said) == 2
         assert "refuses Triton's pods in ai-namespace: " in said[0]
-        # Pods whose namespace is not there yet are tried in another one, where other rules hold.
+        # Pods of a missing namespace are tried in another one, where other rules hold.
         said = found(document, severity="warn")
         assert any(
-            "refuses Prometheus' pods in default (tried there, because observability is not"
+            "refuses Prometheus' pods in default (tried there, because observability does not"
             in message
             for message in said
         )
@@ -124,7 +124,7 @@ class TestAdmission:
         said = self.until(found, document, "warn", "sidecar")
         (changed, weakened) = (
             next(message for message in said if text in message)
-            for text in ("it adds containers", "more rights")
+            for text in ("it adds containers", "more privileges")
         )
         assert (
             "changes the gateway's pods in ai-namespace: it adds containers sidecar (sidecar:1)"

@@ -148,7 +148,7 @@ class TestLoadBalancer:
         assert "`up` would wait for its address" in message
         served("targetgroupbindings", "TargetGroupBinding", "eks.amazonaws.com")
         (message,) = found(document, inference=self.EXPOSED)
-        assert "EKS Auto Mode's own serves the class eks.amazonaws.com/nlb alone" in message
+        assert "EKS Auto Mode's own serves only the class eks.amazonaws.com/nlb" in message
         served("targetgroupbindings", "TargetGroupBinding", "elbv2.k8s.aws", "v1beta1")
         assert found(document, inference=self.EXPOSED) == []
         said = found(document, inference=self.EXPOSED, severity="warn")
@@ -167,7 +167,7 @@ class TestLoadBalancer:
 class TestGpus:
     def test_a_second_device_plugin_is_refused(self, put, found, document):
         (warned,) = found(document, severity="warn")
-        assert "6 nodes make their GPUs known by themselves" in warned
+        assert "6 nodes already advertise their GPUs" in warned
         put(
             "/apis/apps/v1/namespaces/kube-system/daemonsets",
             workload("nvidia-device-plugin-daemonset", "nvcr.io/nvidia/k8s-device-plugin:v0.17"),
@@ -285,7 +285,7 @@ class TestQuotas:
         self.quota(put, ai_namespace, **{"requests.nvidia.com/gpu": "1", "pods": "100"})
         (message,) = found(document)
         assert "ResourceQuota team of ai-namespace is too small for the smallest fleet" in message
-        assert "requests.nvidia.com/gpu 1 of 21 asked for" in message
+        assert "requests.nvidia.com/gpu 1 of 21 requested" in message
         assert "pods 100" not in message
 
     def test_one_that_is_too_small_for_the_largest(self, put, ai_namespace, found, document):

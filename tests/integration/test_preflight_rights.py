@@ -152,12 +152,12 @@ def test_a_preview_warns_of_what_up_would_be_refused_for(allowed, found):
     assert found(reader, preview=True) == []
     plugin = {"enabled": False}
     warned, unseen = found(reader, preview=True, severity="warn", devicePlugin=plugin)
-    assert "could not see what admission makes of pods (create pods in default), so" in unseen
+    assert "could not see the effect of admission on pods (create pods in default), so" in unseen
     assert "preflight: `up` would be refused: the user of the kubeconfig may not" in warned
     assert "may not create, patch, delete namespaces, " in warned
     assert "pods" not in warned
     (refused,) = found(allowed("stranger", (["get"], [""], ["services"])), preview=True)
-    assert "may not get namespaces, so a preview cannot see which" in refused
+    assert "may not get namespaces, so a preview cannot detect" in refused
 
 
 def test_a_reader_previews_what_a_user_with_exactly_these_rights_provisions(

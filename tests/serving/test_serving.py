@@ -11,8 +11,8 @@ from lightkube.utils.quantity import parse_quantity
 from bench.overload.burst_process import BurstProcess
 from components.cluster import kubeconfig
 from components.cluster.api import ClusterApi
-from components.cluster.preflight.look import Look
 from components.cluster.preflight.prometheus import prometheus
+from components.cluster.preflight.reader import ClusterReader
 from config.sections.platform import KubeconfigPlatform
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster.serving.layout import NODE_NAME
@@ -120,9 +120,9 @@ def test_preflight_asks_a_prometheus_in_the_cluster(served: Checkout) -> None:
     def said(address: str) -> list[str]:
         stated = ExistingPrometheus(kind="existing", address=address, namespace=managed.namespace)
         with ClusterApi(target) as api:
-            look = Look(api)
-            found = prometheus(settings.model_copy(update={"prometheus": stated}), look)
-            return [str(problem) for problem in (*found, *look.unseen(settings.platform))]
+            reader = ClusterReader(api)
+            found = prometheus(settings.model_copy(update={"prometheus": stated}), reader)
+            return [str(problem) for problem in (*found, *reader.unreadable(settings.platform))]
 
     assert said(managed.address) == []
     (message,) = said(f"{managed.address}/elsewhere")

@@ -244,7 +244,7 @@ MUTATIONS = [
     (reusable_components_load_no_client_and_no_cloud, "components/inference.py",
      "from components.cluster.component import Cluster"),
     (reusable_components_load_no_client_and_no_cloud, "components/network/policies.py",
-     "from components.cluster.preflight.look import dig"),
+     "from components.cluster.preflight.reader import dig"),
     (reusable_components_load_no_client_and_no_cloud, "components/triton/component.py",
      "from components.triton.model_access import ModelAccess"),
     (reusable_components_load_no_client_and_no_cloud, "components/rollout/component.py",

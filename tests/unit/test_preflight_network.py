@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from components.cluster.preflight.look import Look
 from components.cluster.preflight.network import network
+from components.cluster.preflight.reader import ClusterReader
 from components.common.kubernetes_api import Answer
 from config.settings import Settings
 
@@ -37,9 +37,9 @@ class Api:
 
 def found(api, **platform):
     at = {"kind": "kubeconfig", "path": "kubeconfig", **platform}
-    look = Look(api)
-    problems = list(network(Settings.model_validate({"platform": at}), look))
-    assert list(look.unseen(Settings().platform)) == []
+    reader = ClusterReader(api)
+    problems = list(network(Settings.model_validate({"platform": at}), reader))
+    assert list(reader.unreadable(Settings().platform)) == []
     return problems
 
 

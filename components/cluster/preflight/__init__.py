@@ -1,4 +1,4 @@
-"""Checks of the cluster before anything is touched: can this stack be applied there?
+"""Checks that the cluster can take the stack, before the program changes anything.
 
 Each module checks one aspect and yields its problems.
 """
@@ -14,13 +14,13 @@ from components.cluster.preflight.claims import claims
 from components.cluster.preflight.contents import contents
 from components.cluster.preflight.gpus import gpus
 from components.cluster.preflight.keda import keda
-from components.cluster.preflight.look import Look
 from components.cluster.preflight.network import network
-from components.cluster.preflight.ownership import strangers
+from components.cluster.preflight.ownership import foreign_objects
+from components.cluster.preflight.permissions import permissions
 from components.cluster.preflight.pod_monitors import pod_monitors
 from components.cluster.preflight.prometheus import prometheus
 from components.cluster.preflight.quota import quota
-from components.cluster.preflight.rights import rights
+from components.cluster.preflight.reader import ClusterReader
 from components.cluster.preflight.storage import storage
 from components.cluster.preflight.version import version
 from components.common.kubernetes_api import (
@@ -39,37 +39,37 @@ from config.settings import Settings
 def preflight(
     settings: Settings, stack: str, api: ClusterApi, *, preview: bool = False
 ) -> list[Problem]:
-    """Ask the API server for all that the stack needs of it.
+    """Check that the cluster meets the needs of the stack.
 
-    Some thirty short requests; a hundred and more for a user that may not do everything.
+    It sends about thirty short requests, and more than a hundred if the user lacks a permission.
 
     Args:
         settings: The stack's parameters.
         stack: Name of the Pulumi stack.
-        api: The cluster that the parameters mean.
-        preview: True if nothing is to be applied: missing rights are warned of then, so that a
-            user who may only read can preview.
+        api: Client of the cluster that the parameters name.
+        preview: True for a preview, which only warns of missing permissions, so that a user with
+            read access alone can preview.
 
     Returns:
-        Everything that stands in the way, and what is to be warned of.
+        All obstacles and all warnings.
     """
-    platform, look = settings.platform, Look(api)
+    platform, reader = settings.platform, ClusterReader(api)
     with _answers(platform, api) as problems:
         problems += [
             *version(platform, api),
             *keda(settings, api),
             *pod_monitors(settings, api),
-            *prometheus(settings, look),
-            *claims(settings, stack, look),
-            *storage(settings, look),
-            *network(settings, look),
-            *balancer(settings, look),
-            *gpus(settings, look),
-            *quota(settings, look),
-            *admission(settings, stack, look),
+            *prometheus(settings, reader),
+            *claims(settings, stack, reader),
+            *storage(settings, reader),
+            *network(settings, reader),
+            *balancer(settings, reader),
+            *gpus(settings, reader),
+            *quota(settings, reader),
+            *admission(settings, stack, reader),
             *contents(settings, stack, api),
-            *rights(settings, api, preview),
-            *look.unseen(platform),
+            *permissions(settings, api, preview),
+            *reader.unreadable(platform),
         ]
     return problems
 
@@ -77,25 +77,25 @@ def preflight(
 def unowned(
     settings: Settings, api: ClusterApi, declared: Iterable[ObjectName], claim: Claim
 ) -> list[Problem]:
-    """Ask the API server for declared objects that are there, and not the stack's own.
+    """Find declared objects that exist and that the stack does not own.
 
     Args:
         settings: The stack's parameters.
-        api: The cluster that the parameters mean.
+        api: Client of the cluster that the parameters name.
         declared: Every object that the program declares.
-        claim: Grounds on which an object is the stack's.
+        claim: Evidence by which the stack owns an object.
 
     Returns:
-        Everything that stands in the way.
+        All obstacles.
     """
     with _answers(settings.platform, api) as problems:
-        problems += strangers(settings, Kinds(api), declared, claim)
+        problems += foreign_objects(settings, Kinds(api), declared, claim)
     return problems
 
 
 @contextlib.contextmanager
 def _answers(platform: Platform, api: ClusterApi) -> Generator[list[Problem]]:
-    """Collect problems; a cluster that does not answer is the only one then."""
+    """Collect problems; a cluster that does not answer replaces all others."""
     target, problems = api.target, list[Problem]()
     try:
         yield problems
@@ -116,20 +116,20 @@ def _answers(platform: Platform, api: ClusterApi) -> Generator[list[Problem]]:
 
 def _correct_fix(platform: Platform) -> str:
     if isinstance(platform, LocalPlatform):
-        return "make the local cluster anew: make down, then make up"
+        return "recreate the local cluster: make down, then make up"
     return (
-        "correct the kubeconfig, or choose another platform.context (relative paths in it start "
-        "in the project's folder, as the provider reads them)"
+        "correct the kubeconfig, or choose another platform.context (the provider reads relative "
+        "paths in it from the project's folder)"
     )
 
 
 def _reach_fix(platform: Platform) -> str:
     if isinstance(platform, LocalPlatform):
         return "start the local cluster: make up"
-    return "start the cluster, connect to its network, or name another one under platform"
+    return "start the cluster, connect to its network, or name another cluster under platform"
 
 
 def _login_fix(platform: Platform) -> str:
     if isinstance(platform, LocalPlatform):
-        return "make the local cluster anew: make down, then make up"
+        return "recreate the local cluster: make down, then make up"
     return "renew the credentials in the kubeconfig, or choose another platform.context"

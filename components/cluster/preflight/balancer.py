@@ -1,8 +1,8 @@
-"""The controller that makes the gateway's load balancer."""
+"""The controller that creates the gateway's load balancer."""
 
 from collections.abc import Iterable
 
-from components.cluster.preflight.look import Look, dig
+from components.cluster.preflight.reader import ClusterReader, dig
 from config.checks.places import stacks
 from config.problem import Problem
 from config.sections.gateway import InternalLoadBalancer
@@ -11,8 +11,8 @@ from config.settings import Settings
 _CONTROLLER = "aws-load-balancer-controller"
 
 
-def balancer(settings: Settings, look: Look) -> Iterable[Problem]:
-    """Refuse an exposure that no controller would bring about."""
+def balancer(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
+    """Refuse a load balancer that no controller would create."""
     keys: dict[str, object] = {
         at.key("gateway.exposure.kind"): at.stack.gateway.exposure.kind
         for at in stacks(settings)
@@ -20,22 +20,22 @@ def balancer(settings: Settings, look: Look) -> Iterable[Problem]:
     }
     if not keys:
         return
-    wait = "`up` would wait for its address until its time is over"
-    if not look.api.serves("elbv2.k8s.aws/v1beta1", "targetgroupbindings"):
-        auto = look.api.serves("eks.amazonaws.com/v1", "targetgroupbindings")
-        but = " (EKS Auto Mode's own serves the class eks.amazonaws.com/nlb alone)" if auto else ""
+    wait = "`up` would wait for its address until its timeout"
+    if not reader.api.serves("elbv2.k8s.aws/v1beta1", "targetgroupbindings"):
+        auto = reader.api.serves("eks.amazonaws.com/v1", "targetgroupbindings")
+        but = " (EKS Auto Mode's own serves only the class eks.amazonaws.com/nlb)" if auto else ""
         yield Problem(
             check="preflight",
             severity="refuse",
             keys=keys,
             reason=(
-                "the cluster has no AWS Load Balancer Controller, which makes load balancers of "
+                "the cluster has no AWS Load Balancer Controller, which creates load balancers of "
                 f"class service.k8s.aws/nlb{but}: {wait}"
             ),
-            fix="have the AWS Load Balancer Controller installed first, or set the kind to cluster",
+            fix="install the AWS Load Balancer Controller first, or set the kind to cluster",
         )
         return
-    deployments = look.items("/apis/apps/v1/deployments", "Deployments of all namespaces")
+    deployments = reader.items("/apis/apps/v1/deployments", "Deployments of all namespaces")
     if deployments is None:
         return
     controllers = [
@@ -51,5 +51,5 @@ def balancer(settings: Settings, look: Look) -> Iterable[Problem]:
             severity="warn",
             keys=keys,
             reason=f"the AWS Load Balancer Controller {how}: without it {wait}",
-            fix=f"look at it: kubectl get deployments -A | grep {_CONTROLLER}",
+            fix=f"inspect it: kubectl get deployments -A | grep {_CONTROLLER}",
         )

@@ -7,7 +7,7 @@ from typing import Any, cast
 from components.cluster.preflight.quantities import amount
 
 _WIDENING = ("hostNetwork", "hostPID", "hostIPC")
-"""Fields of a pod whose presence alone gives it more of its node."""
+"""Fields of a pod that give it access to its node."""
 
 _PLACING = ("nodeSelector", "affinity", "schedulerName", "runtimeClassName")
 """Fields that decide where a pod may go; the API server fills in the scheduler's usual name."""
@@ -21,11 +21,11 @@ class Changes:
     """Security settings that are gone or wider."""
 
     other: list[str] = field(default_factory=list[str])
-    """Containers, images, resources, placement, and whatever else was stated."""
+    """Containers, images, resources, placement and all other stated fields."""
 
 
 def changes(sent: Mapping[str, Any], got: Mapping[str, Any]) -> Changes:
-    """Compare two pod specs; what the API server adds by default is no change.
+    """Compare two pod specs; defaults that the API server adds do not count as changes.
 
     Args:
         sent: `spec` of the pod as sent.
@@ -86,7 +86,7 @@ def _resources(name: str, sent: Mapping[str, Any], got: Mapping[str, Any]) -> It
 
 
 def _differs(path: str, sent: Any, holder: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each stated value that is another one now, or gone."""
+    """Return a phrase for each stated value that differs or is gone."""
     return list(_walk(path, sent, holder.get(path)))
 
 
@@ -102,20 +102,20 @@ def _walk(path: str, sent: Any, got: Any) -> Iterator[str]:
 
 
 def _walk_list(path: str, sent: list[Any], got: Any) -> Iterator[str]:
-    """Compare lists: of named things by name, with others added at will; of others in full."""
+    """Compare lists: named items by name, others by value; additions do not count."""
     after = cast("list[Any]", got) if isinstance(got, list) else []
     for number, value in enumerate(sent):
         name = _name(value)
         if name is None:
             if value not in after:
-                yield f"{path}[{number}] is gone or another one ({value})"
+                yield f"{path}[{number}] is gone or differs ({value})"
         else:
             match = next((other for other in after if _name(other) == name), None)
             yield from _walk(f"{path}[{name}]", value, match)
 
 
 def _name(value: Any) -> str | None:
-    """Key by which the API server tells one item of a list from another."""
+    """Return the key by which the API server distinguishes the items of a list."""
     if not isinstance(value, dict):
         return None
     item = cast("dict[str, Any]", value)

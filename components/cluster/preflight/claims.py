@@ -1,23 +1,23 @@
-"""Claims that hold models, which the user makes."""
+"""Claims that hold models, which the user creates."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.cluster.preflight.look import Look, dig
+from components.cluster.preflight.reader import ClusterReader, dig
 from components.common.labels import hand_over
 from config.checks.places import At, stacks
 from config.problem import Problem
 from config.settings import Settings
 
 
-def claims(settings: Settings, stack: str, look: Look) -> Iterable[Problem]:
-    """Refuse claims that Triton's pods would wait for."""
+def claims(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Problem]:
+    """Refuse claims that Triton's pods cannot mount."""
     for at in stacks(settings):
         namespace, name = at.stack.namespace, at.stack.triton.claim
         if not name:
             continue
         path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
-        claim = look.get(path, f"PersistentVolumeClaims in {namespace}")
+        claim = reader.get(path, f"PersistentVolumeClaims in {namespace}")
         if claim is None:
             continue
         keys: dict[str, object] = {at.key("triton.modelRepository.claim"): name}
@@ -30,17 +30,21 @@ def claims(settings: Settings, stack: str, look: Look) -> Iterable[Problem]:
                     f"there is no PersistentVolumeClaim {name} in {namespace}, and Triton's pods "
                     "would wait for it"
                 ),
-                fix="make it first, and where its namespace is not there yet: kubectl create "
+                fix="create it first, and if its namespace does not exist yet: kubectl create "
                 f"namespace {namespace}, kubectl label namespace {namespace} {hand_over(stack)}",
             )
         else:
-            yield from _usable(settings, at, claim, keys, look)
+            yield from _usable(settings, at, claim, keys, reader)
 
 
 def _usable(
-    settings: Settings, at: At, claim: dict[str, Any], keys: dict[str, object], look: Look
+    settings: Settings,
+    at: At,
+    claim: dict[str, Any],
+    keys: dict[str, object],
+    reader: ClusterReader,
 ) -> Iterator[Problem]:
-    """Hold a claim's state and access modes against the fleet that is to mount it."""
+    """Compare a claim's state and access modes with the fleet that is to mount it."""
     name = claim["metadata"]["name"]
     if dig(claim, "status", "phase") == "Lost":
         yield Problem(
@@ -48,14 +52,14 @@ def _usable(
             severity="refuse",
             keys=keys,
             reason=f"the PersistentVolumeClaim {name} has lost its volume: no pod can mount it",
-            fix="make it anew",
+            fix="recreate it",
         )
     modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
     if modes & {"ReadWriteMany", "ReadOnlyMany"}:
         return
     most, nodes = at.stack.surge_replicas, settings.gpu_nodes.pool.max_size
     one_node = "ReadWriteOnce" in modes
-    if most == 1 or (one_node and (nodes == 1 or not _is_attached(claim, look))):
+    if most == 1 or (one_node and (nodes == 1 or not _is_attached(claim, reader))):
         return
     holders = f"replicas are spread over {nodes} nodes" if one_node else "replicas"
     yield Problem(
@@ -75,17 +79,17 @@ def _usable(
     )
 
 
-def _is_attached(claim: dict[str, Any], look: Look) -> bool:
-    """Return True unless it is known that the volume is mounted without being attached to a node.
+def _is_attached(claim: dict[str, Any], reader: ClusterReader) -> bool:
+    """Return True unless the volume is known to be mounted without an attachment to a node.
 
-    Kubernetes holds a ReadWriteOnce volume to one node where it attaches it, and nowhere else.
+    Kubernetes keeps a ReadWriteOnce volume to one node only if it attaches the volume.
     """
     volume = claim["spec"].get("volumeName")
-    found = look.get(f"/api/v1/persistentvolumes/{volume}", "PersistentVolumes") if volume else {}
+    found = reader.get(f"/api/v1/persistentvolumes/{volume}", "PersistentVolumes") if volume else {}
     if not found:
         return True
     csi = found["spec"].get("csi")
     if not csi:
         return "nfs" not in found["spec"] and "hostPath" not in found["spec"]
-    driver = look.get(f"/apis/storage.k8s.io/v1/csidrivers/{csi['driver']}", "CSIDrivers")
+    driver = reader.get(f"/apis/storage.k8s.io/v1/csidrivers/{csi['driver']}", "CSIDrivers")
     return dig(driver, "spec", "attachRequired") is not False

@@ -1,4 +1,4 @@
-"""Models that an earlier release made, and that the engine would delete under their pods."""
+"""Models of an earlier release, which the engine would delete while pods may use them."""
 
 import json
 import subprocess
@@ -19,10 +19,10 @@ from config.settings import Settings
 
 
 def contents(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Problem]:
-    """Refuse to apply a state by which the engine deletes models that ReplicaSets may mount.
+    """Refuse a state by which the engine would delete models that ReplicaSets may mount.
 
-    Until version 1.0 the state said nothing of keeping them. The state is read only where the
-    cluster holds models that no run since then has taken over.
+    Before version 1.0 the state did not retain models. The check reads the state only if the
+    cluster holds models that no later run has taken over.
     """
     for at in stacks(settings):
         path = contents_path(at.stack.namespace, at.stack.deployment_name)
@@ -57,10 +57,10 @@ def _wanted(at: At) -> str:
 
 
 def _state(stack: str) -> list[dict[str, Any]]:
-    """Resources of the stack's state, as the engine had it before this run.
+    """Return the resources of the stack's state before this run.
 
     Raises:
-        pulumi.RunError: The engine does not export it.
+        pulumi.RunError: The engine does not export the state.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
     command = ["pulumi", "stack", "export", "--stack", name, "--non-interactive"]

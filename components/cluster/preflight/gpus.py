@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.cluster.preflight.look import Look, dig
+from components.cluster.preflight.reader import ClusterReader, dig
 from config.checks.places import stacks
 from config.problem import Problem
 from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, Taint
@@ -19,17 +19,17 @@ _TRANSIENT = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 Node = dict[str, Any]
 
 
-def gpus(settings: Settings, look: Look) -> Iterable[Problem]:
-    """Look for nodes that Triton's pods can go to, and for a second device plugin."""
-    # The embedded cluster's nodes are made by the parameters.
+def gpus(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
+    """Check for nodes that Triton's pods can run on, and for a second device plugin."""
+    # The parameters define the nodes of the local cluster.
     if isinstance(settings.platform, LocalPlatform):
         return
     if not any(at.stack.triton.gpus for at in stacks(settings)):
         return
-    nodes = look.items("/api/v1/nodes", "nodes (GPUs, labels and taints)")
+    nodes = reader.items("/api/v1/nodes", "nodes (GPUs, labels and taints)")
     if nodes is not None and not settings.gpu_nodes.groups:
         yield from _placeable(settings, nodes)
-    daemon_sets = look.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
+    daemon_sets = reader.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
     if daemon_sets is not None:
         yield from _plugins(settings, nodes, daemon_sets)
 
@@ -45,10 +45,10 @@ def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
             keys=keys,
             reason=(
                 f"{len(advertising)} nodes have GPUs ({GPU_RESOURCE}), and none has the label "
-                f"{_LABEL}, by which Triton's pods find them: they would wait for ever"
+                f"{_LABEL}, by which Triton's pods select nodes: they would wait for ever"
             ),
-            fix=f"kubectl label node {' '.join(advertising[:3])} {_LABEL} (and the others, and in "
-            "what makes these nodes)",
+            fix=f"kubectl label node {' '.join(advertising[:3])} {_LABEL} (and the others, and "
+            "in the definition of these nodes)",
         )
     elif not labelled:
         yield Problem(
@@ -58,7 +58,7 @@ def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
             reason=(
                 f"no node has the label {_LABEL}: Triton's pods wait until there is one with GPUs"
             ),
-            fix="have GPU nodes made with that label (a node autoscaler may do so by itself), or "
+            fix="create GPU nodes with that label (a node autoscaler may do so on demand), or "
             "set gpuNodes.kind to eksNodeGroups",
         )
     elif blocked := _blocking(settings.gpu_nodes.pool.taint, labelled):
@@ -71,7 +71,7 @@ def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
                 f"all {len(labelled)} nodes with the label {_LABEL} have a taint that Triton's "
                 f"pods do not tolerate ({', '.join(blocked)}): they would wait for ever"
             ),
-            fix="state that taint under gpuNodes.taint, or take it from the nodes",
+            fix="state that taint under gpuNodes.taint, or remove it from the nodes",
         )
 
 
@@ -79,7 +79,7 @@ def _blocking(tolerated: Taint, nodes: list[Node]) -> list[str]:
     """Return the taints that keep pods off, if every node has one; most frequent first."""
     seen: Counter[str] = Counter()
     for node in nodes:
-        strange = [
+        untolerated = [
             f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
             for taint in node["spec"].get("taints") or ()
             if taint["effect"] != "PreferNoSchedule"
@@ -87,9 +87,9 @@ def _blocking(tolerated: Taint, nodes: list[Node]) -> list[str]:
             and (taint["key"], taint.get("value", ""), taint["effect"])
             != (tolerated.key, tolerated.value, tolerated.effect)
         ]
-        if not strange:
+        if not untolerated:
             return []
-        seen.update(strange)
+        seen.update(untolerated)
     return [taint for taint, _ in seen.most_common()]
 
 
@@ -102,7 +102,7 @@ def _plugins(
     others = sorted(f"{name} in {at}" for (at, name), d in named.items() if (at, name) != ours
                     and _is_plugin(d))  # fmt: skip
     keys: dict[str, object] = {"devicePlugin.enabled": enabled}
-    makes = [node for node in nodes or () if _is_labelled(node) and _advertised(node)]
+    advertising = [node for node in nodes or () if _is_labelled(node) and _advertised(node)]
     if enabled and others:
         yield Problem(
             check="preflight",
@@ -110,28 +110,28 @@ def _plugins(
             keys=keys,
             reason=(
                 f"the cluster has an NVIDIA device plugin ({', '.join(others)}): two on one node "
-                f"hand out the same {GPU_RESOURCE} twice"
+                f"allocate the same {GPU_RESOURCE} twice"
             ),
             change={"devicePlugin.enabled": False},
         )
-    elif enabled and makes and ours not in named:
+    elif enabled and advertising and ours not in named:
         yield Problem(
             check="preflight",
             severity="warn",
             keys=keys,
             reason=(
-                f"{len(makes)} nodes make their GPUs known by themselves (as those of Bottlerocket "
-                "and EKS Auto Mode do): a second device plugin would hand them out twice"
+                f"{len(advertising)} nodes already advertise their GPUs (as nodes of Bottlerocket "
+                "and EKS Auto Mode do): a second device plugin would allocate them twice"
             ),
             change={"devicePlugin.enabled": False},
         )
-    elif not enabled and not others and nodes and any(map(_is_labelled, nodes)) and not makes:
+    elif not enabled and not others and nodes and any(map(_is_labelled, nodes)) and not advertising:
         yield Problem(
             check="preflight",
             severity="warn",
             keys=keys,
             reason=(
-                f"no node with the label {_LABEL} makes {GPU_RESOURCE} known, and the cluster has "
+                f"no node with the label {_LABEL} advertises {GPU_RESOURCE}, and the cluster has "
                 "no device plugin: Triton's pods would wait for a GPU"
             ),
             change={"devicePlugin.enabled": True},

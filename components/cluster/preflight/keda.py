@@ -9,7 +9,7 @@ from config.settings import Settings
 from config.versions import MIN_KEDA
 
 SCALED_OBJECTS = "scaledobjects.keda.sh"
-"""The resource of KEDA's that the scaler is."""
+"""KEDA's resource for scalers."""
 
 _KEDA_API = "keda.sh/v1alpha1"
 
@@ -25,7 +25,7 @@ def keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
                 severity="refuse",
                 keys={"keda.kind": "existing"},
                 reason=f"the cluster has no KEDA: it does not serve {SCALED_OBJECTS}",
-                fix="set keda.kind to helm, or have KEDA installed first",
+                fix="set keda.kind to helm, or install KEDA first",
             )
         elif not _keeps_fallback(api):
             wanted = ".".join(map(str, MIN_KEDA))
@@ -47,15 +47,17 @@ def keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
             check="preflight",
             severity="refuse",
             keys={"keda.kind": "helm", "keda.namespace": stated.namespace},
-            reason=f"the cluster has a KEDA that is not ours ({_owner(owner)}), and can hold one",
-            fix="set keda.kind to existing, and keda.namespace to where it runs",
+            reason=(
+                f"the cluster has a KEDA of another owner ({_owner(owner)}), and can run only one"
+            ),
+            fix="set keda.kind to existing, and keda.namespace to its namespace",
         )
 
 
 def _keeps_fallback(api: ClusterApi) -> bool:
     fields = api.schema(_KEDA_API, "ScaledObject").get("properties", {})
     spec = fields.get("spec", {}).get("properties", {})
-    # Without a schema nothing can be said.
+    # Without a schema, preflight cannot tell and allows it.
     return not spec or "behavior" in spec.get("fallback", {}).get("properties", {})
 
 
@@ -65,9 +67,9 @@ def _owner(owner: tuple[str, str]) -> str:
 
 
 def _helm_release(api: ClusterApi) -> tuple[str, str] | None:
-    """Return (namespace, name) of the Helm release that made KEDA's CRD, empty where none did.
+    """Return (namespace, name) of the Helm release of KEDA's CRD; empty if it has none.
 
-    None where the CRD cannot be read, which takes rights that the stack itself does not need.
+    None if the user cannot read the CRD; the stack itself does not need that permission.
     """
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{SCALED_OBJECTS}"
     answer = api.ask("GET", path)

@@ -39,7 +39,7 @@ class Found:
 
     @property
     def identity(self) -> str | None:
-        """Identity of the stack that owns it; None where it carries none."""
+        """Identity of the stack that owns it; None if it has none."""
         return self.labels.get(IDENTITY_LABEL)
 
     @property
@@ -49,24 +49,24 @@ class Found:
 
     @property
     def outlives_its_stack(self) -> bool:
-        """True if a destroy leaves it, so that alone it does not show a living stack."""
+        """True if `destroy` leaves it, so that alone it does not prove that its stack exists."""
         return self.name.kind == "Namespace" or (self.name.kind == "ConfigMap" and self.immutable)
 
 
-def strangers(
+def foreign_objects(
     settings: Settings, kinds: Kinds, declared: Iterable[ObjectName], claim: Claim
 ) -> list[Problem]:
     """Find declared objects that exist and belong to another owner.
 
-    The provider applies server-side: what it finds under a name it takes over.
+    The provider uses server-side apply, which takes over an existing object of the same name.
 
     Returns:
         One problem for each owner.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        looked = list(pool.map(partial(_look, kinds), sorted(declared)))
+        existing = list(pool.map(partial(_get, kinds), sorted(declared)))
     others: defaultdict[str | None, list[Found]] = defaultdict(list)
-    for one in looked:
+    for one in existing:
         if one and not owns(claim, one):
             others[one.identity].append(one)
     return [
@@ -77,7 +77,7 @@ def strangers(
 
 
 def found(name: ObjectName, answer: Mapping[str, Any]) -> Found:
-    """Read an object as the API server answers it."""
+    """Read an object as the API server returns it."""
     metadata = answer["metadata"]
     return Found(
         name=name,
@@ -88,10 +88,10 @@ def found(name: ObjectName, answer: Mapping[str, Any]) -> Found:
 
 
 def owns(claim: Claim, one: Found) -> bool:
-    """Tell whether an object is the stack's own.
+    """Return True if the stack owns an object.
 
-    By its identity. An object without one (a release before identities made it, or a hand) is the
-    stack's where its state holds it. A namespace may also be handed over by labels.
+    The identity decides. An object without one, from a release before identities or from another
+    tool, is the stack's if the state holds it. Labels can also hand a namespace over.
     """
     if one.identity:
         return one.identity == claim.identity or one.identity in claim.adopts
@@ -102,9 +102,9 @@ def owns(claim: Claim, one: Found) -> bool:
 
 
 def is_abandoned(kinds: Kinds, claim: Claim, identity: str, objects: Iterable[Found]) -> bool:
-    """Tell whether objects are what the destroyed stack of the same name left.
+    """Return True if a destroyed stack of the same name left the objects.
 
-    `pulumi destroy` leaves namespaces and models; nothing else of that identity is there then.
+    `pulumi destroy` leaves namespaces and models; no other object of that identity exists then.
     """
     namespaces = [one for one in objects if one.name.kind == "Namespace"]
     left = namespaces and all(one.outlives_its_stack for one in objects)
@@ -124,7 +124,7 @@ def _stack(claim: Claim) -> str:
     return namespace_labels(claim.stack)[STACK_LABEL]
 
 
-def _look(kinds: Kinds, name: ObjectName) -> Found | None:
+def _get(kinds: Kinds, name: ObjectName) -> Found | None:
     answer = kinds.get(name)
     return found(name, answer) if "metadata" in answer else None
 
@@ -141,7 +141,7 @@ def _problem(settings: Settings, claim: Claim, objects: list[Found]) -> Problem:
         keys=keys or {"platform.kind": settings.platform.kind},
         reason=(
             f"the cluster holds objects with names of this stack that are {_whose(first)}: "
-            f"{names}{more}. `up` would take them over, and `destroy` delete them"
+            f"{names}{more}. `up` would take them over, and `destroy` would delete them"
         ),
         fix="; or ".join(_ways_out(claim, first, objects)),
     )
@@ -160,8 +160,8 @@ def _ways_out(claim: Claim, first: Found, objects: list[Found]) -> Iterable[str]
     yield "name other namespaces"
     if len(objects) == 1 and first.name.kind == "Namespace":
         yield (
-            f"hand this one over for good: kubectl label --overwrite namespace {first.name.name} "
-            f"{hand_over(claim.stack)}"
+            "hand this one over permanently: kubectl label --overwrite namespace "
+            f"{first.name.name} {hand_over(claim.stack)}"
         )
     if first.identity or first.is_ours:
         yield (

@@ -1,4 +1,4 @@
-"""PodMonitors, which the Prometheus operator brings."""
+"""PodMonitors, a resource of the Prometheus operator."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from config.settings import Settings
 
 
 def pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
-    """Refuse PodMonitors where the cluster does not serve them."""
+    """Refuse PodMonitors if the cluster does not serve them."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ExistingPrometheus) or not prometheus.pod_monitors:
         return
@@ -20,5 +20,5 @@ def pod_monitors(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
             keys={"prometheus.podMonitors": True},
             reason="the cluster does not serve monitoring.coreos.com/v1 PodMonitors",
             fix="set prometheus.podMonitors to false (pods then carry scrape annotations), "
-            "or have the Prometheus operator installed first",
+            "or install the Prometheus operator first",
         )

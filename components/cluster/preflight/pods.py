@@ -1,6 +1,6 @@
-"""Each kind of pod that the stack makes, as its workload makes it, and how many there will be.
+"""The stack's kinds of pods, with the templates of their workloads and the numbers of pods.
 
-It does not read `config.inventory`: a pod template is the component's own.
+It does not read `config.inventory`: a pod template belongs to its component.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from config.sections.triton import PvcRepository, S3Repository, Triton
 from config.settings import Settings
 
 _UNKNOWN = "preflight"
-"""Stands for names that follow from contents; admission looks at no ConfigMap."""
+"""Stand-in for names that depend on contents; admission reads no ConfigMap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +46,13 @@ class PodKind:
 
 
 def kinds(settings: Settings) -> Iterator[PodKind]:
-    """Yield the kinds of pods, a chart's aside."""
+    """Yield the kinds of pods, except those of a chart."""
     for at in stacks(settings):
         yield from _inference(settings, at)
     managed = settings.prometheus
     if isinstance(managed, ManagedPrometheus):
         spec = prometheus.deployment_spec(managed, _UNKNOWN)
-        # A volume has one writer at a time, so that no pod is made before the old one is gone.
+        # A volume has one writer at a time, so the old pod ends before the new one is created.
         most = 1 if managed.persistent_volume else 2
         yield PodKind(
             who="Prometheus'",

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from components.autoscaler.queries import scaler_query
 from components.cluster.port_forward import ForwardError, forwarded
-from components.cluster.preflight.look import Look, dig
+from components.cluster.preflight.reader import ClusterReader, dig
 from config.checks.places import stacks
 from config.problem import Finding, Problem
 from config.sections.prometheus import ExistingPrometheus
@@ -33,21 +33,21 @@ class _Answer(NamedTuple):
     body: dict[str, Any]
 
 
-def prometheus(settings: Settings, look: Look) -> Iterator[Problem]:
+def prometheus(settings: Settings, reader: ClusterReader) -> Iterator[Problem]:
     """Refuse a Prometheus that KEDA cannot query, and warn of a query without a result."""
-    for finding in _blind(settings, look):
+    for finding in _failing_scalers(settings, reader):
         yield Problem(check="preflight", severity="warn", **vars(finding))
     stated = settings.prometheus
     if isinstance(stated, ExistingPrometheus):
-        for finding in _existing(settings, stated, look):
+        for finding in _existing(settings, stated, reader):
             yield Problem(check="preflight", severity="refuse", **vars(finding))
 
 
-def _blind(settings: Settings, look: Look) -> Iterator[Finding]:
+def _failing_scalers(settings: Settings, reader: ClusterReader) -> Iterator[Finding]:
     for at in stacks(settings):
         stack = at.stack
         path = f"/apis/keda.sh/v1alpha1/namespaces/{stack.namespace}/scaledobjects"
-        scaler = look.get(f"{path}/{stack.scaler_name}", f"ScaledObjects in {stack.namespace}")
+        scaler = reader.get(f"{path}/{stack.scaler_name}", f"ScaledObjects in {stack.namespace}")
         triggers: dict[str, dict[str, Any]] = dig(scaler, "status", "health") or {}
         for health in triggers.values():
             if health.get("status") == "Failing":
@@ -55,16 +55,18 @@ def _blind(settings: Settings, look: Look) -> Iterator[Finding]:
                     keys={_ADDRESS: settings.prometheus.address},
                     reason=(
                         f"the scaler {stack.scaler_name} in {stack.namespace} sees no load: KEDA's "
-                        f"last {health.get('numberOfFailures')} questions failed, and the fleet "
-                        "stays as it is"
+                        f"last {health.get('numberOfFailures')} queries failed, and the fleet "
+                        "keeps its size"
                     ),
                     fix="see KEDA's operator log for Prometheus's answer, and correct the address "
                     "or the authentication",
                 )
 
 
-def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Iterator[Finding]:
-    values, wrong = _secret(settings, stated, look)
+def _existing(
+    settings: Settings, stated: ExistingPrometheus, reader: ClusterReader
+) -> Iterator[Finding]:
+    values, wrong = _secret(settings, stated, reader)
     yield from wrong
     url = urlsplit(stated.address)
     port = url.port or {"http": 80, "https": 443}[url.scheme]
@@ -72,13 +74,13 @@ def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Ite
     service: dict[str, Any] | None = None
     if place:
         path = f"/api/v1/namespaces/{place['namespace']}/services/{place['service']}"
-        service = look.get(path, f"Services in {place['namespace']}")
+        service = reader.get(path, f"Services in {place['namespace']}")
         if service == {} and place["svc"]:
             yield Finding(
                 keys={_ADDRESS: stated.address},
                 reason=f"there is no Service {place['service']} in {place['namespace']}: the "
                 "scaler would see no load",
-                fix="name the Service of the Prometheus that is there",
+                fix="name the Service of an existing Prometheus",
             )
             return
     ports: list[dict[str, Any]] = dig(service, "spec", "ports") or []
@@ -90,14 +92,14 @@ def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Ite
             fix="name the port of the Service at the end of the address",
         )
         return
-    # Keys and identities that KEDA alone can use cannot be tried.
+    # Only KEDA can use these keys and identities, so preflight cannot try them.
     if values is None or stated.authentication.kind in ("tls", "awsSigV4", "triggerAuthentication"):
         return
     for at in stacks(settings):
         query = scaler_query(at.stack, stated)
         try:
             if service and place:
-                to = (look.api.target, place["namespace"], place["service"], port)
+                to = (reader.api.target, place["namespace"], place["service"], port)
                 with forwarded(*to) as local:
                     answer = _ask(url, local, stated.headers, values, query)
             else:
@@ -106,37 +108,38 @@ def _existing(settings: Settings, stated: ExistingPrometheus, look: Look) -> Ite
             yield Finding(
                 keys={_ADDRESS: stated.address},
                 reason=f"its certificate is not trusted ({error.verify_message}), by KEDA neither",
-                fix=f"put the authority into the Secret, and name its key ({_ACCESS}.caKey)",
+                fix="put the certificate authority into the Secret, and name its key "
+                f"({_ACCESS}.caKey)",
             )
             return
         except (ForwardError, OSError, http.client.HTTPException) as error:
-            look.miss(f"the answer of {stated.address} to the scaler's query ({error})")
+            reader.note(f"the answer of {stated.address} to the scaler's query ({error})")
             return
-        if finding := _judged(stated, answer):
+        if finding := _rejection(stated, answer):
             yield finding
             return
 
 
 def _secret(
-    settings: Settings, stated: ExistingPrometheus, look: Look
+    settings: Settings, stated: ExistingPrometheus, reader: ClusterReader
 ) -> tuple[Mapping[str, str] | None, list[Finding]]:
-    """Return the values of the Secret by KEDA's parameters, None if unseen, and what is wrong."""
+    """Return the Secret's values by KEDA's parameters (None if not readable), and findings."""
     access, namespace = stated.authentication, settings.keda.namespace
     name = getattr(access, "secret", None)
     if not name:
         return {}, []
-    found = look.get(f"/api/v1/namespaces/{namespace}/secrets/{name}", f"Secrets in {namespace}")
+    found = reader.get(f"/api/v1/namespaces/{namespace}/secrets/{name}", f"Secrets in {namespace}")
     if found is None:
         return None, []
     keys: dict[str, object] = {f"{_ACCESS}.secret": name, "keda.namespace": namespace}
     if not found:
         reason = f"there is no Secret {name} in {namespace}, where KEDA reads it"
-        return None, [Finding(keys=keys, reason=reason, fix="make it there")]
+        return None, [Finding(keys=keys, reason=reason, fix="create it there")]
     data: dict[str, str] = found.get("data") or {}
     missing = [key for key in access.secret_keys.values() if not data.get(key)]
     if missing:
         reason = f"the Secret {name} in {namespace} holds no {', '.join(missing)}"
-        fix = f"put it in, or name the key under {_ACCESS}; it holds {', '.join(data) or 'nothing'}"
+        fix = f"add it, or name the key under {_ACCESS}; it holds {', '.join(data) or 'nothing'}"
         return None, [Finding(keys=keys, reason=reason, fix=fix)]
     decoded = {
         parameter: base64.b64decode(data[key]).decode(errors="replace")
@@ -152,7 +155,7 @@ def _ask(
     values: Mapping[str, str],
     query: str,
 ) -> _Answer:
-    """Ask the query as KEDA does, directly or by a forwarded port."""
+    """Send the query as KEDA does, directly or through a forwarded port."""
     host = url.hostname or ""
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     sent = {**headers, "Host": url.netloc}
@@ -183,13 +186,13 @@ def _ask(
     return _Answer(response.status, body if isinstance(body, dict) else {})
 
 
-def _judged(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
+def _rejection(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
     if answer.status == 200 and answer.body.get("status") == "success":
         return None
     kind = stated.authentication.kind
     keys: dict[str, object] = {_ADDRESS: stated.address, f"{_ACCESS}.kind": kind}
     said = str(answer.body.get("error") or "")
-    reason = f"asked for the scaler's query it answers {answer.status}{f': {said}' if said else ''}"
+    reason = f"to the scaler's query it answers {answer.status}{f': {said}' if said else ''}"
     if answer.status in (401, 403):
         fix = (
             "state prometheus.authentication, with a Secret in KEDA's namespace"
@@ -197,7 +200,7 @@ def _judged(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
             else f"correct the Secret that {_ACCESS} names, or its kind"
         )
     elif answer.status in (400, 422):
-        fix = "state what it asks for, such as the tenant (prometheus.headers: X-Scope-OrgID)"
+        fix = "state its required headers, such as the tenant (prometheus.headers: X-Scope-OrgID)"
     else:
         fix = "name the base URL of a Prometheus, under which /api/v1/query answers"
     return Finding(keys=keys, reason=f"{reason}; the scaler would see no load", fix=fix)

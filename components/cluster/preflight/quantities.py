@@ -13,12 +13,12 @@ _SUFFIXES = {
 
 
 def amount(quantity: object) -> Decimal:
-    """Return the number that a quantity stands for.
+    """Return the number of a quantity.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The value is not a quantity.
     """
     match = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)", str(quantity))
     if not match or match[2] not in _SUFFIXES:
-        raise ValueError(f"{quantity!r} is no quantity")
+        raise ValueError(f"{quantity!r} is not a quantity")
     return Decimal(match[1]) * _SUFFIXES[match[2]]

@@ -4,22 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
-from components.cluster.preflight.look import Look, dig
 from components.cluster.preflight.pods import PodKind, kinds
 from components.cluster.preflight.quantities import amount
+from components.cluster.preflight.reader import ClusterReader, dig
 from config.problem import Problem
 from config.settings import Settings
 
 
-def quota(settings: Settings, look: Look) -> Iterable[Problem]:
-    """Refuse a quota that is too small for the smallest fleet, warn where the largest is larger."""
+def quota(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
+    """Refuse a quota below the smallest fleet; warn of one below the largest, refused in prod."""
     by_namespace: defaultdict[str, list[PodKind]] = defaultdict(list)
     for kind in kinds(settings):
         by_namespace[kind.namespace].append(kind)
     for namespace, pods in by_namespace.items():
         path = f"/api/v1/namespaces/{namespace}/resourcequotas"
-        fewest, most = _asked(pods, "fewest"), _asked(pods, "most")
-        for found in look.items(path, f"ResourceQuotas in {namespace}") or ():
+        fewest, most = _requested(pods, "fewest"), _requested(pods, "most")
+        for found in reader.items(path, f"ResourceQuotas in {namespace}") or ():
             if dig(found, "spec", "scopes") or dig(found, "spec", "scopeSelector"):
                 continue
             hard: dict[str, str] = dig(found, "spec", "hard") or {}
@@ -35,14 +35,14 @@ def quota(settings: Settings, look: Look) -> Iterable[Problem]:
                 reason=(
                     f"the ResourceQuota {found['metadata']['name']} of {namespace} is too small "
                     f"for the {'smallest' if always else 'largest'} fleet: it allows {asked} "
-                    "asked for at most, and pods beyond it are refused"
+                    "requested at most, and the API server refuses pods beyond it"
                 ),
                 fix="have the quota raised, or lower autoscaler.maxReplicas",
             )
 
 
-def _asked(pods: list[PodKind], count: str) -> dict[str, Decimal]:
-    """Return what the pods count against a quota, by the quota's names."""
+def _requested(pods: list[PodKind], count: str) -> dict[str, Decimal]:
+    """Return the pods' use of a quota, by the names of its resources."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     for kind in pods:
         number: int = getattr(kind, count)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from components.cluster.preflight.look import Look, dig
+from components.cluster.preflight.reader import ClusterReader, dig
 from config.problem import Problem
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
@@ -12,15 +12,15 @@ _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _KEY = "prometheus.persistentVolume.storageClass"
 
 
-def storage(settings: Settings, look: Look) -> Iterable[Problem]:
+def storage(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     """Refuse a volume for Prometheus that no provisioner would create."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ManagedPrometheus) or not prometheus.persistent_volume:
         return
     claim = f"/api/v1/namespaces/{prometheus.namespace}/persistentvolumeclaims/{prometheus.name}"
-    if look.api.ask("GET", claim):
+    if reader.api.ask("GET", claim):
         return
-    classes = look.items(_CLASSES, "StorageClasses")
+    classes = reader.items(_CLASSES, "StorageClasses")
     if classes is None:
         return
     name = prometheus.persistent_volume.storage_class
@@ -37,5 +37,5 @@ def storage(settings: Settings, look: Look) -> Iterable[Problem]:
             f"the cluster has no {missing}, and Prometheus would wait for its volume for ever; "
             f"there are: {', '.join(names) or 'none'}"
         ),
-        fix=f"set {_KEY} to one of them, or have one made first",
+        fix=f"set {_KEY} to one of them, or create one first",
     )

@@ -19,5 +19,5 @@ def version(platform: Platform, api: ClusterApi) -> Iterable[Problem]:
         yield kubeconfig.problem(
             platform,
             f"the API server is Kubernetes {running}; pods need {wanted} (preStop sleep)",
-            f"upgrade the cluster to {wanted} or newer, or name another one under platform",
+            f"upgrade the cluster to {wanted} or newer, or name another cluster under platform",
         )

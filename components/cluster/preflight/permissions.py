@@ -11,12 +11,12 @@ from config.sections.keda import HelmKeda
 from config.settings import Settings
 
 
-def rights(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Problem]:
-    """List missing permissions: `up` is refused, a preview warns."""
-    # Most callers may do everything: one question in place of six per namespace and kind.
+def permissions(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Problem]:
+    """Refuse missing permissions in `up`; warn of them in a preview."""
+    # Most users have every permission: one request instead of six per namespace and kind.
     if api.may("*", "*", "*"):
         return
-    # Without them the provider compares what is stated alone, which is a preview all the same.
+    # Without permissions the provider compares the stated fields only, which still previews.
     severity = "warn" if preview else "refuse"
     missing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for (group, resource, namespace), needed in required(settings).items():
@@ -30,21 +30,22 @@ def rights(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[Probl
             settings.platform,
             f"{'`up` would be refused: ' if preview else ''}the user of the kubeconfig may not "
             f"{lacking}",
-            "grant it these rights, or choose a platform.context whose user has them",
+            "grant these permissions, or choose a platform.context whose user has them",
             severity,
         )
     if preview and not api.may("get", "", "namespaces"):
         yield kubeconfig.problem(
             settings.platform,
-            "the user of the kubeconfig may not get namespaces, so a preview cannot see which of "
-            "them others made",
-            "grant it that right, or choose a platform.context whose user has it",
+            "the user of the kubeconfig may not get namespaces, so a preview cannot detect "
+            "namespaces that someone else owns",
+            "grant this permission, or choose a platform.context whose user has it",
         )
     if isinstance(settings.keda, HelmKeda):
         yield kubeconfig.problem(
             settings.platform,
-            "the user of the kubeconfig may not do everything, and what KEDA's chart makes (roles "
-            "of the whole cluster, resource definitions, Secrets) is not looked at",
-            "let somebody who may install it, and set keda.kind to existing, or go on",
+            "the user of the kubeconfig may not do everything, and preflight does not check the "
+            "permissions for KEDA's chart (cluster roles, resource definitions, Secrets)",
+            "have a user with these permissions install it, and set keda.kind to existing, or "
+            "continue",
             "warn",
         )
