@@ -95,7 +95,8 @@ def _step(item: Mapping[str, Any]) -> Step:
     old = _inputs(item.get("oldState"))
     new = _inputs(item.get("newState"))
     operation = _OPERATIONS[item["op"]]
-    if operation == "replace" and (item.get("oldState") or {}).get("retainOnDelete"):
+    before: dict[str, Any] = item.get("oldState") or {}
+    if operation == "replace" and before.get("retainOnDelete"):
         # Named by its contents: the new object stands beside the old one, which stays.
         operation = "update"
     detailed: dict[str, Any] = item.get("detailedDiff") or {}
