@@ -1,7 +1,8 @@
-"""GPU nodes, Triton behind an Envoy gateway, Prometheus to watch and KEDA to scale: one stack.
+"""One stack: GPU nodes, Triton behind an Envoy gateway, Prometheus and KEDA.
 
-Parameters are checked, Envoy reads its own configuration and the cluster is looked at before
-anything is declared. Each component's docstring says what it owns and what it leaves to others.
+Before the program declares anything, it checks the parameters, lets Envoy validate its
+configuration, and runs preflight on the cluster. Each component's docstring names the objects that
+the component owns.
 """
 
 from pulumi import Resource, ResourceOptions
@@ -25,7 +26,7 @@ cluster = connect(settings)
 
 
 def after(*needed: Resource) -> ResourceOptions:
-    """On the cluster, after what is needed; and gone before it."""
+    """Return options for an object that is created after others and deleted before them."""
     return ResourceOptions(providers=[cluster.provider], depends_on=list(needed))
 
 
@@ -33,7 +34,7 @@ def after(*needed: Resource) -> ResourceOptions:
 namespaces = Namespaces("namespaces", NamespacesArgs(parts=parts(settings)), after())
 flows = shared_flows(settings)
 
-# GPU nodes, and what makes their GPUs known.
+# GPU nodes, and the device plugin that advertises their GPUs.
 gpus: list[Resource] = []
 for group in settings.gpu_nodes.groups:
     # Imported here: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
@@ -49,10 +50,10 @@ for group in settings.gpu_nodes.groups:
     gpus.append(GpuNodeGroup("gpu", nodes, protected))
 if settings.device_plugin_enabled:
     plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
-    # Nothing waits for it: a pod that wants a GPU waits by itself until one is made known.
+    # Nothing depends on it: a pod that requests a GPU is pending until a node advertises one.
     DevicePlugin("device-plugin", plugin, after(namespaces, *gpus))
 
-# What watches.
+# Monitoring.
 rollouts: list[Rollout] = []
 if isinstance(settings.prometheus, ManagedPrometheus):
     watch = PrometheusArgs(
@@ -68,16 +69,16 @@ else:
     monitors = PodMonitorsArgs(config=settings.prometheus, stacks=settings.inference)
     PodMonitors("pod-monitors", monitors, after(namespaces))
 
-# What scales.
+# Scaling.
 scaling: list[Resource] = []
 if isinstance(settings.keda, HelmKeda):
-    # Imported here: Helm's resources bring YAML's and an HTTP client along (0.2 s).
+    # Imported here: Helm's resources also import YAML's and an HTTP client (0.2 s).
     from components.autoscaler.keda import KedaRelease, KedaReleaseArgs
 
     release = KedaReleaseArgs(config=settings.keda)
     scaling.append(KedaRelease("keda", release, after(namespaces)))
 
-# What serves.
+# Serving.
 stacks = [
     Inference(
         f"{stack.name_prefix}inference",

@@ -32,7 +32,7 @@ class ContractError(pulumi.RunError):
     """A stack does not export the outputs of the contract."""
 
 
-class Says(NamedTuple):
+class Meaning(NamedTuple):
     """Meaning of an output, and its unit."""
 
     text: str
@@ -61,7 +61,7 @@ class _Outputs:
         ]
 
     @classmethod
-    def _declared(cls) -> Iterator[tuple[str, Any, Says]]:
+    def _declared(cls) -> Iterator[tuple[str, Any, Meaning]]:
         for name, hint in typing.get_type_hints(cls, include_extras=True).items():
             output, meaning = typing.get_args(hint)
             (held,) = typing.get_args(output)
@@ -98,36 +98,44 @@ class _Outputs:
 class SharedOutputs(_Outputs):
     """Outputs that a stack exports once."""
 
-    contract_version: Annotated[Output[str], Says("version of this list of outputs")]
-    namespaces: Annotated[Output[list[str]], Says("namespaces of the inference stacks")]
-    name_prefixes: Annotated[Output[list[str]], Says("`namePrefix` of each inference stack")]
-    metrics_address: Annotated[Output[str], Says("Prometheus that has the metrics", "URL")]
+    contract_version: Annotated[Output[str], Meaning("version of this list of outputs")]
+    namespaces: Annotated[Output[list[str]], Meaning("namespaces of the inference stacks")]
+    name_prefixes: Annotated[Output[list[str]], Meaning("`namePrefix` of each inference stack")]
+    metrics_address: Annotated[Output[str], Meaning("Prometheus that has the metrics", "URL")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceOutputs(_Outputs):
     """Outputs of each inference stack, under keys that begin with its `namePrefix`."""
 
-    endpoint: Annotated[Output[str], Says("gRPC address of the gateway (h2c)", "host:port")]
-    namespace: Annotated[Output[str], Says("namespace of Triton, gateway and scaler")]
-    deployment_name: Annotated[Output[str], Says("Triton's Deployment")]
-    scaler_name: Annotated[Output[str], Says("KEDA's ScaledObject")]
-    load_query: Annotated[Output[str], Says("PromQL that the scaler asks", "calls")]
-    deadline_seconds: Annotated[Output[float], Says("longest time of a unary call", "s")]
-    min_replicas: Annotated[Output[int], Says("fewest Triton replicas", "replicas")]
-    max_replicas: Annotated[Output[int], Says("most Triton replicas", "replicas")]
-    max_gpus: Annotated[Output[int], Says("GPUs (or time slices) of max replicas", "GPUs")]
-    min_in_flight: Annotated[Output[int], Says("calls in flight at min replicas, at most", "calls")]
-    max_in_flight: Annotated[Output[int], Says("calls in flight at max replicas, at most", "calls")]
-    min_calls_per_second: Annotated[Output[float], Says("unary calls at min replicas", "calls/s")]
-    max_calls_per_second: Annotated[Output[float], Says("unary calls at max replicas", "calls/s")]
+    endpoint: Annotated[Output[str], Meaning("gRPC address of the gateway (h2c)", "host:port")]
+    namespace: Annotated[Output[str], Meaning("namespace of Triton, gateway and scaler")]
+    deployment_name: Annotated[Output[str], Meaning("Triton's Deployment")]
+    scaler_name: Annotated[Output[str], Meaning("KEDA's ScaledObject")]
+    load_query: Annotated[Output[str], Meaning("PromQL that the scaler asks", "calls")]
+    deadline_seconds: Annotated[Output[float], Meaning("longest time of a unary call", "s")]
+    min_replicas: Annotated[Output[int], Meaning("fewest Triton replicas", "replicas")]
+    max_replicas: Annotated[Output[int], Meaning("most Triton replicas", "replicas")]
+    max_gpus: Annotated[Output[int], Meaning("GPUs (or time slices) of max replicas", "GPUs")]
+    min_in_flight: Annotated[
+        Output[int], Meaning("calls in flight at min replicas, at most", "calls")
+    ]
+    max_in_flight: Annotated[
+        Output[int], Meaning("calls in flight at max replicas, at most", "calls")
+    ]
+    min_calls_per_second: Annotated[
+        Output[float], Meaning("unary calls at min replicas", "calls/s")
+    ]
+    max_calls_per_second: Annotated[
+        Output[float], Meaning("unary calls at max replicas", "calls/s")
+    ]
     min_burst_answered: Annotated[
         Output[int],
-        Says("calls answered in time of 50,000 on one connection, at min replicas", "calls"),
+        Meaning("calls answered in time of 50,000 on one connection, at min replicas", "calls"),
     ]
     max_burst_answered: Annotated[
         Output[int],
-        Says("calls answered in time of 50,000 on one connection, at max replicas", "calls"),
+        Meaning("calls answered in time of 50,000 on one connection, at max replicas", "calls"),
     ]
 
 
@@ -166,7 +174,7 @@ def _accept(exported: str, wanted: Any, stack: str, version: Any, value: Any) ->
     if wanted == list[str] and isinstance(value, list):
         return cast("list[Any]", value)
     raise ContractError(
-        f"stack {stack} exports {exported} = {value!r}, which is no {TYPE_NAMES[wanted]}"
+        f"stack {stack} exports {exported} = {value!r}, which is not of type {TYPE_NAMES[wanted]}"
     )
 
 

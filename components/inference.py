@@ -21,8 +21,8 @@ from config.sections.prometheus import Prometheus
 class InferenceArgs:
     """The stack's parameters, and the shared parts that it works with.
 
-    A program for a cluster that it already has states the first three. The other arguments describe
-    the cluster to features that need them.
+    A program for an existing cluster needs only the first three. The other arguments describe the
+    cluster to features that need them.
     """
 
     config: InferenceStack
@@ -31,7 +31,7 @@ class InferenceArgs:
     flows: Sequence[Flow] = ()
     """Connections of the program's other parts, such as a service that the gateway calls."""
     scaling: Sequence[pulumi.Resource] = ()
-    """KEDA's release, if this program makes it. The release must outlive the scaler, whose
+    """KEDA's release, if this program installs it. The release must outlive the scaler, whose
     finalizer KEDA removes."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Client of the API server. Without one, `up` deletes no old ConfigMaps and
@@ -49,7 +49,7 @@ class InferenceArgs:
 class Inference(pulumi.ComponentResource):
     """An inference stack; a program may have several, each with its own name prefix.
 
-    Stacks share GPU nodes, the device plugin, Prometheus and KEDA, which are made outside.
+    Stacks share GPU nodes, the device plugin, Prometheus and KEDA, which it does not declare.
     """
 
     endpoint: pulumi.Output[str]
@@ -73,7 +73,7 @@ class Inference(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # Policies first: on destroy they go last, so that nothing is cut off while it drains.
+        # Policies first: `destroy` deletes them last, so that they cut off no pod that drains.
         connected = pulumi.ResourceOptions(parent=self, depends_on=[policies])
         triton = Triton(
             f"{name}-triton",
@@ -96,8 +96,8 @@ class Inference(pulumi.ComponentResource):
         Autoscaler(
             f"{name}-autoscaler",
             AutoscalerArgs(config=stack, prometheus=args.prometheus),
-            # Not after Triton, the gateway or Prometheus: one that the API server refuses must not
-            # keep the scaler from the replicas that are there. KEDA retries until all are.
+            # Not after Triton, the gateway or Prometheus: if the API server refuses one of them,
+            # the scaler must still reach the existing replicas. KEDA retries until all exist.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.scaling)),
         )
         self.rollouts = (triton.rollout, gateway.rollout)

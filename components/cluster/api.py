@@ -1,8 +1,8 @@
 """A client of an API server, for the user of a kubeconfig.
 
-client-go, which the Kubernetes provider is made of, reads the kubeconfig and connects
-(`kubectl_proxy.py`). So everything that a kubeconfig can ask for works as it does in the
-provider: proxies, server names, certificates, credential plug-ins.
+client-go, on which the Kubernetes provider is built, reads the kubeconfig and connects
+(`kubectl_proxy.py`). Proxies, server names, certificates and credential plug-ins therefore work as
+they do in the provider.
 """
 
 import contextlib
@@ -35,9 +35,9 @@ class ClusterApi:
     The first request starts kubectl. `close` and the end of the program end it.
 
     Raises:
-        ApiUnreachableError: By every method, where no API server answers.
-        ApiRefusedError: By every method, where the credentials are not accepted or not to be had.
-        KubeconfigRefusedError: By every method, where client-go cannot use the kubeconfig.
+        ApiUnreachableError: By every method, if no API server answers.
+        ApiRefusedError: By every method, if the server rejects the credentials, or there are none.
+        KubeconfigRefusedError: By every method, if client-go cannot use the kubeconfig.
     """
 
     def __init__(self, target: Target) -> None:
@@ -63,16 +63,16 @@ class ClusterApi:
     def ask(
         self, method: str, path: str, body: object = None, content_type: str = JSON
     ) -> dict[str, Any]:
-        """Return the answer as an object; empty for 403 (no right) and 404 (nothing there).
+        """Return the answer as an object; empty for 403 (forbidden) and 404 (not found).
 
         Args:
             method: HTTP method.
             path: Path with its query, such as `/api/v1/namespaces?limit=1`.
-            body: Sent as JSON; nothing where None.
-            content_type: Of the body; `MERGE_PATCH` or `APPLY_PATCH` for a PATCH.
+            body: Body, sent as JSON; None sends none.
+            content_type: Type of the body; `MERGE_PATCH` or `APPLY_PATCH` for a PATCH.
 
         Raises:
-            ApiUnreachableError: Also for any other error that the server answers with.
+            ApiUnreachableError: Also if the server answers with any other error.
         """
         answer = self.send(method, path, body, content_type)
         if answer.status in (403, 404):
@@ -80,7 +80,9 @@ class ClusterApi:
         if not answer.ok:
             raise ApiUnreachableError(f"{path} answers {answer.status}: {answer.message}")
         if not answer.body:
-            raise ApiUnreachableError(f"{path} answers something that is not Kubernetes'")
+            raise ApiUnreachableError(
+                f"{path} answers with something that is not a Kubernetes object"
+            )
         return answer.body
 
     def items(self, path: str) -> list[dict[str, Any]] | None:
@@ -109,14 +111,14 @@ class ClusterApi:
         content_type: str = JSON,
         timeout_seconds: float | None = None,
     ) -> Answer:
-        """Return the answer with its status, whatever it is except 401.
+        """Return the answer with its status, which is any except 401.
 
         Args:
             method: HTTP method.
             path: Path with its query.
-            body: Sent as JSON; nothing where None.
-            content_type: Of the body.
-            timeout_seconds: Time limit for the answer to begin, where it is not the usual one.
+            body: Body, sent as JSON; None sends none.
+            content_type: Type of the body.
+            timeout_seconds: Time limit for the answer to begin; None for the default.
         """
         headers = {"Accept": f"{JSON}, */*"}
         content = None
@@ -137,12 +139,12 @@ class ClusterApi:
                 except TimeoutError:
                     raise ApiUnreachableError(f"{path} takes longer than {patience:g} s") from None
                 except (OSError, http.client.HTTPException) as error:
-                    # Somebody ended kubectl meanwhile. Every question here may be asked twice.
+                    # Someone ended kubectl in the meantime. Every request here is safe to repeat.
                     if isinstance(error, ConnectionError) and not cut_off:
                         cut_off = True
                         continue
                     raise ApiUnreachableError(
-                        f"kubectl proxy: {self._proxy.last_words() or error}"
+                        f"kubectl proxy: {self._proxy.last_error_line() or error}"
                     ) from None
             if response.status != http.HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > end:
                 break
@@ -157,10 +159,10 @@ class ClusterApi:
         return Answer(response.status, text)
 
     def version(self) -> str:
-        """Version that the server reports, such as `v1.36.3`; empty where it may not be read."""
+        """Return the server's version, such as `v1.36.3`; empty if the user cannot read it."""
         answer = self.send("GET", "/version")
         if answer.status == 404:
-            raise ApiUnreachableError("it has no /version, so it is no Kubernetes API server")
+            raise ApiUnreachableError("it has no /version, so it is not a Kubernetes API server")
         return str(answer.body.get("gitVersion", ""))
 
     def serves(self, group_version: str, resource: str) -> bool:
@@ -169,7 +171,7 @@ class ClusterApi:
         return any(item.get("name") == resource for item in known)
 
     def schema(self, group_version: str, kind: str) -> dict[str, Any]:
-        """OpenAPI schema by which the server takes a kind; empty where it may not be read."""
+        """Return the server's OpenAPI schema of a kind; empty if the user cannot read it."""
         document = self.ask("GET", f"/openapi/v3/apis/{group_version}")
         schemas: dict[str, dict[str, Any]] = document.get("components", {}).get("schemas", {})
         for schema in schemas.values():
@@ -179,7 +181,7 @@ class ClusterApi:
         return {}
 
     def namespace_labels(self, name: str) -> dict[str, str] | None:
-        """Labels of a namespace; None where there is none, or no right to read it."""
+        """Return a namespace's labels; None if it does not exist, or the user cannot read it."""
         answer = self.ask("GET", f"/api/v1/namespaces/{name}")
         return dict(answer["metadata"].get("labels") or {}) if answer else None
 

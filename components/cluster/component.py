@@ -52,7 +52,7 @@ class Cluster:
     def open(self) -> None:
         """Apply the declared objects, unless another stack owns one of them.
 
-        The last line of a program: until then everything waits.
+        Call it after the last declaration: until then every object waits.
         """
         self.ownership.complete()
 
@@ -67,7 +67,7 @@ def connect(settings: Settings) -> Cluster:
     Raises:
         Refused: The stack cannot be applied there; the message names every obstacle.
     """
-    # First: to start it lets the engine run, which must find nothing half declared.
+    # First: its start lets the engine run, which must not see a part of the declarations.
     watch = DriftWatch() if _is_applied() else None
     cluster = _connect(settings)
     if watch:
@@ -78,9 +78,10 @@ def connect(settings: Settings) -> Cluster:
 def _connect(settings: Settings) -> Cluster:
     """Check the cluster and make its provider, for which everything else waits.
 
-    A kubeconfig that is known is looked at before anything is declared. One that another stack
-    exports is looked at when it is read: the provider waits for it, and so must all that does not
-    use the provider. The program's objects are looked for once all are declared (`Cluster.open`).
+    Preflight checks a known kubeconfig before the program declares anything, and one that another
+    stack exports when it is read. The provider waits for it, and so must everything that does not
+    use the provider. The search for the program's objects follows their declaration
+    (`Cluster.open`).
 
     Raises:
         Refused: The stack cannot be applied there; the message names every obstacle.
@@ -88,7 +89,7 @@ def _connect(settings: Settings) -> Cluster:
     platform = settings.platform
     if isinstance(platform, ReferencePlatform):
         return _referenced(platform, settings)
-    api = _look(settings)
+    api = _check(settings)
     ownership = Ownership(applied=_is_applied())
     file = _unowned(settings, ownership, api, path_of(platform))
     if isinstance(platform, LocalPlatform):
@@ -101,7 +102,7 @@ def _connect(settings: Settings) -> Cluster:
         ownership=ownership,
         provider=_provider(
             file,
-            # Held in the state, so that `pulumi destroy` never follows the file's current context.
+            # Kept in the state, so that `pulumi destroy` never follows the file's current context.
             api.target.context if api else platform.context,
             api.target.server if api else None,
         ),
@@ -115,11 +116,11 @@ def _connect(settings: Settings) -> Cluster:
 
 
 def needed_outputs(settings: Settings) -> list[str]:
-    """Outputs of the platform's stack that these parameters need, of `PLATFORM_OUTPUTS`."""
+    """Return the outputs of `PLATFORM_OUTPUTS` that these parameters need."""
     repositories = [stack.triton.model_repository for stack in settings.inference]
     in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
     nodes = bool(settings.gpu_nodes.groups)
-    # A role that is given trusts the provider already.
+    # An existing role already trusts the provider.
     trust = any(r.identity == "irsa" and not r.role_arn for r in in_s3)
     needed = {
         "kubeconfig": True,
@@ -135,22 +136,22 @@ def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
     ownership = Ownership(applied=_is_applied())
     reference = pulumi.StackReference("platform", stack_name=platform.stack)
 
-    def look(known: Sequence[Any]) -> ClusterApi | None:
+    def check(known: Sequence[Any]) -> ClusterApi | None:
         contents, outputs = known
         _require(platform, needed_outputs(settings), outputs)
-        return _look(settings, contents)
+        return _check(settings, contents)
 
-    # `outputs` is secret as a whole as soon as one of them is, so single ones are read singly.
+    # `outputs` is secret as a whole if one output is, so each output is read by itself.
     contents = reference.get_output("kubeconfig")
     # The credentials stay inside the object.
-    api = pulumi.Output.unsecret(pulumi.Output.all(contents, reference.outputs).apply(look))
+    api = pulumi.Output.unsecret(pulumi.Output.all(contents, reference.outputs).apply(check))
     text = pulumi.Output.all(api, contents).apply(lambda both: as_text(both[1]))
     kubeconfig = _unowned(settings, ownership, api, text)
     server = cast("pulumi.Output[str]", api.apply(lambda api: api.target.server if api else None))
-    _say_if_unknown(contents)
+    _log_if_unknown(contents)
 
     def checked(name: str) -> pulumi.Output[Any]:
-        # By way of the check, so that what is missing is said once, and by nobody else.
+        # Through the check, so that only one message names the missing outputs.
         return pulumi.Output.all(api, reference.get_output(name)).apply(lambda both: both[1])
 
     return Cluster(
@@ -173,21 +174,21 @@ def _require(platform: ReferencePlatform, names: Sequence[str], outputs: dict[st
             severity="refuse",
             keys={"platform.stack": platform.stack},
             reason=f"that stack does not export {', '.join(missing)}",
-            fix="export what is missing, and run `pulumi up` there first",
+            fix="export the missing outputs, and run `pulumi up` there first",
         )
         raise Refused(f"stack {pulumi.get_stack()}", [problem])
 
 
-def _look(settings: Settings, contents: Any = None) -> ClusterApi | None:
+def _check(settings: Settings, contents: Any = None) -> ClusterApi | None:
     if not _is_applied():
-        pulumi.log.info("preflight skipped: nothing is applied, so no cluster is looked at")
+        pulumi.log.info("preflight skipped: this run applies nothing, so it reads no cluster")
         return None
     stack = pulumi.get_stack()
     try:
         api = ClusterApi(read(settings.platform, contents))
     except KubeconfigError as error:
         raise Refused(f"stack {stack}", [error.problem]) from None
-    # Questions go on until the program ends, such as about roll-outs.
+    # Requests go on until the program ends, such as those of rollouts.
     atexit.register(api.close)
     problems = preflight(settings, stack, api, preview=pulumi.runtime.is_dry_run())
     require(f"stack {stack}", problems)
@@ -202,10 +203,10 @@ def _unowned(
     api: pulumi.Input[ClusterApi | None],
     kubeconfig: pulumi.Input[str],
 ) -> pulumi.Output[str]:
-    """Hold the kubeconfig back until the cluster holds nothing that this run must not touch.
+    """Withhold the kubeconfig until the cluster has no object that this run must not touch.
 
-    That is a declared object that another stack owns, and in tier prod a live inference stack that
-    is declared no more.
+    Such an object is a declared one that another stack owns and, in tier prod, a live inference
+    stack that the program no longer declares.
     """
     if not _is_applied():
         return pulumi.Output.from_input(kubeconfig)
@@ -223,20 +224,20 @@ def _unowned(
             pulumi.log.warn(str(problem))
         return file
 
-    def look(known: Sequence[Any]) -> pulumi.Output[str]:
-        # Only now: the claim reads the state, which nothing needs where preflight refuses.
+    def check(known: Sequence[Any]) -> pulumi.Output[str]:
+        # Only now: the claim reads the state, which is not needed if preflight refuses.
         return pulumi.Output.all(ownership.claim(), *known).apply(require_ours)
 
-    return pulumi.Output.all(api, kubeconfig).apply(look)
+    return pulumi.Output.all(api, kubeconfig).apply(check)
 
 
-def _say_if_unknown(contents: pulumi.Output[Any]) -> None:
-    async def say() -> None:
+def _log_if_unknown(contents: pulumi.Output[Any]) -> None:
+    async def log() -> None:
         if not await contents.is_known():
             pulumi.log.info("preflight skipped: the platform's kubeconfig is not known yet")
 
-    # As an Output it is waited for before the program ends.
-    pulumi.Output.from_input(say())
+    # An Output, so that the program waits for it.
+    pulumi.Output.from_input(log())
 
 
 def _is_applied() -> bool:
@@ -253,10 +254,10 @@ def _provider(
         "cluster",
         kubeconfig=kubeconfig,
         context=context,
-        # Another path or other credentials are not another cluster: without an identity of its own
-        # the provider would replace everything.
+        # Another path or other credentials are not another cluster: without this identifier the
+        # provider would replace everything.
         cluster_identifier=server,
-        # Pods roll by a hash of their configuration; a replaced ConfigMap would be gone for a
-        # moment, under the same name, for pods that start right then.
+        # A hash of the configuration rolls the pods. A replaced ConfigMap would be missing for a
+        # moment, in which a pod that starts would not find it.
         enable_config_map_mutable=True,
     )

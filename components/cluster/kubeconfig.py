@@ -1,10 +1,10 @@
-"""One cluster out of a kubeconfig, as the Kubernetes provider reads it.
+"""One cluster of a kubeconfig, as the Kubernetes provider reads it.
 
 client-go itself parses the document (`kubectl config view`). The provider differs from kubectl in
 three ways, and this module follows the provider:
 
 - It reads the one file or text that it is given. `KUBECONFIG`, `~/.kube/config`,
-  `KUBERNETES_MASTER`, a service account inside a cluster and the user's `kuberc` have no say.
+  `KUBERNETES_MASTER`, a service account inside a cluster and the user's `kuberc` have no effect.
 - It reads relative paths in the kubeconfig (certificates, token files, credential commands) from
   the project's folder, where kubectl reads them from the kubeconfig's own folder.
 - It expands a leading `~/` to the user's home directory of the system, not to `$HOME`, and expands
@@ -71,7 +71,7 @@ class Target:
 
     @property
     def command(self) -> Mapping[str, Any]:
-        """Credential plug-in (`exec`) of the user; empty where there is none."""
+        """Credential plug-in (`exec`) of the user; empty if there is none."""
         users = self.document["users"]
         return (users[0]["user"].get("exec") or {}) if users else {}
 
@@ -82,7 +82,7 @@ def kubectl_environment() -> dict[str, str]:
 
 
 def path_of(platform: LocalPlatform | KubeconfigPlatform) -> str:
-    """Kubeconfig file as the configuration spells it.
+    """Return the kubeconfig file as the configuration spells it.
 
     The provider expands `~` and starts in the project's folder, so the spelling goes into the
     state as it is and the stack is the same on every machine.
@@ -91,7 +91,7 @@ def path_of(platform: LocalPlatform | KubeconfigPlatform) -> str:
 
 
 def file_of(platform: LocalPlatform | KubeconfigPlatform) -> Path:
-    """Kubeconfig file that the provider opens for this platform."""
+    """Return the kubeconfig file that the provider opens for this platform."""
     spelled = path_of(platform)
     if spelled == "~" or spelled.startswith("~/"):
         return Path(pwd.getpwuid(os.getuid()).pw_dir, spelled[2:])
@@ -108,11 +108,11 @@ def as_text(contents: object) -> str:
 
 
 def read(platform: Platform, contents: object = None) -> Target:
-    """Read the one cluster that a platform means.
+    """Read the one cluster that a platform names.
 
     Args:
         platform: The `platform` section.
-        contents: The kubeconfig itself, for a platform that has it from another stack.
+        contents: Kubeconfig, for a platform that reads it from another stack.
 
     Raises:
         KubeconfigError: The file is missing or no kubeconfig, or lacks the context.
@@ -121,9 +121,9 @@ def read(platform: Platform, contents: object = None) -> Target:
         raise KubeconfigError(
             problem(
                 platform,
-                "kubectl is not on PATH, and the program asks the cluster through it",
+                "kubectl is not on PATH, and the program reads the cluster through it",
                 "run eval \"$(make -s env)\" in the project's folder, which puts the project's own "
-                "first on PATH; or install it (https://kubernetes.io/docs/tasks/tools)",
+                "kubectl first on PATH; or install it (https://kubernetes.io/docs/tasks/tools)",
             )
         )
     try:
@@ -146,7 +146,7 @@ def read(platform: Platform, contents: object = None) -> Target:
 
 
 def problem(platform: Platform, reason: str, fix: str, severity: Severity = "refuse") -> Problem:
-    """Word a problem of the cluster, with the keys that lead to it."""
+    """Build a problem of the cluster, with the keys of the platform."""
     return Problem(
         check="preflight",
         severity=severity,
@@ -201,10 +201,10 @@ def _target(document: Document, context: str) -> Target:
     cluster_name, user_name = (contexts[context].get(key) or "" for key in ("cluster", "user"))
     named = {"cluster": (cluster_name, clusters), "user": (user_name, users)}
     for kind, (name, held) in named.items():
-        # A context without a user asks as nobody.
+        # A context without a user sends anonymous requests.
         if name not in held and (name or kind == "cluster"):
             raise _UnusableError(
-                f"context {context!r} names the {kind} {name!r}, which the kubeconfig does not hold"
+                f"context {context!r} names the {kind} {name!r}, which the kubeconfig lacks"
             )
     cluster = clusters[cluster_name]
     if not cluster.get("server"):
@@ -236,7 +236,7 @@ def _from_project(kind: str, section: Document) -> Document:
         if spelled.get(key):
             spelled[key] = str(Path(spelled[key]).absolute())
     command = spelled.get("exec")
-    # A bare name is looked for on PATH.
+    # A bare name is resolved by PATH.
     if command and "/" in command["command"]:
         spelled["exec"] = {**command, "command": str(Path(command["command"]).absolute())}
     return spelled

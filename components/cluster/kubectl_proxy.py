@@ -1,4 +1,4 @@
-"""client-go at work for this program: one `kubectl proxy` on a private Unix socket."""
+"""A `kubectl proxy` on a private Unix socket, through which this program uses client-go."""
 
 import contextlib
 import http.client
@@ -46,16 +46,16 @@ class KubectlProxy:
         self._changing = threading.Lock()
 
     def close(self) -> None:
-        """End it; what it left is deleted."""
+        """End kubectl and delete its folder."""
         with self._changing:
             self._stop()
 
     def connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
-        """Return an open connection to it, and start it where it does not run (any more).
+        """Return an open connection to kubectl, and start kubectl if it does not run.
 
         Raises:
-            KubeconfigRefusedError: It does not start with this kubeconfig.
-            ApiUnreachableError: It ends as soon as it has started.
+            KubeconfigRefusedError: The command does not start with this kubeconfig.
+            ApiUnreachableError: The command ends as soon as it has started.
         """
         for _ in range(2):
             process = self._start()
@@ -63,7 +63,7 @@ class KubectlProxy:
             try:
                 connection.connect()
             except OSError:
-                # Somebody ended it.
+                # Someone ended kubectl.
                 self._end(process)
             else:
                 return connection
@@ -91,7 +91,7 @@ class KubectlProxy:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    # Ctrl-C is for this program, which may have questions left.
+                    # Ctrl-C is for this program, which may have requests left.
                     start_new_session=True,
                 )
             try:
@@ -102,13 +102,13 @@ class KubectlProxy:
             return self._process
 
     def _wait_for_socket(self, proxy: "subprocess.Popen[bytes]") -> None:
-        # "Starting to serve on ...", or the end of the output where kubectl has ended.
+        # "Starting to serve on ...", or the end of the output if kubectl has ended.
         assert proxy.stdout  # noqa: S101 - a pipe, by the arguments above
         ready, _, _ = select.select([proxy.stdout], [], [], START_SECONDS)
         if not ready:
             raise KubeconfigRefusedError(f"kubectl did not start within {START_SECONDS:g} s")
         if not proxy.stdout.readline():
-            raise KubeconfigRefusedError(" ".join(self._said()).removeprefix("error: "))
+            raise KubeconfigRefusedError(" ".join(self._error_lines()).removeprefix("error: "))
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         with self._changing:
@@ -128,11 +128,11 @@ class KubectlProxy:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """Return the last line that kubectl or a credential plug-in wrote; empty for none."""
-        return next(reversed(list(self._said())), "")
+        return next(reversed(list(self._error_lines())), "")
 
-    def _said(self) -> Iterator[str]:
+    def _error_lines(self) -> Iterator[str]:
         """Yield the lines on standard error that are not kubectl's log of failed requests."""
         with contextlib.suppress(OSError):
             for line in Path(f"{self._folder}/stderr").read_text(errors="replace").splitlines():
@@ -140,9 +140,11 @@ class KubectlProxy:
                     yield line.strip()
 
     def failure(self, why: str) -> Exception:
-        """Turn client-go's words about a failed request into an error."""
+        """Convert client-go's message about a failed request to an error."""
         if "x509: certificate signed by unknown authority" in why:
-            return ApiUnreachableError("its certificate is not of the kubeconfig's authority")
+            return ApiUnreachableError(
+                "no authority that the kubeconfig trusts signed its certificate"
+            )
         if not why.startswith("getting credentials: "):
             return ApiUnreachableError(why)
         command = self._target.command
@@ -152,9 +154,9 @@ class KubectlProxy:
             hint = " ".join((command.get("installHint") or "").split())
             return ApiRefusedError(f"{name} is not installed{f' ({hint})' if hint else ''}")
         if "failed with exit code" in reason:
-            return ApiRefusedError(f"{name} failed: {self.last_words() or reason}")
+            return ApiRefusedError(f"{name} failed: {self.last_error_line() or reason}")
         if "decoding stdout" in reason:
-            return ApiRefusedError(f"{name} gave no credentials: {reason}")
+            return ApiRefusedError(f"{name} returned no credentials: {reason}")
         return ApiRefusedError(f"{name}: {reason}")
 
 

@@ -6,11 +6,11 @@ from config.inventory import ApiResource, managed_resources, parts
 from config.settings import Settings
 
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
-"""Verbs that the stack uses on each object that it makes. Pulumi watches objects begin and end;
-without the permission to watch, it waits until its timeout."""
+"""Verbs that the stack uses on each of its objects. Pulumi watches objects begin and end; without
+permission to watch, it waits until its timeout."""
 
 WATCH_VERBS = ("list", "watch")
-"""Verbs that Pulumi uses on the objects that controllers make for a workload."""
+"""Verbs that Pulumi uses on the objects that controllers create for a workload."""
 
 _WATCHED = {
     ("apps", "deployments"): (
@@ -24,21 +24,21 @@ _WATCHED = {
 
 
 def required(settings: Settings) -> dict[ApiResource, tuple[str, ...]]:
-    """Return the verbs that the user needs for each resource, a chart's aside."""
+    """Return the verbs that the user needs for each resource, except those of a chart."""
     needed: defaultdict[ApiResource, set[str]] = defaultdict(set)
     for resource in managed_resources(settings):
         needed[resource].update(VERBS)
     for resource in _watched(settings):
         needed[resource].update(WATCH_VERBS)
     for part in parts(settings):
-        # RBAC lets nobody grant a verb that they do not have.
+        # RBAC lets users grant only verbs that they have.
         for resource, verbs in part.granted:
             needed[resource].update(verbs)
     return {resource: tuple(v for v in VERBS if v in verbs) for resource, verbs in needed.items()}
 
 
 def _watched(settings: Settings) -> list[ApiResource]:
-    """List the objects that Pulumi watches until all that is made is ready."""
+    """List the resources that Pulumi watches until all objects are ready."""
     found = {
         ApiResource(*kind, namespace)
         for group, resource, namespace in managed_resources(settings)

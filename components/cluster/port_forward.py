@@ -1,4 +1,4 @@
-"""A way from this machine to one Service of the cluster, by `kubectl port-forward`."""
+"""A connection from this machine to one Service of the cluster, by `kubectl port-forward`."""
 
 import re
 import select
@@ -15,7 +15,7 @@ _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
 class ForwardError(Exception):
-    """No way to the Service; the message holds kubectl's own words."""
+    """A failed connection to the Service; the message is kubectl's own."""
 
 
 @contextmanager
@@ -57,8 +57,8 @@ def forwarded(target: Target, namespace: str, service: str, port: int) -> Genera
             found = _FORWARDING.match(process.stdout.readline()) if ready else None
             if not found:
                 process.stdin.close()
-                said = process.stderr.read().decode(errors="replace").strip().splitlines()
-                raise ForwardError(said[-1].removeprefix("error: ") if said else "no answer")
+                errors = process.stderr.read().decode(errors="replace").strip().splitlines()
+                raise ForwardError(errors[-1].removeprefix("error: ") if errors else "no answer")
             yield int(found[1])
         finally:
             process.stdin.close()

@@ -40,7 +40,7 @@ def test_a_client_certificate_by_command_is_used(document, found, tmp_path):
     ("body", "said"),
     [
         ("import sys; sys.exit('token has expired, log in again')", "token has expired, log in"),
-        ("print('hello')", "gave no credentials"),
+        ("print('hello')", "returned no credentials"),
     ],
 )
 def test_a_credential_command_that_fails_is_quoted(document, found, tmp_path, body, said):
@@ -69,7 +69,7 @@ def test_a_server_with_another_certificate_is_not_trusted(document, found):
         "clusters": [{**named, "cluster": {"server": named["cluster"]["server"]}}],
     }
     (message,) = found(strange)
-    assert "its certificate is not of the kubeconfig's authority" in message
+    assert "no authority that the kubeconfig trusts signed its certificate" in message
 
 
 def test_a_dead_address_is_one_message(document, found):
@@ -116,7 +116,7 @@ def test_an_unknown_context_is_named_with_those_there_are(document, found):
 def test_a_context_without_its_cluster_is_said(document, found):
     (message,) = found({**document, "clusters": []})
     assert f"context '{LOCAL_CONTEXT}' names the cluster '{LOCAL_CONTEXT}', " in message
-    assert "which the kubeconfig does not hold" in message
+    assert "which the kubeconfig lacks" in message
 
 
 def test_a_missing_file_is_named_with_its_key():
@@ -165,7 +165,7 @@ def test_an_address_with_a_path_is_asked_below_it(document, found):
     with_path = named["cluster"]["server"] + "/k8s/clusters/one"
     (message,) = found(with_server(document, with_path))
     # This API server has nothing there; it would answer if the path was left out.
-    assert "it has no /version, so it is no Kubernetes API server" in message
+    assert "it has no /version, so it is not a Kubernetes API server" in message
 
 
 def test_relative_paths_start_where_the_program_does(document, found, tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def test_under_mocks_no_cluster_is_looked_at_and_that_is_said(declare):
     seen = declare(everything(Settings()))
     assert (
         "info",
-        "preflight skipped: nothing is applied, so no cluster is looked at",
+        "preflight skipped: this run applies nothing, so it reads no cluster",
     ) in seen.logs
 
 
