@@ -28,11 +28,11 @@ STATE_FOLDER = ".state"
 """Name of the ignored folder of the checkout that holds everything local."""
 
 ENCRYPTED = "secure"
-"""The one key of what Pulumi puts into a stack file in place of a secret's value."""
+"""Only key of the mapping that Pulumi writes to a stack file in place of a secret's value."""
 
 
 def is_encrypted(value: object) -> bool:
-    """Return True if a value of a stack file is a secret's."""
+    """Return True if a value of a stack file is encrypted."""
     return isinstance(value, Mapping) and [*cast("Mapping[str, object]", value)] == [ENCRYPTED]
 
 
@@ -47,12 +47,12 @@ class Section(BaseModel):
         validate_by_alias=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
-        # The whole is built once, when it is used, and not each of its sections on its own as well.
+        # Build the whole schema once, on first use, instead of one for each section as well.
         defer_build=True,
     )
 
     removed: ClassVar[Mapping[str, str]] = {}
-    """YAML keys of earlier versions, each with the reason why it is no parameter any more."""
+    """YAML keys of earlier versions, each with the reason for its removal."""
 
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -116,7 +116,7 @@ def _header_name(value: str) -> str:
 
 
 def _header_text(value: str) -> str:
-    # KEDA parts headers by ',' and names from values by '='.
+    # KEDA separates headers by ',' and names from values by '='.
     if not re.fullmatch(r"[!-+\--<>-~]+", value):
         raise ValueError("must be the value of an HTTP header, without spaces, ',' and '='")
     return value
@@ -140,13 +140,13 @@ ObjectName = Annotated[str, AfterValidator(_object_name)]
 """A Kubernetes object name of the usual kind (RFC 1123 subdomain)."""
 
 Image = Annotated[str, AfterValidator(_image), _for_editors(_IMAGE)]
-"""An image reference; see `image_pin` for what counts as pinned."""
+"""An image reference; `image_pin` tells how it is pinned."""
 
 SemanticVersion = Annotated[str, AfterValidator(_semantic_version), _for_editors(_SEMANTIC_VERSION)]
-"""A version as of semver.org, which Helm asks of a chart; a `v` before it is allowed."""
+"""A version as of semver.org, as Helm requires of a chart; a leading `v` is allowed."""
 
 LabelKey = Annotated[str, AfterValidator(_label_key), _for_editors(_LABEL_KEY)]
-"""Key of a Kubernetes label or taint: a name, and before it perhaps a DNS domain and `/`."""
+"""Key of a Kubernetes label or taint: a name, with an optional DNS domain and `/` before it."""
 
 LabelValue = Annotated[str, AfterValidator(_label_value), _for_editors(_LABEL_VALUE)]
 """Value of a Kubernetes label or taint; may be empty."""
@@ -165,30 +165,30 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number of things; Kubernetes and Envoy keep most of them in 32 bits."""
 
 Calls = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Calls at once through one process; no gateway and no replica holds a million."""
+"""Calls at once through one process; neither a gateway nor a replica holds a million."""
 
 Cores = Annotated[float, Field(ge=0.001, le=1024)]
 """A CPU request; Kubernetes counts thousandths, and the largest machines have a few hundred."""
 
 MemoryMib = Annotated[int, Field(ge=64, le=16 * 1024 * 1024)]
-"""Memory of a container, MiB: from less than any of the servers runs in to 16 TiB."""
+"""Memory of a container, MiB: from less than any of the servers needs to 16 TiB."""
 
 DiskGib = Annotated[int, Field(ge=1, le=64 * 1024)]
 """A disk or a volume, GiB; the largest EBS volume has 64 TiB."""
 
 Seconds = Annotated[float, Field(ge=0.001, le=24 * 3600)]
-"""A time from 1 ms, the finest that Envoy's timers know, to a day; many keys have closer bounds."""
+"""A time from 1 ms, the resolution of Envoy's timers, to a day; many keys have closer bounds."""
 
 Share = Annotated[float, Field(ge=0.01, le=1)]
 
 
 def image_tag(image: str) -> str:
-    """Tag of an image reference; empty where it has none."""
+    """Return the tag of an image reference; empty if it has none."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
 def image_pin(image: str) -> str:
-    """Say how an image reference is pinned: `digest`, `tag`, or `none` (no tag, or `latest`)."""
+    """Return the pin of an image reference: `digest`, `tag`, or `none` (no tag, or `latest`)."""
     if "@sha256:" in image:
         return "digest"
     return "none" if image_tag(image) in ("", "latest") else "tag"

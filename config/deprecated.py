@@ -36,7 +36,7 @@ class Rewritten:
     """One warning for each deprecated form."""
 
     _stated: dict[str, str] = field(default_factory=dict[str, str])
-    """Path that the user wrote, by the start of a current path."""
+    """Path that the user wrote, by the start of the current path."""
 
     def as_stated(self, problem: Problem) -> Problem:
         """Return a problem that names the keys and kinds of the user's own form."""
@@ -149,7 +149,7 @@ def rewrite(stated: Mapping[str, object]) -> Rewritten:
     """Rewrite deprecated forms to the current ones.
 
     Args:
-        stated: Values by top-level key, as the user wrote them; they stay as they are.
+        stated: Values by top-level key, as the user wrote them; they are not changed.
     """
     rewritten = Rewritten(dict(stated))
     rewritten.rewrite_nodes()

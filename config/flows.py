@@ -1,8 +1,8 @@
 """The connections that the parts need, as data; `components.network.policies` allows them.
 
-Kubelet's probes are not in the tables: they come from the pod's own node, which Kubernetes lets
-through whatever the policies say. None of this proves that a cluster enforces policies at all: that
-is its CNI's doing (on EKS the VPC CNI's network policy agent, off by default).
+Kubelet's probes are not in the tables: they come from the pod's own node, and Kubernetes always
+allows them. The tables do not prove that a cluster enforces policies: its CNI does that (on EKS the
+network policy agent of the VPC CNI, off by default).
 """
 
 from collections.abc import Iterable
@@ -19,13 +19,13 @@ _DNS_NAMESPACE = "kube-system"
 _DNS_PORT = 53
 _HTTPS_PORT = 443
 _API_SERVER_PORTS = (443, 6443)
-"""Of kube-apiserver behind its Service: 443 on EKS, 6443 where kubeadm made the cluster."""
+"""Ports of kube-apiserver behind its Service: 443 on EKS, 6443 on a cluster made by kubeadm."""
 
 _POD_IDENTITY_AGENT = "169.254.170.23/32"
 """EKS Pod Identity Agent, on every node; it answers on port 80."""
 
 _LINK_LOCAL = "169.254.0.0/16"
-"""Where the node's instance metadata, and so the node's role, is to be had."""
+"""Range of the node's instance metadata, which gives access to the node's role."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Pods:
     namespace: str
     labels: dict[str, str] = field(default_factory=dict[str, str])
     other_pods: bool = False
-    """Only those that are no part of the stack."""
+    """True to select only the pods that are not part of the stack."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,22 @@ class Flow:
 
 
 def gateway_pods(stack: InferenceStack) -> Pods:
-    """Name the pods of a stack's gateway."""
+    """Select the pods of a stack's gateway."""
     return Pods(stack.namespace, gateway_selector(stack))
 
 
 def triton_pods(stack: InferenceStack) -> Pods:
-    """Name the pods of a stack's Triton."""
+    """Select the pods of a stack's Triton."""
     return Pods(stack.namespace, triton_selector(stack))
 
 
 def namespace_callers(stack: InferenceStack) -> Pods:
-    """Name the callers in the stack's own namespace; its default deny is theirs, too."""
+    """Select the callers in the stack's own namespace; its default deny applies to them, too."""
     return Pods(stack.namespace, other_pods=True)
 
 
 def prometheus_pods(prometheus: Prometheus) -> Pods:
-    """Name the pods that scrape: our Prometheus, or all of the namespace of another one."""
+    """Select the pods that scrape: the stack's Prometheus, or the namespace of an existing one."""
     if isinstance(prometheus, ManagedPrometheus):
         return Pods(prometheus.namespace, prometheus_selector(prometheus))
     return Pods(prometheus.namespace)
@@ -86,7 +86,7 @@ def gateway_flows(
     Args:
         stack: The inference stack.
         prometheus: The Prometheus that scrapes it.
-        dns_addresses: Ranges of a DNS outside pods, which pods may ask beside that in pods.
+        dns_addresses: Ranges of a DNS outside pods, which pods may query beside the one in pods.
     """
     gateway, callers, dns = gateway_pods(stack), namespace_callers(stack), [*dns_addresses]
     clients: list[Pods | Addresses] = [callers]
@@ -108,7 +108,7 @@ def gateway_flows(
 def triton_flows(
     stack: InferenceStack, prometheus: Prometheus, dns_addresses: Iterable[str] = ()
 ) -> list[Flow]:
-    """List the connections of a stack's Triton; those from the gateway are the gateway's.
+    """List the connections of a stack's Triton, without those from the gateway.
 
     Args:
         stack: The inference stack.
@@ -128,7 +128,7 @@ def triton_flows(
 def prometheus_flows(
     prometheus: ManagedPrometheus, stacks: Iterable[InferenceStack], keda_namespace: str
 ) -> list[Flow]:
-    """List the connections of our own Prometheus; it needs no DNS."""
+    """List the connections of the stack's own Prometheus; it needs no DNS."""
     pods = prometheus_pods(prometheus)
     api_server = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
     flows = [
@@ -141,7 +141,7 @@ def prometheus_flows(
 
 
 def joined(own: Iterable[Flow], others: Iterable[Flow]) -> list[Flow]:
-    """Return a part's own connections, then those of others that are not among them."""
+    """Return a part's own connections, then those of others without duplicates."""
     first = list(own)
     return [*first, *(flow for flow in others if flow not in first)]
 

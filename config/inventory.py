@@ -69,23 +69,23 @@ class Part:
     """YAML path of the parameter that names the namespace."""
 
     pod_security: PodSecurity | None = "restricted"
-    """Pod security level of the namespace; None where the stack does not make the namespace."""
+    """Pod security level of the namespace; None where the stack does not create the namespace."""
 
     closed: bool = True
-    """Whether the namespace denies all traffic by default."""
+    """True if the namespace denies all traffic by default."""
 
     images: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Images that it runs, by the YAML path that names each."""
+    """Images that it runs, by the YAML path of each."""
 
     cpu_pods: Pods | None = None
-    """Pods that nodes without GPUs must hold at once, at most; None where it has none."""
+    """Largest number of pods that nodes without GPUs must hold at once; None for no such pods."""
 
     resources: tuple[ApiResource, ...] = ()
-    """API objects that it makes, beside the namespace and its default deny. A Helm chart's are not
-    known."""
+    """API objects that it creates, beside the namespace and its default deny. Those of a Helm chart
+    are not known."""
 
     watched: tuple[ApiResource, ...] = ()
-    """API objects that Pulumi watches for it, beside those that every workload of its kind has."""
+    """API objects that Pulumi watches for it, beside those of every workload of its kind."""
 
     granted: tuple[tuple[ApiResource, tuple[str, ...]], ...] = ()
     """Verbs that its Roles grant."""
@@ -95,7 +95,7 @@ class Part:
 
     @property
     def default_deny(self) -> bool:
-        """Whether the stack makes its namespace and a policy that denies all traffic in it."""
+        """True if the stack creates its namespace and a policy that denies all traffic in it."""
         return self.pod_security is not None and self.closed
 
 
@@ -123,12 +123,12 @@ def images(settings: Settings) -> dict[str, str]:
 
 
 def made_namespaces(settings: Settings) -> dict[str, str]:
-    """Return the namespaces that the stack makes, by the key that names each."""
+    """Return the namespaces that the stack creates, by the key of each."""
     return {part.namespace_key: part.namespace for part in parts(settings) if part.pod_security}
 
 
 def managed_resources(settings: Settings) -> list[ApiResource]:
-    """Return the API objects that the stack makes, a chart's aside."""
+    """Return the API objects that the stack creates, without those of a chart."""
     found = [ApiResource("", "namespaces")]
     for part in parts(settings):
         if part.default_deny:
@@ -146,7 +146,7 @@ def _device_plugin(settings: Settings) -> Iterator[Part]:
             title="the device plugin",
             namespace=plugin.namespace,
             namespace_key="devicePlugin.namespace",
-            # It mounts a folder of the host, which neither of the stricter levels allows.
+            # It mounts a folder of the host; the two stricter levels forbid that.
             pod_security="privileged",
             images={"devicePlugin.image": plugin.image},
             resources=_in(plugin.namespace, _ACCOUNT, _DAEMON_SET, *config),
@@ -200,7 +200,7 @@ def _keda(settings: Settings) -> Iterator[Part]:
         namespace=keda.namespace,
         namespace_key="keda.namespace",
         pod_security="restricted" if isinstance(keda, HelmKeda) else None,
-        # Its chart knows what KEDA's parts need of the network and of one another.
+        # Only its chart knows the connections of KEDA's parts.
         closed=False,
     )
 
@@ -228,7 +228,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         images=triton_images,
         cpu_pods=None if triton.gpus else Pods(stack.surge_replicas, pod),
         resources=_in(namespace, *models, *workload),
-        # Pulumi waits for Triton's Service, and for an exposed gateway's in the same namespace.
+        # Pulumi waits for the Services of Triton and of an exposed gateway in this namespace.
         watched=_in(namespace, _ENDPOINTS),
         flows=tuple(triton_flows(stack, prometheus, dns)),
     )

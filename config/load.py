@@ -1,6 +1,6 @@
-"""Reading the parameters: from Pulumi's configuration, from a stack file, or from plain values.
+"""Readers of the parameters: from Pulumi's configuration, a stack file, or plain values.
 
-Whatever the way in, the same things are refused, all at once and before anything is touched.
+All of them refuse the same faults, all at once and before anything is touched.
 """
 
 import difflib
@@ -129,9 +129,9 @@ def _pulumi_values(project: str) -> dict[str, object]:
 
 
 def _ours(values: Mapping[str, object], project: str) -> dict[str, object]:
-    """Values of the project's keys; a key without a namespace is the project's, as in Pulumi.
+    """Return the project's values by key; a key without a namespace is the project's, as in Pulumi.
 
-    A key under a namespace that is nearly the project's stays as it is, and is refused as unknown.
+    A key with a namespace that is close to the project's keeps it, and is refused as unknown.
     """
     ours: dict[str, object] = {}
     for key, value in values.items():

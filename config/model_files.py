@@ -9,18 +9,18 @@ from config.repository_reader import CONFIG, TEMPLATE, Repository, config_text
 from config.sections.inference import InferenceStack
 
 MAX_BYTES = 1024 * 1024
-"""Most that a ConfigMap may hold (Kubernetes' `MaxSecretSize`, which counts values)."""
+"""Largest size of a ConfigMap (Kubernetes' `MaxSecretSize`, which counts values)."""
 
 MAX_FILES = 2000
-"""Most files: their names stand in the ConfigMap, among its managed fields and in each pod, and
-etcd takes no object over 1.5 MiB."""
+"""Largest number of files: the ConfigMap, its managed fields and each pod contain their names, and
+etcd accepts no object over 1.5 MiB."""
 
 EMPTY_FOLDER_FILE = ".keep"
-"""Empty file that keeps a folder which is empty otherwise: a ConfigMap holds files only."""
+"""Empty file that keeps an otherwise empty folder: a ConfigMap holds files only."""
 
 
 class ModelFilesError(ValueError):
-    """The folder cannot become a ConfigMap; `problems` says which files and why."""
+    """Folder that cannot become a ConfigMap; `problems` names the files and the reasons."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -28,7 +28,7 @@ class ModelFilesError(ValueError):
 
 
 def placeholders(stack: InferenceStack) -> dict[str, str]:
-    """Return what a template may name: parameters that a model has to share with the gateway."""
+    """Return the placeholders of templates: parameters that a model shares with the gateway."""
     return {
         "parallelism": str(stack.traffic.parallelism),
         "queue_size": str(stack.triton.queue_size),
@@ -37,12 +37,12 @@ def placeholders(stack: InferenceStack) -> dict[str, str]:
 
 
 def read_repository(stack: InferenceStack, folder: str, where: str = "") -> Repository:
-    """Read a folder of the project with one folder a model, templates filled in.
+    """Read a folder of the project that holds one folder for each model, and fill in templates.
 
     Args:
         stack: Stack whose parameters fill in the templates.
         folder: Relative to the project, or absolute.
-        where: Its name in messages, where it has another.
+        where: Name of the folder in messages, if it differs.
     """
     return Repository(
         program_folder() / folder,
@@ -53,7 +53,7 @@ def read_repository(stack: InferenceStack, folder: str, where: str = "") -> Repo
 
 
 def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
-    """Read the files of a folder that holds one folder a model.
+    """Read the files of a folder that holds one folder for each model.
 
     Args:
         stack: Stack whose parameters fill in the templates.
@@ -80,7 +80,7 @@ def read_model_files(stack: InferenceStack, folder: str) -> dict[str, bytes]:
 
 
 def config_map_problems(folder: str, repository: Repository) -> Iterator[str]:
-    """Find what keeps a repository from a ConfigMap: names that Kubernetes refuses, and its size.
+    """Find faults that keep a repository out of a ConfigMap: refused names, and its size.
 
     Args:
         folder: Name of the repository in messages.
@@ -113,7 +113,7 @@ def config_map_problems(folder: str, repository: Repository) -> Iterator[str]:
 
 
 def _config(stack: InferenceStack, model: Path) -> str | None:
-    """Configuration of a model, of its template where it has one.
+    """Return the configuration of a model, from its template if it has one.
 
     Raises:
         ValueError: The template cannot be filled in, or there is a configuration beside it.

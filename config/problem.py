@@ -1,4 +1,4 @@
-"""Checks, their findings, and the messages of these."""
+"""Checks, their findings, and the messages of findings."""
 
 import json
 import re
@@ -24,13 +24,13 @@ class Finding:
     """A finding of a check: keys with their values, the reason, and the fix."""
 
     keys: Mapping[str, object]
-    """YAML keys (`inference[0].gateway.replicas`) and the values that they have or derive to."""
+    """YAML keys (`inference[0].gateway.replicas`) with their stated or derived values."""
 
     reason: str
     """Consequence, with the numbers."""
 
     fix: str = ""
-    """Way out; derived from `change` if empty."""
+    """Fix; derived from `change` if empty."""
 
     change: Mapping[str, object] = field(default_factory=dict[str, object])
     """The smallest change of keys with which the check passes (None unsets a key); empty where
@@ -48,7 +48,7 @@ class Problem(Finding):
     """`refuse` stops the run before anything is touched; `warn` is printed."""
 
     def __str__(self) -> str:
-        """The message as it is printed: reason, every key, and the way out; wrapped."""
+        """Return the message as it is printed: reason, every key, and the fix; wrapped."""
         keys = [f"{key} = {text(value)}" for key, value in self.keys.items()]
         how = self.fix or " and ".join(
             f"unset {key}" if value is None else f"set {key} to {text(value)}"
@@ -69,16 +69,16 @@ class Check:
     """A rule on the whole of the parameters, of one severity."""
 
     name: str
-    """Its name in messages."""
+    """Name in messages."""
 
     severity: Severity
     """Severity of each of its findings."""
 
     look: Callable[[Settings], Iterable[Finding]]
-    """Yields what it finds; pure."""
+    """Function that yields the findings."""
 
     def run(self, settings: Settings) -> list[Problem]:
-        """Return its findings as problems, none of which offers a change that is not allowed."""
+        """Return its findings as problems, without changes that are not allowed."""
         return [
             Problem(check=self.name, severity=self.severity, **vars(_feasible(settings, finding)))
             for finding in self.look(settings)
@@ -117,17 +117,17 @@ def _wrapped(line: str, first: str, rest: str) -> str:
 
 
 def derived(key: str) -> str:
-    """Mark a key whose value is derived, not stated."""
+    """Mark a key as derived, not stated."""
     return f"{key} (derived)"
 
 
 def number(value: float) -> str:
-    """Spell a number for a message: at most six digits, none of them needless."""
+    """Format a number for a message, with at most six digits and no trailing zeros."""
     return f"{value:.0f}" if abs(value) >= 1e5 else f"{value:.6g}"
 
 
 def text(value: object) -> str:
-    """Spell a value as a user would in YAML; `unset` for None."""
+    """Format a value as in YAML; `unset` for None."""
     if value is None:
         return "unset"
     if isinstance(value, bool):
@@ -135,6 +135,6 @@ def text(value: object) -> str:
     if isinstance(value, int | float):
         return number(value)
     if isinstance(value, str):
-        # A password in a URL is not repeated in logs.
+        # Keep a password in a URL out of logs.
         return _CREDENTIALS.sub("//***@", value) if value else '""'
     return json.dumps(value)

@@ -13,7 +13,7 @@ DEVICE_PLUGIN = "nvidia-device-plugin"
 
 
 def selector(name: str, instance: str) -> dict[str, str]:
-    """Select the pods of one workload: the two labels that never change during its life."""
+    """Select the pods of one workload by the two labels that never change."""
     return {NAME_LABEL: name, INSTANCE_LABEL: instance}
 
 
@@ -28,5 +28,5 @@ def gateway_selector(stack: InferenceStack) -> dict[str, str]:
 
 
 def prometheus_selector(prometheus: ManagedPrometheus) -> dict[str, str]:
-    """Select our Prometheus's pod."""
+    """Select the pod of the stack's own Prometheus."""
     return selector(PROMETHEUS, prometheus.name)

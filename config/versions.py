@@ -1,6 +1,6 @@
 """Every image and chart that the stack runs, pinned once; stack files may override an image.
 
-A digest stands where it is known: that of the list of all architectures, as in the registry.
+Known digests are those of the list of all architectures, as in the registry.
 """
 
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
@@ -16,8 +16,8 @@ KEDA_CHART_VERSION = "2.20.2"
 KEDA_CHART_REPOSITORY = "https://kedacore.github.io/charts"
 
 MIN_KEDA = (2, 17)
-"""Oldest KEDA that the scaler is written for: its ScaledObjects are the first with
-`fallback.behavior` (keda.sh/docs/2.17, ScaledObject specification); older ones drop it silently."""
+"""Oldest supported KEDA: its ScaledObjects are the first with `fallback.behavior`
+(keda.sh/docs/2.17, ScaledObject specification); older versions drop it silently."""
 
 MIN_KUBERNETES = (1, 30)
-"""Oldest API server that the stack is written for: native `preStop.sleep` is on by default."""
+"""Oldest supported API server: native `preStop.sleep` is on by default."""

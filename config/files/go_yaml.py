@@ -20,7 +20,7 @@ _Loader = cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLo
 
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = ""
-"""Tag of a scalar that states none and stands without quotes."""
+"""Tag of a scalar without a tag and without quotes."""
 
 _WORDS: dict[str, tuple[str, object]] = {
     **dict.fromkeys(("true", "True", "TRUE"), ("!!bool", True)),
@@ -50,13 +50,13 @@ _LOW_NODES, _HIGH_NODES = 400_000, 4_000_000
 
 
 class SpeltKey(str):
-    """A key that is no text in the file, such as `1:`, as Pulumi spells it."""
+    """A key that is not text in the file, such as `1:`, as Pulumi spells it."""
 
     __slots__ = ()
 
 
 class GoYamlError(ValueError):
-    """The text is none that yaml.v3 decodes; the message names the line."""
+    """Text that yaml.v3 does not decode; the message names the line."""
 
 
 def decode(content: bytes) -> object:
@@ -66,8 +66,8 @@ def decode(content: bytes) -> object:
         None for an empty document. A timestamp is the text that Go's `Time.String` makes of it.
 
     Raises:
-        GoYamlError: the content is not YAML, a key of a mapping is no scalar or stands twice, or
-            a value cannot be said in JSON (an infinite number).
+        GoYamlError: The content is not YAML, a key of a mapping is not a scalar or is repeated,
+            or JSON cannot express a value (an infinite number).
     """
     if (stated := _VERSION.match(content)) and stated["version"] != b"1.1":
         raise GoYamlError(f"{_at(content[: stated.end()].count(10))}it is not YAML 1.1")
@@ -88,7 +88,7 @@ def decode(content: bytes) -> object:
 
 
 class _NodeLoader(_Loader):
-    """Composes nodes whose scalars keep it open which type a plain one has."""
+    """Composer of nodes that leaves the type of a plain scalar open."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002
         if kind is yaml.ScalarNode:
@@ -105,7 +105,7 @@ class _Decoder:
         self._depth = 0
 
     def value(self, node: yaml.Node) -> Any:
-        """Decode a node; one that was decoded before stands there by an alias."""
+        """Decode a node; a node that was decoded before is reached by an alias."""
         alias = id(node) in self._seen
         if id(node) in self._open:
             raise _error(node, "an anchor's value contains itself")
@@ -147,7 +147,7 @@ class _Decoder:
         return held
 
     def _key(self, node: yaml.Node) -> str:
-        """Key as Pulumi spells it: `%v` of the decoded value."""
+        """Return the key as Pulumi spells it: `%v` of the decoded value."""
         self._count(node)
         value = _scalar(cast("yaml.ScalarNode", node), as_key=True)
         if isinstance(value, str):
@@ -193,7 +193,7 @@ def _json_number(value: float) -> float | int:
 
 
 def _resolve(tag: str, text: str) -> tuple[str, object]:
-    """Tag and value of a scalar without quotes (yaml.v3, resolve.go)."""
+    """Return tag and value of a scalar without quotes (yaml.v3, resolve.go)."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] == "." and _FLOAT.fullmatch(text):
@@ -227,7 +227,7 @@ def _spelt_float(value: float) -> str:
 
 
 def _timestamp(text: str) -> str | None:
-    """Text that Go makes of a time; None if the text is none."""
+    """Return the text that Go makes of a time; None if the text is not a time."""
     match = _TIMESTAMP.fullmatch(text)
     if not match:
         return None

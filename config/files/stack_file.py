@@ -1,6 +1,6 @@
-"""Reading a stack file as the engine does (`LoadProjectStack` of Pulumi's SDK), without it.
+"""Reader of stack files that follows the engine (`LoadProjectStack` of Pulumi's SDK), without it.
 
-Pulumi hands each value to the program as text: plain text as it is, the rest as JSON.
+Pulumi passes each value to the program as text: plain text unchanged, the rest as JSON.
 """
 
 import json
@@ -18,22 +18,22 @@ _TEXTS = ("secretsprovider", "encryptedkey", "encryptionsalt")
 
 
 class StackFileError(ValueError):
-    """The engine would not read the file; the message says why, and where."""
+    """A file that the engine would not read; the message gives the reason and the place."""
 
 
 def read(path: Path, project: str = PROJECT) -> dict[str, object]:
     """Read the configuration of a stack file.
 
     Args:
-        path: Of the file.
-        project: Name of the Pulumi project, the namespace of a key that states none.
+        path: Path of the file.
+        project: Name of the Pulumi project, the namespace of a key without one.
 
     Returns:
-        Values by full key (`kubemind-inference:tier`), as `decoded` makes them of the engine's.
+        Values by full key (`kubemind-inference:tier`), as `decoded` returns them.
 
     Raises:
-        StackFileError: there is no such file, or the engine does not read it, or would take either
-            of two spellings of one key.
+        StackFileError: The file is missing, or the engine does not read it or would choose
+            between two spellings of one key.
     """
     try:
         content = decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
@@ -55,16 +55,16 @@ def read(path: Path, project: str = PROJECT) -> dict[str, object]:
 
 
 def decoded(key: str, value: object) -> object:
-    """Turn the text that the engine has of a value into the value.
+    """Decode the text that the engine holds for a value.
 
     Args:
-        key: of the value, with or without a namespace.
-        value: the text; anything else is taken as it is.
+        key: Key of the value, with or without a namespace.
+        value: Text; any other value is returned unchanged.
     """
     if not isinstance(value, str):
         return value
     if not value:
-        # The engine's text of null (it warns that this will change).
+        # The engine's text for null (it warns that this will change).
         return None
     if key.rpartition(":")[2] in PLAIN_KEYS:
         return value
@@ -81,10 +81,10 @@ def _text(value: object) -> str:
 
 
 def _full(key: str, project: str) -> str:
-    """Key with its namespace.
+    """Return the key with its namespace.
 
     Raises:
-        StackFileError: the engine takes it for no key.
+        StackFileError: The engine does not accept it as a key.
     """
     match key.split(":"):
         case [name]:

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as a user sees it: the path in YAML, the value, what is allowed."""
+"""Translation of pydantic's errors for users: the path in YAML, the value, the allowed values."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from config.schema.tree import Located, choices, fields, join, kind_of, leaves, 
 _CLOSE = 0.6
 _UNSET = object()
 _KEY = "[key]"
-"""What pydantic puts after a mapping's key that is itself wrong."""
+"""Last step of pydantic's `loc` where a key of a mapping is wrong, not its value."""
 
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
@@ -59,7 +59,7 @@ def did_you_mean(word: object, known: Sequence[str]) -> str:
 
 
 def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
-    """Whether a list counts as too short only because an item of it is wrong."""
+    """Return True if a list counts as too short only because one of its items is wrong."""
     loc = detail["loc"]
     return detail["type"] == "too_short" and any(
         len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details
@@ -138,7 +138,7 @@ def _wrong_kind(place: Located, value: object) -> Problem:
 
 
 def _expected(detail: ErrorDetails, value: object) -> tuple[str, str]:
-    """What would be allowed, and how to write it."""
+    """Return the allowed values, and the way to write them."""
     kind = detail["type"]
     bounds: dict[str, Any] = detail.get("ctx", {})
     if kind in _BOUNDS:

@@ -1,4 +1,4 @@
-"""Settings with a few keys changed: what a fix would make of them."""
+"""Settings with a few keys changed, such as the result of a fix."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ def changed(settings: Settings, change: Mapping[str, object]) -> Settings:
     """Return settings with the values at some paths replaced; None unsets a key.
 
     Args:
-        settings: The settings to start from; they stay as they are.
+        settings: Original settings; they are not changed.
         change: New values by path, such as `{"inference[0].gateway.replicas": 3}`.
 
     Raises:
-        pydantic.ValidationError: a new value is not allowed.
+        pydantic.ValidationError: A new value is not allowed.
     """
     raw: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     for path, value in change.items():

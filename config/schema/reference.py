@@ -22,16 +22,16 @@ class Row(NamedTuple):
     """One parameter."""
 
     path: str
-    """Its path, `[]` for any item of a list."""
+    """Path, with `[]` for any item of a list."""
 
     kind: str
     """Type and bounds."""
 
     default: str
-    """Default as in YAML; `required` where there is none."""
+    """Default as in YAML; `required` for a parameter without one."""
 
     meaning: str
-    """What it is, with its unit where the name does not say it."""
+    """Description, with the unit where the name does not include it."""
 
 
 def rows() -> list[Row]:
@@ -77,7 +77,7 @@ def _default(parameter: _Schema) -> object:
 
 
 def _arms(parameter: _Schema, definitions: _Schema) -> list[_Schema]:
-    """Sections that may stand at a parameter; none for a scalar."""
+    """Return the sections that a parameter may hold; none for a scalar."""
     held = parameter.get("items", parameter)
     options: list[_Schema] = held.get("oneOf") or held.get("anyOf") or [held]
     names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
@@ -115,7 +115,7 @@ def _yaml(value: object) -> str:
 
 
 def _cell(text: str) -> str:
-    """Markdown ends a row at a line's end, and a cell at a bar."""
+    """Return a text on one line, with bars escaped: both would end a cell in Markdown."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

@@ -1,7 +1,7 @@
-"""The parameters as a tree: which keys a place in a stack file may have, and what each one holds.
+"""The parameters as a tree: the keys of each place in a stack file, and the type of each value.
 
-Error messages, the reference table and changed copies all walk the models through this module,
-so that none of them spells a key twice.
+Error messages, the reference tables and changed copies walk the models through this module, so
+that no key is written twice.
 """
 
 import re
@@ -22,19 +22,19 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 class Shape(NamedTuple):
-    """What one parameter holds."""
+    """Type of one parameter."""
 
     models: tuple[type[Section], ...]
-    """Sections that may stand there; more than one are told apart by `kind`; none for a scalar."""
+    """Sections that it may hold, told apart by `kind` if there are several; none for a scalar."""
 
     many: bool
-    """Whether it is a list."""
+    """True for a list."""
 
     scalar: object
-    """Type of the value (of an item, in a list) where no section stands there."""
+    """Type of the value, or of an item of a list, if it does not hold a section."""
 
     optional: bool
-    """Whether `null` is allowed: the value is derived, or there is none."""
+    """True if `null` is allowed: the value is then derived or absent."""
 
 
 def shape(annotation: object) -> Shape:
@@ -54,18 +54,18 @@ def shape(annotation: object) -> Shape:
 
 
 def fields(model: type[Section]) -> dict[str, FieldInfo]:
-    """Fields of a section by their YAML key."""
+    """Return the fields of a section by their YAML keys."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def kind_of(model: type[Section]) -> str:
-    """The `kind` by which a section is chosen among others; empty where it has none."""
+    """Return the `kind` that selects a section among others; empty for a section without one."""
     info = model.model_fields.get("kind")
     return str(choices(info.annotation)[0]) if info else ""
 
 
 def choices(annotation: object) -> tuple[Any, ...]:
-    """Values that a parameter of a closed set may have; empty for others."""
+    """Return the values of a parameter with a closed set of them; empty for other parameters."""
     scalar = shape(annotation).scalar
     return typing.get_args(scalar) if typing.get_origin(scalar) is Literal else ()
 
@@ -81,7 +81,7 @@ def split(path: str) -> list[Step]:
     """Take a path such as `inference[0].gateway` apart.
 
     Raises:
-        ValueError: the text is not a path.
+        ValueError: The text is not a path.
     """
     if _STEP.sub("", path).strip("."):
         raise ValueError(f"not a path: {path}")
@@ -92,13 +92,13 @@ class Located(NamedTuple):
     """A place in the tree."""
 
     path: str
-    """The path as a user writes it."""
+    """Path as a user writes it."""
 
     models: tuple[type[Section], ...]
-    """Sections that may stand there; empty at a scalar or an unknown key."""
+    """Sections that the place may hold; empty at a scalar or an unknown key."""
 
     field: FieldInfo | None
-    """The parameter there; None at the root and at an unknown key."""
+    """Parameter of the place; None at the root and at an unknown key."""
 
 
 def locate(steps: Sequence[Step], *, tagged: bool = False) -> Located:
@@ -106,7 +106,7 @@ def locate(steps: Sequence[Step], *, tagged: bool = False) -> Located:
 
     Args:
         steps: Keys and indices.
-        tagged: Whether, as in pydantic's `loc`, the tag of a union's arm follows its key.
+        tagged: True if the tag of a union's member follows its key, as in pydantic's `loc`.
     """
     path = ""
     models: tuple[type[Section], ...] = (Settings,)
@@ -128,13 +128,13 @@ class Leaf(NamedTuple):
     """One parameter that holds a value."""
 
     path: str
-    """Its path, `[]` for any item of a list."""
+    """Path, with `[]` for any item of a list."""
 
     kinds: str
-    """The `kind` that the nearest union above must have; empty where there is none."""
+    """Required `kind` of the nearest union above; empty if there is no union."""
 
     field: FieldInfo
-    """The parameter."""
+    """Parameter."""
 
 
 def leaves(model: type[Section] = Settings, path: str = "", kinds: str = "") -> Iterator[Leaf]:

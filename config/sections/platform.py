@@ -1,4 +1,4 @@
-"""The cluster that the stack goes to: embedded, by kubeconfig, or by a platform team's stack."""
+"""The cluster that the stack runs on: embedded, by kubeconfig, or by a platform team's stack."""
 
 from typing import Literal
 
@@ -7,18 +7,18 @@ from pydantic import Field
 from config.base import STATE_FOLDER, Cidr, DiskGib, Section
 
 LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
-"""Where the embedded cluster's kubeconfig lies, relative to the project."""
+"""Path of the embedded cluster's kubeconfig, relative to the project."""
 
 LOCAL_CONTEXT = "kwok-kubemind"
 """The embedded cluster's context."""
 
 LOCAL_REGISTRY = "kubemind.local"
-"""Begins the names of the images that the embedded cluster's node is given. It looks like a
-registry's host and resolves to none, so nothing is ever pulled in their place."""
+"""Start of the names of the images that are loaded into the embedded cluster's node. It has the
+form of a registry's host but does not resolve, so no other image is ever pulled in their place."""
 
 LOCAL_IDENTIFIER = "local"
-"""The embedded cluster's identity in Pulumi's state: one and the same, whatever port it listens on.
-Of any other cluster it is the API server's address."""
+"""The embedded cluster's identity in Pulumi's state, independent of the port that it listens on.
+The identity of any other cluster is the address of its API server."""
 
 
 class LocalPlatform(Section):
@@ -41,7 +41,7 @@ class LocalPlatform(Section):
 
     @property
     def dns_addresses(self) -> tuple[str, ...]:
-        """None: its DNS, where it has one, runs in pods."""
+        """None: the cluster's DNS, if it has one, runs in pods."""
         return ()
 
 
@@ -101,4 +101,5 @@ PLATFORM_OUTPUTS = {
     "oidcProviderArn": "IAM OIDC provider ARN, for IRSA (optional)",
     "oidcProviderUrl": "its issuer URL, for IRSA (optional)",
 }
-"""What the platform stack must export, with meaning; read in `components/cluster/component.py`."""
+"""Outputs that the platform stack must export, with their meaning;
+`components/cluster/component.py` reads them."""

@@ -1,6 +1,6 @@
-"""How KEDA proves to an existing Prometheus who asks (KEDA 2.20, scaler `prometheus`).
+"""Authentication of KEDA to an existing Prometheus (KEDA 2.20, scaler `prometheus`).
 
-Nothing secret is a parameter: each kind names a Secret in KEDA's namespace and the keys in it.
+No parameter holds a secret: each kind names a Secret in KEDA's namespace and the keys in it.
 """
 
 from collections.abc import Mapping
@@ -11,55 +11,55 @@ from pydantic import Field
 from config.base import ObjectName, Section
 
 CLUSTER_AUTHENTICATION = "ClusterTriggerAuthentication"
-"""Kind of KEDA's whose Secrets lie in KEDA's namespace, so that it need read no other."""
+"""KEDA's kind with Secrets in KEDA's own namespace, so that KEDA needs access to no others."""
 
 _Key = Annotated[str, Field(min_length=1)]
 _Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 
 
 class _Access(Section):
-    """What every kind says of itself; by default nothing."""
+    """Base of every kind; by default it contributes nothing."""
 
     @property
     def secret_keys(self) -> Mapping[str, str]:
-        """Keys of the Secret that the kind names, by the parameter of KEDA's that takes each."""
+        """Keys of the Secret that the kind names, by the KEDA parameter of each."""
         return {}
 
     @property
     def authentication_spec(self) -> dict[str, Any] | None:
-        """Spec of the ClusterTriggerAuthentication that the stack makes; None for none."""
+        """Spec of the ClusterTriggerAuthentication that the stack creates; None for none."""
         return None
 
     @property
     def trigger_metadata(self) -> dict[str, str]:
-        """Metadata that KEDA's trigger carries beside the query."""
+        """Metadata of KEDA's trigger beside the query."""
         return {}
 
     def reference(self, made: str) -> dict[str, str] | None:
         """Return the trigger's `authenticationRef`, or None.
 
         Args:
-            made: name of the ClusterTriggerAuthentication that the stack makes.
+            made: Name of the ClusterTriggerAuthentication that the stack creates.
         """
         return {"name": made, "kind": CLUSTER_AUTHENTICATION} if self.authentication_spec else None
 
 
 class NoAccess(_Access):
-    """Nothing: who may ask is the network's to say."""
+    """No authentication: the network limits the clients."""
 
     kind: Literal["none"] = "none"
     """No authentication."""
 
 
 class _SecretAccess(_Access):
-    """A Secret of KEDA's namespace; KEDA may be kept from all others."""
+    """A Secret in KEDA's namespace; KEDA needs no access to other namespaces' Secrets."""
 
     secret: ObjectName
     """Name of a Secret in KEDA's namespace."""
 
     @property
     def authentication_spec(self) -> dict[str, Any] | None:
-        """Spec of the ClusterTriggerAuthentication that the stack makes."""
+        """Spec of the ClusterTriggerAuthentication that the stack creates."""
         return {
             "secretTargetRef": [
                 {"parameter": parameter, "name": self.secret, "key": key}
@@ -69,15 +69,15 @@ class _SecretAccess(_Access):
 
 
 class _ServerTrust(_SecretAccess):
-    """A Secret that may hold the authority of the server, too."""
+    """A Secret that may also hold the authority of the server's certificate."""
 
     ca_key: _Key | None = None
-    """Key of a PEM bundle of the authorities that sign the server's certificate; the system's
-    authorities where unset."""
+    """Key of a PEM bundle of the authorities that sign the server's certificate; the authorities of
+    the system if unset."""
 
     @property
     def secret_keys(self) -> Mapping[str, str]:
-        """The authority's key, where there is one."""
+        """Key of the authority, if it is set."""
         return {"ca": self.ca_key} if self.ca_key else {}
 
 
@@ -155,16 +155,16 @@ class TlsAccess(_SecretAccess):
 
 
 class HeaderAccess(_SecretAccess):
-    """A secret header, such as an API key."""
+    """A header with a secret value, such as an API key."""
 
     kind: Literal["header"]
-    """Header whose value is secret."""
+    """Header with a secret value."""
 
     name_key: _Key = "name"
     """Key of the header's name."""
 
     value_key: _Key = "value"
-    """Key of its value."""
+    """Key of the header's value."""
 
     @property
     def secret_keys(self) -> Mapping[str, str]:
@@ -189,11 +189,11 @@ class SigV4Access(_Access):
     role_arn: str | None = Field(
         default=None, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$"
     )
-    """IAM role that KEDA's identity assumes; its own role where unset."""
+    """IAM role that KEDA's identity assumes; its own role if unset."""
 
     @property
     def authentication_spec(self) -> dict[str, Any] | None:
-        """Spec of the ClusterTriggerAuthentication that the stack makes."""
+        """Spec of the ClusterTriggerAuthentication that the stack creates."""
         role = {"roleArn": self.role_arn} if self.role_arn else {}
         return {"podIdentity": {"provider": "aws", **role}}
 
@@ -204,22 +204,23 @@ class SigV4Access(_Access):
 
 
 class SharedAccess(_Access):
-    """An authentication that the platform team made."""
+    """An authentication object that the platform team created."""
 
     kind: Literal["triggerAuthentication"]
-    """TriggerAuthentication or ClusterTriggerAuthentication that is there."""
+    """Existing TriggerAuthentication or ClusterTriggerAuthentication."""
 
     name: ObjectName
-    """Its name."""
+    """Name of the authentication object."""
 
     cluster: bool = True
-    """Whether it is a ClusterTriggerAuthentication; else it lies in the stack's namespace."""
+    """True for a ClusterTriggerAuthentication, false for a TriggerAuthentication in the stack's
+    namespace."""
 
     auth_modes: tuple[Literal["basic", "bearer", "tls", "custom"], ...] = ()
-    """Modes of KEDA's for which it holds parameters; none with a pod identity."""
+    """KEDA's authentication modes that it holds parameters for; none with a pod identity."""
 
     aws_region: _Region | None = None
-    """AWS region, where its pod identity signs requests."""
+    """AWS region of signed requests, if its pod identity signs them."""
 
     @property
     def trigger_metadata(self) -> dict[str, str]:

@@ -12,22 +12,21 @@ from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
 
 SCRATCH_MIB = 1024
-"""Room for a replica's temporary files, MiB; as much again is for its logs and its own layer."""
+"""Space for a replica's temporary files, MiB; its logs and its own layer get as much again."""
 
 _IMAGE_GIB = 18
-"""Unpacked size of `tritonserver:<release>-py3`, GiB, with room: 15.5 GB for 24.06 and 16 GB for
-23.01 (triton-inference-server/server#7474 and #5383)."""
+"""Unpacked size of `tritonserver:<release>-py3`, GiB, with a margin: 15.5 GB for 24.06 and 16 GB
+for 23.01 (triton-inference-server/server#7474 and #5383)."""
 
 _TRTLLM_IMAGE_GIB = 40
 """Unpacked size of `-trtllm-python-py3`, GiB; 24.04 has 18.5 GB packed
 (triton-inference-server/server#7335), and layers of libraries unpack to about twice as much."""
 
 PULL_SECONDS = 600
-"""Time to pull Triton's image (10 GB and more) to a node that has never run it: 7 to 10 minutes
-with overlayfs."""
+"""Time to pull Triton's image (10 GB and more) to a new node: 7 to 10 minutes with overlayfs."""
 
 _COPY_MIB_PER_SECOND = 100
-"""Pace that the models' copy from S3 is given; a GPU instance's network is mostly faster."""
+"""Assumed rate of the copy of models from S3; the network of most GPU instances is faster."""
 
 
 class S3Repository(Section):
@@ -40,13 +39,13 @@ class S3Repository(Section):
     """Folder that holds the model repository, `s3://bucket/prefix`."""
 
     region: str | None = None
-    """AWS region of the bucket; the SDK's own choice where unset."""
+    """AWS region of the bucket; the SDK's own choice if unset."""
 
     identity: Literal["podIdentity", "irsa"] = "podIdentity"
     """Source of the pod's credentials; never static keys."""
 
     role_arn: str | None = None
-    """IAM role that may read the folder; where unset, one is made that may do nothing else."""
+    """IAM role that may read the folder; if unset, the stack creates one with that right alone."""
 
     sync_image: Image = MODEL_SYNC_IMAGE
     """Image of the init container, with a current AWS SDK."""
@@ -56,7 +55,7 @@ class S3Repository(Section):
 
 
 class PvcRepository(Section):
-    """Models on a volume that is there before the stack, and outlives it; mounted read-only."""
+    """Models on an existing volume, mounted read-only; the volume outlives the stack."""
 
     kind: Literal["pvc"]
     """Models on a PersistentVolumeClaim."""
@@ -65,41 +64,40 @@ class PvcRepository(Section):
     """Name of the claim, in the stack's namespace."""
 
     path: str = ""
-    """Folder in the volume; its root where empty."""
+    """Folder in the volume; its root if empty."""
 
 
 class ConfigMapRepository(Section):
-    """Small models, given as files; at most 1 MiB in all (a ConfigMap's limit)."""
+    """Small models, as files; at most 1 MiB in all (the limit of a ConfigMap)."""
 
     kind: Literal["configMap"] = "configMap"
     """Models in a ConfigMap."""
 
     folder: str = "models"
-    """Model repository in the project: a folder with one folder a model."""
+    """Model repository in the project: a folder with one folder for each model."""
 
 
 ModelRepository = S3Repository | PvcRepository | ConfigMapRepository
 
 
 class Triton(Section):
-    """One fleet of Triton replicas; how many there are is the autoscaler's to say."""
+    """One fleet of Triton replicas; the autoscaler sets their number."""
 
     image: Image = TRITON_IMAGE
     """Image; its flags follow the Triton version."""
 
     image_gib: DiskGib | None = None
-    """Unpacked size of the image, GiB, which the node's disk holds beside the replicas. Where
-    unset, that of NVIDIA's images is assumed."""
+    """Unpacked size of the image on the node's disk, GiB; if unset, the size of NVIDIA's images."""
 
     architecture: Architecture | None = None
-    """Architecture that the image is built for; nodes of any other are left out. Where unset, that
-    of the AMI for replicas with GPUs on EKS; elsewhere the image is for all, as NVIDIA's are."""
+    """Architecture that the image is built for; replicas run only on nodes that have it. If unset:
+    the AMI's architecture for replicas with GPUs on EKS; elsewhere any, as for NVIDIA's images."""
 
     service_port: Port = 9000
     """Port of the Service."""
 
     grpc_port: Port = 8001
-    """Port on which Triton itself speaks gRPC; a headless Service leads straight to it."""
+    """Port of Triton's own gRPC server; a headless Service leads straight to it."""
 
     http_port: Port = 8000
     """Port of Triton's HTTP endpoint, for probes only."""
@@ -108,10 +106,10 @@ class Triton(Section):
     """Port of Triton's metrics."""
 
     model_repository: ModelRepository = Field(default=ConfigMapRepository(), discriminator="kind")
-    """Where the models come from."""
+    """Source of the models."""
 
     gpus: int = Field(default=1, ge=0, le=128)
-    """GPUs of one replica (time slices, where the device plugin slices)."""
+    """GPUs of one replica (time slices, if the device plugin slices GPUs)."""
 
     cpu: Cores = 2.0
     """CPU request of one replica, cores."""
@@ -123,39 +121,41 @@ class Triton(Section):
     """Shared memory of one replica, MiB; the python backend passes tensors through it."""
 
     load_seconds: float = Field(default=60.0, ge=0.1, le=24 * 3600)
-    """Stated time from container start to all models ready."""
+    """Expected time from container start to all models ready."""
 
     startup_budget_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Time that the startup probe waits; if unset, twice the load time plus 30 s."""
 
     queue_size: Calls = 64
-    """Calls that wait in one replica beside those it works on; the models are to hold to it."""
+    """Limit of the calls that wait in one replica beside those that it works on; the models must
+    keep to it."""
 
     complete_model_configs: bool = True
-    """Whether Triton asks each model for what its `config.pbtxt` leaves out. A model of the python
-    backend is started once more for that, and each replica's start takes that much longer."""
+    """Completion of model configurations: Triton asks each model for the settings that its
+    `config.pbtxt` leaves out. For that it starts a model of the python backend once more, so each
+    replica takes that much longer to start."""
 
     watchdog: Watchdog = Watchdog()
-    """Watchdog that ends a replica whose models are dead while its server is healthy."""
+    """Watchdog that ends a replica with a dead model and a healthy server."""
 
     max_surge: int = Field(default=1, ge=1, le=5000)
-    """Replicas beyond the fleet that a roll-out may start."""
+    """Replicas beyond the fleet that a rollout may start."""
 
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
-    """Wait before SIGTERM; derived from the DNS lag where unset."""
+    """Wait before SIGTERM; derived from the DNS lag if unset."""
 
     termination_grace_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
-    """Derived where unset: preStop, the longest call, and Triton's own exit."""
+    """Termination grace period; if unset, the sum of preStop, longest call and Triton's exit."""
 
     @property
     def claim(self) -> str | None:
-        """Name of the user's claim that the models lie on, where they lie on one."""
+        """Name of the user's claim that holds the models; None for other repositories."""
         repository = self.model_repository
         return repository.claim if isinstance(repository, PvcRepository) else None
 
     @property
     def unpacked_image_gib(self) -> int:
-        """Disk of a node that the image takes, GiB.
+        """Disk that the image takes on a node, GiB.
 
         The packed layers are discarded (`discard_unpacked_layers`, AL2023's containerd).
         """
@@ -164,22 +164,22 @@ class Triton(Section):
         return _TRTLLM_IMAGE_GIB if "trtllm" in self.image else _IMAGE_GIB
 
     def node_architecture(self, nodes: GpuNodes) -> Architecture | None:
-        """Architecture of the nodes that replicas may run on; None for any."""
+        """Return the architecture of the nodes that replicas may run on; None for any."""
         return self.architecture or (nodes.architecture if self.gpus else None)
 
     @property
     def storage_mib(self) -> int:
-        """Disk of the node that one replica asks for, MiB: its copy of the models counts."""
+        """Disk request of one replica, MiB, with its copy of the models."""
         return 2 * SCRATCH_MIB + self._copied_mib
 
     @property
     def ready_seconds(self) -> float:
-        """From a replica's start to ready on a node that has its image: a copy and a load."""
+        """Time from a replica's start to ready on a node that has its image: a copy and a load."""
         return self.copy_seconds + self.load_seconds
 
     @property
     def copy_seconds(self) -> float:
-        """Time of the models' copy before Triton starts; 0 if they are not copied."""
+        """Time to copy the models before Triton starts; 0 if they are not copied."""
         return self._copied_mib / _COPY_MIB_PER_SECOND
 
     @property

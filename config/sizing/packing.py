@@ -1,4 +1,4 @@
-"""How many replicas a node holds, and how many nodes the fleets need."""
+"""Capacity of a node in replicas, and the number of nodes that the fleets need."""
 
 import math
 from collections import defaultdict
@@ -10,7 +10,7 @@ from config.settings import Settings
 from config.units import FLOAT_SLACK, MIB_PER_GIB
 
 OTHER_IMAGES_GIB = 2
-"""Room on a GPU node for every image but Triton's, GiB: VPC CNI, kube-proxy, agents, the device
+"""Space on a GPU node for all images except Triton's, GiB: VPC CNI, kube-proxy, agents, the device
 plugin and the AWS CLI that copies models, each a few hundred MiB; an estimate."""
 
 
@@ -31,12 +31,12 @@ class PerNode(NamedTuple):
 
     @property
     def replicas(self) -> int:
-        """By the scarcest."""
+        """Replicas by the scarcest resource."""
         return min(self)
 
 
 class Room(NamedTuple):
-    """What a pod asks for, or what a node has for pods."""
+    """Requests of a pod, or capacity of a node for pods."""
 
     cpu: float
     """vCPUs."""
@@ -48,15 +48,15 @@ class Room(NamedTuple):
     """Disk, MiB."""
 
     def holds(self, pod: "Room") -> int:
-        """How many such pods fit in it."""
+        """Return the number of such pods that fit."""
         return min(_fitting(free, each) for free, each in zip(self, pod, strict=True))
 
     def share_of(self, node: "Room") -> float:
-        """The largest share of a node that it takes of anything."""
+        """Return the largest share of any resource of a node that it takes."""
         return max(each / whole for each, whole in zip(self, node, strict=True))
 
     def without(self, count: int, pod: "Room") -> "Room":
-        """What is left of it beside so many such pods."""
+        """Return the rest beside a number of such pods."""
         return Room(*(free - count * each for free, each in zip(self, pod, strict=True)))
 
 
@@ -64,20 +64,20 @@ class Pods(NamedTuple):
     """Pods of one shape."""
 
     replicas: int
-    """How many of them."""
+    """Number of pods."""
 
     each: Room
-    """What each of them asks for."""
+    """Requests of each pod."""
 
 
 def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
-    """Return how many equal nodes hold all these pods, the largest placed first.
+    """Return the number of equal nodes that hold all pods, the largest placed first.
 
     Args:
         pods: Pods by shape; each must fit on an empty node.
-        node: What one node has.
+        node: Capacity of one node.
     """
-    # Nodes that are equally full together, so that the count of pods costs no time.
+    # Nodes that are equally full form one group, so that the time does not grow with the pods.
     nodes: list[tuple[int, Room]] = []
     for left, pod in sorted(pods, key=lambda shape: shape.each.share_of(node))[::-1]:
         filled: list[tuple[int, Room]] = []
@@ -89,7 +89,7 @@ def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
             for count, held in ((full, each), (min(1, last), last)):
                 filled.append((count, free.without(held, pod)))
             filled.append((many - full - min(1, last), free))
-        # The last group is of nodes that nothing was placed on.
+        # The last group holds the nodes that stayed empty.
         nodes = [group for group in filled[:-1] if group[0]]
     return sum(group[0] for group in nodes)
 
@@ -99,9 +99,9 @@ def _fitting(free: float, each: float) -> int:
 
 
 def free_disk_gib(settings: Settings) -> float:
-    """Return the disk of a GPU node that replicas can ask for beside the images, GiB.
+    """Return the disk of a GPU node that replicas can request beside the images, GiB.
 
-    Images lie on the disk that pods write to, and neither kubelet's allocatable nor the scheduler
+    Images occupy the disk that pods write to; neither kubelet's allocatable nor the scheduler
     counts them.
     """
     tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
@@ -111,10 +111,10 @@ def free_disk_gib(settings: Settings) -> float:
 
 
 def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
-    """Return how many of a stack's replicas the smallest allowed node holds by itself.
+    """Return the number of a stack's replicas that the smallest allowed node holds.
 
     Raises:
-        KeyError: the capacity of an instance type is not known.
+        KeyError: The capacity of an instance type is not known.
     """
     triton, free = stack.triton, settings.gpu_nodes.pool.allocatable
     return PerNode(
@@ -131,10 +131,10 @@ def _shape(stack: InferenceStack) -> tuple[float, ...]:
 
 
 def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:
-    """Return how many GPU nodes hold so many replicas of every stack.
+    """Return the number of GPU nodes that hold a number of replicas of every stack.
 
-    Replicas of the same shape share nodes; those of another shape count on nodes of their own,
-    which is never fewer nodes than the best packing of all together.
+    Replicas of the same shape share nodes. Those of another shape count on nodes of their own; this
+    is never fewer nodes than the best packing of all replicas together.
 
     Args:
         settings: The parameters; every replica must fit on a node.
@@ -150,10 +150,10 @@ def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) 
 
 
 def stranded_nodes(settings: Settings, stack: InferenceStack) -> int:
-    """Return how many nodes the other shapes can make too full for one more replica, at worst.
+    """Return the largest number of nodes that other shapes can make too full for one more replica.
 
-    A node refuses a replica once more than (its GPUs - the replica's) are taken; the scheduler
-    spreads, so every node may come to that before any is full. 0 where all have one shape.
+    A node refuses a replica once more than (its GPUs - the replica's) are taken. The scheduler
+    spreads pods, so every node may reach that before any is full. 0 if all have one shape.
     """
     if len({_shape(other) for other in settings.inference if other.triton.gpus}) < 2:
         return 0

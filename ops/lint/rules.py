@@ -1,4 +1,4 @@
-"""The rules, the files that each reads, and the folders that do not keep them yet."""
+"""The rules, and the files that each of them reads."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,48 +17,20 @@ RULES: Sequence[tuple[str, Rule]] = (
 )
 """File name pattern and rule; a rule gets the name and the text of a file."""
 
-NOT_YET_CLEAN: tuple[str, ...] = ("config/",)
-"""Files, and folders with a slash at the end, whose findings are not reported yet. An entry whose
-files are clean is a finding itself, so that the list only shrinks."""
 
-
-def check(
-    files: Mapping[str, str],
-    rules: Sequence[tuple[str, Rule]] = RULES,
-    not_yet_clean: Sequence[str] = NOT_YET_CLEAN,
-) -> list[Finding]:
-    """Return what the rules find in some files.
+def check(files: Mapping[str, str]) -> list[Finding]:
+    """Return the findings of the rules in some files.
 
     Args:
         files: Text by path, relative to the project.
-        rules: Pattern and rule.
-        not_yet_clean: Entries as of `NOT_YET_CLEAN`.
     """
-    findings: list[Finding] = []
-    faulty: set[str] = set()
-    for file, source in files.items():
-        name = PurePosixPath(file).name
-        found = [
-            finding
-            for pattern, rule in rules
-            if PurePosixPath(name).match(pattern)
-            for finding in rule(file, source)
-        ]
-        covering = [entry for entry in not_yet_clean if _covers(entry, file)]
-        if found:
-            faulty.update(covering)
-        if not covering:
-            findings += found
-    findings += [
-        Finding(entry, 0, "is clean: delete its entry in NOT_YET_CLEAN (ops/lint/rules.py)")
-        for entry in not_yet_clean
-        if entry not in faulty and any(_covers(entry, file) for file in files)
-    ]
-    return sorted(findings)
-
-
-def _covers(entry: str, file: str) -> bool:
-    return file.startswith(entry) if entry.endswith("/") else file == entry
+    return sorted(
+        finding
+        for file, source in files.items()
+        for pattern, rule in RULES
+        if PurePosixPath(file).match(pattern)
+        for finding in rule(file, source)
+    )
 
 
 def read_files(project: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.lint.files import PYTHON_LINES, README_COLUMNS
-from ops.lint.rules import NOT_YET_CLEAN, check, read_files
+from ops.lint.rules import check, read_files
 from ops.stack.environment import PROJECT
 
 CLEAN = '''"""Calls of a client."""
@@ -42,7 +42,7 @@ class Calls:
 
 
 def messages(source: str, file: str = "ops/calls.py") -> list[str]:
-    return [finding.message for finding in check({file: source}, not_yet_clean=())]
+    return [finding.message for finding in check({file: source})]
 
 
 def test_a_clean_file_has_no_findings():
@@ -70,7 +70,7 @@ def test_a_docstring_that_opens_with_a_clause_is_found(docstring: str, opening: 
 )
 def test_an_entry_in_lower_case_is_found_at_its_line(entry: str, line: int):
     lower = entry[0].lower() + entry[1:]
-    (finding,) = check({"ops/calls.py": CLEAN.replace(entry, lower)}, not_yet_clean=())
+    (finding,) = check({"ops/calls.py": CLEAN.replace(entry, lower)})
     assert finding.line == line
     assert finding.message.startswith(f"begin the entry with a capital: '{lower}")
 
@@ -95,18 +95,6 @@ def test_a_readme_line_with_one_character_too_many_is_found(file: str):
 
 def test_a_long_line_elsewhere_is_no_finding():
     assert messages("x" * 200 + "\n", "docs/architecture.md") == []
-
-
-def test_a_folder_that_is_not_yet_clean_hides_its_findings_and_no_others():
-    faulty = '"""What it is."""\n'
-    found = check({"old/a.py": faulty, "older/a.py": faulty}, not_yet_clean=("old/",))
-    assert [finding.file for finding in found] == ["older/a.py"]
-
-
-def test_an_entry_of_a_folder_that_has_become_clean_is_a_finding():
-    """An entry without files is none: its folder may be about to appear."""
-    (finding,) = check({"old/a.py": CLEAN}, not_yet_clean=("old/", "absent/"))
-    assert (finding.file, finding.message[:8]) == ("old/", "is clean")
 
 
 def test_this_checkout_is_clean_and_make_lint_says_so():
@@ -136,7 +124,3 @@ def test_an_import_of_a_package_that_is_not_declared_is_found(tmp_path: Path):
     assert result.returncode == 1
     assert "program.py:1:8: DEP003 'numpy'" in result.stderr
     assert ".venv/bin/deptry ." in (PROJECT / "Makefile").read_text()
-
-
-def test_an_entry_of_the_list_is_a_file_or_a_folder_with_a_slash():
-    assert all(entry.endswith("/") or (PROJECT / entry).is_file() for entry in NOT_YET_CLEAN)
