@@ -1,4 +1,4 @@
-"""Waiting for rollouts: `up` succeeds only once the pods of its Deployments run."""
+"""The wait for rollouts: `up` succeeds only once the pods of its Deployments run."""
 
 import asyncio
 import functools
@@ -35,18 +35,18 @@ from components.rollout.status.snapshot import Object, Snapshot, claim_names, is
 from components.rollout.status.snapshot import name as name_of
 from components.rollout.status.symptom import LogOf
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Time between two snapshots of a rollout."""
 
-SAY_SECONDS = 10.0
+REPEAT_SECONDS = 10.0
 """Time after which an unchanged reason to wait is printed again."""
 
 PROGRESS_SECONDS = 600.0
 """Kubernetes' own default of `progressDeadlineSeconds`, for Deployments that state none."""
 
 UNREACHABLE_SECONDS = 120.0
-"""Time after which an API server that does not answer fails the rollout; one that is restarted
-takes about a minute."""
+"""Time after which an API server that does not answer fails the rollout. A restart of an
+API server takes about a minute."""
 
 _NO_ANSWER = (ApiUnreachableError, ApiRefusedError, KubeconfigRefusedError)
 _RETRIED = "kubemind.io/retried-at"
@@ -54,7 +54,7 @@ _RETRIED = "kubemind.io/retried-at"
 
 _LOG_LINES = 300
 _PODS = 5
-"""Most unready pods whose events are read: the others mostly wait for the same."""
+"""Most unready pods whose events are read: the others mostly wait for the same reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +76,20 @@ class Rollout:
 def await_rollouts(api: pulumi.Output[KubernetesApi | None], rollouts: Sequence[Rollout]) -> None:
     """Let `up` fail unless every rollout succeeds, whether or not this run changed it.
 
-    The engine waits for nothing but that the cluster has the Deployments, so that a rollout which
-    fails keeps no other object away. A preview and a run under mocks wait for no pod.
+    The engine itself only creates or updates the Deployments, so that a failed rollout blocks no
+    other object. A preview and a run under mocks wait for no pod.
 
     Args:
         api: The cluster.
         rollouts: All Deployments of the program.
 
     Raises:
-        pulumi.RunError: When all are done, for those that failed; with the containers' last words.
+        pulumi.RunError: Once all have ended, if one failed; with the last log lines of containers.
     """
     if pulumi.runtime.is_dry_run():
         return
     if threading.current_thread() is threading.main_thread():
-        # Python's own way to end by Ctrl-C is a traceback.
+        # Python's own reaction to Ctrl-C is a traceback.
         signal.signal(signal.SIGINT, _end)
     outcomes = [
         pulumi.Output.all(
@@ -99,11 +99,11 @@ def await_rollouts(api: pulumi.Output[KubernetesApi | None], rollouts: Sequence[
     ]
 
     def judge(failures: Sequence[str]) -> None:
-        told = [text for text in failures if text]
-        if told:
+        failed = [text for text in failures if text]
+        if failed:
             raise pulumi.RunError(
-                "\n\n".join(told) + "\n\nAll else is applied. Put the parameters right, or what "
-                "they name, and run `up` again."
+                "\n\n".join(failed) + "\n\nEverything else is applied. Correct the parameters, or "
+                "the objects that they name, and run `up` again."
             )
 
     pulumi.Output.all(*outcomes).apply(judge)
@@ -119,12 +119,12 @@ async def _outcome(rollout: Rollout, known: Sequence[object]) -> str:
     if api is None:
         return ""
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         pulumi.log.info(text, resource=rollout.deployment, ephemeral=True)
 
     times = rollout.start_seconds, rollout.rollout_seconds
     return await Watch(
-        cast(KubernetesApi, api), str(namespace), str(name), rollout.least, times, say
+        cast(KubernetesApi, api), str(namespace), str(name), rollout.least, times, report
     ).result()
 
 
@@ -138,9 +138,9 @@ class Watch:
         name: str,
         least: int,
         times: tuple[float, float],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Prepare to look.
+        """Prepare the watch.
 
         Args:
             api: The cluster.
@@ -148,22 +148,22 @@ class Watch:
             name: Name of the Deployment.
             least: See `Rollout.least`.
             times: Longest time, seconds, of a first rollout and of one that replaces pods.
-            say: Tells why the rollout waits.
+            report: Callback for the reason why the rollout waits.
         """
         self._api = api
         self._namespace = namespace
         self._name = name
         self._times = times
-        self._say_it = say
+        self._report_it = report
         self._progress = Progress(least)
-        self._said = ("", 0.0)
+        self._reported = ("", 0.0)
 
     async def result(self) -> str:
         """Wait for the end; return the failure as text, empty for a success."""
         began = time.monotonic()
         answered = began
         seconds: float | None = None
-        said = "it was not looked at yet"
+        state_text = "no answer yet"
         while True:
             now = time.monotonic()
             try:
@@ -172,22 +172,22 @@ class Watch:
                     await asyncio.to_thread(self._retry, snapshot)
                     seconds = self._seconds(snapshot)
             except _NO_ANSWER as error:
-                said = f"the API server does not answer: {error}"
+                state_text = f"the API server does not answer: {error}"
                 if now - answered > UNREACHABLE_SECONDS:
-                    return f"{self._what} is not known to be rolled out: {said}"
+                    return f"the rollout of {self._what} is unknown: {state_text}"
             else:
                 answered = now
-                match state := self._progress.look(snapshot, now):
+                match state := self._progress.observe(snapshot, now):
                     case Done():
                         return ""
                     case Failed():
                         return await asyncio.to_thread(self._failure, state)
                     case Waiting():
-                        said = str(state)
+                        state_text = str(state)
                         if now - began > seconds:
                             return await asyncio.to_thread(self._too_late, snapshot, state, seconds)
-            self._say(said, now)
-            await asyncio.sleep(LOOK_SECONDS)
+            self._report(state_text, now)
+            await asyncio.sleep(POLL_SECONDS)
 
     @property
     def _what(self) -> str:
@@ -196,11 +196,11 @@ class Watch:
     def _seconds(self, snapshot: Snapshot) -> float:
         return self._times[bool(snapshot.old_pods)]
 
-    def _say(self, text: str, now: float) -> None:
-        before, at = self._said
-        if text != before or now - at >= SAY_SECONDS:
-            self._said = text, now
-            self._say_it(text)
+    def _report(self, text: str, now: float) -> None:
+        before, at = self._reported
+        if text != before or now - at >= REPEAT_SECONDS:
+            self._reported = text, now
+            self._report_it(text)
 
     def _retry(self, snapshot: Snapshot) -> None:
         """Make the cluster retry immediately after a back-off from an earlier run.
@@ -216,7 +216,7 @@ class Watch:
 
     def _failure(self, state: Failed) -> str:
         what = f"{self._what} cannot be rolled out"
-        return failure(what, state.symptoms, state.old_ready, self._last_words)
+        return failure(what, state.symptoms, state.old_ready, self._last_lines)
 
     def _too_late(self, snapshot: Snapshot, state: Waiting, seconds: float) -> str:
         what = (
@@ -224,9 +224,9 @@ class Watch:
             f"{state.ready} of {state.wanted} new pods are ready"
         )
         old = sum(is_ready(pod) for pod in snapshot.old_pods)
-        return failure(what, state.symptoms, old, self._last_words)
+        return failure(what, state.symptoms, old, self._last_lines)
 
-    def _last_words(self, log: LogOf) -> str:
+    def _last_lines(self, log: LogOf) -> str:
         path = f"{self._path('pods')}/{log.pod}/log?container={log.container}"
         for previous in (log.previous, not log.previous):
             query = f"{path}&previous={str(previous).lower()}&tailLines={_LOG_LINES}"
@@ -235,7 +235,7 @@ class Watch:
             except _NO_ANSWER as error:
                 return f"(its log cannot be read: {error})"
             if answer.status == 403:
-                return "(its log may not be read: the user of the kubeconfig lacks get pods/log)"
+                return "(its log cannot be read: the user of the kubeconfig may not get pods/log)"
             if answer.ok and answer.text.strip():
                 return answer.text
         return ""

@@ -32,13 +32,13 @@ def stated(settings: Settings) -> list[str]:
 def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list[Problem]:
     """Find live inference stacks that the parameters no longer state.
 
-    An entry of another namespace or name prefix is another stack: the engine makes that and deletes
-    this one. Tier prod refuses it unless `mayRemove` states the name. A preview warns.
+    An entry with another namespace or name prefix is another stack: the engine creates that one and
+    deletes this one. Tier prod refuses this unless `mayRemove` names the stack. A preview warns.
 
     Args:
         settings: The parameters.
         before: The stacks that the state holds, by `served`.
-        preview: True where nothing is applied.
+        preview: True if this run applies nothing.
     """
     now = stated(settings)
     ended = [name for name in before if name not in now]
@@ -46,13 +46,13 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
     refused = settings.tier == "prod" and not preview
     problems: list[Problem] = []
     for name in ended:
-        unsaid = name in unconfirmed
-        asks = settings.tier == "prod" and unsaid
-        fix = f"put its entry back with its namespace and namePrefix{_or_confirm(settings, name)}"
+        is_unconfirmed = name in unconfirmed
+        asks = settings.tier == "prod" and is_unconfirmed
+        fix = f"restore its entry with its namespace and namePrefix{_or_confirm(settings, name)}"
         problems.append(
             Problem(
                 check="outage",
-                severity="refuse" if refused and unsaid else "warn",
+                severity="refuse" if refused and is_unconfirmed else "warn",
                 keys={
                     "inference": ", ".join(now),
                     **({"mayRemove": list(settings.may_remove)} if asks else {}),
@@ -62,7 +62,7 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
                     f"inference stack {name}, its gateway and its Service; every call to it fails "
                     "from then on"
                 ),
-                fix=fix if unsaid else "nothing, if nobody calls it any more",
+                fix=fix if is_unconfirmed else "nothing, if no client calls it any more",
             )
         )
     stale = [name for name in settings.may_remove if name in now]
@@ -72,8 +72,8 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
                 check="outage",
                 severity="warn",
                 keys={"mayRemove": list(settings.may_remove)},
-                reason=f"{', '.join(stale)} is stated under inference and may be removed unasked",
-                fix=f"take {', '.join(stale)} out of mayRemove",
+                reason=f"{', '.join(stale)} is under inference, and mayRemove allows its removal",
+                fix=f"remove {', '.join(stale)} from mayRemove",
             )
         )
     return problems
@@ -81,9 +81,9 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
 
 def _or_confirm(settings: Settings, name: str) -> str:
     if settings.tier != "prod":
-        return ", unless nobody calls it any more"
+        return ", unless no client calls it any more"
     index = len(settings.may_remove)
     return (
-        "; or, if nobody calls it any more, state its name and run `up` again: pulumi config set "
-        f"--path '{PROJECT}:mayRemove[{index}]' {name}"
+        "; or, if no client calls it any more, state its name and run `up` again: pulumi config "
+        f"set --path '{PROJECT}:mayRemove[{index}]' {name}"
     )

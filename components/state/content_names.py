@@ -1,8 +1,8 @@
 """ConfigMaps that are named by their contents, and the pods that refer to them.
 
-A ReplicaSet of the past keeps the name that its pods mount. As long as that name stands for the
-same contents, a rollback starts the same pods again, and a pod of the old ReplicaSet that restarts
-during a rollout reads its own configuration.
+An old ReplicaSet keeps the name that its pods mount. As long as that name means the same contents,
+a rollback starts the same pods again, and a pod of the old ReplicaSet that restarts during a
+rollout reads its own configuration.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -25,13 +25,13 @@ def content_name(prefix: str, contents: object) -> str:
 
     Args:
         prefix: Start of the name.
-        contents: Anything that JSON can say.
+        contents: Any value that JSON can represent.
     """
     return f"{prefix}-{config_hash(contents)[:_DIGITS]}"
 
 
 def referenced(objects: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the names of the ConfigMaps that pods or pod templates refer to in any way.
+    """Return the names of all ConfigMaps that pods or pod templates refer to.
 
     Args:
         objects: Pods, ReplicaSets and Deployments as the API server returns them.
@@ -44,7 +44,7 @@ def abandoned(config_maps: Iterable[Mapping[str, Any]], kept: Set[str]) -> list[
 
     Args:
         config_maps: ConfigMaps of one workload; those that can change are not named by contents.
-        kept: Names that something refers to, or will.
+        kept: Names that an object refers to, or will refer to.
     """
     return [
         item
@@ -56,13 +56,13 @@ def abandoned(config_maps: Iterable[Mapping[str, Any]], kept: Set[str]) -> list[
 def unprotected(
     resources: Iterable[Mapping[str, Any]], namespace: str, names: set[str], wanted: str
 ) -> list[str]:
-    """Return the names of the ConfigMaps that the engine would delete, by its state.
+    """Return the names of the ConfigMaps that the engine would delete, according to its state.
 
     Args:
         resources: Resources of the state.
         namespace: Namespace of the ConfigMaps.
         names: ConfigMaps named by their contents.
-        wanted: Name that the program declares; empty where it declares none.
+        wanted: Name that the program declares; empty if it declares none.
     """
     found = {
         name: item
@@ -77,12 +77,12 @@ def unprotected(
 
 
 def owned_by(item: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
-    """Tell if an object has exactly this owner."""
+    """Return True if an object has this owner and no other."""
     return item["metadata"].get("ownerReferences") == [owner_reference(owner)]
 
 
 def owner_reference(owner: Mapping[str, Any]) -> dict[str, str]:
-    """Refer to an owner, with which Kubernetes deletes what it owns.
+    """Build a reference to an owner, with which Kubernetes deletes the owned object.
 
     Args:
         owner: Deployment as the API server returns it.

@@ -1,4 +1,4 @@
-"""ConfigMaps named by their contents: made with the stack, deleted when nothing refers to them."""
+"""ConfigMaps named by their contents: created with the stack, deleted once unreferenced."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ def content_config_map(
 ) -> kubernetes.core.v1.ConfigMap:
     """Declare a ConfigMap that is named by its contents.
 
-    The engine never deletes it: a rollout that failed or was stopped leaves a deletion in the
-    state, and the next `up` would carry it out, under running pods if their contents are wanted
-    again by then. `collect` deletes it instead.
+    The engine never deletes it. A rollout that failed or was stopped leaves a deletion in the
+    state, and the next `up` would carry it out even if running pods need these contents again.
+    `collect` deletes it instead.
     """
     return kubernetes.core.v1.ConfigMap(
         resource_name,
@@ -62,10 +62,10 @@ def collect(
     workload: Workload,
     deployment: kubernetes.apps.v1.Deployment,
 ) -> None:
-    """Delete the contents that nothing refers to any more, once the Deployment is applied.
+    """Delete unreferenced contents, once the Deployment is applied.
 
-    The others become the Deployment's, so that Kubernetes deletes them with it. Nothing happens in
-    a preview, and where no engine runs.
+    The Deployment becomes the owner of the others, so that Kubernetes deletes them with it. A
+    preview, or a run without an API server, changes nothing.
     """
     if pulumi.runtime.is_dry_run():
         return
@@ -75,12 +75,12 @@ def collect(
             for message in collect_now(known[0], workload):
                 pulumi.log.info(message, deployment)
 
-    # As an Output it is waited for before the program ends.
+    # An Output, so that the program waits for it.
     pulumi.Output.all(api, deployment.id).apply(lambda known: run((known[0], known[1])))
 
 
 def contents_path(namespace: str, name: str) -> str:
-    """Path of the ConfigMaps of a workload.
+    """Return the path of the ConfigMaps of a workload.
 
     Args:
         namespace: Namespace of the Deployment.
@@ -108,19 +108,22 @@ def _collect(api: KubernetesApi, workload: Workload) -> list[str]:
     deployment = api.ask("GET", f"{apps}/deployments/{workload.name}")
     if not deployment:
         return []
-    # In this order: what is made in the meantime refers to ConfigMaps that are not in the list, or
-    # to those that the history refers to already.
+    # In this order: an object created in the meantime refers to ConfigMaps that are not in the
+    # list, or to those that the history already refers to.
     config_maps = api.items(contents_path(namespace, workload.name))
     replica_sets, pods = api.items(f"{apps}/replicasets"), api.items(f"{core}/pods")
     if config_maps is None or replica_sets is None or pods is None:
-        return [f"old ConfigMaps of {workload.name} stay: the user may not list what mounts them"]
+        return [
+            f"old ConfigMaps of {workload.name} stay: the user may not list the pods and "
+            "ReplicaSets that mount them"
+        ]
     kept = workload.mounted | referenced([deployment, *replica_sets, *pods])
     done: list[str] = []
     for item in abandoned(config_maps, kept):
         metadata = item["metadata"]
         seen = {key: metadata[key] for key in ("uid", "resourceVersion")}
         path = f"{core}/configmaps/{metadata['name']}"
-        # A ConfigMap that changed since then is in somebody's use.
+        # A ConfigMap that changed since then is in use.
         if api.send("DELETE", path, {"preconditions": seen}).ok:
             done.append(f"deleted ConfigMap {metadata['name']}: no pod or ReplicaSet refers to it")
     for item in config_maps:
@@ -138,5 +141,5 @@ def _require(status: int, name: str, workload: Workload) -> None:
     if status == 404 and name in workload.mounted:
         raise pulumi.RunError(
             f"ConfigMap {workload.namespace}/{name}, which the pods of {workload.name} mount, was "
-            "deleted during this run. Run `up` again, which makes it"
+            "deleted during this run. Run `up` again to create it"
         )

@@ -1,4 +1,4 @@
-"""Objects of the stack that another manager changed: named before `up` overwrites them."""
+"""Objects of the stack that another manager changed: reported before `up` overwrites them."""
 
 import asyncio
 import functools
@@ -43,17 +43,17 @@ class Found:
     def describe(self) -> list[str]:
         """Return a phrase for each change that is not the engine's own."""
         if self.replaced:
-            by = last_foreign(self.live) or "somebody"
-            return [f"other contents than its name stands for, set by {by}"]
+            by = last_foreign(self.live) or "an unknown manager"
+            return [f"contents that do not match its name, set by {by}"]
         return [describe(change) for change in self.changes if change.is_foreign]
 
 
 def examine(kinds: Kinds, manifest: Mapping[str, Any]) -> Found:
-    """Compare an object with its manifest; nothing is changed.
+    """Compare an object with its manifest, without a change to the cluster.
 
     The API server itself applies the manifest in a dry run, so that defaults, normal forms and
-    admission webhooks are the same on both sides. Pulumi's own comparison leaves out what was added
-    to the end of a list, such as a rule of a NetworkPolicy.
+    admission webhooks are the same on both sides. Pulumi's own comparison ignores items at the end
+    of a list that were added, such as a rule of a NetworkPolicy.
 
     Raises:
         ApiUnreachableError: The API server does not answer.
@@ -76,20 +76,20 @@ def describe(change: Change) -> str:
 class DriftWatch:
     """Compares every object that the program declares with the cluster, in preview and in `up`.
 
-    It warns of each field that `up` takes back, with the field manager that had set it. In `up` it
-    also takes back what the engine does not see.
+    It warns of each field that `up` restores, with the field manager that had set it. In `up` it
+    also restores fields whose change the engine does not see.
     """
 
     def __init__(self) -> None:
-        """Watch all that is declared from now on, in a program that an engine runs."""
+        """Watch all later declarations of a program that an engine runs."""
         self.api: pulumi.Output[KubernetesApi | None] = pulumi.Output.from_input(None)
         """Client of the API server; set it before the program declares objects."""
         self._kinds: Kinds | None = None
-        # Of its own: the SDK fills the default one with registrations that wait for this.
+        # Its own pool: the SDK fills the default one with registrations that wait for this.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="drift")
         self._resources: dict[tuple[str, str], pulumi.Resource] = {}
         pulumi.runtime.register_stack_transformation(self._remember)
-        pulumi.runtime.register_resource_transform(self._look)
+        pulumi.runtime.register_resource_transform(self._compare)
 
     def _remember(self, args: pulumi.ResourceTransformationArgs) -> None:
         self._resources[args.type_, args.name] = args.resource
@@ -103,20 +103,20 @@ class DriftWatch:
         work = functools.partial(call, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _look(self, args: pulumi.ResourceTransformArgs) -> None:
+    async def _compare(self, args: pulumi.ResourceTransformArgs) -> None:
         if not args.type_.startswith("kubernetes:") or "metadata" not in args.props:
             return
         api = await self.api.future()
         manifest = await pulumi.Output.from_input(dict(args.props)).future()
         if api is None or manifest is None:
-            # In a preview: the cluster, or a part of the object, is yet to be made.
+            # In a preview: the cluster, or a part of the object, does not exist yet.
             return
         self._kinds = self._kinds or Kinds(api)
         wanted = plain(manifest)
         try:
             found = await self._in_thread(examine, self._kinds, wanted)
         except ApiUnreachableError:
-            # The engine says so itself.
+            # The engine reports it.
             return
         resource = self._resources.get((args.type_, args.name))
         phrases = found.describe()
@@ -126,21 +126,21 @@ class DriftWatch:
             return
         kinds = self._kinds
         if found.replaced:
-            # It cannot be changed, and the engine, which keeps it for ReplicaSets, not delete it.
+            # It is immutable, and the engine, which retains it for ReplicaSets, does not delete it.
             await self._in_thread(remove, kinds, found)
         elif isinstance(resource, pulumi.CustomResource):
             resource.id.apply(lambda _: restore(kinds, wanted))
 
 
 def remove(kinds: Kinds, found: Found) -> None:
-    """Delete an object as it was found."""
+    """Delete an object, unless it has changed since it was read."""
     metadata = found.live["metadata"]
     seen = {key: metadata[key] for key in ("uid", "resourceVersion")}
     kinds.api.send("DELETE", kinds.path(found.name), {"preconditions": seen})
 
 
 def restore(kinds: Kinds, manifest: Mapping[str, Any]) -> None:
-    """Apply a manifest as the engine does, where the object still differs after the engine's turn.
+    """Apply a manifest as the engine does, if the object still differs after the engine's update.
 
     Raises:
         pulumi.RunError: The API server refuses it.
@@ -156,7 +156,7 @@ def restore(kinds: Kinds, manifest: Mapping[str, Any]) -> None:
 
 
 def plain(manifest: object) -> dict[str, Any]:
-    """Return a manifest for the API server: the engine turns whole numbers into doubles."""
+    """Return a manifest for the API server, with the whole numbers that the engine made doubles."""
     return cast("dict[str, Any]", _whole(json.loads(json.dumps(manifest))))
 
 

@@ -2,7 +2,7 @@
 
 Server-side apply records a manager for every field. A field that the stack stated and that someone
 else then changed has lost the stack's manager (https://kubernetes.io/docs/reference/using-api/
-server-side-apply/). So a change of the parameters is never taken for drift.
+server-side-apply/). A change of the parameters is therefore never mistaken for drift.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 ENGINE = "pulumi-kubernetes"
-"""Start of the field managers' names that the Kubernetes provider takes, one per resource."""
+"""Prefix of the Kubernetes provider's field managers, of which each resource has one."""
 
 _WRITTEN = ("managedFields", "resourceVersion", "generation")
 """Metadata that the API server itself changes with every write."""
@@ -28,24 +28,24 @@ class Change(NamedTuple):
     """Path, such as `spec.replicas` or `spec.template.spec.containers[name=envoy].image`."""
 
     managers: tuple[str, ...]
-    """Managers of the field in the cluster; empty where it has none any more."""
+    """Managers of the field in the cluster; empty if it has none any more."""
 
     live: Any
-    """Value in the cluster; None where there is none."""
+    """Value in the cluster; None if there is none."""
 
     @property
     def is_foreign(self) -> bool:
-        """True where somebody else has set the value."""
+        """True if another manager has set the value."""
         return bool(self.managers) and not any(map(is_engine, self.managers))
 
 
 def is_engine(manager: str) -> bool:
-    """Tell if a field manager is the Kubernetes provider's."""
+    """Return True if a field manager is the Kubernetes provider's."""
     return manager.startswith(ENGINE)
 
 
 def changes(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Change]:
-    """Return the fields in which an object differs from what applying it would make of it.
+    """Return the fields of an object that a server-side apply would change.
 
     Args:
         live: Object as the API server has it.
@@ -55,12 +55,12 @@ def changes(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Change]:
 
 
 def engine_manager(live: Mapping[str, Any]) -> str | None:
-    """Return the name of the provider's field manager for an object; None where it has none."""
+    """Return the name of the provider's field manager for an object; None if it has none."""
     return next((manager for manager, _ in _managed(live) if is_engine(manager)), None)
 
 
 def last_foreign(live: Mapping[str, Any]) -> str | None:
-    """Return the other manager that changed an object last; None where there is none."""
+    """Return the other manager that changed an object last; None if there is none."""
     entries = [
         entry
         for entry in _entries(live)
@@ -115,7 +115,7 @@ def _under(managed: _Managed, key: str) -> _Managed:
 
 
 def _list_keys(managed: _Managed) -> tuple[str, ...]:
-    """Names of the fields by which a list's items are told apart; empty for an atomic list."""
+    """Return the names of the fields that identify a list's items; empty for an atomic list."""
     found = (json.loads(key[2:]) for _, fields in managed for key in fields if key.startswith("k:"))
     first = next(found, None)
     return tuple(first) if first else ()

@@ -1,4 +1,4 @@
-"""Remains in a namespace, once a stack's own objects are deleted."""
+"""Objects that remain in a namespace, once a stack's own objects are deleted."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from components.state.objects import Kinds
 
 Contents = Iterable[tuple[ObjectName, Mapping[str, Any]]]
 
-_NOBODYS = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease"})
+_CONTROLLER_KINDS = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease"})
 """Kinds that controllers write beside other objects."""
 
-_CLUSTERS = frozenset(
+_CONTROLLER_OBJECTS = frozenset(
     {
         ("ConfigMap", "kube-root-ca.crt"),
         ("ConfigMap", "openshift-service-ca.crt"),
@@ -29,18 +29,18 @@ def leftovers(contents: Contents) -> list[ObjectName]:
 
 
 def of_others(kinds: Kinds, contents: Contents) -> list[ObjectName]:
-    """Return the objects that neither the stack nor Kubernetes itself put there.
+    """Return the objects that neither the stack nor Kubernetes itself created.
 
-    An object with an owner goes with it, so that its owner stands for it.
+    An owned object is deleted with its owner, so only the owner counts.
     """
-    return sorted(name for name, item in contents if not _goes_along(kinds, name, item))
+    return sorted(name for name, item in contents if not _is_ignored(kinds, name, item))
 
 
-def _goes_along(kinds: Kinds, name: ObjectName, item: Mapping[str, Any]) -> bool:
+def _is_ignored(kinds: Kinds, name: ObjectName, item: Mapping[str, Any]) -> bool:
     metadata = item["metadata"]
     return (
-        name.kind in _NOBODYS
-        or (name.kind, name.name) in _CLUSTERS
+        name.kind in _CONTROLLER_KINDS
+        or (name.kind, name.name) in _CONTROLLER_OBJECTS
         or "deletionTimestamp" in metadata
         or IDENTITY_LABEL in _labels(item)
         or item.get("type") == "kubernetes.io/service-account-token"

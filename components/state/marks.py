@@ -1,4 +1,4 @@
-"""Marks every Kubernetes object that the program declares, in one place, and remembers it."""
+"""Marks on every Kubernetes object that the program declares, and a record of these objects."""
 
 import copy
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class ObjectName:
     """Kind, such as `Deployment`."""
 
     namespace: str
-    """Namespace; empty for a kind of the whole cluster."""
+    """Namespace; empty for a cluster-scoped kind."""
 
     name: str
     """Name."""
@@ -57,8 +57,8 @@ class ObjectName:
         """Name the object of a resource.
 
         Args:
-            type_token: Pulumi's, such as `kubernetes:apps/v1:Deployment`.
-            metadata: The object's.
+            type_token: Pulumi's type, such as `kubernetes:apps/v1:Deployment`.
+            metadata: Metadata of the object.
         """
         _, api_version, kind = type_token.split(":")
         return cls.of(api_version.removeprefix("core/"), kind, metadata)
@@ -68,7 +68,7 @@ class ObjectName:
 
     @property
     def short(self) -> str:
-        """Kind and name, for a place that names the namespace already."""
+        """Kind and name, for a message that already has the namespace."""
         return f"{self.kind} {self.name}"
 
 
@@ -79,16 +79,16 @@ class Owner:
     identity: pulumi.Input[str]
     """Identity; unique, and kept in the stack's state."""
 
-    words: pulumi.Input[str]
-    """Organization, project, stack and, where known, backend."""
+    description: pulumi.Input[str]
+    """Organization, project, stack and, if known, backend."""
 
 
 class Marks:
     """A transformation that puts the owner on each object's metadata.
 
-    Pod templates and selectors stay as they are, so that no mark rolls a pod. Every object is also
-    marked for `up` to take its stated fields back from other field managers. A chart's objects are
-    Helm's, and carry no marks.
+    Pod templates and selectors stay as they are, so that no mark rolls a pod. Another mark on every
+    object lets `up` take its stated fields back from other field managers. The objects of a chart
+    belong to Helm, and have no marks.
     """
 
     def __init__(self, owner: Owner | None = None) -> None:
@@ -96,11 +96,11 @@ class Marks:
         self._annotations: dict[str, pulumi.Input[str]] = dict(PATCH_FORCE)
         if owner:
             self._labels[IDENTITY_LABEL] = owner.identity
-            self._annotations[OWNER_ANNOTATION] = owner.words
+            self._annotations[OWNER_ANNOTATION] = owner.description
         self.declared: set[ObjectName] = set()
         """Every object that the program has declared so far."""
         self.gate: pulumi.Resource | None = None
-        """The cluster's provider, which waits until it is known whose these objects are."""
+        """The cluster's provider, which waits for the check of who owns these objects."""
 
     def __call__(
         self, args: pulumi.ResourceTransformationArgs
@@ -108,8 +108,8 @@ class Marks:
         """Mark one resource, if it is a Kubernetes object.
 
         Raises:
-            TypeError: The object's metadata is not known when it is declared, so that nobody can
-                look for the object before anything is changed.
+            TypeError: The object's metadata is unknown when it is declared, so that preflight
+                cannot search for the object before the run changes anything.
         """
         if args.type_.startswith(_ELSEWHERE) and self.gate:
             # Roles and node groups do not use the provider; a refused run must not make them.
@@ -122,7 +122,7 @@ class Marks:
         metadata: Any = copy.copy(props["metadata"]) or ObjectMetaArgs()
         if not isinstance(metadata, ObjectMetaArgs):
             raise TypeError(f"{args.name}: metadata must be ObjectMetaArgs")
-        # Without a name Pulumi chooses one that nothing has.
+        # For an object without a name, Pulumi chooses an unused one.
         if metadata.name:
             if not isinstance(metadata.name, str) or not isinstance(metadata.namespace or "", str):
                 raise TypeError(f"{args.name}: name and namespace must be plain values")

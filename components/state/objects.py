@@ -1,4 +1,4 @@
-"""Objects of any kind, which the API server's discovery describes."""
+"""Objects of any kind that the API server's discovery describes."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -30,10 +30,10 @@ class Kind:
     """True if its objects are namespaced."""
 
     verbs: frozenset[str]
-    """Verbs that it answers to."""
+    """Verbs that the API server supports for it."""
 
     def path(self, namespace: str, name: str = "") -> str:
-        """Path of an object; of all where there is no name."""
+        """Return the path of an object; without a name, the path of all objects."""
         root = "apis" if "/" in self.api_version else "api"
         inside = f"namespaces/{namespace}/" if self.namespaced else ""
         return f"/{root}/{self.api_version}/{inside}{self.plural}" + (f"/{name}" if name else "")
@@ -61,12 +61,12 @@ class Kinds:
         return kind.path(name.namespace, name.name) if kind else ""
 
     def delete(self, name: ObjectName) -> None:
-        """Delete an object, if it exists and the user may."""
+        """Delete an object, if it exists and the user has permission."""
         if path := self.path(name):
             self.api.ask("DELETE", path)
 
     def is_namespaced(self, reference: Mapping[str, str]) -> bool:
-        """Tell whether what an owner reference names lies in a namespace."""
+        """Return True if an owner reference names a namespaced object."""
         kinds = self._of(reference["apiVersion"])
         return any(kind.namespaced for kind in kinds if kind.kind == reference["kind"])
 
@@ -99,7 +99,7 @@ class Kinds:
         return self.api.items(kind.path(namespace) + query)
 
     def _listed(self) -> Iterator[Kind]:
-        """Kinds whose objects somebody makes in a namespace, each in one version."""
+        """Yield the kinds whose objects users can create in a namespace, each in one version."""
         groups = self.api.ask("GET", "/apis").get("groups", [])
         versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
         for version in versions:

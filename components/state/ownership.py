@@ -14,7 +14,7 @@ ADOPT_VARIABLE = "KUBEMIND_ADOPT"
 """Environment variable of one run: identities, comma-separated, whose objects it takes over."""
 
 UNMARKED = "unmarked"
-"""Stands in `ADOPT_VARIABLE` for objects that carry no identity: those of releases before it."""
+"""Value in `ADOPT_VARIABLE` for objects without an identity, which earlier releases created."""
 
 _STASH = "pulumi:index:Stash"
 _READ_OUTPUTS = "pulumi:pulumi:readStackOutputs"
@@ -24,7 +24,7 @@ _BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Grounds on which a stack calls an object of the cluster its own."""
+    """Evidence by which a stack owns objects of the cluster."""
 
     identity: str
     """Identity of the stack."""
@@ -54,12 +54,12 @@ class Ownership:
         self._proposed = str(uuid.uuid4())
         self._stash = pulumi.Stash(
             "identity",
-            input={"identity": self._proposed, "owner": _words()},
-            # Each run proposes another one; only the first is kept, and is no change.
+            input={"identity": self._proposed, "owner": _description()},
+            # Each run proposes another one. The engine keeps the first; others are no change.
             opts=pulumi.ResourceOptions(ignore_changes=["input"]),
         )
         kept: pulumi.Output[Mapping[str, str]] = self._stash.output
-        owner = Owner(identity=kept["identity"], words=kept["owner"])
+        owner = Owner(identity=kept["identity"], description=kept["owner"])
         self._marks = Marks(owner if applied else None)
         pulumi.runtime.register_stack_transformation(self._marks)
         self._complete = False
@@ -78,11 +78,11 @@ class Ownership:
         return frozenset(self._marks.declared)
 
     def claim(self) -> pulumi.Output[Claim]:
-        """Return the stack's claim, once all is declared.
+        """Return the stack's claim, once everything is declared.
 
         Raises:
-            pulumi.RunError: In the output; the program ended early, or waited for the engine before
-                all was declared. Nothing may be applied then.
+            pulumi.RunError: In the output, if the program ended early, or waited for the engine
+                before its last declaration. Nothing may be applied then.
         """
 
         async def claimed(identity: str) -> Claim:
@@ -109,8 +109,8 @@ def adopted(environment: Mapping[str, str]) -> frozenset[str]:
 async def _held(*, is_new: bool) -> frozenset[ObjectName]:
     """Return the objects that the state held when the run began.
 
-    The engine reads any stack's outputs for a program, but breaks on the resources of one that has
-    no state yet: a stack with a new identity is asked for its outputs first.
+    The engine reads any stack's outputs for a program, but fails on the resources of one without
+    a state: so a stack with a new identity is first asked for its outputs.
     """
     name = "/".join((pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()))
     if is_new:
@@ -122,7 +122,7 @@ async def _held(*, is_new: bool) -> frozenset[ObjectName]:
 
 
 def identity_in(resources: Iterable[Mapping[str, Any]]) -> str:
-    """Return the identity that a state keeps; empty where it keeps none."""
+    """Return the identity that a state holds; empty if it holds none."""
     kept = [one["outputs"]["output"]["identity"] for one in resources if one["type"] == _STASH]
     return kept[0] if kept else ""
 
@@ -135,15 +135,15 @@ def held_objects(resources: Iterable[Mapping[str, Any]]) -> list[ObjectName]:
 
 
 def _metadata(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of an object; empty where the resource is none, such as a provider."""
+    """Return the metadata of an object; empty if the resource is not an object."""
     outputs: dict[str, Any] = resource.get("outputs") or {}
     metadata: dict[str, Any] = outputs.get("metadata") or {}
     return metadata if "name" in metadata else {}
 
 
-def _words() -> str:
-    """Name the stack for those who find its objects in a cluster."""
+def _description() -> str:
+    """Describe the stack for users who find its objects in a cluster."""
     name = "/".join((pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()))
-    # Without what a URL may carry beside the place: a user, a password, a region.
+    # Without the other parts of a URL: a user, a password, a region.
     backend = os.environ.get(_BACKEND_VARIABLE, "").partition("?")[0].rpartition("@")[2]
     return f"{name} ({backend})" if backend else name

@@ -94,7 +94,7 @@ def test_one_up_takes_back_what_others_changed_and_names_them(provisioned: Check
         f"ConfigMap {NAMESPACE}/{GATEWAY}: data.envoy.yaml, set by kubectl-replace",
         f"NetworkPolicy {NAMESPACE}/{GATEWAY}: spec.ingress, set by kubectl-patch",
         f"NetworkPolicy {NAMESPACE}/{TRITON}: spec.ingress, set by theirs",
-        f"ConfigMap {NAMESPACE}/{_models(provisioned)}: other contents than its name stands for",
+        f"ConfigMap {NAMESPACE}/{_models(provisioned)}: contents that do not match its name",
     ):
         assert line in drifted.output, drifted.output
     assert f"Deployment {NAMESPACE}/{TRITON}" not in drifted.output, "replicas are the scaler's"

@@ -180,7 +180,9 @@ def test_a_model_that_triton_refuses_fails_up_with_tritons_words_while_the_old_r
     (stack,) = settings.inference
     assert f"Deployment {stack.namespace}/{stack.deployment_name} cannot be rolled" in ran.output
     assert "the weights of this model are of another version" in ran.output, ran.output
-    assert f"{stack.autoscaler.min_replicas} pods of the version before keep serving" in ran.output
+    assert (
+        f"{stack.autoscaler.min_replicas} pods of the previous version keep serving" in ran.output
+    )
     none_failed(report)
     served.up().ok()
     assert "echo 1 answered in" in served.ops("infer").ok().stdout

@@ -14,7 +14,7 @@ from components.state.marks import Marks, ObjectName, Owner
 from components.state.ownership import ADOPT_VARIABLE, Ownership, adopted, held_objects, identity_in
 from tests.unit.whole_program import STACKS, declared_by, kubernetes_objects
 
-MARKS = Marks(Owner(identity="1", words="organization/project/stack"))
+MARKS = Marks(Owner(identity="1", description="organization/project/stack"))
 
 
 def marked(declare, program):

@@ -84,4 +84,4 @@ def test_a_name_that_is_stated_may_go_and_a_second_one_is_asked_for() -> None:
 def test_a_confirmation_that_is_left_over_is_warned_of() -> None:
     (found,) = outages(settings(mayRemove=[LIVE]), [LIVE], preview=False)
     assert found.severity == "warn"
-    assert "take" in found.fix
+    assert "remove" in found.fix

@@ -22,9 +22,9 @@ EMPTY = snapshot()
 def looked(*seen: tuple[float, Snapshot], first: Snapshot = EMPTY) -> Any:
     """The last state of a rollout of which these snapshots were taken, after a first one."""
     progress = Progress(least=2)
-    state = progress.look(first, -1)
+    state = progress.observe(first, -1)
     for at, one in seen:
-        state = progress.look(one, at)
+        state = progress.observe(one, at)
     return state
 
 

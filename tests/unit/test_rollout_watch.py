@@ -54,7 +54,7 @@ class StandIn:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(rollouts, "POLL_SECONDS", 0)
 
 
 def watched(api: StandIn, times: tuple[float, float] = (60, 60)) -> tuple[str, list[str]]:
@@ -92,7 +92,8 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:
 def test_an_api_server_that_stays_away_fails_the_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollouts, "UNREACHABLE_SECONDS", 0)
     failure, _ = watched(StandIn(ApiUnreachableError("connection refused")))
-    assert "is not known to be rolled out" in failure
+    assert "the rollout of Deployment" in failure
+    assert "is unknown" in failure
 
 
 def test_a_failure_quotes_the_log_of_the_container_that_ended() -> None:
@@ -101,9 +102,9 @@ def test_a_failure_quotes_the_log_of_the_container_that_ended() -> None:
     assert failure.splitlines() == [
         "Deployment ai/triton cannot be rolled out:",
         "  pod triton-5d4f-a: container triton crashed 3 times: Error, exit code 1",
-        "  last words of its container triton:",
+        "  last log lines of its container triton:",
         "    E: no weights",
-        "  2 pods of the version before keep serving",
+        "  2 pods of the previous version keep serving",
     ]
     assert "previous=true" in api.asked[-1][1]
 
@@ -124,7 +125,7 @@ def test_the_cause_is_told_although_a_server_prints_its_options_after_it() -> No
 
 def test_a_user_who_may_not_read_logs_is_told_so() -> None:
     api = StandIn(snapshot(), snapshot(objects.crashed(3)), log=Answer(403, "forbidden"))
-    assert "lacks get pods/log" in watched(api)[0]
+    assert "may not get pods/log" in watched(api)[0]
 
 
 def test_the_end_of_the_time_tells_what_was_waited_for() -> None:

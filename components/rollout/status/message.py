@@ -13,46 +13,46 @@ _LINES = 24
 
 _LAST = 8
 """Of these, its last lines; the others are the errors before: a server that gives up may print its
-options, and how it stops, after the cause."""
+options, and the steps of its shutdown, after the cause."""
 
 _ERROR = re.compile(
     r"^[EF]\d{4} |error|fail|exception|traceback|denied|refused|not found|no such|unavailable|"
     r"invalid|fatal|critical|panic|killed",
     re.IGNORECASE,
 )
-"""Words of an error; a line of glog's that begins with E or F is one."""
+"""Words of an error. In glog's format, a line that begins with E or F is an error."""
 
 _TABLE = ("|", "+-")
-"""Beginnings of the lines of a table, which say little and are long."""
+"""Starts of the lines of a table, which are long and rarely help."""
 
 
 def failure(
-    what: str, found: Sequence[Symptom], old_ready: int, last_words: Callable[[LogOf], str]
+    what: str, found: Sequence[Symptom], old_ready: int, last_lines: Callable[[LogOf], str]
 ) -> str:
-    """Tell why one rollout failed.
+    """Explain why one rollout failed.
 
     Args:
         what: One sentence without its full stop, such as `Deployment a/b cannot be rolled out`.
         found: Causes; the message describes similar causes once.
         old_ready: Pods of the previous version that serve.
-        last_words: Reads a container's log; empty where there is none.
+        last_lines: Reads the end of a container's log; empty if there is none.
     """
     lines = [f"{what}:"]
-    told: set[tuple[str, str]] = set()
+    described: set[tuple[str, str]] = set()
     for one in found:
         kind = (one.reason, one.words.replace(one.on.partition(" ")[2], ""))
-        if kind in told or len(told) == _SHOWN:
+        if kind in described or len(described) == _SHOWN:
             continue
-        told.add(kind)
+        described.add(kind)
         lines.append(f"  {one}")
-        said = last_words(one.log).strip() if one.log else ""
-        if said and one.log:
-            lines.append(f"  last words of its container {one.log.container}:")
-            lines += [f"    {line}" for line in telling(said)]
-    if others := len(found) - len(told):
-        lines.append(f"  and {others} more of these")
+        log = last_lines(one.log).strip() if one.log else ""
+        if log and one.log:
+            lines.append(f"  last log lines of its container {one.log.container}:")
+            lines += [f"    {line}" for line in telling(log)]
+    if others := len(found) - len(described):
+        lines.append(f"  and {others} more like these")
     if old_ready:
-        lines.append(f"  {old_ready} pods of the version before keep serving")
+        lines.append(f"  {old_ready} pods of the previous version keep serving")
     return "\n".join(lines)
 
 

@@ -15,8 +15,8 @@ from components.rollout.status.snapshot import (
 from components.rollout.status.symptom import AWAY_SECONDS, PROOF_SECONDS, LogOf, Proof, Symptom
 
 CRASHES = 3
-"""Crashes of one container that prove that it does not start: one or two may be of a start-up that
-recovers, such as a dependency that is a little late."""
+"""Crashes of one container that prove that it does not start. A container may crash once or twice
+and recover, for example if a dependency is a little late."""
 
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
 _IMAGE_NEVER = ("InvalidImageName", "ErrImageNeverPull")
@@ -67,7 +67,7 @@ def crashes(container: Object) -> int:
 def _is_down(container: Object) -> bool:
     if part(container, "state", "terminated"):
         return True
-    # Where there was no start yet there is no last state either.
+    # Before the first start there is no last state either.
     waiting = part(container, "state", "waiting").get("reason", "")
     return waiting not in _STARTING and bool(part(container, "lastState", "terminated"))
 
@@ -92,7 +92,7 @@ def _container(one: Object, pod: Object, on: str, is_init: bool) -> Iterator[Sym
     if reason in _IMAGE:
         image = str(one.get("image") or "")
         lasts = PROOF_SECONDS if image_refused(words, image) else AWAY_SECONDS
-        # kubelet turns from one to the other while it tries again and again.
+        # kubelet alternates between the reasons while it retries.
         yield Symptom(
             on,
             "ImagePullBackOff",
@@ -143,7 +143,7 @@ def _unplaced(pod: Object, snapshot: Snapshot, on: str) -> Iterator[Symptom]:
     words = str(said.get("message") or (events[-1].get("message") if events else "") or "")
     if not words:
         if not claims:
-            yield Symptom(on, "Pending", "the scheduler has not looked at it yet")
+            yield Symptom(on, "Pending", "the scheduler has not tried it yet")
         return
     if events and events[-1].get("reason") != "FailedScheduling":
         words += f" ({events[-1].get('message')})"
@@ -172,7 +172,7 @@ def _claims(pod: Object, snapshot: Snapshot) -> Iterator[Symptom]:
                 stamp=event_time(last),
             )
         elif waits and not provisions:
-            # Its provisioner would have said that it is at work.
+            # A provisioner at work would have reported an event.
             words = str(waits[-1].get("message"))
             yield Symptom(on, "ExternalProvisioning", words, Proof.IF_IT_LASTS)
         else:

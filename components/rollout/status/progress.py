@@ -20,7 +20,7 @@ from components.rollout.status.symptom import Proof, Symptom
 _COMPLETE = "NewReplicaSetAvailable"
 _TOO_LONG = "ProgressDeadlineExceeded"
 _SHOWN = 3
-"""Most symptoms in one line; twenty pods mostly wait for the same."""
+"""Most symptoms in one line; twenty pods mostly wait for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def listed(symptoms: Sequence[Symptom]) -> str:
 
 
 def _plain(symptom: Symptom) -> str:
-    """Return the words without the pod's own name, to recognise pods that wait for the same."""
+    """Return the words without the pod's own name, to recognise pods that share a reason."""
     return symptom.words.replace(symptom.on.partition(" ")[2], "")
 
 
@@ -83,10 +83,10 @@ class Progress:
     _first_seen: dict[_Timer, float] = field(default_factory=dict[_Timer, float])
     """Time at which a symptom was seen first, by its key and the time that it must last."""
     _before: dict[tuple[str, str], str] | None = None
-    """Stamps of the failures that were there at the first look, by key."""
+    """Stamps of the failures in the first snapshot, by key."""
     _steps: tuple[int, ...] = ()
 
-    def look(self, snapshot: Snapshot, now: float) -> State:
+    def observe(self, snapshot: Snapshot, now: float) -> State:
         """Judge the rollout as it is now.
 
         Args:
@@ -118,8 +118,8 @@ class Progress:
     def _is_done(self, deployment: Object, wanted: int) -> bool:
         """Measure the rollout as the controller does.
 
-        A rollout that was complete stays so while the scaler adds replicas, which may wait for
-        nodes that are still to be made.
+        A complete rollout stays complete while the scaler adds replicas, which may wait for nodes
+        that do not exist yet.
         """
         status = part(deployment, "status")
         updated = int(status.get("updatedReplicas", 0))
@@ -146,7 +146,7 @@ class Progress:
         self, found: Sequence[Symptom], waiting: Waiting, snapshot: Snapshot, now: float
     ) -> State:
         keys = {one.key for one in found}
-        # One that is there with other words meanwhile, such as between two attempts, goes on.
+        # A symptom whose words changed, such as between two attempts, continues.
         seen = {timer: at for timer, at in self._first_seen.items() if timer[0] in keys}
         for one in found:
             if one.proof is Proof.IF_IT_LASTS:
@@ -169,7 +169,7 @@ class Progress:
 def left_behind(snapshot: Snapshot) -> list[str]:
     """Name the pods of an earlier run's rollout for which kubelet backs off.
 
-    Kubelet starts a new pod immediately, which shows if the cause is repaired.
+    Kubelet starts a new pod immediately, which shows whether the cause is gone.
     """
     if not snapshot.deployment or _is_complete(snapshot.deployment):
         return []
@@ -190,7 +190,7 @@ def _symptoms(snapshot: Snapshot, *, complete: bool) -> list[Symptom]:
         failed = part(pod, "status").get("phase") == "Failed"
         (ended if failed else found).extend(pods.symptoms(pod, snapshot))
     if len(ended) >= pods.CRASHES:
-        # The ReplicaSet made another pod each time, which a node refused or evicted too.
+        # The ReplicaSet created another pod each time, which a node refused or evicted too.
         reason = f"{len(ended)} pods ended, {ended[-1].reason}"
         found.append(replace(ended[-1], reason=reason, proof=Proof.IF_IT_LASTS))
     else:

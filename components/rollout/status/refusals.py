@@ -13,8 +13,8 @@ _IMAGE_REFUSED = re.compile(
     r"name unknown|denied:",
     re.IGNORECASE,
 )
-"""A registry that answers and has no such image, or not for us; a registry that no DNS knows. What
-containerd and CRI-O hand on of the distribution specification's errors."""
+"""A registry that lacks the image, denies it to us, or has no DNS name. These are the distribution
+specification's errors as containerd and CRI-O report them."""
 
 _REGISTRY_AWAY = re.compile(
     r"connection refused|i/o timeout|timeout|too ?many ?requests|429|50[0234] |server misbehaving|"
@@ -34,7 +34,7 @@ _PODS_REFUSED = re.compile(
 _WEBHOOK_AWAY = re.compile(
     r"failed calling webhook|error looking up service account", re.IGNORECASE
 )
-"""An admission that does not answer now, or waits for an object that is being made."""
+"""An admission that does not answer now, or waits for an object that is being created."""
 
 _MOUNT_REFUSED = re.compile(
     r"\b(configmaps?|secrets?|persistentvolumeclaims?|serviceaccounts?)\b.*not found|"
@@ -43,7 +43,7 @@ _MOUNT_REFUSED = re.compile(
     r"invalid(parameter|argument)|no such file or directory",
     re.IGNORECASE,
 )
-"""A volume that names nothing that exists, or that may not be had."""
+"""A volume that names a missing object, or denies access."""
 
 _MOUNT_LATE = re.compile(
     r"timed out waiting|failed to sync (configmap|secret) cache|list of registered CSI drivers|"

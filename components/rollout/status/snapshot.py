@@ -32,7 +32,7 @@ class Snapshot:
 
     @cached_property
     def new(self) -> Object | None:
-        """The ReplicaSet that the rollout grows; None before the controller has made it."""
+        """The ReplicaSet that the rollout grows; None before the controller has created it."""
         owned = [one for one in self.replica_sets if _owned_by(one, self.deployment)]
         wanted = _annotations(self.deployment).get(_REVISION)
         for one in owned:
@@ -63,7 +63,7 @@ class Snapshot:
         ]
 
     def events_on(self, one: Object, *reasons: str) -> list[Object]:
-        """Events about an object, the latest last; of these reasons, where some are named."""
+        """Return the events about an object, or those with certain reasons; the latest is last."""
         found = [
             event
             for event in self.events
@@ -82,12 +82,12 @@ def part(one: Object, *path: str) -> Object:
 
 
 def uid(one: Object) -> str:
-    """The object's UID."""
+    """Return the object's UID."""
     return str(part(one, "metadata").get("uid", ""))
 
 
 def name(one: Object) -> str:
-    """The object's name."""
+    """Return the object's name."""
     return str(part(one, "metadata").get("name", ""))
 
 
@@ -105,7 +105,7 @@ def is_ready(pod: Object) -> bool:
 
 
 def event_time(event: Object) -> str:
-    """RFC 3339 time at which an event was seen last."""
+    """Return the RFC 3339 time at which an event was last seen."""
     return str(
         part(event, "series").get("lastObservedTime")
         or event.get("lastTimestamp")
@@ -116,7 +116,7 @@ def event_time(event: Object) -> str:
 
 
 def claim_names(pod: Object) -> list[str]:
-    """Names of the PersistentVolumeClaims that a pod mounts."""
+    """Return the names of the PersistentVolumeClaims that a pod mounts."""
     volumes = part(pod, "spec").get("volumes") or ()
     claims = [volume.get("persistentVolumeClaim") for volume in volumes]
     return [str(claim["claimName"]) for claim in claims if claim]

@@ -11,7 +11,7 @@ class Proof(StrEnum):
     """The cluster may resolve it, such as a node that is still being created."""
 
     IF_IT_LASTS = "if it lasts"
-    """Proof once it was there for `lasts_seconds` without a break and without any progress."""
+    """Proof after `lasts_seconds` without a break and without any progress."""
 
     COMPLETE = "complete"
     """Proof at first sight."""
@@ -27,7 +27,7 @@ AWAY_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class LogOf:
-    """Log that holds a container's last words."""
+    """Log that holds the last lines of a container."""
 
     pod: str
     container: str
@@ -43,7 +43,7 @@ class Symptom:
     """The object, such as `pod triton-5d4`."""
 
     reason: str
-    """Kubernetes' own word for it, such as `ImagePullBackOff`."""
+    """Kubernetes' own term for it, such as `ImagePullBackOff`."""
 
     words: str
     """Message of its reporter: kubelet, scheduler, controller, or the container."""
@@ -54,8 +54,8 @@ class Symptom:
     lasts_seconds: float = PROOF_SECONDS
 
     stamp: str = ""
-    """Time of the last attempt that failed; empty where the cluster does not say. An attempt from
-    before this run proves nothing: its cause may be mended meanwhile, and the next one shows it."""
+    """Time of the last failed attempt; empty if the cluster does not state it. An attempt before
+    this run proves nothing: its cause may be gone by now, and the next attempt shows it."""
 
     @property
     def key(self) -> tuple[str, str]:
