@@ -24,8 +24,8 @@ class DevicePluginArgs:
 class DevicePlugin(pulumi.ComponentResource):
     """A DaemonSet on the GPU nodes, in a namespace of its own, and its configuration.
 
-    Not for nodes whose AMI brings its own (Bottlerocket): two plugins would both advertise the
-    same GPUs. The driver and NVIDIA's container runtime are the AMI's.
+    Not for nodes whose AMI includes a device plugin (Bottlerocket): two plugins would both
+    advertise the same GPUs. The AMI provides the driver and NVIDIA's container runtime.
     """
 
     daemon_set_name: pulumi.Output[str]

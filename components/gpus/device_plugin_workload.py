@@ -22,20 +22,20 @@ _SOCKETS_PATH = "/var/lib/kubelet/device-plugins"
 
 
 def sharing(plugin: DevicePlugin) -> Manifest:
-    """Contents of the plugin's configuration file; empty if GPUs are not shared.
+    """Return the contents of the plugin's configuration file; empty if GPUs are not shared.
 
     Format: NVIDIA/k8s-device-plugin, "Shared access to GPUs", version v1.
     """
     if plugin.time_slices == 1:
         return {}
     resource = {"name": GPU_RESOURCE, "replicas": plugin.time_slices}
-    # Two slices may be of one GPU: whoever asks for two GPUs would not get them.
+    # Two slices may be of one GPU: a pod that requests two GPUs would not get two.
     slicing = {"failRequestsGreaterThanOne": True, "resources": [resource]}
     return {"version": "v1", "sharing": {"timeSlicing": slicing}}
 
 
 def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
-    """Spec of the DaemonSet.
+    """Return the spec of the DaemonSet.
 
     Args:
         plugin: Parameters of the plugin.

@@ -35,12 +35,12 @@ class RunningGroup:
 def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
     """Return the number of nodes to send to EKS: the running number within the bounds.
 
-    EKS ends nodes where the number that it is given is smaller than the number that runs (EKS API
-    reference, NodegroupScalingConfig).
+    EKS ends nodes if the desired size is smaller than the number that runs (EKS API reference,
+    NodegroupScalingConfig).
 
     Args:
         nodes: The stated bounds.
-        running: The group that runs; None before the first one is made.
+        running: The group that runs; None if there is none yet.
     """
     if running is None:
         return nodes.min_size
@@ -70,10 +70,10 @@ def kept_nodes(nodes: NodeGroup, running: RunningGroup) -> str:
 async def find_running(
     cluster: str, role_arn: str, opts: pulumi.InvokeOptions
 ) -> RunningGroup | None:
-    """Find the node group whose nodes have a role, whatever the group's name is.
+    """Find a node group by the IAM role of its nodes.
 
-    Pulumi names a group, and a replacement of it, itself. The role is made for one group alone and
-    outlives the group's replacement. While an old group and its replacement both exist, the one
+    Pulumi generates the name of a group and of its replacement. The role belongs to one group alone
+    and outlives the group's replacement. While an old group and its replacement both exist, the one
     that is not being deleted counts, and of two such groups the larger.
 
     Args:
@@ -96,8 +96,8 @@ async def require_bounds(
 ) -> str:
     """Return a group's name once EKS confirms the stated bounds.
 
-    The provider writes into the state what it sent, even where EKS refused it, and then finds
-    nothing to change.
+    The provider writes the bounds that it sent into the state, even if EKS refused them, and then
+    finds nothing to change.
 
     Raises:
         RunError: The group has other bounds, or AWS does not answer.
@@ -129,7 +129,7 @@ async def _names(cluster: str, opts: pulumi.InvokeOptions) -> Sequence[str]:
 async def _describe(
     cluster: str, name: str, opts: pulumi.InvokeOptions
 ) -> tuple[RunningGroup, str] | None:
-    """Return a group and its nodes' role; None if the group is gone meanwhile."""
+    """Return a group and its nodes' role; None if the group is gone by now."""
     try:
         found = await aws.eks.get_node_group_output(
             cluster_name=cluster, node_group_name=name, opts=opts

@@ -1,4 +1,4 @@
-"""GPU capacity: one EKS managed node group that only GPU pods may land on."""
+"""GPU capacity: one EKS managed node group, for GPU pods only."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ VPC_CNI_POLICY = "AmazonEKS_CNI_Policy"
 """Needed on the node if the VPC CNI add-on has no role of its own."""
 
 NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
-"""Tags by which the Cluster Autoscaler knows a node of a group that has none."""
+"""Prefix of the tags that describe an empty group's nodes to the Cluster Autoscaler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,14 @@ class GpuNodeGroupArgs:
 class GpuNodeGroup(pulumi.ComponentResource):
     """Tainted GPU nodes, with their launch template and IAM role.
 
-    The cluster's autoscaler owns how many there are between min and max. EKS is sent the number
-    that runs when the program looks, within the stated bounds; only a `maxSize` below that number
-    ends nodes, and the preview says how many. One race remains: the provider sends the number
-    whenever it changes the bounds, and a node that the autoscaler adds between the look and that
-    call ends again (a new AMI or template is rolled out in between, which can take an hour).
+    The cluster's autoscaler owns their number between min and max. The program reads the running
+    number and sends it to EKS, within the stated bounds. Only a `maxSize` below that number ends
+    nodes, and the preview says how many. One race remains: the provider sends the number whenever
+    it changes the bounds, and a node that the autoscaler adds between the two calls ends again. The
+    rollout of a new AMI or template comes in between, which can take an hour.
 
-    EKS tags the Auto Scaling group for discovery; only the node-template tags are ours. The VPC,
-    the cluster and its autoscaler are the platform team's.
+    EKS tags the Auto Scaling group for discovery; this component adds only the node-template tags.
+    The platform team owns the VPC, the cluster and its autoscaler.
     """
 
     node_group_name: pulumi.Output[str]
@@ -99,7 +99,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             if running and (ends := ended_nodes(nodes, running)):
                 pulumi.log.warn(ends, self)
             elif running:
-                # A state that is older shows a change to this number, which is none to the nodes.
+                # With an older state, Pulumi shows a change to this number, but no node changes.
                 pulumi.log.info(kept_nodes(nodes, running), self)
             return desired_size(nodes, running)
 
@@ -134,20 +134,20 @@ class GpuNodeGroup(pulumi.ComponentResource):
             tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # A node that starts before its role can do anything never joins; and on destroy
-                # the nodes need their rights until they are gone.
+                # A node that starts before its role has permissions never joins. On destroy, the
+                # nodes need their permissions until they are gone.
                 depends_on=attachments,
             ),
         )
         self._node_template_tags(name, args, group)
 
-        async def looked_at(known: Sequence[str]) -> str:
+        async def confirmed(known: Sequence[str]) -> str:
             if pulumi.runtime.is_dry_run():
                 return known[1]
             return await require_bounds(nodes, known[0], known[1], lookup)
 
         named = pulumi.Output.all(group.cluster_name, group.node_group_name)
-        self.node_group_name = named.apply(looked_at)
+        self.node_group_name = named.apply(confirmed)
         self.role_arn = role.arn
         self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
 

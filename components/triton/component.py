@@ -37,10 +37,10 @@ class TritonArgs:
 
 
 class Triton(pulumi.ComponentResource):
-    """Owns the model servers and how they find their models; never how many there are.
+    """The model servers and their access to the models; the autoscaler owns their number.
 
-    Makes a Deployment without `spec.replicas`, a headless Service, a ServiceAccount, a
-    PodDisruptionBudget, and by the kind of model repository a ConfigMap or an IAM role.
+    Declares a Deployment without `spec.replicas`, a headless Service, a ServiceAccount, a
+    PodDisruptionBudget and, depending on the kind of model repository, a ConfigMap or an IAM role.
     """
 
     deployment_name: pulumi.Output[str]
@@ -121,12 +121,12 @@ class Triton(pulumi.ComponentResource):
     ) -> tuple[list[pulumi.Resource], pulumi.Input[str] | None]:
         """Return resources that pods wait for, and the role for the ServiceAccount's annotation.
 
-        EKS gives credentials when it creates a pod: a pod older than its role never gets any.
+        EKS adds credentials when it creates a pod: a pod older than its role never gets any.
         """
         repository = args.config.triton.model_repository
         if not isinstance(repository, S3Repository):
             return [], None
-        # Imported for S3 alone: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
+        # Imported only for S3: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
         from components.triton.model_access import ModelAccess, ModelAccessArgs
 
         access = ModelAccess(

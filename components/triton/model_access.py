@@ -1,4 +1,4 @@
-"""Read access to the models in S3, for the pods of one ServiceAccount and nobody else."""
+"""Read access to the models in S3, for the pods of one ServiceAccount only."""
 
 import json
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class ModelAccessArgs:
 
 
 class ModelAccess(pulumi.ComponentResource):
-    """An IAM role that may read one folder of one bucket, and its tie to the ServiceAccount.
+    """An IAM role that may read one folder of one bucket, and its binding to the ServiceAccount.
 
-    Where a role is given, only the tie is made: an association for Pod Identity, nothing for IRSA,
-    whose tie is an annotation of the ServiceAccount. The bucket, its key and the cluster's Pod
-    Identity Agent are the platform team's; a bucket encrypted with a key of KMS needs a role of
-    its own, which may use that key.
+    For an existing role, it declares only the binding: an association for Pod Identity, nothing for
+    IRSA, whose binding is an annotation of the ServiceAccount. The platform team owns the bucket,
+    its key and the cluster's Pod Identity Agent. A bucket that is encrypted with a KMS key needs an
+    existing role, which may use that key.
     """
 
     role_arn: pulumi.Output[str]
@@ -74,7 +74,7 @@ class ModelAccess(pulumi.ComponentResource):
                 namespace=args.namespace,
                 service_account=args.service_account,
                 role_arn=self.role_arn,
-                # A pod that asks before the role may read gets refused, and tries again for long.
+                # S3 refuses a pod that asks before the role may read, and the pod retries for long.
                 opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
             )
         self.register_outputs({"roleArn": self.role_arn})
@@ -105,7 +105,7 @@ def read_policy(uri: str, partition: str) -> dict[str, Any]:
 
 
 def _trust(args: ModelAccessArgs) -> pulumi.Input[str]:
-    """Return the IAM trust policy, which names who may take the role.
+    """Return the IAM trust policy, which names the principal that may assume the role.
 
     The two service names are the same in every partition: EKS's webhook asks for tokens of audience
     `sts.amazonaws.com` in China too (terraform-aws-modules/terraform-aws-eks#1704). AWS offers Pod
@@ -139,5 +139,5 @@ def _document(**statement: Any) -> str:
 
 def _stated(value: str | None, what: str) -> str:
     if not value:
-        raise pulumi.RunError(f"models in S3 need {what}; the platform does not say it")
+        raise pulumi.RunError(f"models in S3 need {what}; the platform does not state it")
     return value

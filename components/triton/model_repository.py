@@ -26,8 +26,8 @@ _SOURCE_VOLUME = "repository"
 _LINKS_MIB = 16
 """Room for links to the models, MiB: a block each."""
 
-# A folder of S3's that holds no object is an object by itself, which `sync` leaves out. `--delete`
-# drops the halves of files that a copy before this one left.
+# An empty folder in S3 is an object of its own, which `sync` ignores. `--delete` removes partial
+# files that an earlier copy left.
 _SYNC = f"""\
 place=${{SOURCE#s3://}}
 bucket=${{place%%/*}}
@@ -47,7 +47,7 @@ printf '%s\\n' "$keys" | while IFS= read -r key; do
 done
 """
 
-# Without a Python the models are linked unread: Triton finds most mistakes then, and more slowly.
+# Without Python the script links the models unchecked. Triton finds most mistakes, but later.
 _LINK = f"""\
 command -v python3 >/dev/null || {{
   echo "this image has no python3: the models are not checked" >&2
@@ -68,7 +68,7 @@ class Repository:
 
     volumes: list[Manifest]
     mounts: list[Manifest]
-    """Of the Triton container; all read-only."""
+    """Mounts of the Triton container; all are read-only."""
     init_containers: list[Manifest] = field(default_factory=list[Manifest])
 
 
@@ -76,17 +76,17 @@ def s3(repository: S3Repository, triton: Triton) -> Repository:
     """Copy from S3 to a volume of the pod's own, before Triton starts.
 
     Triton could read S3 itself, but its SDK may be older than Pod Identity (aws-sdk-cpp 1.11.263).
-    One container copies and checks: kubelet would not repeat the copy for a check that failed.
+    One container copies and checks: kubelet would not repeat the copy if a separate check failed.
 
     Args:
-        repository: Where the models are, and with what they are copied.
+        repository: Source of the models, and the image of the copy.
         triton: The server.
     """
     environment = {
         "SOURCE": repository.uri,
         # The CLI caches credentials in its home, and the root file system is read-only.
         "HOME": "/tmp",  # noqa: S108 - the pod's own emptyDir
-        # Or a pod without an identity of its own would silently take the node's.
+        # Otherwise a pod without an identity of its own would silently use the node's.
         "AWS_EC2_METADATA_DISABLED": "true",
         **({"AWS_REGION": repository.region} if repository.region else {}),
     }
@@ -103,11 +103,11 @@ def s3(repository: S3Repository, triton: Triton) -> Repository:
 
 
 def pvc(repository: PvcRepository, triton: Triton) -> Repository:
-    """Mount a volume that is there; Triton gets links to the models in a folder of it.
+    """Mount an existing volume; Triton gets links to the models in one of its folders.
 
     Args:
         repository: The claim.
-        triton: The server, in whose image the models are checked, as the user that reads them.
+        triton: The server, whose image and user check the models.
     """
     path = repository.path.strip("/")
     return _linked(
@@ -134,7 +134,7 @@ def _linked(
     storage_mib: int,
     before: str = "",
 ) -> Repository:
-    """Check what a volume holds before Triton starts, and link Triton's repository to it.
+    """Check the contents of a volume before Triton starts, and link Triton's repository to it.
 
     Args:
         triton: The server; the check may use as much as it requests, which costs the pod nothing.
@@ -155,7 +155,7 @@ def _linked(
         "command": ["/bin/sh", "-ec", before + _LINK, _program()],
         "args": [where, f"{SOURCE_PATH}/{folder}".rstrip("/"), MODELS_PATH, *options],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
-        # The pod's status then has its last words.
+        # The pod's status then has the last log lines.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": resources(
             cpu=triton.cpu, memory_mib=triton.memory_mib, storage_mib=storage_mib
@@ -205,8 +205,8 @@ def config_map(name: str, files: Mapping[str, bytes]) -> Repository:
     models = sorted({path.partition("/")[0] for path in files})
     return Repository(
         volumes=[{"name": _VOLUME, "configMap": {"name": name, "items": items}}],
-        # Model by model: in the volume's root lie kubelet's own `..data` folders, which Triton
-        # takes for models that it cannot load.
+        # One mount for each model: the volume's root has kubelet's own `..data` folders, which
+        # Triton would take for models that it cannot load.
         mounts=[
             {
                 "name": _VOLUME,
@@ -238,7 +238,7 @@ def config_map_data(files: Mapping[str, bytes]) -> tuple[dict[str, str], dict[st
 
 
 def _key(path: str) -> str:
-    """Make a ConfigMap key of a path: no slashes, and no two paths with the same key."""
+    """Derive a ConfigMap key from a path, without slashes and unique for each path."""
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
     # No key may begin with two dots.
     return f"{re.sub('[^-._a-zA-Z0-9]', '-', path)[-240:].lstrip('.')}.{digest}"

@@ -37,7 +37,7 @@ def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
     """
     if not stack.triton.watchdog.enabled:
         return ["bash", "-ec", f'{_EMPTY_SHM}exec "$@"\n', "start", *server]
-    # Isolated from what the image's environment does to its Python, and without site-packages.
+    # Isolated from the image's settings for its Python, and without site-packages.
     watch = ["python3", "-ISc", WATCHDOG.read_text(encoding="utf-8")]
     settings = json.dumps(watchdog_settings(stack))
     script = f'{_EMPTY_SHM}{_NEED_PYTHON}exec "$@"\n'

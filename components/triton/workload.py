@@ -32,19 +32,19 @@ UID = 1000
 """User `triton-server` of the official images."""
 
 OLDEST = (2, 51)
-"""Oldest version that the flags are written for; assumed where the tag names none."""
+"""Oldest version that the flags support; assumed if the tag names none."""
 
 _RELEASE = re.compile(r"(\d{2})\.(\d{2})\b")
 _CORE_VERSION = re.compile(r"(2)\.(\d{2,3})\b")
 _RESPONSE_POOL_SINCE = (2, 58)
-"""`--grpc-max-response-pool-size` is there by then; 2.51 refuses to start with it."""
+"""Version that has `--grpc-max-response-pool-size`; 2.51 refuses to start with it."""
 
 _ADMIN_APIS = "shared-memory,model-config,model-repository,statistics,trace,logging"
 _MIN_PING_SECONDS = 10
 
 
 def triton_version(image: str) -> tuple[int, int]:
-    """Core version (2, minor) of an image, from its tag.
+    """Return the core version (2, minor) of an image, from its tag.
 
     Official tags name the release's month: 24.10 is 2.51, then one minor a month; 25.07 was 2.59.1,
     so one less since. Other tags may name the core version themselves (`2.51.0-cpu`).
@@ -59,13 +59,13 @@ def triton_version(image: str) -> tuple[int, int]:
 
 
 def flags(stack: InferenceStack) -> list[str]:
-    """Command line of `tritonserver`."""
+    """Return the command line of `tritonserver`."""
     triton = stack.triton
-    # What one replica can hold: more is refused by the model's own queue bound.
+    # Most calls that one replica can hold: the model's own queue bound refuses more.
     in_flight = triton.queue_size + stack.traffic.parallelism
     return [
         f"--model-repository={MODELS_PATH}",
-        # Whoever may load models may run code.
+        # A client that may load models may run code.
         "--model-control-mode=none",
         "--strict-readiness=true",
         "--exit-on-error=true",
@@ -84,7 +84,7 @@ def flags(stack: InferenceStack) -> list[str]:
         # own UID: a secret to all who cannot read pods.
         f"--grpc-restricted-protocol={_ADMIN_APIS}:admin-key=$(POD_UID)",
         f"--http-restricted-api=inference,metadata,{_ADMIN_APIS}:admin-key=$(POD_UID)",
-        # Unbounded by default: a stream that is not read would fill the pod's memory.
+        # Unbounded by default: a stream that its client does not read would fill the memory.
         *(
             [f"--grpc-max-response-pool-size={in_flight}"]
             if triton_version(triton.image) >= _RESPONSE_POOL_SINCE
@@ -94,16 +94,16 @@ def flags(stack: InferenceStack) -> list[str]:
 
 
 def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
-    """Longest time in which one replica must get ready, on a node that is yet to be made."""
+    """Return the longest time for one replica to get ready, on a node that does not exist yet."""
     fetched = PULL_SECONDS + stack.triton.copy_seconds
     return math.ceil(nodes.node_start_seconds + fetched + stack.startup_budget_seconds)
 
 
 def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
-    """Longest time in which a roll-out must have replaced the largest fleet.
+    """Return the longest time for a rollout to replace the largest fleet.
 
-    Surge by surge: a new replica gets ready, and the GPUs of the one that it replaces are free for
-    the next only when that one's grace has passed.
+    It replaces one surge after another: a new replica gets ready, and the GPUs of the old one are
+    free for the next only after the grace period of the old one.
     """
     rounds = math.ceil(stack.autoscaler.max_replicas / stack.triton.max_surge)
     each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)
@@ -113,10 +113,10 @@ def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
 def deployment_spec(
     stack: InferenceStack, nodes: GpuNodes, repository: Repository, prometheus: Prometheus
 ) -> Manifest:
-    """Spec of Triton's Deployment.
+    """Return the spec of Triton's Deployment.
 
-    It says nothing of replicas: their number is the autoscaler's, and a spec that names one
-    would take it back at every update.
+    It states no `replicas`: the autoscaler owns their number, and a spec with a number would reset
+    it at every update.
 
     Args:
         stack: Inference stack.
@@ -168,7 +168,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
     triton = stack.triton
     watchdog = triton.watchdog
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
-    # The watchdog has had an answer of every model.
+    # Succeeds once the watchdog has an answer from every model.
     started = {"httpGet": {"path": "/", "port": "watchdog"}} if watchdog.enabled else ready
     live = {"httpGet": {"path": "/v2/health/live", "port": "http"}}
     return {
@@ -187,8 +187,8 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
             {"name": TRITON_METRICS_PORT_NAME, "containerPort": triton.metrics_port},
             *([{"name": "watchdog", "containerPort": watchdog.port}] if watchdog.enabled else []),
         ],
-        # Triton answers nothing before its models are loaded; every second, so that a scale-up does
-        # not wait for its probe.
+        # Triton answers nothing before its models are loaded. The probe runs every second so that a
+        # scale-up does not wait for it.
         "startupProbe": {
             **started,
             "periodSeconds": 1,
@@ -216,7 +216,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
 
 
 def service_spec(stack: InferenceStack) -> Manifest:
-    """Spec of the headless Service: DNS answers with the ready replicas' own addresses."""
+    """Return the spec of the headless Service: DNS answers with the ready replicas' addresses."""
     triton = stack.triton
     return {
         "clusterIP": "None",
@@ -237,14 +237,14 @@ def service_spec(stack: InferenceStack) -> Manifest:
 
 
 def disruption_budget_spec(stack: InferenceStack) -> Manifest:
-    """Spec of the PodDisruptionBudget: one replica at a time, whatever the fleet's size.
+    """Return the spec of the PodDisruptionBudget: one replica at a time, for any size of fleet.
 
-    In terms of what may be away, not of what must be there: `minAvailable: min` would let no node
-    be drained while the fleet is at its smallest, and with one replica none ever.
+    It limits the replicas that may be unavailable. `minAvailable: min` would block every node drain
+    while the fleet is at its smallest, and always for a fleet of one replica.
     """
     return {
         "maxUnavailable": 1,
         "selector": {"matchLabels": triton_selector(stack)},
-        # A replica that never got ready must not hold its node back.
+        # A replica that never got ready must not block the drain of its node.
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
