@@ -35,7 +35,7 @@ class Cluster:
 
     provider: kubernetes.Provider
     ownership: Ownership
-    """The stack's identity, and the marks on all that it declares."""
+    """The stack's identity, and the marks on all of its objects."""
     api: pulumi.Output[ClusterApi | None]
     """Client of its API server; None if no engine runs (tests, `make render`)."""
     dns_addresses: Sequence[str] = ()

@@ -112,7 +112,7 @@ class KubectlProxy:
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         with self._changing:
-            # Unless another thread has started a new one meanwhile.
+            # Unless another thread has started a new one in the meantime.
             if self._process is process:
                 self._stop()
 

@@ -79,7 +79,7 @@ async def find_running(
     Args:
         cluster: Name of the EKS cluster.
         role_arn: ARN of the nodes' IAM role.
-        opts: Options of the look-ups, which name the provider.
+        opts: Options of the requests, which name the provider.
 
     Raises:
         RunError: AWS does not answer.

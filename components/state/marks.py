@@ -100,7 +100,7 @@ class Marks:
         self.declared: set[ObjectName] = set()
         """Every object that the program has declared so far."""
         self.gate: pulumi.Resource | None = None
-        """The cluster's provider, which waits for the check of who owns these objects."""
+        """The cluster's provider, which waits for the check of these objects' owners."""
 
     def __call__(
         self, args: pulumi.ResourceTransformationArgs

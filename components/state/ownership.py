@@ -69,7 +69,7 @@ class Ownership:
         self._marks.gate = provider
 
     def complete(self) -> None:
-        """End the declarations, so that preflight may look for the objects in the cluster."""
+        """End the declarations, so that preflight can search the cluster for the objects."""
         self._complete = True
 
     @property

@@ -33,7 +33,7 @@ def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
     """Return the container's `args` that start a server in an empty shared memory, and watch it.
 
     Arguments, not the command: the official image's entry point, which makes CUDA fit an older
-    driver, runs them. Needs bash and coreutils, and no rights beyond the pod's own user.
+    driver, runs them. Needs bash and coreutils, and no privileges beyond those of the pod's user.
     """
     if not stack.triton.watchdog.enabled:
         return ["bash", "-ec", f'{_EMPTY_SHM}exec "$@"\n', "start", *server]

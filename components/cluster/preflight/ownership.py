@@ -44,7 +44,7 @@ class Found:
 
     @property
     def is_ours(self) -> bool:
-        """True if this program made it, for any stack."""
+        """True if this program created it, for any stack."""
         return self.labels.get(PART_OF_LABEL) == PART_OF
 
     @property

@@ -25,11 +25,11 @@ def permissions(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[
         missing[verbs].append(f"{resource}{f'.{group}' if group else ''}{where}")
     missing.pop((), None)
     if missing:
-        lacking = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
+        refused = "; nor ".join(f"{', '.join(v)} {', '.join(what)}" for v, what in missing.items())
         yield kubeconfig.problem(
             settings.platform,
             f"{'`up` would be refused: ' if preview else ''}the user of the kubeconfig may not "
-            f"{lacking}",
+            f"{refused}",
             "grant these permissions, or choose a platform.context whose user has them",
             severity,
         )

@@ -191,8 +191,8 @@ def _rejection(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
         return None
     kind = stated.authentication.kind
     keys: dict[str, object] = {_ADDRESS: stated.address, f"{_ACCESS}.kind": kind}
-    said = str(answer.body.get("error") or "")
-    reason = f"to the scaler's query it answers {answer.status}{f': {said}' if said else ''}"
+    error = str(answer.body.get("error") or "")
+    reason = f"to the scaler's query it answers {answer.status}{f': {error}' if error else ''}"
     if answer.status in (401, 403):
         fix = (
             "state prometheus.authentication, with a Secret in KEDA's namespace"

@@ -115,8 +115,8 @@ def _crash(one: Object, pod: Object, on: str, ended: Object) -> Symptom:
     why = str(ended.get("reason") or "Error")
     if ended.get("exitCode") is not None:
         why += f", exit code {ended['exitCode']}"
-    if said := str(ended.get("message") or "").strip():
-        why += f": {said}"
+    if message := str(ended.get("message") or "").strip():
+        why += f": {message}"
     return Symptom(
         on,
         what,
@@ -138,9 +138,9 @@ def is_backing_off(pod: Object) -> bool:
 def _unplaced(pod: Object, snapshot: Snapshot, on: str) -> Iterator[Symptom]:
     claims = list(_claims(pod, snapshot))
     yield from claims
-    said = condition(pod, "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     events = snapshot.events_on(pod, "FailedScheduling", "NotTriggerScaleUp", "TriggeredScaleUp")
-    words = str(said.get("message") or (events[-1].get("message") if events else "") or "")
+    words = str(scheduled.get("message") or (events[-1].get("message") if events else "") or "")
     if not words:
         if not claims:
             yield Symptom(on, "Pending", "the scheduler has not tried it yet")
@@ -148,7 +148,7 @@ def _unplaced(pod: Object, snapshot: Snapshot, on: str) -> Iterator[Symptom]:
     if events and events[-1].get("reason") != "FailedScheduling":
         words += f" ({events[-1].get('message')})"
     proof = Proof.IF_IT_LASTS if any(text in words for text in _NEVER_PLACED) else Proof.NONE
-    yield Symptom(on, str(said.get("reason") or "Unschedulable"), words, proof)
+    yield Symptom(on, str(scheduled.get("reason") or "Unschedulable"), words, proof)
 
 
 def _claims(pod: Object, snapshot: Snapshot) -> Iterator[Symptom]:

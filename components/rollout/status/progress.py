@@ -243,7 +243,7 @@ def refusals(snapshot: Snapshot) -> list[Object]:
     return events if events and events[-1].get("reason") == "FailedCreate" else []
 
 
-def _refused(on: str, reason: str, said: Object, stamp: str = "") -> Symptom:
-    words = str(said.get("message") or "")
+def _refused(on: str, reason: str, report: Object, stamp: str = "") -> Symptom:
+    words = str(report.get("message") or "")
     proof = Proof.IF_IT_LASTS if pods_refused(words) else Proof.NONE
     return Symptom(on, reason, words, proof, stamp=stamp)

@@ -51,7 +51,7 @@ class Snapshot:
 
     @cached_property
     def old_pods(self) -> list[Object]:
-        """Pods of earlier ReplicaSets that are not being deleted: they serve meanwhile."""
+        """Pods of earlier ReplicaSets that are not being deleted: they serve in the meantime."""
         kept = {uid(pod) for pod in self.new_pods}
         new = self.new
         return [
