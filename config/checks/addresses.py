@@ -1,4 +1,4 @@
-"""Addresses that cannot work, and secrets that would stand in plain text."""
+"""Checks that addresses can work, and that no secret appears in plain text."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ from config.settings import Settings
 
 _KEY = "prometheus.address"
 _API_PATH = re.compile(r"/(api(/v1.*)?|graph|query|metrics)/?$")
-"""Ends of an address that has more than the base URL: KEDA appends `/api/v1/query` itself."""
+"""End of an address with more than the base URL: KEDA itself appends `/api/v1/query`."""
 
 _AMP = re.compile(
     r"aps-workspaces(-fips)?\.(?P<region>[a-z0-9-]+)\.(amazonaws\.com(\.cn)?|api\.aws)"
@@ -24,7 +24,7 @@ _SECRET_HEADERS = re.compile(r"authorization|cookie|token|secret|password|api-?k
 
 @refuse
 def prometheus_address(settings: Settings) -> Iterator[Finding]:
-    """KEDA can ask the address for the scaler's query, and it holds no secret."""
+    """KEDA can send the scaler's query to the address, and the address contains no secret."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ExistingPrometheus):
         return
@@ -34,22 +34,25 @@ def prometheus_address(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys=keys,
             reason=(
-                "the address holds a user or a password, and would stand readable in the state, "
+                "the address contains a user or a password, which would be readable in the state, "
                 "the ScaledObject and the stack's outputs"
             ),
-            fix="put both into a Secret in KEDA's namespace, name it under "
-            "prometheus.authentication (kind: basic), and take them out of the address",
+            fix="put both into a Secret in KEDA's namespace, name the Secret under "
+            "prometheus.authentication (kind: basic), and remove both from the address",
         )
     if url.query or url.fragment:
         yield Finding(
             keys=keys,
-            reason="KEDA appends /api/v1/query to the address, which a `?` or `#` in it swallows",
+            reason=(
+                "KEDA appends /api/v1/query to the address, and a `?` or `#` in the address makes "
+                "that part of the query or the fragment"
+            ),
             fix=f"set {_KEY} to {text(urlunsplit(url._replace(query='', fragment='')))}",
         )
     if match := _API_PATH.search(url.path):
         yield Finding(
             keys=keys,
-            reason="KEDA appends /api/v1/query to the address, so it must be the base URL alone",
+            reason="KEDA appends /api/v1/query to the address, so it must be the base URL only",
             fix=f"set {_KEY} to "
             f"{text(urlunsplit(url._replace(path=url.path[: match.start()], query='')))}",
         )
@@ -63,7 +66,7 @@ def prometheus_address(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def prometheus_access(settings: Settings) -> Iterator[Finding]:
-    """The way in to the Prometheus fits its address, and no secret is a header in plain text."""
+    """The authentication fits the address, and no header in plain text holds a secret."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ExistingPrometheus):
         return
@@ -77,7 +80,7 @@ def prometheus_access(settings: Settings) -> Iterator[Finding]:
     if amp and not isinstance(access, SigV4Access | SharedAccess):
         yield Finding(
             keys=keys,
-            reason="Amazon Managed Service for Prometheus answers signed requests alone",
+            reason="Amazon Managed Service for Prometheus accepts only signed requests",
             change={"prometheus.authentication": {"kind": "awsSigV4", "region": amp["region"]}},
         )
     if amp and isinstance(access, SigV4Access) and access.region != amp["region"]:
@@ -89,7 +92,7 @@ def prometheus_access(settings: Settings) -> Iterator[Finding]:
     if amp and "/workspaces/" not in url.path:
         yield Finding(
             keys=keys,
-            reason="the address names no workspace",
+            reason="the address does not name a workspace",
             fix="end it with /workspaces/<workspace id>",
         )
     if url.scheme == "http" and kind in ("tls", "awsSigV4"):
@@ -102,15 +105,15 @@ def prometheus_access(settings: Settings) -> Iterator[Finding]:
     if secret:
         yield Finding(
             keys={"prometheus.headers": f"(the value of {', '.join(secret)})"},
-            reason="headers stand in plain text in the state and in the ScaledObject",
-            fix="put it into a Secret in KEDA's namespace, and name that under "
+            reason="headers appear in plain text in the state and in the ScaledObject",
+            fix="put the value into a Secret in KEDA's namespace, and name the Secret under "
             "prometheus.authentication (kind: bearer or header)",
         )
 
 
 @warn
 def prometheus_plain_text(settings: Settings) -> Iterator[Finding]:
-    """A token or a password travels encrypted."""
+    """KEDA sends a token or a password encrypted."""
     prometheus = settings.prometheus
     if not isinstance(prometheus, ExistingPrometheus):
         return
@@ -122,19 +125,19 @@ def prometheus_plain_text(settings: Settings) -> Iterator[Finding]:
                 "prometheus.authentication.kind": kind,
             },
             reason="KEDA would send the secret in clear text",
-            fix="serve Prometheus by TLS, and begin the address with https://",
+            fix="serve Prometheus over TLS, and begin the address with https://",
         )
 
 
 def _unreachable(url: SplitResult, prometheus: ExistingPrometheus, keda: str) -> str:
-    """Why KEDA's pods cannot reach a host; empty where they may."""
+    """Return the reason why KEDA's pods cannot reach a host; empty if they may reach it."""
     host = url.hostname or ""
     try:
         port: int | None = url.port if url.port is not None else 1
     except ValueError:
         port = None
     if not port:
-        return "the port is none"
+        return "the port is not valid"
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -144,7 +147,7 @@ def _unreachable(url: SplitResult, prometheus: ExistingPrometheus, keda: str) ->
     ):
         return f"in KEDA's pods {host} is the pod itself, or nothing"
     if not address and "." not in host and keda != prometheus.namespace:
-        return f"KEDA's pods look the name {host} up in their own namespace {keda}"
+        return f"KEDA's pods look up the name {host} in their own namespace {keda}"
     if not address and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", host):
-        return f"{host} is no name of a host"
+        return f"{host} is not a host name"
     return ""

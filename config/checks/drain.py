@@ -1,4 +1,4 @@
-"""Checks that a stopping replica or gateway has the time to lose no call."""
+"""Checks that a stopping replica or gateway has enough time to finish its calls."""
 
 import math
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from config.sections.gateway import InternalLoadBalancer
 from config.settings import Settings
 
 BALANCER_LAG_SECONDS = 60
-"""Time in which a network load balancer stops sending new connections to a target that it is told
-to forget: an estimate, for AWS states no bound."""
+"""Time until a network load balancer sends no new connections to a deregistered target; an
+estimate, because AWS states no bound."""
 
 SPOT_NOTICE_SECONDS = 120
-"""From a spot node's notice to its end (AWS EC2 user guide, spot interruption notices)."""
+"""Time from a spot node's notice to its end (AWS EC2 user guide, spot interruption notices)."""
 
 EKS_EVICTION_SECONDS = 900
 """Time that an EKS node-group update gives pods to leave a node before it fails, or ends them when
@@ -61,7 +61,7 @@ def _shorter_streams(settings: Settings, at: At, limit_seconds: int) -> dict[str
 
 @refuse
 def pre_stop(settings: Settings) -> Iterator[Finding]:
-    """A stated preStop outlasts the gateways' knowledge of the replica."""
+    """A stated preStop lasts until no gateway sends calls to the replica any more."""
     for at in stacks(settings):
         stated, lag = at.stack.triton.pre_stop_seconds, at.stack.dns_lag_seconds
         if stated is not None and at.stack.triton_pre_stop_seconds < lag:
@@ -70,7 +70,7 @@ def pre_stop(settings: Settings) -> Iterator[Finding]:
                 keys={key: stated, **_dns_keys(at)},
                 reason=(
                     f"gateways send calls to a stopping replica for up to {number(lag)} s (DNS TTL "
-                    f"+ refresh + jitter), and Triton gets SIGTERM after {number(stated)} s: calls "
+                    f"+ refresh + jitter), but Triton gets SIGTERM after {number(stated)} s: calls "
                     "in between fail"
                 ),
                 change={key: None},
@@ -88,9 +88,9 @@ def grace(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys=_grace_keys(at),
                 reason=(
-                    f"a stopping replica needs {stack.triton_pre_stop_seconds} s of preStop and "
-                    f"{stack.triton_exit_seconds} s for the longest call or stream and its margin "
-                    f"= {needed} s, and is killed after {number(stated)} s"
+                    f"a stopping replica needs {stack.triton_pre_stop_seconds} s for preStop and "
+                    f"{stack.triton_exit_seconds} s for the longest call or stream with its margin "
+                    f"= {needed} s, but is killed after {number(stated)} s"
                 ),
                 change={at.key("triton.terminationGraceSeconds"): None},
             )
@@ -98,7 +98,7 @@ def grace(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def spot(settings: Settings) -> Iterator[Finding]:
-    """On spot nodes a replica has stopped before the node is taken away."""
+    """On spot nodes a replica has stopped before AWS removes the node."""
     if settings.gpu_nodes.pool.capacity_type != "SPOT":
         return
     for at in stacks(settings):
@@ -112,8 +112,8 @@ def spot(settings: Settings) -> Iterator[Finding]:
                 **_dns_keys(at),
             },
             reason=(
-                f"a spot node is gone {SPOT_NOTICE_SECONDS} s after its notice, and a replica may "
-                f"take {taken} s to stop: the streams that still run are cut"
+                f"a spot node is removed {SPOT_NOTICE_SECONDS} s after its notice, but a "
+                f"replica may take {taken} s to stop: streams that still run are cut"
             ),
             change=_shorter_streams(settings, at, SPOT_NOTICE_SECONDS)
             or {settings.gpu_nodes.key("capacityType"): "ON_DEMAND"},
@@ -138,17 +138,17 @@ def eks_update(settings: Settings) -> Iterator[Finding]:
                 derived(at.key("gateway.terminationGraceSeconds")): gateway,
             },
             reason=(
-                f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates; a "
+                f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates, but a "
                 f"replica may take {triton} s and a gateway {gateway} s"
             ),
             change=change,
-            fix="" if change else "shorten what makes the grace periods that long",
+            fix="" if change else "lower the values that the grace periods derive from",
         )
 
 
 @warn
 def balancer_lag(settings: Settings) -> Iterator[Finding]:
-    """A gateway behind a load balancer stays until the balancer has forgotten it."""
+    """A gateway behind a load balancer stays until the balancer has deregistered it."""
     for at in stacks(settings):
         lag = at.stack.gateway.endpoint_lag_seconds
         exposure = at.stack.gateway.exposure
@@ -159,9 +159,9 @@ def balancer_lag(settings: Settings) -> Iterator[Finding]:
                     at.key("gateway.endpointLagSeconds"): lag,
                 },
                 reason=(
-                    f"a load balancer forgets a target in about {BALANCER_LAG_SECONDS} s, and a "
-                    f"gateway that stops drains after {number(lag)} s: a client that it sends away "
-                    "may be led back to it"
+                    f"a load balancer deregisters a target in about {BALANCER_LAG_SECONDS} s, but "
+                    f"a stopping gateway drains after {number(lag)} s: a client that it "
+                    "disconnects may be sent back to it"
                 ),
                 change={at.key("gateway.endpointLagSeconds"): BALANCER_LAG_SECONDS},
             )

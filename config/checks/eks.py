@@ -1,4 +1,4 @@
-"""Checks that EKS accepts the node group: its API's own rules, enforced minutes into an `up`.
+"""Checks that EKS accepts the node group: rules that its API would enforce minutes into an `up`.
 
 Lengths and enumerations are those of EKS's service model (API version 2017-11-01); a test compares
 them with the model that botocore ships.
@@ -54,7 +54,7 @@ def _label_reason(key: str, value: str) -> str:
     if len(key) > MAX_KEY:
         return f"the label {key}: {len(key)} characters with its prefix, at most {MAX_KEY}"
     if not value:
-        return f"the label {key}: its value is empty, and needs 1 to 63 characters"
+        return f"the label {key}: its value is empty, but must have 1 to 63 characters"
     return ""
 
 
@@ -67,16 +67,16 @@ def node_taint(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={"gpuNodes.kind": "eksNodeGroups", settings.gpu_nodes.key("taint.key"): key},
                 reason=(
-                    f"EKS takes at most {MAX_KEY} characters for a taint's key with its prefix, "
+                    f"EKS allows at most {MAX_KEY} characters for a taint's key with its prefix, "
                     f"and this one has {len(key)}"
                 ),
-                fix="a shorter key, such as nvidia.com/gpu",
+                fix="choose a shorter key, such as nvidia.com/gpu",
             )
 
 
 @refuse
 def node_update(settings: Settings) -> Iterator[Finding]:
-    """A node-group update takes away at most as many nodes as there can be."""
+    """A node-group update makes no more nodes unavailable than the group may have."""
     for nodes in settings.gpu_nodes.groups:
         if nodes.max_unavailable > nodes.max_size:
             yield Finding(
@@ -84,21 +84,21 @@ def node_update(settings: Settings) -> Iterator[Finding]:
                     settings.gpu_nodes.key("maxUnavailable"): nodes.max_unavailable,
                     settings.gpu_nodes.key("maxSize"): nodes.max_size,
                 },
-                reason="an update would take away more nodes than the group may have",
+                reason="an update could make more nodes unavailable than the group may have",
                 change={settings.gpu_nodes.key("maxUnavailable"): nodes.max_size},
             )
 
 
 @refuse
 def instance_count(settings: Settings) -> Iterator[Finding]:
-    """A node group has at most as many instance types as EKS takes."""
+    """A node group has at most as many instance types as EKS allows."""
     for nodes in settings.gpu_nodes.groups:
         count = len(nodes.instance_types)
         if count > MAX_INSTANCE_TYPES:
             yield Finding(
                 keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
                 reason=(
-                    f"EKS takes at most {MAX_INSTANCE_TYPES} instance types, and {count} are stated"
+                    f"EKS allows at most {MAX_INSTANCE_TYPES} instance types, and {count} are set"
                 ),
                 change={
                     settings.gpu_nodes.key("instanceTypes"): list(
@@ -110,7 +110,7 @@ def instance_count(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def node_architecture(settings: Settings) -> Iterator[Finding]:
-    """Instance types and AMI have one processor architecture."""
+    """Instance types and AMI have the same processor architecture."""
     for nodes in settings.gpu_nodes.groups:
         types: dict[Architecture, list[str]] = {}
         for name in nodes.instance_types:
@@ -130,11 +130,13 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
                 settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types),
             },
             reason=(
-                f"the AMI is for {nodes.ami_architecture} and the instance types are not all of it "
+                f"the AMI is for {nodes.ami_architecture}, but not all instance types are "
                 f"({spelled}): EKS refuses the group, or its nodes never start"
             ),
             change=change,
-            fix="" if change else "instance types of one architecture, and the AMI type for it",
+            fix=""
+            if change
+            else "choose instance types of one architecture, and the AMI type for it",
         )
 
 
@@ -148,7 +150,7 @@ def triton_architecture(settings: Settings) -> Iterator[Finding]:
                 key = at.key("triton.architecture")
                 yield Finding(
                     keys={key: stated, settings.gpu_nodes.key("amiType"): nodes.ami_type},
-                    reason=f"the GPU nodes are {nodes.ami_architecture}: no node takes a replica",
+                    reason=f"the GPU nodes are {nodes.ami_architecture}: no node can run a replica",
                     change={key: None},
                 )
 
@@ -161,7 +163,7 @@ def _swapped(ami_type: str) -> str:
 
 @refuse
 def gpu_types(settings: Settings) -> Iterator[Finding]:
-    """Every instance type of the GPU nodes has NVIDIA GPUs, which their AMI is for."""
+    """Every instance type of the GPU nodes has NVIDIA GPUs, as their AMI requires."""
     for nodes in settings.gpu_nodes.groups:
         without = [name for name in nodes.instance_types if not has_nvidia_gpu(name)]
         if without:
@@ -171,16 +173,16 @@ def gpu_types(settings: Settings) -> Iterator[Finding]:
                     settings.gpu_nodes.key("amiType"): nodes.ami_type,
                 },
                 reason=(
-                    f"{', '.join(without)} has no NVIDIA GPU, and the AMI is for instances with "
-                    "one: a node of it would never advertise a GPU"
+                    f"{', '.join(without)} has no NVIDIA GPU, but the AMI is for instances with "
+                    "one: such a node would never advertise a GPU"
                 ),
-                fix="leave it out; GPU instance types are those of the families g and p",
+                fix="remove it; instance types with NVIDIA GPUs are those of the families g and p",
             )
 
 
 @warn
 def gpu_generations(settings: Settings) -> Iterator[Finding]:
-    """The GPUs of all instance types can run one and the same model plan."""
+    """The GPUs of all instance types can run the same TensorRT plan."""
     nodes = settings.gpu_nodes.pool
     known = {name: gpu for name in nodes.instance_types if (gpu := gpu_of(name))}
     if len({gpu.compute_capability for gpu in known.values()}) < 2:
@@ -198,9 +200,9 @@ def gpu_generations(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
         reason=(
-            f"the GPUs are of several generations ({spelled}), and a TensorRT plan runs on that "
-            "alone which it was built for, unless it was built to be hardware-compatible: a "
-            "replica fails to load it on the other nodes"
+            f"the GPUs are of several generations ({spelled}), and a TensorRT plan runs only "
+            "on the generation that it was built for, unless it was built to be "
+            "hardware-compatible: a replica fails to load it on the other nodes"
         ),
         change={settings.gpu_nodes.key("instanceTypes"): kept},
     )

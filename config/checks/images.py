@@ -1,4 +1,4 @@
-"""Checks that the images can be pulled, and are those that the stack is written for."""
+"""Checks that the cluster can pull the images, and that the stack supports them."""
 
 import re
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from config.settings import Settings
 from config.versions import ENVOY_IMAGE
 
 _ENVOY_TAG = re.compile(r"(?:[a-z-]+-)?v?(1\.\d+)(?:[.-]|$)")
-"""Of Envoy's own images, whose tags may name a variant first: `v1.40.0`, `distroless-v1.40.0`,
+"""Tag of Envoy's own images, which may name a variant first: `v1.40.0`, `distroless-v1.40.0`,
 `v1.40-latest`."""
 
 
 @refuse
 def local_images(settings: Settings) -> Iterator[Finding]:
-    """Images that only the embedded cluster can have stay in it."""
+    """Only the embedded cluster uses its local images."""
     if isinstance(settings.platform, LocalPlatform):
         return
     local: dict[str, object] = {
@@ -33,12 +33,12 @@ def local_images(settings: Settings) -> Iterator[Finding]:
                 f"images of {LOCAL_REGISTRY} are built for the embedded cluster's node and are in "
                 "no registry: no other cluster can pull them"
             ),
-            fix="remove each of these image keys, for the default image; or name one of a registry",
+            fix="delete these image keys to use the default images, or name images of a registry",
         )
 
 
 def _envoy_minor(image: str) -> str | None:
-    """Version of Envoy that an image's tag states, such as `1.40`; None where it states none."""
+    """Return the version of Envoy in an image's tag, such as `1.40`; None if it has none."""
     repository = image.partition("@")[0].rpartition("/")[2]
     stated = _ENVOY_TAG.match(image_tag(image)) if "envoy" in repository else None
     return stated[1] if stated else None
@@ -46,7 +46,7 @@ def _envoy_minor(image: str) -> str | None:
 
 @warn
 def envoy_version(settings: Settings) -> Iterator[Finding]:
-    """The gateway runs the Envoy that its bootstrap is held against before anything is touched."""
+    """The gateway runs the version of Envoy that validates its bootstrap."""
     validated = _envoy_minor(ENVOY_IMAGE)
     for at in stacks(settings):
         image = at.stack.gateway.image
@@ -55,10 +55,10 @@ def envoy_version(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={at.key("gateway.image"): image},
                 reason=(
-                    f"the gateway's bootstrap is validated by Envoy {validated} and read by Envoy "
-                    f"{deployed}: whether that one takes it, and keeps to its limits and drain, "
-                    "was not checked"
+                    f"Envoy {validated} validates the gateway's bootstrap, but Envoy {deployed} "
+                    "runs it: nothing has checked that this version accepts it, and keeps to its "
+                    "limits and drain"
                 ),
-                fix=f"name an image of Envoy {validated}; or have Envoy {deployed} validate the "
-                "bootstrap that `make render` writes, and try it before callers depend on it",
+                fix=f"use an image of Envoy {validated}; or validate the bootstrap of "
+                f"`make render` with Envoy {deployed}, and test it before callers depend on it",
             )

@@ -1,4 +1,4 @@
-"""Words for the in-flight limit in the checks of reach and of survival."""
+"""Descriptions of the in-flight limit, for the checks of reach and survival."""
 
 from config.checks.places import At
 from config.problem import derived
@@ -7,7 +7,7 @@ from config.sizing.scaling import static_bounds
 
 
 def limit_keys(at: At) -> dict[str, object]:
-    """Key and value of the limit itself."""
+    """Return the key and the value of the limit."""
     limit = at.stack.gateway.in_flight
     if isinstance(limit, StaticLimit):
         return {at.key("gateway.inFlight.maxRequests"): limit.max_requests}
@@ -18,7 +18,7 @@ def limit_keys(at: At) -> dict[str, object]:
 
 
 def both_bounds(at: At) -> str:
-    """Say which static limits would reach max, and which would survive at min."""
+    """Describe the static limits that would reach max, and those that would survive at min."""
     scaler, gateways = at.stack.autoscaler, at.stack.gateway.replicas
     least_number, most = static_bounds(at.stack)
     per = f" on each of {gateways} gateways" if gateways > 1 else ""

@@ -24,7 +24,7 @@ def model_folder(settings: Settings) -> Iterator[Finding]:
                 yield Finding(
                     keys={at.key("triton.modelRepository.folder"): repository.folder},
                     reason=problem,
-                    fix="mend the folder, name another one, or choose another kind of repository",
+                    fix="correct the folder, name another, or choose another kind of repository",
                 )
 
 
@@ -45,8 +45,8 @@ def model_identity(settings: Settings) -> Iterator[Finding]:
                     **keys,
                     "platform.kind": platform.kind,
                 },
-                reason="AWS knows nothing of the embedded cluster: its pods get no identity",
-                fix="name a cluster on EKS, or models in a ConfigMap or on a volume",
+                reason="AWS does not know the embedded cluster: its pods get no identity",
+                fix="use a cluster on EKS, or models in a ConfigMap or on a volume",
                 change={at.key("triton.modelRepository"): {"kind": "configMap"}},
             )
         if not isinstance(platform, KubeconfigPlatform):
@@ -58,12 +58,12 @@ def model_identity(settings: Settings) -> Iterator[Finding]:
         if repository.identity == "podIdentity" and not platform.cluster_name:
             yield Finding(
                 keys={**keys, "platform.clusterName": platform.cluster_name},
-                reason="a pod identity is an association in a cluster that AWS knows by name",
-                fix="state platform.clusterName",
+                reason="AWS associates a pod identity with a cluster by the cluster's name",
+                fix="set platform.clusterName",
             )
         elif repository.identity == "irsa" and not repository.role_arn and not all(oidc.values()):
             yield Finding(
                 keys={**keys, at.key("triton.modelRepository.roleArn"): None, **oidc},
-                reason="the role that is made for the pods trusts the cluster's OIDC provider",
-                fix="state both, or the ARN of a role that trusts it",
+                reason="the role that `up` creates for the pods trusts the cluster's OIDC provider",
+                fix="set both, or the ARN of a role that trusts the provider",
             )

@@ -1,4 +1,4 @@
-"""Names, namespaces and ports: unique, short enough, and not those of somebody else."""
+"""Checks that names, namespaces and ports are unique, allowed, and not used by others."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,14 +11,15 @@ from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 
 MAX_SCALER_NAME = 54
-"""KEDA names the HPA `keda-hpa-<ScaledObject>`, and 63 characters are the most it may have."""
+"""Longest name of a ScaledObject: KEDA names the HPA `keda-hpa-<ScaledObject>`, and 63 characters
+are allowed."""
 
 MAX_NAME = 63
-"""A DNS label's length, which Services have, and which label values of pods have."""
+"""Longest DNS label, and so the longest name of a Service and value of a pod's label."""
 
 FIRST_UNPRIVILEGED_PORT = 1024
 """First port that a process without CAP_NET_BIND_SERVICE may bind (ip(7), and the default of
-`net.ipv4.ip_unprivileged_port_start`; some container runtimes lower it, which none promises)."""
+`net.ipv4.ip_unprivileged_port_start`; some container runtimes lower it, but none guarantees it)."""
 
 _CLUSTERS_OWN = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -46,14 +47,14 @@ def name_length(settings: Settings) -> Iterator[Finding]:
                 keys={key: at.stack.name_prefix},
                 reason="too long: "
                 + ", ".join(f"{name} ({len(name)}, at most {limits[name]})" for name in long),
-                fix=f"a prefix of at most {allowed} characters",
+                fix=f"choose a prefix of at most {allowed} characters",
                 change={key: at.stack.name_prefix[: allowed - 1].rstrip("-") + "-"},
             )
 
 
 @refuse
 def name_prefixes(settings: Settings) -> Iterator[Finding]:
-    """Every stack has a prefix of its own: the scaler finds its stack's calls by it."""
+    """Every stack has a prefix of its own, by which the scaler finds the stack's calls."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at in stacks(settings):
         places[at.stack.name_prefix].append(at.index)
@@ -62,7 +63,7 @@ def name_prefixes(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={f"inference[{index}].namePrefix": prefix for index in indices},
                 reason=(
-                    "stacks of one prefix have the same metric label, so that each scaler would "
+                    "stacks with the same prefix have the same metric label, so each scaler would "
                     "count the calls of all of them (in one namespace their names clash, too)"
                 ),
                 fix="give each stack a namePrefix of its own, such as `b-`",
@@ -71,7 +72,7 @@ def name_prefixes(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def namespaces(settings: Settings) -> Iterator[Finding]:
-    """Parts of different privileges have namespaces of their own."""
+    """Parts with different privileges have namespaces of their own."""
     ours = made_namespaces(settings)
     users: defaultdict[str, list[str]] = defaultdict(list)
     for key, namespace in {part.namespace_key: part.namespace for part in parts(settings)}.items():
@@ -91,14 +92,14 @@ def namespaces(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def own_namespaces(settings: Settings) -> Iterator[Finding]:
-    """The stack makes its namespaces, and never takes over the cluster's own."""
+    """The stack creates its namespaces, and never takes over a namespace of the cluster."""
     for key, namespace in made_namespaces(settings).items():
         if namespace in _CLUSTERS_OWN:
             yield Finding(
                 keys={key: namespace},
                 reason=(
-                    f"the stack would set its own pod security on {namespace}, which is the "
-                    "cluster's, and remove it on destroy"
+                    f"{namespace} belongs to the cluster: the stack would set its own pod security "
+                    "on it, and delete it on destroy"
                 ),
                 fix="name another namespace",
             )
@@ -106,7 +107,7 @@ def own_namespaces(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def privileged_ports(settings: Settings) -> Iterator[Finding]:
-    """Containers run as users other than root, who bind no port below 1024."""
+    """Containers do not run as root, so they bind no port below 1024."""
     pods = [_prometheus_ports(settings)]
     for at in stacks(settings):
         pods += [_gateway_ports(at), _triton_ports(at)]
@@ -117,8 +118,8 @@ def privileged_ports(settings: Settings) -> Iterator[Finding]:
                 yield Finding(
                     keys={key: port},
                     reason=(
-                        f"the container runs as a user other than root, who may not bind a port "
-                        f"below {FIRST_UNPRIVILEGED_PORT}: it would crash at every start"
+                        f"the container does not run as root, so it may not bind a port below "
+                        f"{FIRST_UNPRIVILEGED_PORT}: it would crash at every start"
                     ),
                     change={key: next(free)},
                 )
@@ -151,7 +152,7 @@ def _prometheus_ports(settings: Settings) -> dict[str, int]:
 
 @refuse
 def ports(settings: Settings) -> Iterator[Finding]:
-    """Ports of one pod differ, and those of one Service."""
+    """The ports of one pod differ, and so do those of one Service."""
     for at in stacks(settings):
         triton = at.stack.triton
         pods = (_gateway_ports(at), _triton_ports(at))
@@ -163,6 +164,6 @@ def ports(settings: Settings) -> Iterator[Finding]:
             if len(set(taken.values())) < len(taken):
                 yield Finding(
                     keys=taken,
-                    reason=f"the ports of one {owner} must differ, or it cannot be made",
+                    reason=f"the ports of one {owner} must differ, or it cannot work",
                     fix="give each a port of its own",
                 )

@@ -1,4 +1,4 @@
-"""Checks that the GPU nodes hold the fleets, and of the cost of a cold start."""
+"""Checks that the GPU nodes hold the fleets, and that the cost of a cold start is known."""
 
 from collections.abc import Iterator
 
@@ -69,15 +69,15 @@ def instance_types(settings: Settings) -> Iterator[Finding]:
             },
             reason=(
                 f"the capacity of {', '.join(unknown)} is not known (known: "
-                f"{', '.join(sorted(INSTANCE_TYPES))}), so nothing can be said of what fits"
+                f"{', '.join(sorted(INSTANCE_TYPES))}), so no check can tell what fits"
             ),
-            fix=f"state {key('capacity')} (gpus, cpu, memoryGib) of the smallest type",
+            fix=f"set {key('capacity')} (gpus, cpu, memoryGib) to that of the smallest type",
         )
 
 
 @refuse
 def node_bounds(settings: Settings) -> Iterator[Finding]:
-    """Fewest nodes are not more than most nodes."""
+    """The minimum number of nodes is not above the maximum."""
     nodes = settings.gpu_nodes.pool
     if nodes.min_size > nodes.max_size:
         yield Finding(
@@ -85,21 +85,21 @@ def node_bounds(settings: Settings) -> Iterator[Finding]:
                 settings.gpu_nodes.key("minSize"): nodes.min_size,
                 settings.gpu_nodes.key("maxSize"): nodes.max_size,
             },
-            reason="the fewest nodes are more than the most",
+            reason="the minimum number of nodes is above the maximum",
             change={settings.gpu_nodes.key("maxSize"): nodes.min_size},
         )
 
 
 @refuse
 def replica_bounds(settings: Settings) -> Iterator[Finding]:
-    """Fewest replicas are not more than most replicas."""
+    """The minimum number of replicas is not above the maximum."""
     for at in stacks(settings):
         scaler = at.stack.autoscaler
         low, high = at.key("autoscaler.minReplicas"), at.key("autoscaler.maxReplicas")
         if scaler.min_replicas > scaler.max_replicas:
             yield Finding(
                 keys={low: scaler.min_replicas, high: scaler.max_replicas},
-                reason="the fewest replicas are more than the most",
+                reason="the minimum number of replicas is above the maximum",
                 change={low: scaler.max_replicas},
             )
 
@@ -128,7 +128,7 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
         change: dict[str, object] = {}
         if not fit.disk:
             gib = triton.unpacked_image_gib
-            images = f"; of the disk its image takes {gib} GiB and others {OTHER_IMAGES_GIB} GiB"
+            images = f"; its image takes {gib} GiB of the disk, and others {OTHER_IMAGES_GIB} GiB"
             change = least(
                 settings,
                 settings.gpu_nodes.key("diskGib"),
@@ -139,15 +139,15 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
             keys={**_node_keys(settings), **_replica_keys(at)},
             reason=f"a replica does not fit on the smallest node: {', '.join(short)}{images}",
             change=change,
-            fix="" if change else "larger instance types or disks, or a smaller replica",
+            fix="" if change else "choose larger instance types or disks, or a smaller replica",
         )
 
 
 @refuse
 def nodes(settings: Settings) -> Iterator[Finding]:
-    """The most nodes hold every stack's largest fleet and one roll-out's surge.
+    """The maximum number of nodes holds every stack's largest fleet and the surge of a rollout.
 
-    Replicas of one shape share nodes; replicas of another shape are counted on nodes of their own.
+    Replicas of one shape share nodes; replicas of another shape count on nodes of their own.
     """
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
@@ -167,14 +167,14 @@ def nodes(settings: Settings) -> Iterator[Finding]:
             derived(at.key("replicasPerNode")): fit.replicas,
         }
         parts.append(
-            f"{at.stack.surge_replicas} of {at.stack.deployment_name} ({fit.replicas} a node: "
+            f"{at.stack.surge_replicas} of {at.stack.deployment_name} ({fit.replicas} per node: "
             f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory, {fit.disk} by disk)"
         )
     yield Finding(
         keys=keys,
         reason=(
-            f"the largest fleets with their surge, {'; '.join(parts)}, need {needed} nodes and "
-            f"{most} are allowed: the last replicas stay Pending for ever"
+            f"the largest fleets with their surge, {'; '.join(parts)}, need {needed} nodes, but "
+            f"{most} are allowed: the last replicas stay Pending forever"
         ),
         change={settings.gpu_nodes.key("maxSize"): needed},
     )
@@ -182,7 +182,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
 
 @warn
 def stranded_gpus(settings: Settings) -> Iterator[Finding]:
-    """Replicas of several shapes on the same nodes cannot strand what the largest needs."""
+    """Replicas of other shapes cannot leave too few GPUs for a larger replica on every node."""
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
@@ -199,9 +199,9 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
             },
             reason=(
                 f"the scheduler spreads replicas: those of other stacks can leave fewer than "
-                f"{stranded.stack.triton.gpus} GPUs free on each of {count} nodes, so that a "
+                f"{stranded.stack.triton.gpus} GPUs free on each of {count} nodes, so a "
                 f"replica of {stranded.stack.deployment_name} finds no node although enough "
-                "GPUs are free in all"
+                "GPUs are free in total"
             ),
             change={settings.gpu_nodes.key("maxSize"): count + 1},
         )
@@ -209,7 +209,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
 
 @warn
 def cold_start(settings: Settings) -> Iterator[Finding]:
-    """The fewest nodes hold the fewest replicas, or they start cold."""
+    """The minimum number of nodes holds the minimum number of replicas; others start cold."""
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
@@ -226,7 +226,7 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
             settings.gpu_nodes.key("nodeStartSeconds"): node,
         },
         reason=(
-            f"min replicas need {needed} node(s) and {gpu_nodes.min_size} are kept: the rest "
+            f"min replicas need {needed} node(s), but {gpu_nodes.min_size} are kept: the rest "
             f"start cold, after {number(node)} s for the node, up to {PULL_SECONDS} s for Triton's "
             f"image and {number(ready)} s for the models = {number(node + PULL_SECONDS + ready)} s"
         ),

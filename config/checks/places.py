@@ -13,16 +13,16 @@ from config.settings import Settings
 
 @dataclass(frozen=True)
 class At:
-    """One inference stack and where it stands in the parameters."""
+    """One inference stack, with its place in the parameters."""
 
     index: int
-    """Its index in `inference`."""
+    """Index in `inference`."""
 
     stack: InferenceStack
     """The stack."""
 
     def key(self, path: str) -> str:
-        """YAML path of one of the stack's parameters."""
+        """Return the YAML path of one of the stack's parameters."""
         return f"inference[{self.index}].{path}"
 
 
@@ -37,7 +37,7 @@ def first_passing(
     candidates: Iterable[Mapping[str, object]],
     passes: Callable[[Settings], bool],
 ) -> Mapping[str, object]:
-    """Return the first change with which the settings pass; empty where there is none."""
+    """Return the first change with which the settings pass; empty if there is none."""
     for change in candidates:
         try:
             after = changed(settings, change)
@@ -57,7 +57,7 @@ def least(
         settings: The settings to change.
         key: Path of a number that passes from some value on, in the order of `numbers`.
         numbers: Values to choose from; a falling range finds the largest one.
-        passes: Whether changed settings pass.
+        passes: Function that returns True for changed settings that pass.
     """
 
     def allowed_and_passes(value: int) -> bool:

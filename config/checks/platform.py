@@ -1,4 +1,4 @@
-"""Checks that the cluster can provide the parts that the parameters ask for."""
+"""Checks that the cluster supports the parts that the parameters request."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -38,14 +38,14 @@ def eks_platform(settings: Settings) -> Iterator[Finding]:
                 "platform.clusterName": platform.cluster_name,
                 "platform.subnetIds": list(platform.subnet_ids),
             },
-            reason="a node group joins a cluster by name, in subnets, and a kubeconfig names none",
-            fix="state both, or take them from the platform team's stack (kind: stackReference)",
+            reason="a node group needs a cluster's name and subnets, and a kubeconfig has neither",
+            fix="set both, or take them from the platform team's stack (kind: stackReference)",
         )
 
 
 @refuse
 def keda_version(settings: Settings) -> Iterator[Finding]:
-    """The chart brings a KEDA that knows all that the scaler states; its version is KEDA's own."""
+    """The chart, which has KEDA's own version, installs a KEDA that supports the scaler."""
     keda = settings.keda
     if not isinstance(keda, HelmKeda):
         return
@@ -55,7 +55,7 @@ def keda_version(settings: Settings) -> Iterator[Finding]:
             keys={"keda.kind": "helm", "keda.chartVersion": keda.chart_version},
             reason=(
                 f"KEDA before {'.'.join(map(str, MIN_KEDA))} drops `fallback.behavior`: a fleet "
-                "under load would shrink to its fewest replicas whenever Prometheus does not answer"
+                "under load would shrink to its minimum whenever Prometheus does not answer"
             ),
             change={"keda.chartVersion": KEDA_CHART_VERSION},
         )
@@ -63,7 +63,7 @@ def keda_version(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def local_tier(settings: Settings) -> Iterator[Finding]:
-    """The embedded cluster is not production."""
+    """The embedded cluster is not for production."""
     if settings.tier == "prod" and isinstance(settings.platform, LocalPlatform):
         yield Finding(
             keys={"tier": "prod", "platform.kind": "local"},
@@ -75,14 +75,14 @@ def local_tier(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def load_balancer(settings: Settings) -> Iterator[Finding]:
-    """Somebody makes the load balancer."""
+    """The cluster can create the load balancer."""
     for at in stacks(settings):
         exposure = at.stack.gateway.exposure
         local = isinstance(settings.platform, LocalPlatform)
         if local and isinstance(exposure, InternalLoadBalancer):
             yield Finding(
                 keys={at.key("gateway.exposure.kind"): exposure.kind, "platform.kind": "local"},
-                reason="the embedded cluster makes no load balancers: `up` would wait for one",
+                reason="the embedded cluster creates no load balancers: `up` would wait for one",
                 change={at.key("gateway.exposure"): {"kind": "cluster"}},
             )
 
@@ -100,7 +100,7 @@ class _Workload(NamedTuple):
 
 @refuse
 def local_nodes(settings: Settings) -> Iterator[Finding]:
-    """The embedded cluster's CPU nodes hold what runs on them."""
+    """The embedded cluster's CPU nodes hold all pods that run on them."""
     platform = settings.platform
     if not isinstance(platform, LocalPlatform):
         return
@@ -122,10 +122,10 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys={**workload.keys, **size},
             reason=(
-                f"{workload.name} does not fit on a CPU node: it asks for "
+                f"{workload.name} does not fit on a CPU node: it requests "
                 f"{_spelled(workload.pods.each)} of {_spelled(node)}"
             ),
-            fix="larger CPU nodes, or a smaller request",
+            fix="choose larger CPU nodes, or a smaller request",
         )
     if large:
         return
@@ -142,8 +142,8 @@ def local_nodes(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys={"platform.cpuNodes": platform.cpu_nodes, **size, **asked},
             reason=(
-                f"gateways (and one more each, in a roll-out), Prometheus and replicas without "
-                f"GPUs need {_spelled(total)}, no pod on two nodes: {needed} CPU nodes"
+                f"gateways (with one more each during a rollout), Prometheus and replicas without "
+                f"GPUs need {_spelled(total)}; as no pod can span nodes, that is {needed} CPU nodes"
             ),
             change={"platform.cpuNodes": needed},
         )

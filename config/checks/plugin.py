@@ -1,4 +1,4 @@
-"""Checks that one device plugin advertises the GPUs, and slices them as the replicas need."""
+"""Checks that one device plugin advertises the GPUs, with the slices that replicas need."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from config.settings import Settings
 
 @refuse
 def device_plugin(settings: Settings) -> Iterator[Finding]:
-    """Bottlerocket's NVIDIA AMI brings the device plugin."""
+    """The stack runs no device plugin beside that of Bottlerocket's NVIDIA AMI."""
     if settings.gpu_nodes.pool.brings_device_plugin and settings.device_plugin.enabled:
         yield Finding(
             keys={
@@ -23,7 +23,7 @@ def device_plugin(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def time_slices(settings: Settings) -> Iterator[Finding]:
-    """Time slices are of one GPU, and come from the device plugin that this stack runs."""
+    """A replica uses at most one time slice, and this stack's device plugin slices the GPUs."""
     slices = settings.device_plugin.time_slices
     if slices == 1:
         return
@@ -34,7 +34,7 @@ def time_slices(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={**sliced, at.key("triton.gpus"): gpus},
                 reason=(
-                    f"{gpus} slices may be slices of one GPU: a replica that needs {gpus} GPUs "
+                    f"{gpus} slices may belong to one GPU: a replica that needs {gpus} GPUs "
                     "does not get them"
                 ),
                 change={"devicePlugin.timeSlices": 1},
@@ -42,6 +42,6 @@ def time_slices(settings: Settings) -> Iterator[Finding]:
     if not settings.device_plugin_enabled:
         yield Finding(
             keys={**sliced, "devicePlugin.enabled": settings.device_plugin.enabled},
-            reason="this stack runs no device plugin, so nobody slices the GPUs",
+            reason="this stack runs no device plugin, so nothing slices the GPUs",
             change={"devicePlugin.timeSlices": 1},
         )

@@ -1,4 +1,4 @@
-"""Checks that only tier prod has."""
+"""Checks that apply only to tier prod."""
 
 from collections.abc import Iterator
 
@@ -24,8 +24,8 @@ def image_tags(settings: Settings) -> Iterator[Finding]:
     if unpinned:
         yield Finding(
             keys={"tier": "prod", **unpinned},
-            reason="an image without a tag, or `latest`, is another one at the next restart",
-            fix="name a version, better with its digest: repository:tag@sha256:...",
+            reason="an image without a tag, or with `latest`, can change at the next restart",
+            fix="name a version, preferably with its digest: repository:tag@sha256:...",
         )
 
 
@@ -43,7 +43,7 @@ def image_digests(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def gateways(settings: Settings) -> Iterator[Finding]:
-    """In prod one gateway may go without the service."""
+    """In prod the service survives the loss of one gateway."""
     for at in stacks(settings):
         count = at.stack.gateway.replicas
         if settings.tier == "prod" and count < _MIN_GATEWAYS:

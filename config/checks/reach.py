@@ -1,7 +1,7 @@
 """Checks that the signal can grow the fleet from min to max.
 
-Every size of the fleet counts: a limit that follows the fleet shows so much per pod at most, and
-one whose total at 20 would do may hold the fleet at 2.
+Every size of the fleet counts: a limit that follows the fleet bounds the calls of each pod, so a
+limit that is high enough in total at 20 replicas may hold the fleet at 2.
 """
 
 import math
@@ -90,26 +90,26 @@ def reach(settings: Settings) -> Iterator[Finding]:
             continue
         path = growth(stack)
         if path[-1] < scaler.max_replicas:
-            course = f"From {path[0]} it stays there: "
+            course = f"From {path[0]} the fleet stays there: "
             if len(path) > 1:
-                course = f"From {path[0]} it goes {_way(path)} and stays: "
-            course += f"{scaler.max_replicas} is never asked for."
+                course = f"From {path[0]} it grows {_way(path)} and stays: "
+            course += f"{scaler.max_replicas} is never requested."
         else:
             course = (
-                f"From {path[0]} it may jump over that ({_way(path)}), "
-                f"but a fleet that is {stuck} for any other reason stays {stuck}."
+                f"From {path[0]} it may skip that size ({_way(path)}), "
+                f"but a fleet that has {stuck} for any other reason stays at {stuck}."
             )
         if isinstance(stack.gateway.in_flight, StaticLimit):
             course += both_bounds(at)
         change = _reach_fix(settings, at, reaches)
         if change:
             fixed = changed(settings, change).inference[at.index]
-            course += f" With the fix it goes {_way(growth(fixed))}."
+            course += f" With the fix it grows {_way(growth(fixed))}."
         yield Finding(
             keys=_signal_keys(at),
             reason=(
                 f"with {stuck} replicas ready, {_connections(stack)} "
-                f"show at most {shown_in_flight(stack, stuck)} calls in flight, and "
+                f"show at most {shown_in_flight(stack, stuck)} calls in flight, but "
                 f"the HPA grows a fleet of {stuck} only above {number(scaler.threshold)} x {stuck} "
                 f"x {1 + HPA_TOLERANCE:g} = {number(growth_needs(scaler, stuck))}. {course}"
             ),
@@ -120,7 +120,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
 
 @warn
 def reach_placement(settings: Settings) -> Iterator[Finding]:
-    """Signal `inFlight`: the same if all client connections land on one gateway."""
+    """Signal `inFlight`: the same holds if all client connections land on one gateway."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
         if scaler.signal.counts_refusals or stuck_at(stack) is not None:
@@ -131,10 +131,11 @@ def reach_placement(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys=_signal_keys(at),
             reason=(
-                f"{stack.traffic.client_connections} connections reach max only while they are "
-                f"spread over the gateways: if all land on one, {stuck} replicas show at most "
-                f"{shown_in_flight(stack, stuck, gateways=1)} calls in flight and the fleet stays "
-                f"{stuck} (growth needs more than {number(growth_needs(scaler, stuck))})"
+                f"the fleet reaches max only while the {stack.traffic.client_connections} "
+                f"connections are spread over the gateways: if all land on one, {stuck} "
+                f"replicas show at most {shown_in_flight(stack, stuck, gateways=1)} calls in "
+                f"flight and the fleet stays at {stuck} (growth needs more than "
+                f"{number(growth_needs(scaler, stuck))})"
             ),
             change={at.key("autoscaler.signal.kind"): "demand"},
         )
@@ -142,9 +143,9 @@ def reach_placement(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def client_streams(settings: Settings) -> Iterator[Finding]:
-    """Signal `demand`: what is not in flight must reach the gateway, which refuses and counts it.
+    """Signal `demand`: calls beyond the limit reach the gateway, which refuses and counts them.
 
-    Calls beyond a connection's streams wait inside the client, where nobody sees them.
+    Calls beyond a connection's streams wait inside the client, where no metric shows them.
     """
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
@@ -155,9 +156,9 @@ def client_streams(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys=_signal_keys(at),
             reason=(
-                f"with {stuck} replicas ready a gateway admits {admitted} calls, which is as much "
-                f"as its connections can carry: it never refuses, the other calls wait unseen "
-                f"in the client, and the {shown_in_flight(stack, stuck)} in flight do not exceed "
+                f"with {stuck} replicas ready, a gateway admits {admitted} calls, as many as its "
+                f"connections can carry: it never refuses a call, further calls wait unseen in "
+                f"the client, and the {shown_in_flight(stack, stuck)} in flight do not exceed "
                 f"the {number(growth_needs(scaler, stuck))} above which the fleet grows"
             ),
             change={at.key("gateway.maxConcurrentStreams"): None},
@@ -166,7 +167,7 @@ def client_streams(settings: Settings) -> Iterator[Finding]:
 
 @warn
 def reach_refusals(settings: Settings) -> Iterator[Finding]:
-    """Signal `demand`: where calls in flight fall short, only refusals make the fleet grow."""
+    """Signal `demand`: if calls in flight are too few, only refusals make the fleet grow."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
         if not scaler.signal.counts_refusals or unseen_at(stack) is not None:
@@ -183,8 +184,8 @@ def reach_refusals(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys=_signal_keys(at),
             reason=(
-                f"with {worst} replicas ready at most {shown_in_flight(stack, worst)} calls are in "
-                f"flight through the client connections, and growth needs more than "
+                f"with {worst} replicas ready, at most {shown_in_flight(stack, worst)} calls are "
+                f"in flight through the client connections, but growth needs more than "
                 f"{number(growth_needs(scaler, worst))}: the fleet grows only while more than "
                 f"{number(rates[worst])} calls/s are refused"
             ),

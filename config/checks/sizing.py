@@ -1,4 +1,4 @@
-"""Checks that gateway and Triton have room for the admitted calls."""
+"""Checks that gateway and Triton can hold the admitted calls."""
 
 import math
 from collections.abc import Iterator
@@ -11,29 +11,29 @@ from config.settings import Settings
 from config.units import KIB_PER_MIB
 
 MOST_CALLS = 1_000_000
-"""Calls at once through one gateway: at one window of 64 KiB each they are 61 GiB of buffers."""
+"""Limit of calls at once through one gateway: with a window of 64 KiB each they take 61 GiB."""
 
 BASE_MIB = 64
-"""An Envoy without streams; measured at 27 MiB after a burst of 50,000 calls, and room to spare."""
+"""Memory of an Envoy without streams, MiB: 27 MiB measured after 50,000 calls, and a margin."""
 
 
 def buffered_streams(stack: InferenceStack) -> int:
-    """Streams of one gateway that can hold buffers: as many as are admitted, and as can arrive.
+    """Return the streams of one gateway that can hold buffers: they are admitted, and can arrive.
 
-    What is refused is answered from its headers alone and buffers nothing.
+    Envoy refuses a call on its headers alone, and buffers none of it.
     """
     arriving = stack.traffic.client_connections * stack.max_concurrent_streams
     return min(arriving, stack.admitted(stack.surge_replicas) // stack.gateway.replicas)
 
 
 def buffer_mib(stack: InferenceStack) -> float:
-    """Memory that one gateway's buffers may take: a window per stream in each direction, MiB."""
+    """Return the memory of one gateway's buffers, MiB: a window per stream in each direction."""
     return 2 * buffered_streams(stack) * stack.gateway.stream_window_kib / KIB_PER_MIB
 
 
 @refuse
 def gateway_memory(settings: Settings) -> Iterator[Finding]:
-    """A gateway's heap holds all the windows that can be full at once."""
+    """A gateway's heap holds all windows that can be full at once."""
     for at in stacks(settings):
         gateway = at.stack.gateway
         needed = math.ceil((BASE_MIB + buffer_mib(at.stack)) / HEAP_SHARE)
@@ -47,9 +47,9 @@ def gateway_memory(settings: Settings) -> Iterator[Finding]:
                 },
                 reason=(
                     f"{buffered_streams(at.stack)} streams x {gateway.stream_window_kib} KiB in "
-                    f"each direction are {number(buffer_mib(at.stack))} MiB, with {BASE_MIB} MiB "
-                    f"for Envoy itself more than its heap, {HEAP_SHARE:.0%} of "
-                    f"{gateway.memory_mib} MiB: it would shed load, or be killed"
+                    f"each direction take {number(buffer_mib(at.stack))} MiB; with {BASE_MIB} MiB "
+                    f"for Envoy itself that exceeds its heap, {HEAP_SHARE:.0%} of "
+                    f"{gateway.memory_mib} MiB: Envoy would shed load, or be killed"
                 ),
                 change={key: needed},
             )
@@ -57,7 +57,7 @@ def gateway_memory(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def gateway_calls(settings: Settings) -> Iterator[Finding]:
-    """The limit that derives for one gateway is one that an Envoy can hold."""
+    """One Envoy can hold the limit that is derived for it."""
     for at in stacks(settings):
         stack, traffic = at.stack, at.stack.traffic
         derived_calls = max(stack.max_requests, stack.max_pending_requests)
@@ -74,16 +74,16 @@ def gateway_calls(settings: Settings) -> Iterator[Finding]:
                 derived(at.key("gateway.maxRequests")): derived_calls,
             },
             reason=(
-                f"one gateway would admit {derived_calls} calls at once, and no Envoy holds more "
+                f"one gateway would admit {derived_calls} calls at once, but Envoy holds no more "
                 f"than {MOST_CALLS}"
             ),
-            fix="state how long one call really takes, or a shorter deadline",
+            fix="set the real service time of a call, or a shorter deadline",
         )
 
 
 @warn
 def triton_queue(settings: Settings) -> Iterator[Finding]:
-    """Triton queues what the gateways admit per replica."""
+    """Triton queues all calls that the gateways admit per replica."""
     for at in stacks(settings):
         stack = at.stack
         fewest = stack.autoscaler.min_replicas
@@ -107,18 +107,18 @@ def triton_queue(settings: Settings) -> Iterator[Finding]:
 
 
 SERVER_MIB = 128
-"""Triton, one small python model and the watchdog; measured at 90 MiB idle."""
+"""Memory of Triton, one small python model and the watchdog, MiB; measured at 90 MiB idle."""
 
 PYTHON_REGION_MIB = 1
-"""Shared memory that the python backend takes for itself, and the step by which it takes more, MiB
+"""Shared memory that the python backend takes for itself, and the step of its growth, MiB
 (`shm-default-byte-size`, `shm-growth-byte-size`)."""
 
 
 def tensors_mib(stack: InferenceStack) -> float:
-    """Shared memory of one replica's tensors at most, MiB.
+    """Return the largest shared memory of one replica's tensors, MiB.
 
-    The python backend keeps the inputs of a call there for as long as the model holds the call, in
-    its own queue too, and the outputs while the call is answered. Measured with Triton 2.51 and
+    The python backend keeps the inputs of a call there while the model holds the call, in its own
+    queue too, and the outputs while it answers the call. Measured with Triton 2.51 and
     64 MiB: of 64 calls at once all of 980 KiB were answered, and 17 of 1,500 KiB failed.
     """
     traffic = stack.traffic
@@ -128,11 +128,11 @@ def tensors_mib(stack: InferenceStack) -> float:
 
 @refuse
 def shared_memory(settings: Settings) -> Iterator[Finding]:
-    """Memory has room for shared memory, which counts against it, the server and its messages."""
+    """The memory limit covers shared memory, the server and its messages."""
     for at in stacks(settings):
         stack, triton = at.stack, at.stack.triton
         shm, memory = at.key("triton.shmMib"), at.key("triton.memoryMib")
-        # Triton holds a message of its own of each call, beside the tensors in shared memory.
+        # Triton holds its own message of each call, beside the tensors in shared memory.
         messages = math.ceil(tensors_mib(stack))
         needed = triton.shm_mib + SERVER_MIB + messages
         if needed > triton.memory_mib:
@@ -143,10 +143,10 @@ def shared_memory(settings: Settings) -> Iterator[Finding]:
                     derived(at.key("triton.callsAtOnce")): stack.calls_in_replica,
                 },
                 reason=(
-                    f"{triton.shm_mib} MiB of shared memory count against the memory limit, and "
-                    f"the server needs {SERVER_MIB} MiB beside it and {messages} MiB for the "
-                    f"largest messages of {stack.calls_in_replica} calls: together {needed} MiB, "
-                    f"of {triton.memory_mib}. The kernel would kill it"
+                    f"{triton.shm_mib} MiB of shared memory count against the memory limit; with "
+                    f"{SERVER_MIB} MiB for the server and {messages} MiB for the largest "
+                    f"messages of {stack.calls_in_replica} calls that is {needed} MiB, of "
+                    f"{triton.memory_mib}: the kernel would kill the replica"
                 ),
                 change={memory: needed},
             )
@@ -154,7 +154,7 @@ def shared_memory(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def largest_calls(settings: Settings) -> Iterator[Finding]:
-    """Shared memory has room for as many of the largest calls as one replica holds at once."""
+    """Shared memory holds the largest calls, as many as one replica holds at once."""
     for at in stacks(settings):
         stack, traffic = at.stack, at.stack.traffic
         needed = math.ceil(PYTHON_REGION_MIB + tensors_mib(stack))
@@ -173,10 +173,10 @@ def largest_calls(settings: Settings) -> Iterator[Finding]:
                     derived(at.key("triton.callsAtOnce")): stack.calls_in_replica,
                 },
                 reason=(
-                    f"{stack.calls_in_replica} calls worked on or queued in one replica x "
+                    f"{stack.calls_in_replica} calls active or queued in one replica x "
                     f"{traffic.max_request_kib} KiB and {traffic.parallelism} answered at once x "
-                    f"{traffic.max_response_kib} KiB need {needed} MiB of shared memory, and "
-                    f"there are {stack.triton.shm_mib}: calls of the python backend would fail"
+                    f"{traffic.max_response_kib} KiB need {needed} MiB of shared memory, of "
+                    f"{stack.triton.shm_mib}: calls to the python backend would fail"
                 ),
                 fix=(
                     f"set {shm} to {needed} and {memory} to {needed + room}; or make "

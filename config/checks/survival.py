@@ -46,7 +46,7 @@ def _down(value: int | None) -> range:
 
 @refuse
 def survival(settings: Settings) -> Iterator[Finding]:
-    """At every size, what the gateways may admit is answered within the deadline."""
+    """At every size, Triton answers all admitted calls within the deadline."""
     for at in stacks(settings):
         stack, traffic = at.stack, at.stack.traffic
         drowns = drowns_at(stack)
@@ -71,13 +71,13 @@ def survival(settings: Settings) -> Iterator[Finding]:
                 at.key("autoscaler.minReplicas"): stack.autoscaler.min_replicas,
             },
             reason=(
-                f"with {drowns} replicas ready the gateways admit {admitted} calls at once; "
-                f"{number(admitted / drowns)} a replica x {number(traffic.service_time_seconds)} s "
-                f"/ {traffic.parallelism} at a time take "
+                f"with {drowns} replicas ready, the gateways admit {admitted} calls at once; "
+                f"{number(admitted / drowns)} per replica x "
+                f"{number(traffic.service_time_seconds)} s / {traffic.parallelism} at a time take "
                 f"{number(answer_seconds(stack, drowns))} s, beyond the deadline of "
                 f"{number(traffic.deadline_seconds)} s: under overload every answer is too late"
                 f"{bounds}"
             ),
             change=change,
-            fix="" if change else "raise the deadline, or admit less",
+            fix="" if change else "raise the deadline, or admit fewer calls",
         )

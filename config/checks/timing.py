@@ -1,4 +1,4 @@
-"""Stated times against each other: calls, streams, start-up and scraping."""
+"""Checks that stated times fit together: calls, streams, start-up and scraping."""
 
 import math
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from config.sections.inference import SCRAPES_PER_WINDOW
 from config.settings import Settings
 
 MAX_UNSEEN_SECONDS = 60
-"""Longest time in which health checks may leave a hanging replica its calls; by then kubelet's
+"""Longest time for which health checks may leave a hanging replica in use; by then kubelet's
 liveness probe (three times 10 s and a timeout) has restarted it."""
 
 MAX_SCRAPE_INTERVAL_SECONDS = 15
-"""One HPA sync: scraped less often, a decision may rest on a sample that an earlier one saw."""
+"""One HPA sync; with a longer interval, two decisions may rest on the same sample."""
 
 
 @refuse
 def service_time(settings: Settings) -> Iterator[Finding]:
-    """A call that waits for nothing is answered within the deadline."""
+    """A call that does not wait is answered within the deadline."""
     for at in stacks(settings):
         traffic, key = at.stack.traffic, at.key("traffic.deadlineSeconds")
         if traffic.service_time_seconds >= traffic.deadline_seconds:
@@ -28,8 +28,8 @@ def service_time(settings: Settings) -> Iterator[Finding]:
                     at.key("traffic.serviceTimeSeconds"): traffic.service_time_seconds,
                 },
                 reason=(
-                    f"a replica works {number(traffic.service_time_seconds)} s on one call, and "
-                    f"the call is given up after {number(traffic.deadline_seconds)} s"
+                    f"a replica works {number(traffic.service_time_seconds)} s on one call, but "
+                    f"the call times out after {number(traffic.deadline_seconds)} s"
                 ),
                 change={key: 2 * traffic.service_time_seconds},
             )
@@ -37,7 +37,7 @@ def service_time(settings: Settings) -> Iterator[Finding]:
 
 @warn
 def dead_replica(settings: Settings) -> Iterator[Finding]:
-    """Health checks find a replica that is gone before its callers have given up for long."""
+    """Health checks detect a hanging replica before kubelet restarts it."""
     for at in stacks(settings):
         checks = at.stack.gateway.health_checks
         found_seconds = checks.unhealthy_threshold * (
@@ -54,9 +54,9 @@ def dead_replica(settings: Settings) -> Iterator[Finding]:
                     threshold: checks.unhealthy_threshold,
                 },
                 reason=(
-                    f"a replica that hangs gets calls for {number(found_seconds)} s: "
+                    f"a hanging replica gets calls for {number(found_seconds)} s: "
                     f"{checks.unhealthy_threshold} checks, each "
-                    f"{number(checks.interval_seconds)} s after the last and given up after "
+                    f"{number(checks.interval_seconds)} s after the last and with a timeout of "
                     f"{number(checks.timeout_seconds)} s"
                 ),
                 change={interval: 2, timeout: 1, threshold: 2},
@@ -73,8 +73,8 @@ def startup_budget(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={key: stated, at.key("triton.loadSeconds"): triton.load_seconds},
                 reason=(
-                    f"the models take {number(triton.load_seconds)} s to load and kubelet restarts "
-                    f"the replica after {number(stated)} s: it never becomes ready"
+                    f"the models take {number(triton.load_seconds)} s to load, but kubelet "
+                    f"restarts the replica after {number(stated)} s: it never becomes ready"
                 ),
                 change={key: None},
             )
@@ -82,14 +82,14 @@ def startup_budget(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def scrape_interval(settings: Settings) -> Iterator[Finding]:
-    """Prometheus looks at least as often as the HPA decides."""
+    """Prometheus scrapes at least as often as the HPA decides."""
     interval = settings.prometheus.scrape_interval_seconds
     if interval > MAX_SCRAPE_INTERVAL_SECONDS:
         yield Finding(
             keys={"prometheus.scrapeIntervalSeconds": interval},
             reason=(
-                f"the HPA decides every {MAX_SCRAPE_INTERVAL_SECONDS} s and a burst of a few "
-                f"seconds goes unseen between two scrapes that are {number(interval)} s apart"
+                f"the HPA decides every {MAX_SCRAPE_INTERVAL_SECONDS} s, and scrapes that are "
+                f"{number(interval)} s apart miss a burst of a few seconds"
             ),
             change={"prometheus.scrapeIntervalSeconds": MAX_SCRAPE_INTERVAL_SECONDS},
         )
@@ -108,8 +108,9 @@ def rate_window(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={key: stated, "prometheus.scrapeIntervalSeconds": interval},
                 reason=(
-                    f"a window of {number(stated)} s holds {math.floor(stated / interval)} scrapes "
-                    f"and {SCRAPES_PER_WINDOW} are needed, or the rate of refusals has gaps"
+                    f"a window of {number(stated)} s holds {math.floor(stated / interval)} "
+                    f"scrapes, but {SCRAPES_PER_WINDOW} are needed, or the rate of refusals has "
+                    "gaps"
                 ),
                 change={key: None},
             )
@@ -128,9 +129,9 @@ def refused_weight(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={key: stated, at.key("traffic.serviceTimeSeconds"): service_seconds},
                 reason=(
-                    f"each refused call counts {number(stated)} s in the scaler's signal and would "
-                    f"have kept a replica busy for {number(service_seconds)} s: the fleet grows "
-                    f"by less than it lacks"
+                    f"each refused call counts {number(stated)} s in the scaler's signal, but "
+                    f"would keep a replica busy for {number(service_seconds)} s: the fleet grows "
+                    "by less than it needs"
                 ),
                 change={key: None},
             )
@@ -148,8 +149,8 @@ def stream_length(settings: Settings) -> Iterator[Finding]:
                     at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
                 },
                 reason=(
-                    f"a stream is ended after {number(traffic.max_stream_seconds)} s although one "
-                    f"inference may take {number(traffic.deadline_seconds)} s"
+                    f"the gateway ends a stream after {number(traffic.max_stream_seconds)} s, "
+                    f"although one inference may take {number(traffic.deadline_seconds)} s"
                 ),
                 change={key: traffic.deadline_seconds},
             )
@@ -167,8 +168,8 @@ def stream_idle(settings: Settings) -> Iterator[Finding]:
                     at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
                 },
                 reason=(
-                    f"a stream is ended after {number(traffic.stream_idle_seconds)} s of silence "
-                    f"although its answer may take {number(traffic.deadline_seconds)} s"
+                    f"the gateway ends a stream after {number(traffic.stream_idle_seconds)} s of "
+                    f"silence, although its answer may take {number(traffic.deadline_seconds)} s"
                 ),
                 change={key: traffic.deadline_seconds},
             )

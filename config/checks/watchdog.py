@@ -23,7 +23,7 @@ def watchdog_patience(settings: Settings) -> Iterator[Finding]:
                     derived(at.key("triton.queueSeconds")): stack.queue_seconds,
                 },
                 reason=(
-                    f"a busy replica may take {number(busy_seconds)} s for one answer and would "
+                    f"a busy replica may take {number(busy_seconds)} s for one answer, but would "
                     f"be restarted after {number(stated)} s"
                 ),
                 change={key: None},
@@ -32,7 +32,7 @@ def watchdog_patience(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def watchdog_requests(settings: Settings) -> Iterator[Finding]:
-    """Each model has one stated inference, whose inputs are complete."""
+    """Each model has one inference, with complete inputs."""
     for at in stacks(settings):
         watchdog = at.stack.triton.watchdog
         models = Counter(request.model for request in watchdog.requests)
@@ -56,22 +56,22 @@ def watchdog_requests(settings: Settings) -> Iterator[Finding]:
                             at.key(f"{path}.inputs[{place}].shape"): list(stated.shape),
                             at.key(f"{path}.inputs[{place}].data"): list(stated.data),
                         },
-                        reason=f"the shape has room for {room} values, and {values} are stated",
-                        fix="state as many values, or none for zeros",
+                        reason=f"the shape holds {room} values, but {values} are given",
+                        fix="give as many values, or none for zeros",
                     )
 
 
 @warn
 def watchdog_off(settings: Settings) -> Iterator[Finding]:
-    """In prod something restarts a replica whose model is dead."""
+    """In prod the watchdog restarts a replica with a dead model."""
     for at in stacks(settings):
         if settings.tier == "prod" and not at.stack.triton.watchdog.enabled:
             key = at.key("triton.watchdog.enabled")
             yield Finding(
                 keys={"tier": "prod", key: False},
                 reason=(
-                    "Triton stays ready when a model hangs or its process has died: such a replica "
-                    "fails its share of the calls until somebody deletes it"
+                    "Triton stays ready when a model hangs or its process dies: such a replica "
+                    "fails its share of the calls until someone deletes it"
                 ),
                 change={key: True},
             )

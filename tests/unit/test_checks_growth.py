@@ -80,7 +80,7 @@ def test_a_limit_that_would_do_at_twenty_may_hold_the_fleet_at_two():
     assert growth(config.inference[0]) == (2,)
     (message,) = findings("reach", config)
     assert "with 2 replicas ready" in message
-    assert "20 is never asked for" in message
+    assert "20 is never requested" in message
 
 
 def test_refusals_lift_the_fleet_where_calls_in_flight_do_not():
