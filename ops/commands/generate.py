@@ -5,6 +5,6 @@ from ops.documents import main as write_documents
 
 @command("generate")
 def generate() -> None:
-    """Rewrite the JSON schema and the generated parts of the documents."""
+    """Rewrite the JSON schema and the documents' generated parts."""
     write_schema()
     write_documents()

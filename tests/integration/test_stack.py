@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.sections.platform import LOCAL_CONTEXT
-from ops.render.render import render
+from ops.render.render import render, server_diff
 from tests.integration.checkout import Checkout
 
 TRITON = "triton-inference-deployment"
@@ -119,8 +119,8 @@ def test_a_resource_deleted_by_hand_is_seen_and_repaired(provisioned: Checkout) 
 
 def test_rendered_manifests_equal_the_cluster(provisioned: Checkout, tmp_path: Path) -> None:
     folder = tmp_path / "rendered"
-    render.render("dev", folder, project=provisioned.path)
-    difference = render.server_diff(folder, provisioned.kubeconfig, LOCAL_CONTEXT)
+    render("dev", folder, project=provisioned.path)
+    difference = server_diff(folder, provisioned.kubeconfig, LOCAL_CONTEXT)
     assert difference == [], "\n".join(difference)
 
 

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "retain": "tests/integration/test_other_stack.py",
     "refresh": "tests/integration/test_stack.py",
     "test": "tests/integration/test_readme.py",
+    "test-quick": "tests/integration/test_readme.py",
     "preview-json": "tests/integration/test_pull_request.py",
     "pr-comment": "tests/integration/test_pull_request.py",
     "pr-dev": "tests/integration/test_pull_request.py",
