@@ -43,7 +43,7 @@ for group in settings.gpu_nodes.groups:
     nodes = GpuNodeGroupArgs(
         config=group,
         gpus_per_node=settings.gpus_per_node,
-        cluster_name=cluster.name,
+        cluster_name=cluster.eks.name,
         subnet_ids=cluster.subnet_ids,
     )
     protected = ResourceOptions(depends_on=[cluster.provider], protect=settings.tier == "prod")
@@ -90,9 +90,7 @@ stacks = [
             scaling=scaling,
             api=cluster.api,
             dns_addresses=cluster.dns_addresses,
-            cluster_name=cluster.name,
-            oidc_provider_arn=cluster.oidc_provider_arn,
-            oidc_provider_url=cluster.oidc_provider_url,
+            eks=cluster.eks,
         ),
         after(namespaces, *gpus),
     )

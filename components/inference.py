@@ -1,7 +1,7 @@
 """One inference stack: Triton, its gateway, its scaler and their NetworkPolicies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -11,6 +11,7 @@ from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.rollout.component import Rollout
 from components.triton.component import Triton, TritonArgs
+from components.triton.eks_cluster import EksCluster
 from config.flows import Flow
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
@@ -38,12 +39,8 @@ class InferenceArgs:
     `await_rollouts` waits for no pod: `up` ends once the API server has the Deployments."""
     dns_addresses: Sequence[str] = ()
     """Address ranges of a DNS server outside pods, such as NodeLocal DNSCache."""
-    cluster_name: pulumi.Input[str | None] = None
-    """EKS cluster, for models in S3 by Pod Identity."""
-    oidc_provider_arn: pulumi.Input[str | None] = None
-    """IAM OIDC provider of the cluster, for models in S3 by IRSA."""
-    oidc_provider_url: pulumi.Input[str | None] = None
-    """Issuer URL of the OIDC provider."""
+    eks: EksCluster = field(default_factory=EksCluster)
+    """EKS cluster, for models in S3."""
 
 
 class Inference(pulumi.ComponentResource):
@@ -82,9 +79,7 @@ class Inference(pulumi.ComponentResource):
                 nodes=args.nodes,
                 prometheus=args.prometheus,
                 api=args.api,
-                cluster_name=args.cluster_name,
-                oidc_provider_arn=args.oidc_provider_arn,
-                oidc_provider_url=args.oidc_provider_url,
+                eks=args.eks,
             ),
             opts=connected,
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from components.network.namespaces import Namespaces, NamespacesArgs
     from components.rollout.component import Rollout, await_rollouts
+    from components.triton.eks_cluster import EksCluster
     from config.load import Refused, parse
     from config.settings import Settings
 
@@ -29,6 +30,7 @@ __all__ = [
     "ContractError",
     "DevicePlugin",
     "DevicePluginArgs",
+    "EksCluster",
     "GpuNodeGroup",
     "GpuNodeGroupArgs",
     "Inference",
@@ -63,6 +65,8 @@ def _home(name: str) -> "ModuleType":
     match name:
         case "Inference" | "InferenceArgs":
             from components import inference as home
+        case "EksCluster":
+            from components.triton import eks_cluster as home
         case "GpuNodeGroup" | "GpuNodeGroupArgs":
             # Loads pulumi_aws, which takes 1.5 s and 60 MB.
             from components.gpus import node_group as home

@@ -2,7 +2,7 @@
 
 import atexit
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pulumi
@@ -16,6 +16,7 @@ from components.cluster.preflight import preflight, unowned
 from components.rollout.outage import outages, served
 from components.state.drift import DriftWatch
 from components.state.ownership import Claim, Ownership
+from components.triton.eks_cluster import EksCluster
 from config.load import Refused, require
 from config.problem import Problem
 from config.sections.platform import (
@@ -40,14 +41,10 @@ class Cluster:
     """Client of its API server; None if no engine runs (tests, `make render`)."""
     dns_addresses: Sequence[str] = ()
     """Address ranges of a DNS server outside pods."""
-    name: pulumi.Input[str] = ""
-    """EKS name; empty if the platform does not state it."""
+    eks: EksCluster = field(default_factory=EksCluster)
+    """EKS cluster, as far as the platform states it."""
     subnet_ids: pulumi.Input[Sequence[str]] = ()
     """Subnets of the GPU nodes."""
-    oidc_provider_arn: pulumi.Input[str | None] = None
-    """IAM OIDC provider, for IRSA."""
-    oidc_provider_url: pulumi.Input[str | None] = None
-    """Its issuer URL, for IRSA."""
 
     def open(self) -> None:
         """Apply the declared objects, unless another stack owns one of them.
@@ -108,10 +105,12 @@ def _connect(settings: Settings) -> Cluster:
         ),
         api=pulumi.Output.from_input(api),
         dns_addresses=platform.dns_addresses,
-        name=platform.cluster_name or "",
+        eks=EksCluster(
+            name=platform.cluster_name or "",
+            oidc_provider_arn=platform.oidc_provider_arn,
+            oidc_provider_url=platform.oidc_provider_url,
+        ),
         subnet_ids=platform.subnet_ids,
-        oidc_provider_arn=platform.oidc_provider_arn,
-        oidc_provider_url=platform.oidc_provider_url,
     )
 
 
@@ -159,10 +158,12 @@ def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
         provider=_provider(pulumi.Output.secret(kubeconfig), platform.context, server),
         api=api,
         dns_addresses=platform.dns_addresses,
-        name=checked("clusterName"),
+        eks=EksCluster(
+            name=checked("clusterName"),
+            oidc_provider_arn=checked("oidcProviderArn"),
+            oidc_provider_url=checked("oidcProviderUrl"),
+        ),
         subnet_ids=checked("subnetIds"),
-        oidc_provider_arn=checked("oidcProviderArn"),
-        oidc_provider_url=checked("oidcProviderUrl"),
     )
 
 

@@ -1,6 +1,6 @@
 """Triton: the model servers of one inference stack."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -11,6 +11,7 @@ from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
 from components.triton import model_repository
 from components.triton import workload as triton
+from components.triton.eks_cluster import EksCluster
 from components.triton.model_repository import Repository
 from config.model_files import read_model_files
 from config.sections.gpu_nodes import GpuNodes
@@ -21,19 +22,15 @@ from config.sections.triton import ConfigMapRepository, PvcRepository, S3Reposit
 
 @dataclass(frozen=True, kw_only=True)
 class TritonArgs:
-    """The stack's parameters, GPU nodes and Prometheus; the AWS Inputs serve models in S3."""
+    """The stack's parameters, GPU nodes and Prometheus; `eks` serves models in S3."""
 
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
     api: pulumi.Input[KubernetesApi | None] = None
     """Client of the API server; without one, old ConfigMaps stay."""
-    cluster_name: pulumi.Input[str | None] = None
-    """EKS cluster, for Pod Identity."""
-    oidc_provider_arn: pulumi.Input[str | None] = None
-    """IAM OIDC provider of the cluster, for IRSA."""
-    oidc_provider_url: pulumi.Input[str | None] = None
-    """Its issuer URL."""
+    eks: EksCluster = field(default_factory=EksCluster)
+    """EKS cluster, for models in S3."""
 
 
 class Triton(pulumi.ComponentResource):
@@ -135,9 +132,7 @@ class Triton(pulumi.ComponentResource):
                 config=repository,
                 namespace=args.config.namespace,
                 service_account=args.config.deployment_name,
-                cluster_name=args.cluster_name,
-                oidc_provider_arn=args.oidc_provider_arn,
-                oidc_provider_url=args.oidc_provider_url,
+                eks=args.eks,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

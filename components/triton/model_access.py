@@ -1,12 +1,13 @@
 """Read access to the models in S3, for the pods of one ServiceAccount only."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from components.triton.eks_cluster import EksCluster
 from config.sections.triton import S3Repository
 
 
@@ -17,12 +18,8 @@ class ModelAccessArgs:
     config: S3Repository
     namespace: str
     service_account: str
-    cluster_name: pulumi.Input[str | None] = None
-    """EKS cluster; needed for Pod Identity."""
-    oidc_provider_arn: pulumi.Input[str | None] = None
-    """IAM OIDC provider of the cluster; needed for IRSA."""
-    oidc_provider_url: pulumi.Input[str | None] = None
-    """Its issuer URL, with or without `https://`; needed for IRSA."""
+    eks: EksCluster = field(default_factory=EksCluster)
+    """EKS cluster of the ServiceAccount."""
 
 
 class ModelAccess(pulumi.ComponentResource):
@@ -68,7 +65,7 @@ class ModelAccess(pulumi.ComponentResource):
         if args.config.identity == "podIdentity":
             aws.eks.PodIdentityAssociation(
                 f"{name}-association",
-                cluster_name=pulumi.Output.from_input(args.cluster_name).apply(
+                cluster_name=pulumi.Output.from_input(args.eks.name).apply(
                     lambda cluster: _stated(cluster, "the name of the EKS cluster")
                 ),
                 namespace=args.namespace,
@@ -130,7 +127,7 @@ def _trust(args: ModelAccessArgs) -> pulumi.Input[str]:
             },
         )
 
-    return pulumi.Output.all(args.oidc_provider_arn, args.oidc_provider_url).apply(trust)
+    return pulumi.Output.all(args.eks.oidc_provider_arn, args.eks.oidc_provider_url).apply(trust)
 
 
 def _document(**statement: Any) -> str:

@@ -11,6 +11,7 @@ import yaml
 from pulumi import automation
 
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.triton.eks_cluster import EksCluster
 from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
 from config.sections.gpu_nodes import NodeGroup
@@ -84,7 +85,7 @@ class Bed:
                 config=S3Repository(kind="s3", uri="s3://models/prod"),
                 namespace="ai-namespace",
                 service_account="triton",
-                cluster_name=pulumi.Output.from_input(CLUSTER),
+                eks=EksCluster(name=pulumi.Output.from_input(CLUSTER)),
             ),
         )
 

@@ -35,6 +35,7 @@ DECLARES = {
     "components.state.marks",
     "components.state.objects",
     "components.state.ownership",
+    "components.triton.eks_cluster",
     "components.triton.model_access",
     "config.load",
     "config.schema.reference",

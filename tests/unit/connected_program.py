@@ -39,9 +39,9 @@ def everything(parameters):
 
     def program():
         cluster = connect(parameters)
-        pulumi.export("name", cluster.name)
+        pulumi.export("name", cluster.eks.name)
         pulumi.export("subnetIds", cluster.subnet_ids)
-        pulumi.export("oidcProviderArn", cluster.oidc_provider_arn)
+        pulumi.export("oidcProviderArn", cluster.eks.oidc_provider_arn)
         kubernetes.core.v1.ConfigMap(
             "inside", data={}, opts=pulumi.ResourceOptions(provider=cluster.provider)
         )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from components.triton.component import Triton, TritonArgs
+from components.triton.eks_cluster import EksCluster
 from config.settings import Settings
 from tests.recording import Declared, declare
 
@@ -16,7 +17,7 @@ def made(stack: dict[str, Any] | None = None, **raw: Any) -> tuple[dict[str, Any
         config=settings.inference[0],
         nodes=settings.gpu_nodes.pool,
         prometheus=settings.prometheus,
-        cluster_name="eks",
+        eks=EksCluster(name="eks"),
     )
     declared = declare(lambda: Triton("triton", args))
     return declared.one("apps/v1:Deployment")["spec"], declared

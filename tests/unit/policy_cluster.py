@@ -10,6 +10,7 @@ from components.monitoring.component import Prometheus, PrometheusArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.triton.component import Triton, TritonArgs
+from components.triton.eks_cluster import EksCluster
 from config.inventory import parts
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
@@ -88,7 +89,7 @@ def _declared(how: str) -> Cluster:
                 config=config,
                 nodes=settings.gpu_nodes.pool,
                 prometheus=settings.prometheus,
-                cluster_name="eks",
+                eks=EksCluster(name="eks"),
             ),
         )
         EnvoyGateway("gateway", EnvoyGatewayArgs(config=config, prometheus=settings.prometheus))

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.triton.eks_cluster import EksCluster
 from components.triton.model_access import ModelAccess, ModelAccessArgs, read_policy
 from config.sections.triton import S3Repository
 
@@ -27,9 +28,11 @@ def made(declare):
                 config=repository,
                 namespace="ai-namespace",
                 service_account="triton",
-                cluster_name=known("eks-prod"),
-                oidc_provider_arn=known("arn:aws:iam::1:oidc-provider/oidc.eks/1"),
-                oidc_provider_url=known("https://oidc.eks/1"),
+                eks=EksCluster(
+                    name=known("eks-prod"),
+                    oidc_provider_arn=known("arn:aws:iam::1:oidc-provider/oidc.eks/1"),
+                    oidc_provider_url=known("https://oidc.eks/1"),
+                ),
             )
             ModelAccess("access", args)
 
