@@ -12,7 +12,10 @@ from config.settings import Settings
 
 @refuse
 def model_folder(settings: Settings) -> Iterator[Finding]:
-    """Triton can serve the folder of a ConfigMap repository, and a ConfigMap can hold it."""
+    """Triton can serve the folder of a ConfigMap repository, and a ConfigMap can hold it.
+
+    This check alone reads files: the folder is part of the program, like its parameters.
+    """
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
         if not isinstance(repository, ConfigMapRepository):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.places import At, stacks
 from config.problem import Finding, number, refuse, warn
 from config.sections.inference import SCRAPES_PER_WINDOW
 from config.settings import Settings
@@ -14,6 +14,32 @@ liveness probe (three times 10 s and a timeout) has restarted it."""
 
 MAX_SCRAPE_INTERVAL_SECONDS = 15
 """One HPA sync; with a longer interval, two decisions may rest on the same sample."""
+
+
+def _too_short(
+    at: At,
+    stated: tuple[str, float | None],
+    needed: tuple[str, float],
+    reason: str,
+    *,
+    unset: bool = False,
+) -> Iterator[Finding]:
+    """Find a time that is shorter than another one.
+
+    Args:
+        at: Stack of both.
+        stated: Path and value of the time; None is derived, and long enough.
+        needed: Path and value of the other time.
+        reason: Message with `{stated}` and `{needed}` in place of the numbers.
+        unset: True if the fix unsets the time, false if it sets the other time's value.
+    """
+    (path, seconds), (other, least) = stated, needed
+    if seconds is not None and seconds < least:
+        yield Finding(
+            keys={at.key(path): seconds, at.key(other): least},
+            reason=reason.format(stated=number(seconds), needed=number(least)),
+            change={at.key(path): None if unset else least},
+        )
 
 
 @refuse
@@ -67,17 +93,14 @@ def dead_replica(settings: Settings) -> Iterator[Finding]:
 def startup_budget(settings: Settings) -> Iterator[Finding]:
     """A stated start-up budget covers the stated load time."""
     for at in stacks(settings):
-        triton, key = at.stack.triton, at.key("triton.startupBudgetSeconds")
-        stated = triton.startup_budget_seconds
-        if stated is not None and stated < triton.load_seconds:
-            yield Finding(
-                keys={key: stated, at.key("triton.loadSeconds"): triton.load_seconds},
-                reason=(
-                    f"the models take {number(triton.load_seconds)} s to load, but kubelet "
-                    f"restarts the replica after {number(stated)} s: it never becomes ready"
-                ),
-                change={key: None},
-            )
+        yield from _too_short(
+            at,
+            ("triton.startupBudgetSeconds", at.stack.triton.startup_budget_seconds),
+            ("triton.loadSeconds", at.stack.triton.load_seconds),
+            "the models take {needed} s to load, but kubelet restarts the replica after {stated} "
+            "s: it never becomes ready",
+            unset=True,
+        )
 
 
 @refuse
@@ -120,56 +143,37 @@ def rate_window(settings: Settings) -> Iterator[Finding]:
 def refused_weight(settings: Settings) -> Iterator[Finding]:
     """A refused call counts for at least as long as a replica would have worked on it."""
     for at in stacks(settings):
-        stated, key = (
-            at.stack.autoscaler.signal.refused_seconds,
-            at.key("autoscaler.signal.refusedSeconds"),
+        yield from _too_short(
+            at,
+            ("autoscaler.signal.refusedSeconds", at.stack.autoscaler.signal.refused_seconds),
+            ("traffic.serviceTimeSeconds", at.stack.traffic.service_time_seconds),
+            "each refused call counts {stated} s in the scaler's signal, but would keep a replica "
+            "busy for {needed} s: the fleet grows by less than it needs",
+            unset=True,
         )
-        service_seconds = at.stack.traffic.service_time_seconds
-        if stated is not None and stated < service_seconds:
-            yield Finding(
-                keys={key: stated, at.key("traffic.serviceTimeSeconds"): service_seconds},
-                reason=(
-                    f"each refused call counts {number(stated)} s in the scaler's signal, but "
-                    f"would keep a replica busy for {number(service_seconds)} s: the fleet grows "
-                    "by less than it needs"
-                ),
-                change={key: None},
-            )
 
 
 @refuse
 def stream_length(settings: Settings) -> Iterator[Finding]:
     """A stream may live as long as one unary call: it carries at least one inference."""
     for at in stacks(settings):
-        traffic, key = at.stack.traffic, at.key("traffic.maxStreamSeconds")
-        if traffic.max_stream_seconds < traffic.deadline_seconds:
-            yield Finding(
-                keys={
-                    key: traffic.max_stream_seconds,
-                    at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
-                },
-                reason=(
-                    f"the gateway ends a stream after {number(traffic.max_stream_seconds)} s, "
-                    f"although one inference may take {number(traffic.deadline_seconds)} s"
-                ),
-                change={key: traffic.deadline_seconds},
-            )
+        yield from _too_short(
+            at,
+            ("traffic.maxStreamSeconds", at.stack.traffic.max_stream_seconds),
+            ("traffic.deadlineSeconds", at.stack.traffic.deadline_seconds),
+            "the gateway ends a stream after {stated} s, although one inference may take "
+            "{needed} s",
+        )
 
 
 @refuse
 def stream_idle(settings: Settings) -> Iterator[Finding]:
     """A stream may be silent for as long as one inference on it may take."""
     for at in stacks(settings):
-        traffic, key = at.stack.traffic, at.key("traffic.streamIdleSeconds")
-        if traffic.stream_idle_seconds < traffic.deadline_seconds:
-            yield Finding(
-                keys={
-                    key: traffic.stream_idle_seconds,
-                    at.key("traffic.deadlineSeconds"): traffic.deadline_seconds,
-                },
-                reason=(
-                    f"the gateway ends a stream after {number(traffic.stream_idle_seconds)} s of "
-                    f"silence, although its answer may take {number(traffic.deadline_seconds)} s"
-                ),
-                change={key: traffic.deadline_seconds},
-            )
+        yield from _too_short(
+            at,
+            ("traffic.streamIdleSeconds", at.stack.traffic.stream_idle_seconds),
+            ("traffic.deadlineSeconds", at.stack.traffic.deadline_seconds),
+            "the gateway ends a stream after {stated} s of silence, although its answer may take "
+            "{needed} s",
+        )
