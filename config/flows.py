@@ -73,6 +73,7 @@ def namespace_callers(stack: InferenceStack) -> Pods:
 
 def prometheus_pods(prometheus: Prometheus) -> Pods:
     """Select the pods that scrape: the stack's Prometheus, or the namespace of an existing one."""
+    # By kind here: a section imports neither pods nor selectors.
     if isinstance(prometheus, ManagedPrometheus):
         return Pods(prometheus.namespace, prometheus_selector(prometheus))
     return Pods(prometheus.namespace)
@@ -92,6 +93,7 @@ def gateway_flows(
     clients: list[Pods | Addresses] = [callers]
     clients += [Pods(namespace) for namespace in stack.gateway.client_namespaces]
     exposure = stack.gateway.exposure
+    # By kind here and below: a section imports no flows.
     if isinstance(exposure, InternalLoadBalancer):
         clients += [Addresses(cidr) for cidr in exposure.source_cidrs]
     flows = [Flow(client, gateway, (stack.gateway.port,)) for client in clients]

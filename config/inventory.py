@@ -2,7 +2,8 @@
 
 Namespaces, NetworkPolicies, permissions, the checks of names, images and nodes, and the local
 cluster's images read it. To add a part that all inference stacks share, add its function to
-`SHARED`, and its component to `__main__`.
+`SHARED`, and its component to `__main__`. The functions ask for kinds, because a section cannot
+import parts.
 """
 
 from collections.abc import Callable, Iterator, Mapping

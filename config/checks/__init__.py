@@ -1,4 +1,7 @@
-"""Checks of the parameters beyond their types; they run before any change."""
+"""Checks of the parameters beyond their types; they run before any change.
+
+They ask for kinds: a check compares several sections, or words a message about one kind.
+"""
 
 from config.checks import (
     addresses,

@@ -95,6 +95,7 @@ class InferenceStack(Section):
     def streams_per_pod(self) -> int | None:
         """Streams that one gateway opens to one pod; None where the limit is static."""
         limit = self.gateway.in_flight
+        # By kind here, not in the limit: the derived value needs traffic and gateways.
         if not isinstance(limit, FleetLimit):
             return None
         if limit.streams_per_pod is not None:
@@ -149,6 +150,7 @@ class InferenceStack(Section):
     def active_limit(self, replicas: int) -> int:
         """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""
         limit = self.gateway.in_flight
+        # By kind here, not in the limit: it does not know the derived streams.
         if isinstance(limit, FleetLimit):
             return replicas * (self.streams_per_pod or 1)
         return limit.max_requests
@@ -173,6 +175,7 @@ class InferenceStack(Section):
     def max_requests(self) -> int:
         """Envoy's `max_requests`: the static breaker, or room for the largest fleet's streams."""
         limit = self.gateway.in_flight
+        # By kind here, not in the limit: it does not know the size of the fleet.
         if isinstance(limit, FleetLimit):
             return self.active_limit(self.surge_replicas) + self.max_pending_requests
         return limit.max_requests
