@@ -179,7 +179,7 @@ def _scalar(node: yaml.ScalarNode, *, as_key: bool = False) -> object:
         raise _error(node, f"cannot decode {kind} {_spelt(node)} as a {tag}")
     if isinstance(value, float) and not as_key:
         if not math.isfinite(value):
-            raise _error(node, f"{_spelt(node)} is no finite number")
+            raise _error(node, f"{_spelt(node)} is not a finite number")
         return _json_number(value)
     if isinstance(value, int) and not as_key and not -(2**63) <= value < 2**63:
         # Pulumi reads its own JSON back, where only an int64 is exact.
@@ -258,7 +258,7 @@ def _refuse_twins(node: yaml.MappingNode) -> None:
         known = first.setdefault((type(key), key.value), key)
         if known is not key:
             line = known.start_mark.line + 1
-            raise _error(key, f"the key {key.value} stands twice (first in line {line})")
+            raise _error(key, f"the key {key.value} is repeated (first in line {line})")
 
 
 def _is_merge(key: yaml.Node) -> bool:

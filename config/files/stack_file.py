@@ -49,7 +49,7 @@ def read(path: Path, project: str = PROJECT) -> dict[str, object]:
     for stated, value in _mapping(held.get("config"), "`config`").items():
         key = _full(stated, project)
         if key in values:
-            raise StackFileError(f"the key {key} stands twice, in two spellings")
+            raise StackFileError(f"the key {key} is repeated, in two spellings")
         values[key] = value if is_encrypted(value) else decoded(key, _text(value))
     return values
 
@@ -92,7 +92,7 @@ def _full(key: str, project: str) -> str:
         case [namespace, name] | [namespace, "config", name]:
             return f"{namespace}:{name}"
         case _:
-            raise StackFileError(f"{key} is no key; keys are <namespace>:<name>")
+            raise StackFileError(f"{key} is not a key; keys are <namespace>:<name>")
 
 
 def _mapping(content: object, name: str) -> Mapping[str, object]:

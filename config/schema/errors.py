@@ -113,7 +113,7 @@ def _unknown_key(detail: ErrorDetails, value: object) -> Problem:
     parent = locate(above, tagged=True)
     for model in parent.models:
         if key in model.removed:
-            reason = f"is no parameter any more: {model.removed[str(key)]}"
+            reason = f"is not a parameter any more: {model.removed[str(key)]}"
             return _say(join(parent.path, key), value, reason, "delete the key")
     known = sorted({name for model in parent.models for name in fields(model)})
     elsewhere = [leaf.path for leaf in leaves() if leaf.path.split(".")[-1] == key]

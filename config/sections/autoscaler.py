@@ -1,4 +1,4 @@
-"""The KEDA ScaledObject: bounds, signal, and how fast the fleet may move."""
+"""The KEDA ScaledObject: bounds, signal, and speed of the fleet."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
@@ -32,7 +32,7 @@ class Demand(Section):
     replica. If unset, derived for a replica that holds `threshold` calls."""
 
     rate_window_seconds: float | None = Field(default=None, ge=1, le=3600)
-    """Window of the refusal rate; three scrapes where unset."""
+    """Window of the refusal rate; three scrapes if unset."""
 
 
 class InFlight(Section):
@@ -54,7 +54,7 @@ class ScaleUp(Section):
     """Speed of the fleet's growth."""
 
     pods: int | None = Field(default=None, ge=1, le=5000)
-    """Pods added per period; the whole range from min to max where unset."""
+    """Pods added per period; the whole range from min to max if unset."""
 
     period_seconds: int = Field(default=15, ge=1, le=1800)
     """Length of a period."""
@@ -97,7 +97,7 @@ class Autoscaler(Section):
     """Interval at which KEDA reads the trigger."""
 
     fallback_failures: int = Field(default=3, ge=1, le=1000)
-    """Failed look-ups in a row after which the fallback holds the fleet."""
+    """Failed queries in a row after which the fallback holds the fleet."""
 
     scale_up: ScaleUp = ScaleUp()
     """Growth."""

@@ -10,7 +10,7 @@ class DevicePlugin(Section):
     """The daemon set that advertises GPUs; in a namespace of its own because it needs hostPath."""
 
     enabled: bool | None = None
-    """Derived where unset: on, unless the AMI brings its own plugin."""
+    """True to run the plugin; if unset, true unless the AMI includes its own plugin."""
 
     image: Image = DEVICE_PLUGIN_IMAGE
     """Image of the plugin."""

@@ -1,4 +1,4 @@
-"""The GPU nodes: what the node group makes on EKS, and what the simulated nodes stand for."""
+"""The GPU nodes: a node group on EKS, or existing nodes, which may be simulated."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
@@ -16,14 +16,14 @@ GPU_LABEL = ("nvidia.com/gpu.present", "true")
 
 _SYSTEM_CPU = 0.5
 _SYSTEM_MEMORY_SHARE = 0.06
-"""Held back per node for kubelet, the operating system and daemon sets; an estimate on the safe
+"""Share of each node for kubelet, the operating system and daemon sets; an estimate on the safe
 side of the EKS AMI's kube-reserved formula (255 MiB + 11 MiB a pod, then 100 MiB for eviction)."""
 
 _SYSTEM_DISK_SHARE = 0.11
 _SYSTEM_DISK_GIB = 1
-"""Held back of a node's disk: a tenth, below which kubelet evicts (`nodefs.available`) and 1 GiB of
-kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images are counted
-where they are known (`packing.free_disk_gib`)."""
+"""Disk of a node that pods cannot use: a tenth, below which kubelet evicts (`nodefs.available`),
+1 GiB of kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images are
+counted if their sizes are known (`packing.free_disk_gib`)."""
 
 _REMOVED = {"provision": "`gpuNodes.kind` takes its place, `eksNodeGroups` or `existing`"}
 
@@ -55,7 +55,7 @@ class NodeCapacity(Section):
 
 
 class GpuNodes(Section):
-    """A pool of equal nodes that only GPU pods may land on."""
+    """A pool of equal nodes that only GPU pods may run on."""
 
     ami_type: Literal[
         "AL2023_x86_64_NVIDIA",
@@ -65,20 +65,20 @@ class GpuNodes(Section):
         "BOTTLEROCKET_x86_64_NVIDIA_FIPS",
         "BOTTLEROCKET_ARM_64_NVIDIA_FIPS",
     ] = "AL2023_x86_64_NVIDIA"
-    """EKS AMI type, of the instance types' architecture; Bottlerocket brings its own device
-    plugin."""
+    """EKS AMI type, of the instance types' architecture; Bottlerocket includes its own
+    device plugin."""
 
     instance_types: tuple[str, ...] = Field(default=("g6.12xlarge",), min_length=1)
     """EC2 instance types; the smallest one counts in every capacity check."""
 
     capacity_type: Literal["ON_DEMAND", "SPOT"] = "ON_DEMAND"
-    """Spot nodes get two minutes' notice; the drain check holds the pods to it."""
+    """Purchase option; spot nodes get two minutes' notice, within which the pods must stop."""
 
     min_size: int = Field(default=1, ge=0, le=5000)
     """Fewest nodes; replicas that do not fit on them start cold."""
 
     max_size: int = Field(default=6, ge=1, le=5000)
-    """Most nodes; must hold the largest fleet and one roll-out's surge."""
+    """Most nodes; must hold the largest fleet and the surge of one rollout."""
 
     disk_gib: int = Field(default=200, ge=20, le=64 * 1024)
     """Disk of each node, GiB, on EKS an encrypted gp3 volume; holds images and what replicas write,
@@ -93,10 +93,10 @@ class GpuNodes(Section):
     """The GPU taint."""
 
     node_start_seconds: float = Field(default=180.0, ge=1, le=3600)
-    """From a node's request to Ready with its GPU advertised; a part of what a cold start costs."""
+    """Time from a node's request to Ready with its GPU advertised; part of each cold start."""
 
     capacity: NodeCapacity | None = None
-    """Capacity of one node, needed where an instance type is not in the built-in table."""
+    """Capacity of one node, needed if an instance type is not in the built-in table."""
 
     @property
     def unknown_instance_types(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class GpuNodes(Section):
 
     @property
     def allocatable_disk_gib(self) -> float:
-        """Disk that pods can ask for of one node, GiB, after the system's share."""
+        """Disk of one node that pods can request, GiB, after the system's share."""
         return self.disk_gib * (1 - _SYSTEM_DISK_SHARE) - _SYSTEM_DISK_GIB
 
     @property
@@ -157,7 +157,7 @@ class NodeGroup(GpuNodes):
     """An EKS managed node group."""
 
     max_unavailable: int = Field(default=1, ge=1, le=100)
-    """Nodes that a node-group update may take away at once; EKS allows 100 at most."""
+    """Nodes that a node-group update may make unavailable at once; EKS allows 100 at most."""
 
     vpc_cni_policy: bool = True
     """True if the nodes' role carries the VPC CNI's permissions; off if the add-on has a role."""
@@ -191,7 +191,7 @@ class EksNodeGroups(Section):
 
 
 class ExistingNodes(GpuNodes):
-    """GPU nodes that somebody else creates, or that the local cluster simulates."""
+    """GPU nodes that someone else creates, or that the local cluster simulates."""
 
     removed: ClassVar[Mapping[str, str]] = _REMOVED
 

@@ -10,13 +10,13 @@ RELEASE_NAME = "keda"
 
 
 class ExistingKeda(Section):
-    """A KEDA that the platform team runs; its CRDs are looked for before anything is applied."""
+    """A KEDA that the platform team runs; preflight looks for its CRDs first."""
 
     kind: Literal["existing"] = "existing"
     """An installed KEDA."""
 
     namespace: DnsLabel = "keda"
-    """Its namespace; Prometheus lets it in."""
+    """Namespace of KEDA; Prometheus accepts its queries."""
 
 
 class HelmKeda(Section):

@@ -1,4 +1,4 @@
-"""The watchdog of a Triton replica: which tiny inferences prove that its models answer."""
+"""The watchdog of a Triton replica: tiny inferences that prove that its models answer."""
 
 import math
 from typing import Literal
@@ -36,7 +36,7 @@ class InferInput(Section):
     """Shape, the batch dimension included."""
 
     data: tuple[bool | int | float | str, ...] = ()
-    """Values in row-major order; zeros (empty texts) where empty."""
+    """Values in row-major order; zeros (empty texts) if empty."""
 
     @property
     def items(self) -> int:
@@ -45,7 +45,7 @@ class InferInput(Section):
 
     @property
     def zero(self) -> bool | int | str:
-        """Value of an item that nobody stated."""
+        """Default value of an item."""
         return {"BYTES": "", "BOOL": False}.get(self.datatype, 0)
 
 
@@ -56,14 +56,14 @@ class InferRequest(Section):
     """Name of the model."""
 
     inputs: tuple[InferInput, ...] = Field(min_length=1)
-    """Its inputs."""
+    """Inputs of the model."""
 
 
 class Watchdog(Section):
-    """Tiny inferences inside each replica; one whose model answers none of them restarts."""
+    """Tiny inferences inside each replica; a replica restarts if a model answers none of them."""
 
     enabled: bool = True
-    """True if replicas are watched. Needs `python3` in Triton's image."""
+    """True to watch replicas. Needs `python3` in Triton's image."""
 
     requests: tuple[InferRequest, ...] = ()
     """Inferences to make. Every other model gets one that is derived from its config: the first
@@ -78,9 +78,9 @@ class Watchdog(Section):
     ready."""
 
     interval_seconds: Seconds | None = None
-    """Time between two inferences of a model; derived where unset: 2 s, and more where they would
-    take over a tenth of a replica's time."""
+    """Time between two inferences of a model; if unset, 2 s, and more if they would take over
+    a tenth of a replica's time."""
 
     patience_seconds: Seconds | None = None
-    """Time without one answer after which a replica restarts; derived where unset: the deadline and
-    twice the longest queue, at least 6 s. State more where calls outlast the deadline."""
+    """Time without one answer after which a replica restarts; if unset, the deadline and twice the
+    longest queue, at least 6 s. Set more if calls outlast the deadline."""

@@ -229,7 +229,7 @@ def test_an_empty_stack_file_is_all_defaults(tmp_path: Path):
         ("config: [", "line 2: did not find expected node content"),
         ("config: 3", "`config` must be a mapping"),
         ("- 1", "the file must be a mapping"),
-        ("config:\n  tier: dev\n  tier: prod\n", "the key tier stands twice"),
+        ("config:\n  tier: dev\n  tier: prod\n", "the key tier is repeated"),
     ],
 )
 def test_an_unreadable_stack_file_is_refused(tmp_path: Path, text: str, why: str):
