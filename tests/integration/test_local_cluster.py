@@ -20,6 +20,7 @@ from local_cluster.cluster import Cluster
 from local_cluster.objects import holds
 from local_cluster.status import show
 from ops.stack.cluster_spec import cluster_spec
+from tests.envoy.harness.waiting import wait_until
 from tests.integration.pods import pod
 
 
@@ -80,6 +81,12 @@ def test_nothing_outside_the_state_folder_is_written(
     assert not theirs.exists()
 
 
+def _labelled_by_the_controller(client: Client) -> bool:
+    """The node controller copies a new node's labels to their older names once, and later."""
+    nodes = client.list(Node)
+    return all("beta.kubernetes.io/os" in (node.metadata.labels or {}) for node in nodes)
+
+
 def test_a_second_up_changes_nothing(cluster: Cluster, client: Client) -> None:
     def seen() -> Any:
         things = [*client.list(Node), *client.list(CustomResourceDefinition)]
@@ -91,6 +98,7 @@ def test_a_second_up_changes_nothing(cluster: Cluster, client: Client) -> None:
             [(n.metadata.name, n.metadata.labels, n.spec, n.status.capacity) for n in things[:8]],
         )
 
+    wait_until("the nodes have all labels", lambda: _labelled_by_the_controller(client))
     before = seen()
     assert not cluster.up(cluster_spec(Settings())).is_new
     assert seen() == before
