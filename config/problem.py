@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.settings import Settings
 
 _COLUMNS = 96
@@ -87,7 +87,7 @@ class Check:
 
 def _feasible(settings: Settings, finding: Finding) -> Finding:
     try:
-        changed(settings, finding.change)
+        with_overrides(settings, finding.change)
     except ValidationError:
         keys = " and ".join(finding.change)
         fix = finding.fix or f"no allowed value of {keys} is enough: change another of these keys"

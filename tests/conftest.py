@@ -12,7 +12,7 @@ from xdist.scheduler import LoadGroupScheduling
 from local_cluster.modes import MODE_VARIABLE, SIMULATED
 from tests import recording
 
-# Whoever runs the tests: those of the cluster that serves ask for it themselves.
+# The user's mode must not reach the tests: those of the serving cluster ask for it.
 os.environ[MODE_VARIABLE] = SIMULATED.name
 
 QUICK, WHOLE = "quick", "whole"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from config.checks.places import At, least, stacks
+from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
 from config.sections.gateway import InternalLoadBalancer
 from config.settings import Settings
@@ -20,7 +20,7 @@ EKS_EVICTION_SECONDS = 900
 forced (AWS EKS user guide, managed node update behaviour)."""
 
 
-def _dns_keys(at: At) -> dict[str, object]:
+def _dns_keys(at: StackAt) -> dict[str, object]:
     gateway = at.stack.gateway
     return {
         at.key("gateway.dnsTtlSeconds"): gateway.dns_ttl_seconds,
@@ -29,7 +29,7 @@ def _dns_keys(at: At) -> dict[str, object]:
     }
 
 
-def _grace_keys(at: At) -> dict[str, object]:
+def _grace_keys(at: StackAt) -> dict[str, object]:
     triton, traffic = at.stack.triton, at.stack.traffic
     stop = at.key("triton.preStopSeconds")
     grace = at.key("triton.terminationGraceSeconds")
@@ -43,7 +43,7 @@ def _grace_keys(at: At) -> dict[str, object]:
     }
 
 
-def _shorter_streams(settings: Settings, at: At, limit_seconds: int) -> dict[str, object]:
+def _shorter_streams(settings: Settings, at: StackAt, limit_seconds: int) -> dict[str, object]:
     shortest = math.ceil(at.stack.traffic.deadline_seconds)
     longest = math.floor(at.stack.traffic.max_stream_seconds)
 
@@ -51,7 +51,7 @@ def _shorter_streams(settings: Settings, at: At, limit_seconds: int) -> dict[str
         stack = after.inference[at.index]
         return max(stack.triton_grace_seconds, stack.gateway_grace_seconds) <= limit_seconds
 
-    return least(
+    return smallest_passing(
         settings,
         at.key("traffic.maxStreamSeconds"),
         range(longest, shortest - 1, -1),

@@ -6,7 +6,7 @@ them with the model that botocore ships.
 
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Finding, refuse, warn
 from config.settings import Settings
 from config.sizing.instances import Architecture, architecture_of, gpu_of, has_nvidia_gpu

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from config.base import image_tag
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.inventory import images
 from config.problem import Finding, refuse, warn
 from config.sections.platform import LOCAL_REGISTRY, LocalPlatform

@@ -1,12 +1,12 @@
 """Descriptions of the in-flight limit, for the checks of reach and survival."""
 
-from config.checks.places import At
+from config.checks.stack_paths import StackAt
 from config.problem import derived
 from config.sections.gateway import StaticLimit
 from config.sizing.scaling import static_bounds
 
 
-def limit_keys(at: At) -> dict[str, object]:
+def limit_keys(at: StackAt) -> dict[str, object]:
     """Return the key and the value of the limit."""
     limit = at.stack.gateway.in_flight
     if isinstance(limit, StaticLimit):
@@ -17,7 +17,7 @@ def limit_keys(at: At) -> dict[str, object]:
     return {streams: at.stack.streams_per_pod}
 
 
-def both_bounds(at: At) -> str:
+def both_bounds(at: StackAt) -> str:
     """Describe the static limits that would reach max, and those that would survive at min."""
     scaler, gateways = at.stack.autoscaler, at.stack.gateway.replicas
     least_number, most = static_bounds(at.stack)

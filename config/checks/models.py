@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.model_files import ModelFilesError, read_model_files
 from config.problem import Finding, refuse
 from config.sections.platform import KubeconfigPlatform, LocalPlatform

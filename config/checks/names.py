@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from config.checks.places import At, stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.inventory import made_namespaces, parts
 from config.problem import Finding, refuse
 from config.sections.inference import InferenceStack
@@ -125,7 +125,7 @@ def privileged_ports(settings: Settings) -> Iterator[Finding]:
                 )
 
 
-def _gateway_ports(at: At) -> dict[str, int]:
+def _gateway_ports(at: StackAt) -> dict[str, int]:
     gateway = at.stack.gateway
     return {
         at.key("gateway.port"): gateway.port,
@@ -134,7 +134,7 @@ def _gateway_ports(at: At) -> dict[str, int]:
     }
 
 
-def _triton_ports(at: At) -> dict[str, int]:
+def _triton_ports(at: StackAt) -> dict[str, int]:
     triton = at.stack.triton
     return {
         at.key("triton.grpcPort"): triton.grpc_port,

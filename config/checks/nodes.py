@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from config.checks.places import At, least, stacks
+from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
 from config.sections.triton import PULL_SECONDS, S3Repository
 from config.settings import Settings
@@ -21,11 +21,11 @@ def _known(settings: Settings) -> bool:
     return not settings.gpu_nodes.pool.unknown_instance_types
 
 
-def _on_gpu_nodes(settings: Settings) -> list[At]:
+def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
     return [at for at in stacks(settings) if at.stack.triton.gpus]
 
 
-def _fits(settings: Settings, at: At) -> bool:
+def _fits(settings: Settings, at: StackAt) -> bool:
     return replicas_per_node(settings, at.stack).replicas > 0
 
 
@@ -40,7 +40,7 @@ def _node_keys(settings: Settings) -> dict[str, object]:
     return {settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types), **disk}
 
 
-def _replica_keys(at: At) -> dict[str, object]:
+def _replica_keys(at: StackAt) -> dict[str, object]:
     triton = at.stack.triton
     keys: dict[str, object] = {
         at.key("triton.gpus"): triton.gpus,
@@ -129,7 +129,7 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
         if not fit.disk:
             gib = triton.unpacked_image_gib
             images = f"; its image takes {gib} GiB of the disk, and others {OTHER_IMAGES_GIB} GiB"
-            change = least(
+            change = smallest_passing(
                 settings,
                 settings.gpu_nodes.key("diskGib"),
                 range(settings.gpu_nodes.pool.disk_gib, 64 * 1024),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.inventory import parts
 from config.problem import Finding, number, refuse
 from config.sections.gateway import InternalLoadBalancer

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Finding, refuse
 from config.settings import Settings
 

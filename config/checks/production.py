@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from config.base import image_pin
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.inventory import images
 from config.problem import Finding, refuse, warn
 from config.settings import Settings

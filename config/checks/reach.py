@@ -8,19 +8,26 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 
 from config.checks.limits import both_bounds, limit_keys
-from config.checks.places import At, first_passing, stacks
+from config.checks.stack_paths import StackAt, first_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.sections.autoscaler import HPA_SYNC_SECONDS, HPA_TOLERANCE
 from config.sections.gateway import StaticLimit
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 from config.sizing.hpa import grows, growth_needs, shown_in_flight
-from config.sizing.scaling import drowns_at, growth, reaches, static_bounds, stuck_at, unseen_at
-from config.units import FLOAT_SLACK
+from config.sizing.scaling import (
+    first_overloaded_size,
+    first_stuck_size,
+    first_unobservable_size,
+    growth,
+    reaches,
+    static_bounds,
+)
+from config.units import EPSILON
 
 
-def _signal_keys(at: At) -> dict[str, object]:
+def _signal_keys(at: StackAt) -> dict[str, object]:
     streams = at.key("gateway.maxConcurrentStreams")
     if at.stack.gateway.max_concurrent_streams is None:
         streams = derived(streams)
@@ -35,7 +42,7 @@ def _signal_keys(at: At) -> dict[str, object]:
 
 
 def _reach_fix(
-    settings: Settings, at: At, passes: Callable[[InferenceStack], bool]
+    settings: Settings, at: StackAt, passes: Callable[[InferenceStack], bool]
 ) -> Mapping[str, object]:
     limit = at.stack.gateway.in_flight
     candidates: list[Mapping[str, object]] = [{at.key("gateway.maxConcurrentStreams"): None}]
@@ -44,14 +51,14 @@ def _reach_fix(
         candidates.append({at.key("gateway.inFlight"): {"kind": "fleet"}})
     else:
         reached = min(at.stack.traffic.client_connections, at.stack.gateway.replicas)
-        streams = math.floor(growth_needs(at.stack.autoscaler, 1) * (1 + FLOAT_SLACK) / reached) + 1
+        streams = math.floor(growth_needs(at.stack.autoscaler, 1) * (1 + EPSILON) / reached) + 1
         candidates.append({at.key("gateway.inFlight.streamsPerPod"): streams})
     candidates.append({at.key("autoscaler.signal.kind"): "demand"})
     candidates.append({at.key("autoscaler.threshold"): _highest_threshold(at.stack)})
 
     def survives(after: Settings) -> bool:
         stack = after.inference[at.index]
-        return passes(stack) and drowns_at(stack) is None
+        return passes(stack) and first_overloaded_size(stack) is None
 
     return first_passing(settings, candidates, survives)
 
@@ -85,7 +92,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
     """Signal `inFlight`: at every size below max, enough can be in flight to ask for more."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        stuck = None if scaler.signal.counts_refusals else stuck_at(stack)
+        stuck = None if scaler.signal.counts_refusals else first_stuck_size(stack)
         if stuck is None:
             continue
         path = growth(stack)
@@ -103,7 +110,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
             course += both_bounds(at)
         change = _reach_fix(settings, at, reaches)
         if change:
-            fixed = changed(settings, change).inference[at.index]
+            fixed = with_overrides(settings, change).inference[at.index]
             course += f" With the fix it grows {_way(growth(fixed))}."
         yield Finding(
             keys=_signal_keys(at),
@@ -123,9 +130,9 @@ def reach_placement(settings: Settings) -> Iterator[Finding]:
     """Signal `inFlight`: the same holds if all client connections land on one gateway."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        if scaler.signal.counts_refusals or stuck_at(stack) is not None:
+        if scaler.signal.counts_refusals or first_stuck_size(stack) is not None:
             continue
-        stuck = stuck_at(stack, gateways=1)
+        stuck = first_stuck_size(stack, gateways=1)
         if stuck is None:
             continue
         yield Finding(
@@ -149,7 +156,7 @@ def client_streams(settings: Settings) -> Iterator[Finding]:
     """
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        stuck = unseen_at(stack) if scaler.signal.counts_refusals else None
+        stuck = first_unobservable_size(stack) if scaler.signal.counts_refusals else None
         if stuck is None:
             continue
         admitted = stack.admitted(stuck) // stack.gateway.replicas
@@ -170,7 +177,7 @@ def reach_refusals(settings: Settings) -> Iterator[Finding]:
     """Signal `demand`: if calls in flight are too few, only refusals make the fleet grow."""
     for at in stacks(settings):
         stack, scaler = at.stack, at.stack.autoscaler
-        if not scaler.signal.counts_refusals or unseen_at(stack) is not None:
+        if not scaler.signal.counts_refusals or first_unobservable_size(stack) is not None:
             continue
         rates = {
             replicas: (growth_needs(scaler, replicas) - shown) / stack.refused_seconds
@@ -180,7 +187,7 @@ def reach_refusals(settings: Settings) -> Iterator[Finding]:
         if not rates:
             continue
         worst = max(rates, key=lambda replicas: rates[replicas])
-        change = _reach_fix(settings, at, lambda stack: stuck_at(stack) is None)
+        change = _reach_fix(settings, at, lambda stack: first_stuck_size(stack) is None)
         yield Finding(
             keys=_signal_keys(at),
             reason=(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Finding, derived, number, refuse, warn
 from config.sections.gateway import HEAP_SHARE
 from config.sections.inference import InferenceStack

@@ -3,26 +3,26 @@
 from collections.abc import Iterator, Mapping
 
 from config.checks.limits import both_bounds, limit_keys
-from config.checks.places import At, first_passing, least, stacks
+from config.checks.stack_paths import StackAt, first_passing, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse
 from config.sections.gateway import FleetLimit
 from config.settings import Settings
-from config.sizing.scaling import answer_seconds, drowns_at, reaches, static_bounds
+from config.sizing.scaling import answer_seconds, first_overloaded_size, reaches, static_bounds
 
 
-def _survival_fix(settings: Settings, at: At) -> Mapping[str, object]:
+def _survival_fix(settings: Settings, at: StackAt) -> Mapping[str, object]:
     stack = at.stack
 
     def passes(after: Settings) -> bool:
         stack = after.inference[at.index]
-        return reaches(stack) and drowns_at(stack) is None
+        return reaches(stack) and first_overloaded_size(stack) is None
 
     def search(path: str, numbers: range) -> Mapping[str, object]:
-        return least(
+        return smallest_passing(
             settings,
             at.key(path),
             numbers,
-            lambda after: drowns_at(after.inference[at.index]) is None,
+            lambda after: first_overloaded_size(after.inference[at.index]) is None,
         )
 
     limit = stack.gateway.in_flight
@@ -49,7 +49,7 @@ def survival(settings: Settings) -> Iterator[Finding]:
     """At every size, Triton answers all admitted calls within the deadline."""
     for at in stacks(settings):
         stack, traffic = at.stack, at.stack.traffic
-        drowns = drowns_at(stack)
+        drowns = first_overloaded_size(stack)
         if drowns is None:
             continue
         limit = stack.gateway.in_flight

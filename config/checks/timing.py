@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from config.checks.places import At, stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.problem import Finding, number, refuse, warn
 from config.sections.inference import SCRAPES_PER_WINDOW
 from config.settings import Settings
@@ -17,7 +17,7 @@ MAX_SCRAPE_INTERVAL_SECONDS = 15
 
 
 def _too_short(
-    at: At,
+    at: StackAt,
     stated: tuple[str, float | None],
     needed: tuple[str, float],
     reason: str,

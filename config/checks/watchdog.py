@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Finding, derived, number, refuse, warn
 from config.settings import Settings
 

@@ -8,7 +8,7 @@ from config.schema.tree import Step, split
 from config.settings import Settings
 
 
-def changed(settings: Settings, change: Mapping[str, object]) -> Settings:
+def with_overrides(settings: Settings, change: Mapping[str, object]) -> Settings:
     """Return settings with the values at some paths replaced; None unsets a key.
 
     Args:

@@ -13,7 +13,7 @@ from config.sections.prometheus import Prometheus
 from config.sections.traffic import Traffic
 from config.sections.triton import Triton
 from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
-from config.units import FLOAT_SLACK
+from config.units import EPSILON
 
 SCRAPES_PER_WINDOW = 3
 """Scrapes that a rate window must hold: two samples make a rate, one more may be late."""
@@ -101,7 +101,7 @@ class InferenceStack(Section):
         if limit.streams_per_pod is not None:
             return limit.streams_per_pod
         budget = limit.share_of_deadline * self.calls_per_deadline / self.gateway.replicas
-        return max(1, math.floor(budget + FLOAT_SLACK))
+        return max(1, math.floor(budget + EPSILON))
 
     @property
     def open_calls_per_replica(self) -> int:
@@ -120,7 +120,7 @@ class InferenceStack(Section):
         if limit.max_pending_requests is not None:
             return limit.max_pending_requests
         budget = _PENDING_SHARE * self.calls_per_deadline * self.autoscaler.min_replicas
-        return max(1, math.floor(budget / self.gateway.replicas + FLOAT_SLACK))
+        return max(1, math.floor(budget / self.gateway.replicas + EPSILON))
 
     @property
     def refused_seconds(self) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from config.sections.autoscaler import HPA_SYNC_SECONDS, HPA_TOLERANCE, Autoscaler
 from config.sections.inference import InferenceStack
-from config.units import FLOAT_SLACK
+from config.units import EPSILON
 
 
 def growth_needs(autoscaler: Autoscaler, replicas: int) -> float:
@@ -20,7 +20,7 @@ def growth_needs(autoscaler: Autoscaler, replicas: int) -> float:
 
 def grows(autoscaler: Autoscaler, replicas: int, signal: float) -> bool:
     """Return True if the HPA grows a fleet of `replicas` that shows `signal`."""
-    return signal > growth_needs(autoscaler, replicas) * (1 + FLOAT_SLACK)
+    return signal > growth_needs(autoscaler, replicas) * (1 + EPSILON)
 
 
 def shown_in_flight(stack: InferenceStack, replicas: int, *, gateways: int | None = None) -> int:
@@ -70,7 +70,7 @@ def simulate(autoscaler: Autoscaler, signal: Callable[[int], float]) -> tuple[in
         asked = signal(replicas) / autoscaler.threshold
         wish = autoscaler.max_replicas
         if asked < wish:
-            wish = math.ceil(asked - FLOAT_SLACK)
+            wish = math.ceil(asked - EPSILON)
         wishes = [past for past in wishes if past[0] > now - up.stabilization_seconds]
         wishes.append((now, wish))
         added = [past for past in added if past[0] > now - up.period_seconds]

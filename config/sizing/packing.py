@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from config.sections.inference import InferenceStack
 from config.settings import Settings
-from config.units import FLOAT_SLACK, MIB_PER_GIB
+from config.units import EPSILON, MIB_PER_GIB
 
 OTHER_IMAGES_GIB = 2
 """Space on a GPU node for all images except Triton's, GiB: VPC CNI, kube-proxy, agents, the device
@@ -95,7 +95,7 @@ def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
 
 
 def _fitting(free: float, each: float) -> int:
-    return math.floor(free / each + FLOAT_SLACK)
+    return math.floor(free / each + EPSILON)
 
 
 def free_disk_gib(settings: Settings) -> float:

@@ -4,7 +4,7 @@ import math
 
 from config.sections.inference import InferenceStack
 from config.sizing.hpa import grows, growth_needs, shown_in_flight, simulate
-from config.units import FLOAT_SLACK
+from config.units import EPSILON
 
 
 def growth(stack: InferenceStack) -> tuple[int, ...]:
@@ -17,7 +17,7 @@ def growth(stack: InferenceStack) -> tuple[int, ...]:
     return simulate(stack.autoscaler, lambda replicas: shown_in_flight(stack, replicas))
 
 
-def stuck_at(stack: InferenceStack, *, gateways: int | None = None) -> int | None:
+def first_stuck_size(stack: InferenceStack, *, gateways: int | None = None) -> int | None:
     """First size at which the calls in flight alone cannot make the HPA grow the fleet; or None."""
     scaler = stack.autoscaler
     for replicas in range(scaler.min_replicas, scaler.max_replicas):
@@ -33,7 +33,7 @@ def can_refuse(stack: InferenceStack, replicas: int) -> bool:
     return arriving > stack.admitted(replicas) // stack.gateway.replicas
 
 
-def unseen_at(stack: InferenceStack) -> int | None:
+def first_unobservable_size(stack: InferenceStack) -> int | None:
     """First size at which neither calls in flight nor refusals can ask for more; or None."""
     scaler = stack.autoscaler
     for replicas in range(scaler.min_replicas, scaler.max_replicas):
@@ -46,8 +46,8 @@ def unseen_at(stack: InferenceStack) -> int | None:
 def reaches(stack: InferenceStack) -> bool:
     """Return True if the stack's signal can grow the fleet from every size to max."""
     if stack.autoscaler.signal.counts_refusals:
-        return unseen_at(stack) is None
-    return stuck_at(stack) is None
+        return first_unobservable_size(stack) is None
+    return first_stuck_size(stack) is None
 
 
 def answer_seconds(stack: InferenceStack, replicas: int) -> float:
@@ -55,11 +55,11 @@ def answer_seconds(stack: InferenceStack, replicas: int) -> float:
     return stack.admitted(replicas) / replicas / stack.traffic.replica_rps
 
 
-def drowns_at(stack: InferenceStack) -> int | None:
+def first_overloaded_size(stack: InferenceStack) -> int | None:
     """First size at which what is admitted cannot be answered within the deadline; or None."""
     scaler = stack.autoscaler
     for replicas in range(scaler.min_replicas, scaler.max_replicas + 1):
-        if answer_seconds(stack, replicas) > stack.traffic.deadline_seconds * (1 + FLOAT_SLACK):
+        if answer_seconds(stack, replicas) > stack.traffic.deadline_seconds * (1 + EPSILON):
             return replicas
     return None
 
@@ -67,7 +67,7 @@ def drowns_at(stack: InferenceStack) -> int | None:
 def static_bounds(stack: InferenceStack) -> tuple[int, int]:
     """Smallest static limit per gateway that reaches max, and largest that survives at min."""
     scaler, gateways = stack.autoscaler, stack.gateway.replicas
-    needed = growth_needs(scaler, scaler.max_replicas - 1) * (1 + FLOAT_SLACK)
+    needed = growth_needs(scaler, scaler.max_replicas - 1) * (1 + EPSILON)
     reached = min(stack.traffic.client_connections, gateways)
     survives = stack.calls_per_deadline * scaler.min_replicas / gateways
-    return math.floor(needed / reached) + 1, math.floor(survives * (1 + FLOAT_SLACK))
+    return math.floor(needed / reached) + 1, math.floor(survives * (1 + EPSILON))

@@ -62,7 +62,7 @@ def _of_step(step: Step) -> list[tuple[int, str]]:
         of = f"`{step.old['metadata']['name']}`"
         return [(0, f"OUTAGE. Namespace {of} goes with all that it holds.")]
     if step.type == _PROVIDER and gone:
-        return [(0, "OUTAGE. The stack moves to another cluster: all of it is made anew there.")]
+        return [(0, "OUTAGE. The stack moves to another cluster, where `up` creates all of it.")]
     if step.type == _SERVICE and gone and step.within(_TRITON):
         return [(0, f"OUTAGE. Service {name}: no gateway finds Triton's replicas{back}.")]
     if step.type == _SERVICE and gone and step.within(_GATEWAY):

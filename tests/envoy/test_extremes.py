@@ -8,7 +8,7 @@ import pytest
 from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.validate import validate
 from config.checks import run
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 from tests.extremes import NUMBERS, Number
@@ -19,7 +19,7 @@ DEFAULT = bootstrap(InferenceStack())
 @pytest.mark.parametrize("number", [n for n in NUMBERS if n.path.startswith("inf")], ids=str)
 def test_envoy_accepts_each_number_at_both_ends(number: Number):
     for value in (number.low, number.high):
-        extreme = changed(Settings(), number.change(value))
+        extreme = with_overrides(Settings(), number.change(value))
         read = bootstrap(extreme.inference[0])
         refused = any(problem.severity == "refuse" for problem in run(extreme))
         if not refused and read != DEFAULT:

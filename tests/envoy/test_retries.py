@@ -122,7 +122,7 @@ def without_refused_stream(config):
 
 @pytest.mark.parametrize(("edit", "all_ok"), [(unchanged, True), (without_refused_stream, False)])
 def test_a_call_that_a_stopping_replica_turns_away_is_tried_on_another(bed, edit, all_ok):
-    """It says that it has not looked at it: REFUSED_STREAM, as for calls that meet its GOAWAY."""
+    """It answers REFUSED_STREAM, as for calls that meet its GOAWAY: it processed none of it."""
     with bed(gateway=UNCHECKED, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         it.fleet.stop(it.fleet.replicas[0])
         with answering(it.fleet.hosts[0], it.fleet.port, refusal) as answered:

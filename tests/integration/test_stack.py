@@ -86,7 +86,7 @@ def test_a_parameter_change_previews_exactly_its_resources(
 ) -> None:
     provisioned.set_config(inference=[stack])
     steps = provisioned.preview_steps()
-    # What is named by its contents is made anew beside the one that pods still mount.
+    # A new object stands beside the one of the old contents, which pods still mount.
     anew = {name for name, op in steps.items() if op != "update"}
     assert steps.keys() == updated
     assert anew == {name for name in updated if name.endswith("-files")}

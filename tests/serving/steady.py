@@ -178,7 +178,7 @@ class Load:
     began_at: float
     """`time.time` of the start, seconds."""
     hpa: tuple[tuple[float, float], ...]
-    """When the HPA was looked at, and the signal that it showed."""
+    """Times of the HPA's readings, and the signal that it showed."""
 
     @classmethod
     def run(cls, fleet: Fleet, folder: Path, **how: Any) -> "Load":

@@ -255,7 +255,7 @@ MUTATIONS = [
     (rooms_import_downwards, "components/exports.py", "def late():\n    import ops.errors"),
     (rooms_import_downwards, "__main__.py", "import tests"),
     (packages_import_nothing_of_the_product, "packages/eventflow/src/eventflow/load.py",
-     "def late():\n    from config.units import FLOAT_SLACK"),
+     "def late():\n    from config.units import EPSILON"),
     (packages_import_nothing_of_the_product, "packages/eventflow/tests/test_link.py",
      "import tests.conftest"),
     (modules_make_no_circle, "config/units.py", "import config.base\nimport config.settings"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.checks import CHECKS, run
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.settings import Settings
 from tests.unit.check_cases import EKS, IN_FLIGHT
 
@@ -58,8 +58,8 @@ def fired(check: str, config: Settings) -> bool:
 def test_the_bound_passes_and_the_next_value_does_not(
     check: str, base: dict[str, Any], key: str, good: object, bad: object
 ):
-    assert not fired(check, changed(Settings(), {**base, key: good}))
-    assert fired(check, changed(Settings(), {**base, key: bad}))
+    assert not fired(check, with_overrides(Settings(), {**base, key: good}))
+    assert fired(check, with_overrides(Settings(), {**base, key: bad}))
 
 
 def test_bounds_are_of_checks_that_exist():

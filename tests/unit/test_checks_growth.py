@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.checks import CHECKS, run
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.sections.autoscaler import Autoscaler, ScaleUp
 from config.sections.inference import InferenceStack
 from config.settings import Settings
@@ -19,7 +19,7 @@ STACK = "inference[0]"
 
 
 def stack_with(change: dict[str, object]) -> InferenceStack:
-    return changed(Settings(), change).inference[0]
+    return with_overrides(Settings(), change).inference[0]
 
 
 def findings(check: str, config: Settings) -> list[str]:
@@ -44,7 +44,7 @@ def test_no_static_limit_saves_the_baselines_numbers(gateways: int, connections:
         f"{f' on each of {gateways} gateways' if gateways > 1 else ''} to survive at 2"
     )
     for number in [1, *range(50, 600, 50), 201, 334, 335, 1000, 100_000]:
-        config = changed(
+        config = with_overrides(
             Settings(),
             {
                 f"{STACK}.autoscaler.signal": {"kind": "inFlight"},
@@ -70,7 +70,7 @@ def test_the_baseline_stops_at_seven():
 
 def test_a_limit_that_would_do_at_twenty_may_hold_the_fleet_at_two():
     """17 streams a pod are 340 at 20, more than the 334.4 needed there, and 34 at 2."""
-    config = changed(
+    config = with_overrides(
         Settings(),
         {
             f"{STACK}.autoscaler.signal": {"kind": "inFlight"},
@@ -174,9 +174,9 @@ CHANGES = st.fixed_dictionaries(
 
 @given(change=CHANGES)
 def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[str, object]):
-    """Under a load that fills every limit; how fast pods get ready is not looked at."""
+    """Under a load that fills every limit; the test ignores how fast pods get ready."""
     change = {**change, f"{STACK}.autoscaler.signal": {"kind": "inFlight"}}
-    config = changed(Settings(), change)
+    config = with_overrides(Settings(), change)
     stack, scaler = config.inference[0], config.inference[0].autoscaler
     sizes = range(scaler.min_replicas, scaler.max_replicas)
     grows = all(
@@ -192,7 +192,7 @@ def test_a_fleet_grows_from_every_size_exactly_where_reach_says_so(change: dict[
 @given(change=CHANGES)
 def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
     """Slots of a replica work off an even share of all that is admitted, one call after another."""
-    config = changed(Settings(), change)
+    config = with_overrides(Settings(), change)
     stack, traffic = config.inference[0], config.inference[0].traffic
     assume(not findings("replicaBounds", config) and not findings("survival", config))
     for replicas in (stack.autoscaler.min_replicas, stack.autoscaler.max_replicas):
@@ -204,11 +204,11 @@ def test_what_survival_lets_pass_is_answered_in_time(change: dict[str, object]):
 
 @given(change=CHANGES)
 def test_every_change_that_is_offered_is_enough(change: dict[str, object]):
-    config = changed(Settings(), change)
+    config = with_overrides(Settings(), change)
     for problem in run(config):
         if problem.change:
             try:
-                after = changed(config, problem.change)
+                after = with_overrides(config, problem.change)
             except ValidationError as error:
                 pytest.fail(f"{problem}: {error}")
             assert not findings(problem.check, after), str(problem)

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from config.checks import CHECKS, run
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.schema.tree import locate, split
 from config.settings import Settings
 from tests.unit.check_cases import CASES, DIGEST, WHOLE_SECTION, Case
 
 
 def mutated(case: Case) -> tuple[Settings, Settings]:
-    base = changed(Settings(), case.base)
+    base = with_overrides(Settings(), case.base)
     change = WHOLE_SECTION.get(case.key, {case.key: case.value})
-    return base, changed(base, change)
+    return base, with_overrides(base, change)
 
 
 def test_the_default_configuration_has_no_problem_at_all():
@@ -50,7 +50,7 @@ def test_every_problem_offers_a_way_out_and_a_stated_change_is_enough(case: Case
     for problem in run(bad):
         assert problem.fix or problem.change
         if problem.change:
-            after = run(changed(bad, problem.change))
+            after = run(with_overrides(bad, problem.change))
             assert problem.check not in {left.check for left in after}
 
 
@@ -59,7 +59,7 @@ def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
     model.mkdir(parents=True)
     (model / "model.onnx").write_bytes(b"0" * (1024 * 1024 + 1))
     folder = "inference[0].triton.modelRepository.folder"
-    (problem,) = run(changed(Settings(), {folder: str(tmp_path)}))
+    (problem,) = run(with_overrides(Settings(), {folder: str(tmp_path)}))
     assert problem.check == "modelFolder"
     assert "1,048,577 bytes, and a ConfigMap holds 1,048,576 at most" in problem.reason
 
@@ -78,7 +78,7 @@ def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
     ],
 )
 def test_an_image_of_the_same_envoy_or_of_none_that_is_known_passes(image: str):
-    assert run(changed(Settings(), {"inference[0].gateway.image": image})) == []
+    assert run(with_overrides(Settings(), {"inference[0].gateway.image": image})) == []
 
 
 def test_every_check_is_fired_by_a_case():

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from config.checks import run
 from config.load import Refused, parse
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.settings import Settings
 from tests.extremes import NUMBERS, Number, written
 
@@ -77,10 +77,10 @@ def test_checks_answer_for_every_value_inside_the_bounds_with_a_fix_that_can_be_
     change: dict[str, Any],
 ):
     try:
-        extreme = changed(Settings(), change)
+        extreme = with_overrides(Settings(), change)
     except ValidationError:
         return
     for problem in run(extreme):
         assert problem.fix or problem.change
         if problem.change:
-            changed(extreme, problem.change)
+            with_overrides(extreme, problem.change)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 from config.sizing.capacity import burst_ok, capacity, summary
@@ -62,7 +62,7 @@ def test_a_burst_is_predicted_within_ten_percent(
     change: dict[str, object], issue_seconds: float, replicas: int
 ):
     paths = {f"{STACK}.{path}": value for path, value in change.items()}
-    stack = changed(Settings(), paths).inference[0]
+    stack = with_overrides(Settings(), paths).inference[0]
     predicted = burst_ok(stack, replicas, calls=50_000, issue_seconds=issue_seconds)
     assert predicted == pytest.approx(answered(stack, replicas, 50_000, issue_seconds), rel=0.1)
 
@@ -85,23 +85,23 @@ def test_the_defaults_carry_what_was_measured():
 
 
 def test_time_slices_let_a_node_hold_more():
-    config = changed(Settings(), {"devicePlugin.timeSlices": 4})
+    config = with_overrides(Settings(), {"devicePlugin.timeSlices": 4})
     assert capacity(config, config.inference[0]).nodes == 2
 
 
 def test_replicas_without_gpus_take_no_gpu_node():
-    config = changed(Settings(), {f"{STACK}.triton.gpus": 0})
+    config = with_overrides(Settings(), {f"{STACK}.triton.gpus": 0})
     can = capacity(config, config.inference[0])
     assert (can.gpus, can.nodes) == (0, 0)
 
 
 def test_a_static_limit_leaves_replicas_idle():
-    config = changed(
+    config = with_overrides(
         Settings(),
         {f"{STACK}.gateway.inFlight": {"kind": "static", "maxRequests": 10}},
     )
     assert capacity(config, config.inference[0]).most.calls_per_second == 1000
-    alone = changed(config, {f"{STACK}.gateway.replicas": 1})
+    alone = with_overrides(config, {f"{STACK}.gateway.replicas": 1})
     assert capacity(alone, alone.inference[0]).most.calls_per_second == 500
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from components.triton import watchdog as triton_watchdog
 from components.triton.start import WATCHDOG, watchdog_settings
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.settings import Settings
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.unit.test_triton_watchdog_requests import CONFIG, WARM
@@ -131,7 +131,7 @@ def watched(
     with Listener(("127.0.0.1", 0), Handler) as server, TemporaryFile("w+") as log:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         (port,) = free_ports(1)
-        (stack,) = changed(
+        (stack,) = with_overrides(
             Settings(),
             {
                 "inference[0].triton.httpPort": server.server_port,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from components.cluster.preflight.reader import ClusterReader, dig
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Problem
 from config.sections.gateway import InternalLoadBalancer
 from config.settings import Settings

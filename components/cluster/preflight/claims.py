@@ -5,7 +5,7 @@ from typing import Any
 
 from components.cluster.preflight.reader import ClusterReader, dig
 from components.common.labels import hand_over
-from config.checks.places import At, stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.problem import Problem
 from config.settings import Settings
 
@@ -39,7 +39,7 @@ def claims(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Pr
 
 def _usable(
     settings: Settings,
-    at: At,
+    at: StackAt,
     claim: dict[str, Any],
     keys: dict[str, object],
     reader: ClusterReader,

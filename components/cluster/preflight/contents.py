@@ -11,7 +11,7 @@ from components.cluster.api import ClusterApi
 from components.state.content_names import unprotected
 from components.state.contents import contents_path
 from components.triton.model_repository import config_map_name
-from config.checks.places import At, stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.model_files import read_model_files
 from config.problem import Problem
 from config.sections.triton import ConfigMapRepository
@@ -49,7 +49,7 @@ def contents(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Proble
             )
 
 
-def _wanted(at: At) -> str:
+def _wanted(at: StackAt) -> str:
     repository = at.stack.triton.model_repository
     if not isinstance(repository, ConfigMapRepository):
         return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.cluster.preflight.reader import ClusterReader, dig
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Problem
 from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, Taint
 from config.sections.platform import LocalPlatform

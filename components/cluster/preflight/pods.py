@@ -13,7 +13,7 @@ from components.monitoring import workload as prometheus
 from components.triton import model_repository
 from components.triton import workload as triton
 from components.triton.model_repository import Repository
-from config.checks.places import At, stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.sections.prometheus import ManagedPrometheus
 from config.sections.triton import PvcRepository, S3Repository, Triton
 from config.settings import Settings
@@ -74,7 +74,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
         )
 
 
-def _inference(settings: Settings, at: At) -> Iterator[PodKind]:
+def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
     stack = at.stack
     spec = triton.deployment_spec(
         stack, settings.gpu_nodes.pool, _repository(stack.triton), settings.prometheus

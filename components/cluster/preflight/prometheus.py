@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from components.autoscaler.queries import scaler_query
 from components.cluster.port_forward import ForwardError, forwarded
 from components.cluster.preflight.reader import ClusterReader, dig
-from config.checks.places import stacks
+from config.checks.stack_paths import stacks
 from config.problem import Finding, Problem
 from config.sections.prometheus import ExistingPrometheus
 from config.settings import Settings

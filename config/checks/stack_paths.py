@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from config.schema.overrides import changed
+from config.schema.overrides import with_overrides
 from config.sections.inference import InferenceStack
 from config.settings import Settings
 
 
 @dataclass(frozen=True)
-class At:
+class StackAt:
     """One inference stack, with its place in the parameters."""
 
     index: int
@@ -26,10 +26,10 @@ class At:
         return f"inference[{self.index}].{path}"
 
 
-def stacks(settings: Settings) -> Iterator[At]:
+def stacks(settings: Settings) -> Iterator[StackAt]:
     """Walk the inference stacks."""
     for index, stack in enumerate(settings.inference):
-        yield At(index, stack)
+        yield StackAt(index, stack)
 
 
 def first_passing(
@@ -40,7 +40,7 @@ def first_passing(
     """Return the first change with which the settings pass; empty if there is none."""
     for change in candidates:
         try:
-            after = changed(settings, change)
+            after = with_overrides(settings, change)
         except ValidationError:
             continue
         if passes(after):
@@ -48,7 +48,7 @@ def first_passing(
     return {}
 
 
-def least(
+def smallest_passing(
     settings: Settings, key: str, numbers: range, passes: Callable[[Settings], bool]
 ) -> dict[str, object]:
     """Return the change of a key to the first of `numbers` that passes.
