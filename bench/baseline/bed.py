@@ -1,6 +1,5 @@
 """Test bed of the baseline in the local cluster that serves."""
 
-import http
 import socket
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from lightkube import codecs
-from lightkube.core.exceptions import ApiError
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace
 
@@ -21,7 +19,7 @@ from bench.overload.stack_bed import stack_bed
 from components.gateway.envoy.stats import CLUSTER_LABEL
 from config.settings import Settings
 from local_cluster.cluster import Cluster
-from local_cluster.objects import wait_for
+from local_cluster.objects import exists, wait_for
 from local_cluster.serving.node import Node
 from ops.stack.cluster_spec import PROMETHEUS_PORT, cluster_of, forwards
 from ops.stack.environment import StackEnvironment
@@ -93,19 +91,13 @@ def remove(client: Any, say: Say = print) -> None:
     Raises:
         LocalClusterError: The namespace was not removed in time.
     """
-    if _is_there(client):
+    if exists(client, Namespace, NAMESPACE):
         client.delete(Namespace, NAMESPACE)
-        wait_for(lambda: not _is_there(client), f"the end of the namespace {NAMESPACE}", say)
-
-
-def _is_there(client: Any) -> bool:
-    try:
-        client.get(Namespace, NAMESPACE)
-    except ApiError as error:
-        if error.status.code != http.HTTPStatus.NOT_FOUND:
-            raise
-        return False
-    return True
+        wait_for(
+            lambda: not exists(client, Namespace, NAMESPACE),
+            f"the end of the namespace {NAMESPACE}",
+            say,
+        )
 
 
 def _wait_for_pods(client: Any, parts: Parts, say: Say) -> None:

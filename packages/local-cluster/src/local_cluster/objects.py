@@ -41,7 +41,7 @@ _CONTENT = "kubemind.io/content"
 def cluster_id(client: Client, report: Report) -> str:
     """Return the UID of the namespace `kube-system`, which identifies the cluster."""
     # The API server creates it a moment after it first reports that it is ready.
-    wait_for(lambda: _exists(client, Namespace, "kube-system"), "its first namespace", report)
+    wait_for(lambda: exists(client, Namespace, "kube-system"), "its first namespace", report)
     return client.get(Namespace, "kube-system").metadata.uid
 
 
@@ -147,7 +147,8 @@ def _apply(client: Client, resource: Any, document: Mapping[str, Any]) -> None:
     client.apply(resource.from_dict(document), force=True)
 
 
-def _exists(client: Client, resource: Any, name: str) -> bool:
+def exists(client: Client, resource: Any, name: str) -> bool:
+    """Return True if the cluster has an object of this name."""
     try:
         client.get(resource, name)
     except ApiError as error:
