@@ -14,7 +14,7 @@ from lightkube.resources.core_v1 import Namespace
 
 from bench.baseline.documents import Variant
 from bench.baseline.workloads import NAMESPACE, Parts
-from bench.overload.overload import TestBed
+from bench.overload.overload import OverloadBed
 from bench.overload.stack_bed import stack_bed
 from components.gateway.envoy.stats import CLUSTER_LABEL
 from config.settings import Settings
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 @contextmanager
 def baseline_bed(
     env: StackEnvironment, settings: Settings, variant: Variant, say: Say = print
-) -> Generator[TestBed]:
+) -> Generator[OverloadBed]:
     """Run a variant of the baseline beside a stack that serves; remove it afterwards.
 
     Args:
@@ -65,7 +65,7 @@ def baseline_bed(
         remove(client, say)
 
 
-def _described(bed: TestBed, variant: Variant, prometheus: str) -> TestBed:
+def _described(bed: OverloadBed, variant: Variant, prometheus: str) -> OverloadBed:
     """Return a test bed with another Prometheus, and with the variant's own label in queries."""
 
     def labelled(query: str) -> str:

@@ -31,7 +31,7 @@ class Queries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestBed:
+class OverloadBed:
     """A fleet behind a gateway, with its Prometheus and its cluster."""
 
     name: str
@@ -93,7 +93,7 @@ _NOTHING = Meanwhile()
 
 
 def overload(
-    bed: TestBed,
+    bed: OverloadBed,
     load: Load,
     folder: Path,
     say: Callable[[str], None] = print,

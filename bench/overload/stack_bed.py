@@ -4,7 +4,7 @@ from typing import Any
 
 from lightkube.resources.core_v1 import Service
 
-from bench.overload.overload import Queries, TestBed
+from bench.overload.overload import OverloadBed, Queries
 from components.autoscaler.queries import in_flight, refusals, scaler_query
 from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
 from config.sections.inference import InferenceStack
@@ -16,7 +16,7 @@ from ops.stack.environment import StackEnvironment
 from ops.stack.serving import hpa_name, prometheus_address, require_serving
 
 
-def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
+def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> OverloadBed:
     """Describe the first inference stack of a local cluster that serves.
 
     Args:
@@ -35,7 +35,7 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> TestBed:
     scaler, envoy = stack.autoscaler, stack.envoy_cluster
     window = stack.rate_window_seconds(settings.prometheus)
     members = MEMBERSHIP_HEALTHY + cluster_selector(envoy)
-    return TestBed(
+    return OverloadBed(
         name=name,
         address=f"{service.spec.clusterIP}:{stack.gateway.port}",
         enter=tuple(Node(paths=cluster.paths, report=print).enter("--net")),

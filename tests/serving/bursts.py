@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.overload.burst_process import BurstProcess
 from bench.overload.fleet import FleetWatch
-from bench.overload.overload import TestBed
+from bench.overload.overload import OverloadBed
 from config.sections.inference import InferenceStack
 from config.sizing.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
 from eventflow.fetch import query_range
@@ -48,7 +48,7 @@ class Burst:
         return self.answered / self.predicted
 
 
-def burst(bed: TestBed, stack: InferenceStack, replicas: int, folder: Path) -> Burst:
+def burst(bed: OverloadBed, stack: InferenceStack, replicas: int, folder: Path) -> Burst:
     """Send it on one connection once all gateways know the fleet; then wait for its end.
 
     Args:
@@ -71,7 +71,7 @@ def burst(bed: TestBed, stack: InferenceStack, replicas: int, folder: Path) -> B
     return Burst(replicas, predicted, report)
 
 
-def wait_until_routed(bed: TestBed, replicas: int) -> None:
+def wait_until_routed(bed: OverloadBed, replicas: int) -> None:
     """Wait until every gateway sends calls to so many replicas, by Prometheus.
 
     Raises:
@@ -89,7 +89,7 @@ def wait_until_routed(bed: TestBed, replicas: int) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def wait_until_small(bed: TestBed, shrink_seconds: float) -> None:
+def wait_until_small(bed: OverloadBed, shrink_seconds: float) -> None:
     """A burst at the least has the scaler grow the fleet; let that pass.
 
     Raises:

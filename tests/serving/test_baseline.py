@@ -19,7 +19,7 @@ from lightkube.resources.core_v1 import Namespace
 from bench.baseline.bed import baseline_bed
 from bench.baseline.documents import AS_WRITTEN, PROXY, read
 from bench.baseline.workloads import NAMESPACE
-from bench.overload.overload import Load, TestBed, overload
+from bench.overload.overload import Load, OverloadBed, overload
 from bench.overload.record import Record
 from ops.stack.lifecycle import read_settings
 from tests.integration.checkout import Checkout
@@ -55,12 +55,12 @@ def seen(served: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert NAMESPACE not in names
 
 
-def _shown_by_hpa(bed: TestBed) -> list[str]:
+def _shown_by_hpa(bed: OverloadBed) -> list[str]:
     hpa: Any = bed.client.get(HorizontalPodAutoscaler, bed.hpa, namespace=bed.namespace)
     return [metric.external.current.averageValue for metric in hpa.status.currentMetrics]
 
 
-def _vector(bed: TestBed, query: str) -> list[float]:
+def _vector(bed: OverloadBed, query: str) -> list[float]:
     answer = httpx2.get(f"{bed.prometheus}/api/v1/query", params={"query": query}, trust_env=False)
     return [float(found["value"][1]) for found in answer.json()["data"]["result"]]
 

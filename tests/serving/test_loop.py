@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.overload.overload import Load, Meanwhile, TestBed, overload
+from bench.overload.overload import Load, Meanwhile, OverloadBed, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
 from components.triton.workload import start_seconds
@@ -81,7 +81,7 @@ def loop(served: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         served.up().ok()
 
 
-def _run(served: Checkout, bed: TestBed, folder: Path) -> Loop:
+def _run(served: Checkout, bed: OverloadBed, folder: Path) -> Loop:
     settings = read_settings(served.env)
     preview = served.ops("preview").ok().output
     (stack,) = settings.inference
