@@ -1,24 +1,17 @@
 """The callers' one connection: what must not end it, and what must not stop it."""
 
-import time
-
 import pytest
 
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.client import GrpcClient, codes
-from tests.envoy.harness.raw import burst, malformed_call, reads_nothing, silent
+from tests.envoy.harness.raw import burst, malformed_call, reads_nothing, reset_each, silent
 from tests.envoy.harness.waiting import wait_until
 
 MANY = 1500
 
 
 def without_reset_bucket(config):
-    del parts.http2_down(config)["stream_reset_burst"]
-    del parts.http2_down(config)["stream_reset_rate"]
-
-
-def without_reset_burst(config):
     del parts.http2_down(config)["stream_reset_burst"]
 
 
@@ -43,7 +36,6 @@ def killed(bed: Bed) -> int:
     [
         (unchanged, True),
         (without_reset_bucket, False),
-        (without_reset_burst, False),
         (without_premature_reset_limit, False),
     ],
 )
@@ -169,43 +161,23 @@ def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_o
             batch.wait()
 
 
-def without_reset_rate(config):
-    del parts.http2_down(config)["stream_reset_rate"]
+def with_a_reset_bucket_by_streams(config):
+    options = parts.http2_down(config)
+    options["stream_reset_burst"] = 4 * options["max_concurrent_streams"]
+    options["stream_reset_rate"] = 2 * options["max_concurrent_streams"]
 
 
-@pytest.mark.parametrize(("edit", "survives"), [(unchanged, True), (without_reset_rate, False)])
-def test_callers_that_give_up_again_and_again_do_not_end_their_connection(bed, edit, survives):
-    """Six times every stream, half a second apart: more than the bucket holds at once.
-
-    Without the rate a slow machine's pace lets Envoy's own 33/s fill in for a few times more.
-    """
-    streams = 400
-    times = 6 if survives else 30
-    with (
-        bed(
-            replicas=1,
-            streams_per_pod=2 * streams,
-            max_pending=streams,
-            gateway={"maxConcurrentStreams": streams},
-            edit=edit,
-        ) as it,
-        GrpcClient(it.gateway.port) as client,
-    ):
-        client.call()
+@pytest.mark.parametrize(
+    ("edit", "frame"), [(unchanged, "PING"), (with_a_reset_bucket_by_streams, "GOAWAY")]
+)
+def test_calls_that_are_each_reset_at_once_do_not_end_their_connection(bed, edit, frame):
+    """Calls that waited in the client until just before their deadline, one after another."""
+    calls = 100 * MANY
+    with bed(replicas=1, gateway={"maxConcurrentStreams": MANY}, edit=edit) as it:
         it.fleet.hang()
-        for _ in range(times):
-            batch = client.start(streams)
-            wait_until("all are held", lambda: it.fleet.active == streams or killed(it))
-            batch.cancel()
-            batch.wait()
-            wait_until(
-                "nobody holds any",
-                lambda: it.gateway.downstream_stat("downstream_rq_active") + it.fleet.active == 0,
-            )
-            if killed(it):
-                break
-            time.sleep(0.5)
-        assert (killed(it) == 0) is survives
+        assert reset_each(it.gateway.port, calls) == frame
+        if frame == "PING":
+            assert it.gateway.downstream_stat("downstream_rq_total") == calls
 
 
 def without_idle_timeout(config):

@@ -43,10 +43,7 @@ SHOWN: dict[str, Callable[..., None]] = {
         test_connection.test_a_malformed_call_ends_its_stream_and_not_the_connection
     ),
     "downstream.stream_reset_burst": (
-        test_connection.test_callers_that_give_up_together_do_not_end_their_connection
-    ),
-    "downstream.stream_reset_rate": (
-        test_connection.test_callers_that_give_up_again_and_again_do_not_end_their_connection
+        test_connection.test_calls_that_are_each_reset_at_once_do_not_end_their_connection
     ),
     "downstream.connection_keepalive": (
         test_connection.test_the_connection_of_a_caller_that_is_gone_is_ended

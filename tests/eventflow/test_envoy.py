@@ -127,7 +127,6 @@ def with_envoys_reset_guard(config: Any) -> None:
     """
     del parts.cluster(config)["health_checks"]
     del parts.http2_down(config)["stream_reset_burst"]
-    del parts.http2_down(config)["stream_reset_rate"]
     for route in parts.routes(config):
         route.pop("max_stream_duration", None)
         route["timeout"] = "0s"

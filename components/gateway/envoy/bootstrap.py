@@ -52,7 +52,7 @@ def _runtime() -> Json:
     return {
         # Count calls on a connection that is not up yet as load, or a new replica draws all calls.
         "envoy.reloadable_features.least_request_lb_count_pending_requests": True,
-        # Callers that give up together are no attack; the stream reset bucket bounds attacks.
+        # Callers that give up together are no attack: see the stream reset bucket of the listener.
         "overload.premature_reset_total_stream_count": NO_LIMIT,
         # The list of methods is longer than the expressions that Envoy accepts by default.
         "re2.max_program_size.error_level": _MAX_EXPRESSION,

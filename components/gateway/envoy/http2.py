@@ -1,6 +1,6 @@
 """HTTP/2 on both sides of the gateway: streams, windows, and guards sized by them."""
 
-from components.gateway.envoy.protojson import MAX_INT32, Json
+from components.gateway.envoy.protojson import MAX_INT32, NO_LIMIT, Json
 from config.sections.inference import InferenceStack
 from config.units import BYTES_PER_KIB
 
@@ -61,9 +61,10 @@ def downstream(stack: InferenceStack) -> Json:
         **_windows(stack, streams),
         **_guards(streams),
         # nghttp2 closes a connection on which more streams are reset than this bucket holds (1,000
-        # and 33 per second by default). The deadlines of all open streams may end together.
-        "stream_reset_burst": 4 * streams,
-        "stream_reset_rate": 2 * streams,
+        # and 33 per second by default). Calls that wait in a client for a stream may open it just
+        # before their deadline: then the client resets as many as the worker takes. A call and its
+        # reset cost the worker no more than a call that it refuses, so no bucket is of use.
+        "stream_reset_burst": NO_LIMIT,
         "connection_keepalive": {"interval": "30s", "timeout": "10s"},
     }
 

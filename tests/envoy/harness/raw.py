@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
-_NAMES = {_RST_STREAM: "RST_STREAM", _GOAWAY: "GOAWAY", _HEADERS: "HEADERS"}
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+_NAMES = {_RST_STREAM: "RST_STREAM", _PING: "PING", _GOAWAY: "GOAWAY", _HEADERS: "HEADERS"}
+_REFUSED_STREAM, _CANCEL = 7, 8
 _END_HEADERS = 0x4
 _END = 0x1 | _END_HEADERS  # with END_STREAM
 
@@ -38,13 +39,19 @@ def malformed_call(port: int) -> str:
     return _answer(port, _frame(_HEADERS, _END, 1, block))
 
 
-def _answer(port: int, frames: bytes) -> str:
-    with suppress(EOFError), socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+def _answer(
+    port: int, frames: bytes, awaited: tuple[int, ...] = (_RST_STREAM, _GOAWAY, _HEADERS)
+) -> str:
+    """Send frames; return the name of the first awaited frame, or `closed`."""
+    with (
+        suppress(EOFError, ConnectionError),
+        socket.create_connection(("127.0.0.1", port), timeout=60) as sock,
+    ):
         sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0) + frames)
         while True:
             length, kind = struct.unpack(">IB", b"\x00" + _read(sock, 4))
             _read(sock, 5 + length)
-            if kind in _NAMES:
+            if kind in awaited:
                 return _NAMES[kind]
     return "closed"
 
@@ -78,6 +85,32 @@ def _indexed(name: int, value: bytes) -> bytes:
     return bytes([0x40 | name, len(value)]) + value
 
 
+def _openings(calls: int, flags: int) -> Iterator[bytes]:
+    """Yield the HEADERS of calls on streams 1, 3, 5 and so on."""
+    first = b"\x83\x86" + _indexed(4, b"/inference.GRPCInferenceService/ModelInfer")
+    first += _indexed(1, b"gateway") + _indexed(31, b"application/grpc")
+    again = b"\x83\x86\xc0\xbf\xbe"  # The same five headers, by index.
+    for n in range(calls):
+        yield _frame(_HEADERS, flags, 2 * n + 1, again if n else first)
+
+
+def reset_each(port: int, calls: int) -> str:
+    """Reset each of many calls right after it opens; return the frame that follows the last.
+
+    Args:
+        port: Port of the gateway.
+        calls: Number of calls, all on one connection.
+
+    Returns:
+        `PING` if the gateway answers one, else `GOAWAY` or `closed`.
+    """
+    frames = [
+        opening + reset(2 * n + 1, _CANCEL) for n, opening in enumerate(_openings(calls, _END))
+    ]
+    frames.append(_frame(_PING, 0, 0, bytes(8)))
+    return _answer(port, b"".join(frames), awaited=(_PING, _GOAWAY))
+
+
 def burst(port: int, calls: int, complete: bool) -> int:
     """Send the beginning of many calls in one go, read only then; how many were answered.
 
@@ -86,12 +119,7 @@ def burst(port: int, calls: int, complete: bool) -> int:
         calls: How many.
         complete: Whether the calls end with their headers, or their bodies are still to come.
     """
-    first = b"\x83\x86" + _indexed(4, b"/inference.GRPCInferenceService/ModelInfer")
-    first += _indexed(1, b"gateway") + _indexed(31, b"application/grpc")
-    again = b"\x83\x86\xc0\xbf\xbe"  # The same five headers, by index.
-    flags = _END if complete else _END & ~0x1
-    frames = [_frame(_HEADERS, flags, 1, first)]
-    frames += [_frame(_HEADERS, flags, 2 * n + 1, again) for n in range(1, calls)]
+    frames = _openings(calls, _END if complete else _END_HEADERS)
     answered = 0
     with suppress(EOFError, ConnectionError), socket.socket() as sock:
         # Small, so that what is not read soon waits in Envoy and not in the kernel.
@@ -145,7 +173,7 @@ def reset(stream: int, code: int) -> bytes:
 
 def refusal(stream: int) -> bytes:
     """RST_STREAM with REFUSED_STREAM."""
-    return reset(stream, 7)
+    return reset(stream, _REFUSED_STREAM)
 
 
 def large_trailers(stream: int, size: int) -> bytes:
