@@ -11,6 +11,11 @@ from components.common.pods import (
     resources,
     spread,
 )
+from components.gateway.balancer import (
+    CHECK_TIMEOUT_SECONDS,
+    balancer_annotations,
+    failed_checks,
+)
 from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
@@ -82,8 +87,11 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
     ready: Manifest = {
         "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
         # The one worker answers probes: in a burst it may need longer than kubelet's one second.
-        "timeoutSeconds": 3,
+        "timeoutSeconds": CHECK_TIMEOUT_SECONDS,
     }
+    # A balancer takes minutes to register a target again; a Service takes none.
+    balanced = isinstance(gateway.exposure, InternalLoadBalancer)
+    unready_after = failed_checks(stack) if balanced else 2
     pod: Manifest = {
         "serviceAccountName": stack.gateway_name,
         "automountServiceAccountToken": False,
@@ -107,7 +115,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
                     cpu=gateway.cpu, memory_mib=gateway.memory_mib, storage_mib=STORAGE_MIB
                 ),
                 "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
-                "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
+                "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": unready_after},
                 # It would fail while the gateway drains, but kubelet no longer probes by then.
                 "livenessProbe": {**ready, "periodSeconds": 10, "failureThreshold": 6},
                 "lifecycle": {
@@ -167,24 +175,9 @@ def service_spec(stack: InferenceStack) -> Manifest:
 
 def service_annotations(stack: InferenceStack) -> dict[str, str]:
     """Build the annotations of the gateway's Service."""
-    if isinstance(stack.gateway.exposure, InternalLoadBalancer):
-        prefix = "service.beta.kubernetes.io/aws-load-balancer"
-        return {
-            f"{prefix}-scheme": "internal",
-            # Directly to the pods: through node ports a call could cross a node that drains.
-            f"{prefix}-nlb-target-type": "ip",
-            # Otherwise NetworkPolicies see the balancer's address for every caller.
-            f"{prefix}-target-group-attributes": "preserve_client_ip.enabled=true",
-            # Readiness fails at a drain's start, before the balancer learns that the pod ends.
-            f"{prefix}-healthcheck-protocol": "http",
-            f"{prefix}-healthcheck-port": str(stack.gateway.ops_port),
-            f"{prefix}-healthcheck-path": READY_PATH,
-            f"{prefix}-healthcheck-interval": "5",
-            # AWS refuses the controller's default of 10 s, which is longer than the interval.
-            f"{prefix}-healthcheck-timeout": "3",
-            f"{prefix}-healthcheck-healthy-threshold": "2",
-            f"{prefix}-healthcheck-unhealthy-threshold": "2",
-        }
+    exposure = stack.gateway.exposure
+    if isinstance(exposure, InternalLoadBalancer):
+        return balancer_annotations(stack, exposure)
     # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is enough.
     return {**SKIP_AWAIT}
 

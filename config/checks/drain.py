@@ -161,7 +161,8 @@ def balancer_lag(settings: Settings) -> Iterator[Finding]:
                 reason=(
                     f"a load balancer deregisters a target in about {BALANCER_LAG_SECONDS} s, but "
                     f"a stopping gateway drains after {number(lag)} s: a client that it "
-                    "disconnects may be sent back to it"
+                    "disconnects may be sent back to it. The balancer itself ends no connection "
+                    f"within {at.stack.gateway_grace_seconds} s of failed health checks"
                 ),
                 change={at.key("gateway.endpointLagSeconds"): BALANCER_LAG_SECONDS},
             )

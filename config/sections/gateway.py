@@ -35,6 +35,10 @@ class InternalLoadBalancer(Section):
     subnet_cidrs: tuple[Cidr, ...] = Field(min_length=1)
     """Ranges of the balancer's subnets, from which it checks the gateways' readiness."""
 
+    cross_zone: bool = True
+    """True if each address of the balancer leads to the gateways of all zones. AWS charges for the
+    data that crosses zones. If false, a client whose zone has one gateway uses that one alone."""
+
 
 class FleetLimit(Section):
     """In-flight limit that follows the fleet: a number of streams for each ready pod."""

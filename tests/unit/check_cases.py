@@ -282,6 +282,8 @@ CASES = [
     Case("gateways", "inference[0].gateway.replicas", 1, "every crash", PROD),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
          "deregisters a target", BALANCED),
+    Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
+         "no connection within 75 s of failed health checks", BALANCED),
 ]  # fmt: skip
 
 WHOLE_SECTION = {

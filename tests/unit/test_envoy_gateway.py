@@ -176,7 +176,48 @@ def test_a_load_balancer_is_internal_and_for_stated_sources_only(made):
     }
     assert check["timeout"] < check["interval"], "AWS makes no target group otherwise"
     assert "preserve_client_ip.enabled=true" in annotations[f"{prefix}-target-group-attributes"]
+    assert annotations[f"{prefix}-attributes"] == "load_balancing.cross_zone.enabled=true"
     assert "pulumi.com/skipAwait" not in annotations, "its address is an output"
+
+
+def balancer(declared) -> dict[str, str]:
+    """The annotations of the load balancer, without their prefix."""
+    prefix = "service.beta.kubernetes.io/aws-load-balancer-"
+    annotations = declared.one("core/v1:Service")["metadata"]["annotations"]
+    return {name.removeprefix(prefix): value for name, value in annotations.items()}
+
+
+def test_failed_health_checks_reset_no_connection_while_a_gateway_stops(made):
+    """Not shown: that AWS acts on the attributes. Their names and ranges are botocore's."""
+    raw = {"gateway": {**BALANCER, "endpointLagSeconds": 60}}
+    attributes = balancer(made(**raw))["target-group-attributes"].split(",")
+    unhealthy = "target_health_state.unhealthy"
+    assert f"{unhealthy}.connection_termination.enabled=false" in attributes
+    grace = stack_of(**raw).gateway_grace_seconds
+    assert f"{unhealthy}.draining_interval_seconds={grace}" in attributes
+
+
+@pytest.mark.parametrize(
+    ("connections", "failed"),
+    [
+        (1, 3),  # 2 s, in which one check can fail: the controller's default.
+        (6, 4),  # 12 s, in which three checks can fail.
+        (10_000, 10),  # The most that AWS allows.
+    ],
+)
+def test_a_burst_on_all_connections_leaves_a_gateway_healthy(made, connections, failed):
+    declared = made(gateway=BALANCER, traffic={"clientConnections": connections})
+    annotations = balancer(declared)
+    assert annotations["healthcheck-unhealthy-threshold"] == str(failed)
+    assert annotations["healthcheck-interval"] == "5"
+    readiness = envoy(declared)["readinessProbe"]
+    assert (readiness["periodSeconds"], readiness["failureThreshold"]) == (5, failed)
+
+
+def test_traffic_between_zones_can_be_turned_off(made):
+    exposure = {**BALANCER["exposure"], "crossZone": False}
+    annotations = balancer(made(gateway={"exposure": exposure}))
+    assert annotations["attributes"] == "load_balancing.cross_zone.enabled=false"
 
 
 @pytest.mark.parametrize(
