@@ -11,9 +11,10 @@ from bench import comparison, provisioning
 from bench.baseline.bed import baseline_bed
 from bench.baseline.documents import VARIANTS, Variant
 from bench.checkout import checkout
-from bench.overload.overload import Load, overload
+from bench.overload.overload import Load, Meanwhile, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
+from bench.overload.summary_burst import burst
 from bench.report import BenchReport, console, timed
 from config.base import PROJECT
 from config.settings import Settings
@@ -30,16 +31,19 @@ OURS = "this stack"
 
 SERVED_SECONDS = 120.0
 
+BURST_SHARE = 0.95
+"""Share of the burst that the capacity summary predicts for the whole fleet."""
+
 _NICENESS = 10
 """Niceness of every design's client, which shares two cores with the fleet."""
 
-_LOAD = Load(niceness=_NICENESS, shrink_seconds=180.0)
+_LOAD = Load(niceness=_NICENESS, shrink_seconds=300.0)
 """Load on this stack, whose fleet must shrink before the next run."""
 
 _BASELINE_LOAD = Load(niceness=_NICENESS, grow_seconds=60.0)
 """Load on the baseline, which is removed after each run."""
 
-_SCALER = {"cooldownSeconds": 30, "scaleDown": {"pods": 20, "periodSeconds": 15}}
+_SCALER = {"cooldownSeconds": 45, "scaleDown": {"pods": 20, "periodSeconds": 15}}
 """Differences from dev; they affect only the shrinking of the fleet, after the measurement."""
 
 
@@ -68,6 +72,7 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
     toolchain.ensure("cli", *SERVING.tools)
     out.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[Record]] = {}
+    bursts: list[float] = []
     with tempfile.TemporaryDirectory() as scratch, checkout(SERVING) as env:
         console.print("making a local cluster that serves, and dev on it")
         served = report.sample(
@@ -76,7 +81,7 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
         settings = lifecycle.read_settings(env)
         images = _images(settings)
         for repeat in range(1, repeats + 1):
-            for name, measured in _designs(env, settings, Path(scratch)).items():
+            for name, measured in _designs(env, settings, Path(scratch), bursts).items():
                 console.print(f"{name}: run {repeat} of {repeats}")
                 try:
                     record = measured()
@@ -90,6 +95,9 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
     report.tables.append(comparison.side_by_side(runs))
     report.at_most("from nothing to an answered call", served.median, SERVED_SECONDS, "s")
     comparison.judge(report, runs[OURS])
+    title = "burst to the whole fleet, answered over predicted"
+    middle = report.sample(title, "x", bursts).median if bursts else None
+    report.at_least(title, middle, BURST_SHARE, "x")
     report.at_most("up over kubectl", over_kubectl, provisioning.UP_OVER_KUBECTL, "x")
 
 
@@ -105,12 +113,21 @@ def _provision(env: StackEnvironment) -> None:
 
 
 def _designs(
-    env: StackEnvironment, settings: Settings, scratch: Path
+    env: StackEnvironment, settings: Settings, scratch: Path, bursts: list[float]
 ) -> Mapping[str, Callable[[], Record]]:
-    """Return a function that overloads a design, by the design's name."""
+    """Return a function that overloads a design, by the design's name.
+
+    The stack's own also sends the burst of the capacity summary to the whole fleet, while the
+    cooldown keeps it, and appends the answered share of the predicted to `bursts`.
+    """
 
     def ours() -> Record:
-        return overload(stack_bed(env, settings, OURS), _LOAD, scratch, console.print)
+        bed = stack_bed(env, settings, OURS)
+
+        def send() -> None:
+            bursts.append(burst(bed, settings.inference[0], bed.most, scratch).share)
+
+        return overload(bed, _LOAD, scratch, console.print, Meanwhile(when_spent=send))
 
     def baseline(variant: Variant) -> Record:
         with baseline_bed(env, settings, variant, console.print) as bed:

@@ -1,4 +1,4 @@
-"""The burst that a capacity summary makes a promise of, and what the fleet makes of it."""
+"""The burst of the capacity summary, sent to a fleet."""
 
 import time
 from contextlib import suppress
