@@ -60,6 +60,7 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         config=settings.prometheus,
         stacks=settings.inference,
         keda_namespace=settings.keda.namespace,
+        dns_addresses=cluster.dns_addresses,
         flows=flows,
         api=cluster.api,
     )

@@ -128,9 +128,21 @@ def triton_flows(
 
 
 def prometheus_flows(
-    prometheus: ManagedPrometheus, stacks: Iterable[InferenceStack], keda_namespace: str
+    prometheus: ManagedPrometheus,
+    stacks: Iterable[InferenceStack],
+    keda_namespace: str,
+    dns_addresses: Iterable[str] = (),
 ) -> list[Flow]:
-    """List the connections of the stack's own Prometheus; it needs no DNS."""
+    """List the connections of the stack's own Prometheus.
+
+    It finds its targets by address, and needs DNS for the Alertmanager alone.
+
+    Args:
+        prometheus: The stack's own Prometheus.
+        stacks: The inference stacks that it scrapes.
+        keda_namespace: Namespace of its client KEDA.
+        dns_addresses: Ranges of a DNS outside pods.
+    """
     pods = prometheus_pods(prometheus)
     api_server = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
     flows = [
@@ -139,6 +151,11 @@ def prometheus_flows(
     ]
     for stack in stacks:
         flows += [_gateway_scrape(stack, prometheus), _triton_scrape(stack, prometheus)]
+    if alerts := prometheus.alertmanager:
+        flows += [
+            *_dns(pods, dns_addresses),
+            Flow(pods, Pods(alerts.namespace), tuple(alerts.ports)),
+        ]
     return flows
 
 

@@ -33,6 +33,7 @@ _DISRUPTION_BUDGET = ("policy", "poddisruptionbudgets")
 _ENDPOINTS = ("", "endpoints")
 _NETWORK_POLICY = ("networking.k8s.io", "networkpolicies")
 _POD_MONITOR = ("monitoring.coreos.com", "podmonitors")
+_PROMETHEUS_RULE = ("monitoring.coreos.com", "prometheusrules")
 _RBAC = "rbac.authorization.k8s.io"
 _SCALED_OBJECT = ("keda.sh", "scaledobjects")
 _SERVICE = ("", "services")
@@ -158,14 +159,15 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
     prometheus = settings.prometheus
     scraped = sorted({stack.namespace for stack in settings.inference})
     if not isinstance(prometheus, ManagedPrometheus):
-        monitors = scraped if prometheus.pod_monitors else ()
+        monitors = (_POD_MONITOR,) if prometheus.pod_monitors else ()
+        rules = (_PROMETHEUS_RULE,) if prometheus.has_alert_rules else ()
         yield Part(
             key="prometheus",
             title="Prometheus",
             namespace=prometheus.namespace,
             namespace_key="prometheus.namespace",
             pod_security=None,
-            resources=tuple(ApiResource(*_POD_MONITOR, namespace) for namespace in monitors),
+            resources=tuple(one for ns in scraped for one in _in(ns, *monitors, *rules)),
         )
         return
     own = (_CONFIG_MAP, _ACCOUNT, _SERVICE, _DEPLOYMENT, _NETWORK_POLICY)
@@ -189,7 +191,14 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
             for rule in DISCOVERY_RULES
             for group, resource in product(rule["apiGroups"], rule["resources"])
         ),
-        flows=tuple(prometheus_flows(prometheus, settings.inference, settings.keda.namespace)),
+        flows=tuple(
+            prometheus_flows(
+                prometheus,
+                settings.inference,
+                settings.keda.namespace,
+                settings.platform.dns_addresses,
+            )
+        ),
     )
 
 

@@ -10,7 +10,7 @@ _MEMBERS = "envoy_cluster_membership_total"
 
 
 def alert_rules(stacks: tuple[InferenceStack, ...]) -> dict[str, Any]:
-    """Build the contents of the rules file: one group per stack, named after its scaler."""
+    """Build a rules file, or the spec of a PrometheusRule: one group per stack's scaler."""
     return {"groups": [{"name": stack.scaler_name, "rules": _rules(stack)} for stack in stacks]}
 
 

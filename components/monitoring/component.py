@@ -1,4 +1,4 @@
-"""Prometheus: our own, or PodMonitors by which an existing one's operator finds the stack."""
+"""Prometheus: our own, or the objects by which an existing one's operator finds the stack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,12 @@ import yaml
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.common.kubernetes_api import KubernetesApi
-from components.common.labels import ROLLOUT_UNAWAITED, SKIP_AWAIT, prometheus_labels
+from components.common.labels import (
+    ROLLOUT_UNAWAITED,
+    SKIP_AWAIT,
+    prometheus_labels,
+    triton_labels,
+)
 from components.monitoring import workload as specs
 from components.monitoring.alerts import alert_rules
 from components.monitoring.scrape import RULES_FILE, pod_monitors, prometheus_config
@@ -29,6 +34,8 @@ class PrometheusArgs:
     stacks: tuple[InferenceStack, ...]
     keda_namespace: str
     """Namespace from which KEDA queries."""
+    dns_addresses: Sequence[str] = ()
+    """Address ranges of a DNS server outside pods, by which it finds the Alertmanager."""
     flows: Sequence[Flow] = ()
     """Connections of other parts; those with Prometheus are allowed, too."""
     api: pulumi.Input[KubernetesApi | None] = None
@@ -38,8 +45,8 @@ class PrometheusArgs:
 class Prometheus(pulumi.ComponentResource):
     """One Prometheus for all inference stacks, with alert rules; for the scaler, not for archives.
 
-    Its ServiceAccount reads pods in the inference namespaces and nothing else of the API. There is
-    no Alertmanager: firing alerts are the series `ALERTS`.
+    Its ServiceAccount reads pods in the inference namespaces and nothing else of the API. It sends
+    alerts to the Alertmanager that the parameters name; without one they are the series `ALERTS`.
     """
 
     address: pulumi.Output[str]
@@ -116,7 +123,10 @@ class Prometheus(pulumi.ComponentResource):
             metadata=metadata(),
             spec=policy_spec(
                 prometheus_pods(config),
-                joined(prometheus_flows(config, args.stacks, args.keda_namespace), args.flows),
+                joined(
+                    prometheus_flows(config, args.stacks, args.keda_namespace, args.dns_addresses),
+                    args.flows,
+                ),
             ),
             opts=child,
         )
@@ -163,10 +173,10 @@ class PodMonitorsArgs:
 
 
 class PodMonitors(pulumi.ComponentResource):
-    """PodMonitors for an existing Prometheus that an operator runs; otherwise nothing.
+    """PodMonitors and PrometheusRules for an existing Prometheus that an operator runs.
 
-    Its owner decides which PodMonitors it follows, and in which namespaces. The labels by which it
-    selects PodMonitors are parameters.
+    Its owner decides which of them it follows, and in which namespaces. The labels by which it
+    selects both are parameters. Without an operator there are none.
     """
 
     def __init__(
@@ -183,4 +193,17 @@ class PodMonitors(pulumi.ComponentResource):
                     spec=spec,
                     opts=pulumi.ResourceOptions(parent=self),
                 )
+        for stack in args.stacks if args.config.has_alert_rules else ():
+            kubernetes.apiextensions.CustomResource(
+                f"{name}-{stack.scaler_name}",
+                api_version="monitoring.coreos.com/v1",
+                kind="PrometheusRule",
+                metadata=ObjectMetaArgs(
+                    name=stack.scaler_name,
+                    namespace=stack.namespace,
+                    labels={**args.config.rule_labels, **triton_labels(stack)},
+                ),
+                spec=alert_rules((stack,)),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         self.register_outputs({})

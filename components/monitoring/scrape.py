@@ -5,7 +5,12 @@ from typing import Any
 from components.common.labels import PART_OF, gateway_labels, triton_labels
 from components.gateway.envoy.admin import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.sections.inference import InferenceStack
-from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus, Prometheus
+from config.sections.prometheus import (
+    Alertmanager,
+    ExistingPrometheus,
+    ManagedPrometheus,
+    Prometheus,
+)
 from config.selectors import ENVOY, NAME_LABEL, TRITON, gateway_selector, triton_selector
 
 GATEWAY_OPS_PORT_NAME = "ops"
@@ -56,10 +61,25 @@ def prometheus_config(
             "evaluation_interval": interval,
         },
         "rule_files": [RULES_FILE],
+        **({"alerting": _alerting(prometheus.alertmanager)} if prometheus.alertmanager else {}),
         "scrape_configs": [
             _job(ENVOY, gateways, GATEWAY_OPS_PORT_NAME, GATEWAY_METRICS_PATH, namespaces),
             _job(TRITON, tritons, TRITON_METRICS_PORT_NAME, TRITON_METRICS_PATH, namespaces),
         ],
+    }
+
+
+def _alerting(alertmanager: Alertmanager) -> dict[str, Any]:
+    """Build the section by which Prometheus sends each alert to every address."""
+    return {
+        "alertmanagers": [
+            {
+                "scheme": url.scheme,
+                **({"path_prefix": url.path} if url.path.strip("/") else {}),
+                "static_configs": [{"targets": [url.netloc]}],
+            }
+            for url in alertmanager.urls
+        ]
     }
 
 

@@ -72,6 +72,7 @@ CHECKS: tuple[Check, ...] = (
     platform.eks_platform,
     platform.keda_version,
     addresses.prometheus_address,
+    addresses.alertmanager_address,
     addresses.prometheus_access,
     addresses.prometheus_plain_text,
     platform.local_tier,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from config.problem import Finding, refuse, text, warn
-from config.sections.prometheus import ExistingPrometheus
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from config.sections.prometheus_access import SharedAccess, SigV4Access
 from config.settings import Settings
 
@@ -56,12 +56,28 @@ def prometheus_address(settings: Settings) -> Iterator[Finding]:
             fix=f"set {_KEY} to "
             f"{text(urlunsplit(url._replace(path=url.path[: match.start()], query='')))}",
         )
-    if why := _unreachable(url, prometheus, settings.keda.namespace):
+    if why := _unreachable(url, prometheus.namespace, "KEDA", settings.keda.namespace):
         yield Finding(
             keys={**keys, "keda.namespace": settings.keda.namespace},
             reason=why,
             fix="name the Service with its namespace: http://<service>.<namespace>.svc:<port>",
         )
+
+
+@refuse
+def alertmanager_address(settings: Settings) -> Iterator[Finding]:
+    """The managed Prometheus can send alerts to the Alertmanager."""
+    prometheus = settings.prometheus
+    if not isinstance(prometheus, ManagedPrometheus) or not prometheus.alertmanager:
+        return
+    target = prometheus.alertmanager
+    for url in target.urls:
+        if why := _unreachable(url, target.namespace, "Prometheus", prometheus.namespace):
+            yield Finding(
+                keys={"prometheus.alertmanager.addresses": list(target.addresses)},
+                reason=why,
+                fix="name each Service with its namespace: http://<service>.<namespace>.svc:<port>",
+            )
 
 
 @refuse
@@ -129,8 +145,15 @@ def prometheus_plain_text(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _unreachable(url: SplitResult, prometheus: ExistingPrometheus, keda: str) -> str:
-    """Return the reason why KEDA's pods cannot reach a host; empty if they may reach it."""
+def _unreachable(url: SplitResult, server_namespace: str, client: str, namespace: str) -> str:
+    """Return the reason why a client's pods cannot reach a host; empty if they may reach it.
+
+    Args:
+        url: Address of the server.
+        server_namespace: Namespace of the server's pods.
+        client: Name of the client in messages.
+        namespace: Namespace of the client's pods.
+    """
     host = url.hostname or ""
     try:
         port: int | None = url.port if url.port is not None else 1
@@ -145,9 +168,9 @@ def _unreachable(url: SplitResult, prometheus: ExistingPrometheus, keda: str) ->
     if host == "localhost" or (
         address and (address.is_loopback or address.is_unspecified or address.is_link_local)
     ):
-        return f"in KEDA's pods {host} is the pod itself, or nothing"
-    if not address and "." not in host and keda != prometheus.namespace:
-        return f"KEDA's pods look up the name {host} in their own namespace {keda}"
+        return f"in {client}'s pods {host} is the pod itself, or nothing"
+    if not address and "." not in host and namespace != server_namespace:
+        return f"{client}'s pods look up the name {host} in their own namespace {namespace}"
     if not address and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?", host):
         return f"{host} is not a host name"
     return ""

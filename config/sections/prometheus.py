@@ -1,8 +1,9 @@
 """Prometheus: managed by the stack, or already installed."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from config.base import (
     Cores,
@@ -39,6 +40,39 @@ class PersistentVolume(Section):
     """StorageClass; the cluster's default where unset."""
 
 
+def _alertmanager_address(value: str) -> str:
+    url = urlsplit(value)
+    # `port` raises ValueError if it is out of range.
+    valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    if not valid or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError("must be an http or https URL without user, password, `?` and `#`")
+    return value
+
+
+class Alertmanager(Section):
+    """An Alertmanager in the cluster, which the platform team runs."""
+
+    addresses: tuple[Annotated[str, AfterValidator(_alertmanager_address)], ...] = Field(
+        min_length=1
+    )
+    """URLs to which Prometheus sends every alert, one for each replica of the Alertmanager, such as
+    `http://alertmanager-main-0.alertmanager-operated.monitoring.svc:9093`. Their ports are also
+    those of the pods, as the NetworkPolicies of the VPC CNI require."""
+
+    namespace: DnsLabel
+    """Namespace of its pods; the NetworkPolicies let Prometheus connect to them."""
+
+    @property
+    def urls(self) -> list[SplitResult]:
+        """Parts of the addresses."""
+        return [urlsplit(address) for address in self.addresses]
+
+    @property
+    def ports(self) -> list[int]:
+        """Ports of the Services and their pods."""
+        return sorted({url.port or {"http": 80, "https": 443}[url.scheme] for url in self.urls})
+
+
 class ManagedPrometheus(Section):
     """The stack's own Prometheus, which scrapes only the gateways and Triton."""
 
@@ -69,6 +103,10 @@ class ManagedPrometheus(Section):
 
     persistent_volume: PersistentVolume | None = None
     """Volume for the time series; optional."""
+
+    alertmanager: Alertmanager | None = None
+    """Alertmanager that receives the alerts; if unset, firing alerts are only the series `ALERTS`
+    in this Prometheus."""
 
     cpu: Cores = 0.5
     """CPU request, cores."""
@@ -134,8 +172,30 @@ class ExistingPrometheus(Section):
     """Further labels of the PodMonitors, by which the operator selects them: kube-prometheus-stack
     requires `release` with the name of its Helm release."""
 
+    alert_rules: bool | None = None
+    """PrometheusRules for the Prometheus operator, with the alerts of each inference stack; if
+    unset, as `podMonitors`. Grafana Alloy loads them into the rulers of Mimir and Grafana Cloud
+    (`mimir.rules.kubernetes`)."""
+
+    alert_rule_labels: dict[LabelKey, LabelValue] | None = Field(
+        default=None, json_schema_extra={"additionalProperties": False}
+    )
+    """Further labels of the PrometheusRules, by which the operator selects them; if unset,
+    `podMonitorLabels`."""
+
     scrape_interval_seconds: float = Field(default=15.0, ge=1, le=3600)
     """Scrape interval, as configured in Prometheus or set in the PodMonitors."""
+
+    @property
+    def has_alert_rules(self) -> bool:
+        """True if the stack creates PrometheusRules."""
+        return self.pod_monitors if self.alert_rules is None else self.alert_rules
+
+    @property
+    def rule_labels(self) -> dict[str, str]:
+        """Labels by which the operator selects the PrometheusRules."""
+        stated = self.alert_rule_labels
+        return self.pod_monitor_labels if stated is None else stated
 
     @property
     def trigger_metadata(self) -> dict[str, str]:

@@ -79,7 +79,7 @@ def _finding(
 
 @cache
 def _custom_schemas() -> dict[tuple[str, str], dict[str, Any]]:
-    files = toolchain.ensure("keda-crds", "podmonitor-crd").values()
+    files = toolchain.ensure("keda-crds", "podmonitor-crd", "prometheusrule-crd").values()
     return {key: schema for file in files for key, schema in _crds(file).items()}
 
 

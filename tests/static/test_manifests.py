@@ -33,6 +33,7 @@ pytestmark = pytest.mark.tools
 STACKS = ("dev", "staging", "prod")
 GATEWAY = "ai-namespace/deployment-envoy-gateway.yaml"
 SCALED_OBJECT = "ai-namespace/scaledobject-triton-inference-scaler.yaml"
+RULES = "ai-namespace/prometheusrule-triton-inference-scaler.yaml"
 POD_MONITOR = "ai-namespace/podmonitor-envoy-gateway.yaml"
 
 
@@ -162,6 +163,12 @@ def test_a_container_without_a_security_context_is_found_by_both_linters(rendere
             POD_MONITOR,
             lambda d: d["spec"]["podMetricsEndpoints"][0].update(interval="5 s"),
             "spec.podMetricsEndpoints.0.interval: '5 s' does not match",
+        ),
+        (
+            "prod",
+            RULES,
+            lambda d: d["spec"]["groups"][0]["rules"][0].update({"for": "1 minute"}),
+            "spec.groups.0.rules.0.for: '1 minute' does not match",
         ),
     ],
 )

@@ -48,6 +48,14 @@ TWO_SHAPES = {
 WATCHED = {"prometheus": {"kind": "existing", "address": "http://p.m.svc:9090", "namespace": "m"}}
 
 
+ALERTED = {
+    "prometheus": {
+        "kind": "managed",
+        "alertmanager": {"addresses": ["http://alerts.m.svc:9093"], "namespace": "m"},
+    }
+}
+
+
 def asked_by(kind: str) -> dict[str, Any]:
     """A Prometheus that asks who asks."""
     access = {"kind": kind, "secret": "metrics"}
@@ -238,6 +246,10 @@ CASES = [
     Case("prometheusAddress", "prometheus.address", "http://prometheus:9090", "their own namespace",
          WATCHED),
     Case("prometheusAddress", "prometheus.address", "http://p.m.svc:99090", "port", WATCHED),
+    Case("alertmanagerAddress", "prometheus.alertmanager.addresses", ["http://alerts:9093"],
+         "Prometheus's pods look up the name alerts in their own namespace", ALERTED),
+    Case("alertmanagerAddress", "prometheus.alertmanager.addresses", ["http://localhost:9093"],
+         "in Prometheus's pods localhost is the pod itself", ALERTED),
     Case("prometheusAccess", "prometheus.address",
          "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1", "signed requests",
          WATCHED),

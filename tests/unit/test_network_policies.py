@@ -64,6 +64,19 @@ def test_our_prometheus_scrapes_discovers_and_answers_keda():
     assert c.allows(KEDA, c.prometheus, c.ports["prometheus"]["http"])
 
 
+def test_our_prometheus_reaches_the_alertmanager_that_the_parameters_name():
+    alerts = End("10.0.9.9", "monitoring", {"app": "alertmanager"})
+    alertmanager = {"addresses": ["http://alerts.monitoring.svc:9093"], "namespace": "monitoring"}
+    named = cluster(prometheus={"kind": "managed", "alertmanager": alertmanager})
+    assert named.allows(named.prometheus, alerts, 9093)
+    assert not named.allows(named.prometheus, alerts, 9094)
+    for protocol in ("UDP", "TCP"):
+        assert named.allows(named.prometheus, DNS, 53, protocol)
+    unnamed = cluster()
+    assert not unnamed.allows(unnamed.prometheus, alerts, 9093)
+    assert not unnamed.allows(unnamed.prometheus, DNS, 53, "UDP")
+
+
 def test_an_existing_prometheus_scrapes():
     c = cluster(prometheus=EXISTING)
     assert c.allows(OTHER_PROMETHEUS, c.gateway, c.ports["gateway"]["ops"])

@@ -158,8 +158,7 @@ def test_an_existing_prometheus_gets_pod_monitors_where_it_wants_them(declare, w
     declared = declare(
         lambda: PodMonitors("monitors", PodMonitorsArgs(config=config, stacks=STACKS))
     )
-    monitors = [r.inputs for r in declared.resources if r.custom]
-    assert {m["kind"] for m in monitors} == ({"PodMonitor"} if wanted else set())
+    monitors = [r.inputs for r in declared.all("monitoring.coreos.com/v1:PodMonitor")]
     assert len(monitors) == 2 * len(STACKS) * wanted
     for monitor in monitors:
         selected = monitor["spec"]["selector"]["matchLabels"]
@@ -177,7 +176,53 @@ def test_pod_monitors_carry_the_labels_by_which_an_operator_selects_them(declare
         )
         args = PodMonitorsArgs(config=config, stacks=STACKS)
         declared = declare(lambda: PodMonitors("monitors", args))
-        return [r.inputs["metadata"]["labels"] for r in declared.resources if r.custom]
+        monitors = declared.all("monitoring.coreos.com/v1:PodMonitor")
+        return [monitor.inputs["metadata"]["labels"] for monitor in monitors]
 
     release = {"release": "kube-prometheus-stack"}
     assert labels(**release) == [{**release, **ours} for ours in labels()]
+
+
+def existing(**raw: Any) -> ExistingPrometheus:
+    base = {"kind": "existing", "address": "http://p.m:9090", "namespace": "monitoring"}
+    return ExistingPrometheus.model_validate({**base, **raw})
+
+
+def rules_of(declare, **raw: Any) -> list[dict[str, Any]]:
+    args = PodMonitorsArgs(config=existing(**raw), stacks=STACKS)
+    declared = declare(lambda: PodMonitors("monitors", args))
+    return [rule.inputs for rule in declared.all("monitoring.coreos.com/v1:PrometheusRule")]
+
+
+def test_an_operators_prometheus_gets_the_alerts_of_ours(made, declare):
+    ours = yaml.safe_load(made().one("core/v1:ConfigMap", "prometheus-files")["data"]["rules.yml"])
+    rules = rules_of(declare, podMonitors=True)
+    assert [group for rule in rules for group in rule["spec"]["groups"]] == ours["groups"]
+    assert [rule["metadata"]["namespace"] for rule in rules] == [s.namespace for s in STACKS]
+
+
+@pytest.mark.parametrize(
+    ("stated", "count"),
+    [
+        ({}, 0),
+        ({"podMonitors": True, "alertRules": False}, 0),
+        ({"alertRules": True}, len(STACKS)),
+    ],
+)
+def test_alert_rules_may_differ_from_pod_monitors(declare, stated, count):
+    assert len(rules_of(declare, **stated)) == count
+
+
+def test_alert_rules_carry_the_labels_by_which_an_operator_selects_them(declare):
+    def selected(**raw: Any) -> list[Any]:
+        rules = rules_of(declare, podMonitors=True, podMonitorLabels={"release": "a"}, **raw)
+        return [
+            (labels.get("release"), labels.get("role"))
+            for labels in (rule["metadata"]["labels"] for rule in rules)
+        ]
+
+    assert selected() == [("a", None)] * len(STACKS)
+    assert selected(alertRuleLabels={"role": "alert-rules"}) == [(None, "alert-rules")] * len(
+        STACKS
+    )
+    assert selected(alertRuleLabels={}) == [(None, None)] * len(STACKS)

@@ -59,6 +59,25 @@ def test_promtool_accepts_configuration_and_rules(promtool, folder):
     assert "8 rules found" in said
 
 
+def test_alerts_go_to_every_replica_of_the_alertmanager(promtool, folder):
+    """Prometheus itself accepts the section; no test sends an alert."""
+    addresses = ["http://alertmanager-0.alerts.m.svc:9093", "https://alerts.n.svc/prefix"]
+    prometheus = ManagedPrometheus.model_validate(
+        {"alertmanager": {"addresses": addresses, "namespace": "m"}}
+    )
+    config = prometheus_config(prometheus, STACKS)
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
+    assert code == 0, said
+    sent = [
+        f"{one['scheme']}://{target}{one.get('path_prefix', '')}"
+        for one in config["alerting"]["alertmanagers"]
+        for static in one["static_configs"]
+        for target in static["targets"]
+    ]
+    assert sent == addresses
+
+
 def test_promtool_refuses_what_is_broken(promtool, folder):
     text = (folder / RULES_FILE).read_text()
     (folder / RULES_FILE).write_text(text.replace("absent(", "absent("[:-1] + "[", 1))

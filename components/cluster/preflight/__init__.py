@@ -15,9 +15,9 @@ from components.cluster.preflight.contents import contents
 from components.cluster.preflight.gpus import gpus
 from components.cluster.preflight.keda import keda
 from components.cluster.preflight.network import network
+from components.cluster.preflight.operator import prometheus_operator
 from components.cluster.preflight.ownership import foreign_objects
 from components.cluster.preflight.permissions import permissions
-from components.cluster.preflight.pod_monitors import pod_monitors
 from components.cluster.preflight.prometheus import prometheus
 from components.cluster.preflight.quota import quota
 from components.cluster.preflight.reader import ClusterReader
@@ -58,7 +58,7 @@ def preflight(
         problems += [
             *version(platform, api),
             *keda(settings, api),
-            *pod_monitors(settings, api),
+            *prometheus_operator(settings, api),
             *prometheus(settings, reader),
             *claims(settings, stack, reader),
             *storage(settings, reader),

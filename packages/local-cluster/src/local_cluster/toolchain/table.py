@@ -126,6 +126,14 @@ def _cni(name: str, kind: str) -> Tool:
     return Tool(name, "serving", _CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
 
 
+def _operator_crd(kind: str) -> Tool:
+    # For the offline validation of the operator's objects, which no local cluster has.
+    module = "github.com/prometheus-operator/prometheus-operator"
+    file = f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}s.yaml"
+    files, name = ModuleFiles(module, file), f"{kind}-crd"
+    return Tool(name, "checks", _PROMETHEUS_OPERATOR, module, files, filename=f"{name}.yaml")
+
+
 _ROWS = (
     Tool(
         "pulumi",
@@ -225,18 +233,8 @@ _ROWS = (
     _cni("ptp", "main"),
     _cni("loopback", "main"),
     _cni("host-local", "ipam"),
-    Tool(
-        # For the offline validation of PodMonitors, which no local cluster has.
-        "podmonitor-crd",
-        "checks",
-        _PROMETHEUS_OPERATOR,
-        "github.com/prometheus-operator/prometheus-operator",
-        ModuleFiles(
-            "github.com/prometheus-operator/prometheus-operator",
-            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
-        ),
-        filename="podmonitor-crd.yaml",
-    ),
+    _operator_crd("podmonitor"),
+    _operator_crd("prometheusrule"),
     Tool(
         # The official chart, for tests on a cluster without KEDA.
         "keda-chart",
