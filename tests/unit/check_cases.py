@@ -1,7 +1,7 @@
 """A mutation for each check: the changed parameter, and words of the message that it causes."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from tests.unit.case import Case
+from tests.unit.prometheus_cases import PROMETHEUS_CASES
 
 DIGEST = "@sha256:" + "0" * 64
 
@@ -45,32 +45,6 @@ TWO_SHAPES = {
     "gpuNodes.minSize": 2,
     "gpuNodes.maxSize": 9,
 }
-WATCHED = {"prometheus": {"kind": "existing", "address": "http://p.m.svc:9090", "namespace": "m"}}
-
-
-ALERTED = {
-    "prometheus": {
-        "kind": "managed",
-        "alertmanager": {"addresses": ["http://alerts.m.svc:9093"], "namespace": "m"},
-    }
-}
-
-
-def asked_by(kind: str) -> dict[str, Any]:
-    """A Prometheus that asks who asks."""
-    access = {"kind": kind, "secret": "metrics"}
-    watched = {**WATCHED["prometheus"], "address": "https://p.m.svc:9090", "authentication": access}
-    return {"prometheus": watched}
-
-
-MANAGED_BY_AWS = {
-    "prometheus": {
-        "kind": "existing",
-        "address": "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1",
-        "namespace": "m",
-        "authentication": {"kind": "awsSigV4", "region": "eu-central-1"},
-    }
-}
 ONE_REQUEST = {
     "inference[0].triton.watchdog.requests": [
         {"model": "a", "inputs": [{"name": "x", "datatype": "FP32"}]}
@@ -82,16 +56,6 @@ FROM_S3 = {
     "platform": {**CLUSTER, "clusterName": "inference"},
     "inference[0].triton.modelRepository": S3,
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    check: str
-    key: str
-    value: Any
-    says: str
-    """Text that the message must hold: the figures that make it understood."""
-    base: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = [
@@ -232,38 +196,6 @@ CASES = [
          "9 vCPUs, 0.5 GiB and 0.0625 GiB of disk of 8 vCPUs, 32 GiB and 100 GiB"),
     Case("localNodes", "inference[0].gateway.cpu", 5,
          "15.5 vCPUs, 2.5 GiB and 4.4375 GiB of disk; as no pod can span nodes, that is 3"),
-    Case("prometheusAddress", "prometheus.address", "https://me:pw@m.example.com", "a password",
-         WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090?team=a",
-         "part of the query", WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/api/v1/query",
-         "must be the base URL", WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:9090/graph",
-         "must be the base URL", WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://localhost:9090", "the pod itself",
-         WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://[::1]:9090", "the pod itself", WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://prometheus:9090", "their own namespace",
-         WATCHED),
-    Case("prometheusAddress", "prometheus.address", "http://p.m.svc:99090", "port", WATCHED),
-    Case("alertmanagerAddress", "prometheus.alertmanager.addresses", ["http://alerts:9093"],
-         "Prometheus's pods look up the name alerts in their own namespace", ALERTED),
-    Case("alertmanagerAddress", "prometheus.alertmanager.addresses", ["http://localhost:9093"],
-         "in Prometheus's pods localhost is the pod itself", ALERTED),
-    Case("prometheusAccess", "prometheus.address",
-         "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1", "signed requests",
-         WATCHED),
-    Case("prometheusAccess", "prometheus.authentication.region", "eu-west-1", "is in eu-central-1",
-         MANAGED_BY_AWS),
-    Case("prometheusAccess", "prometheus.address",
-         "https://aps-workspaces.eu-central-1.amazonaws.com", "does not name a workspace",
-         MANAGED_BY_AWS),
-    Case("prometheusAccess", "prometheus.address", "http://p.m.svc:9090",
-         "an encrypted connection", asked_by("tls")),
-    Case("prometheusAccess", "prometheus.headers", {"Authorization": "Bearer"}, "in plain text",
-         WATCHED),
-    Case("prometheusPlainText", "prometheus.address", "http://p.m.svc:9090", "in clear text",
-         asked_by("basic")),
     Case("localNodes", "prometheus.memoryMib", 32769, "Prometheus does not fit"),
     Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
     Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
@@ -296,6 +228,7 @@ CASES = [
          "deregisters a target", BALANCED),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
          "no connection within 75 s of failed health checks", BALANCED),
+    *PROMETHEUS_CASES,
 ]  # fmt: skip
 
 WHOLE_SECTION = {
