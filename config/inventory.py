@@ -73,6 +73,9 @@ class Part:
     pod_security: PodSecurity | None = "restricted"
     """Pod security level of the namespace; None where the stack does not create the namespace."""
 
+    namespace_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels that the namespace needs, beside those of pod security."""
+
     closed: bool = True
     """True if the namespace denies all traffic by default."""
 
@@ -238,7 +241,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         images=triton_images,
         cpu_pods=None if triton.gpus else Pods(stack.surge_replicas, pod),
         resources=_in(namespace, *models, *workload),
-        # Pulumi waits for the Services of Triton and of an exposed gateway in this namespace.
+        # Pulumi waits for Triton's Service in this namespace.
         watched=_in(namespace, _ENDPOINTS),
         flows=tuple(triton_flows(stack, prometheus, dns)),
     )
@@ -248,6 +251,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         title="a gateway",
         namespace=namespace,
         namespace_key=namespace_key,
+        namespace_labels=gateway.exposure.namespace_labels,
         images={f"{at}.gateway.image": gateway.image},
         cpu_pods=Pods(gateway.replicas + 1, pod),
         resources=_in(namespace, _CONFIG_MAP, *workload),

@@ -31,6 +31,12 @@ ROLLOUT_UNAWAITED: Mapping[str, str] = {"pulumi.com/waitFor": "jsonpath={.metada
 `await_rollouts` waits for the pods. `SKIP_AWAIT` would not do: with it the engine does not wait for
 a Deployment's end either, and takes the network away from pods that still drain."""
 
+BALANCER_AWAITED: Mapping[str, str] = {
+    "pulumi.com/waitFor": "jsonpath={.status.loadBalancer.ingress[0].hostname}"
+}
+"""Annotation of a Service with a load balancer: the engine waits for the balancer alone. By default
+it also waits for pods, which are created after the Service."""
+
 _LABEL_VALUE_LENGTH = 63
 
 

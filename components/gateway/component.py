@@ -70,28 +70,32 @@ class EnvoyGateway(pulumi.ComponentResource):
             data=files,
             parent=self,
         )
-        spec = gateway.deployment_spec(stack, files, args.prometheus)
-        deployment = kubernetes.apps.v1.Deployment(
-            f"{name}-deployment",
-            metadata=metadata({**ROLLOUT_UNAWAITED}),
-            spec=spec,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map]),
-        )
-        collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
-        self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),
             spec=gateway.service_spec(stack),
             opts=child,
         )
+        balanced = isinstance(stack.gateway.exposure, InternalLoadBalancer)
+        # The controller's webhook gives a readiness gate to pods alone that are created after it
+        # has made the target group.
+        first = [service] if balanced else []
+        spec = gateway.deployment_spec(stack, files, args.prometheus)
+        deployment = kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata({**ROLLOUT_UNAWAITED}),
+            spec=spec,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map, *first]),
+        )
+        collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
+        self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
         kubernetes.policy.v1.PodDisruptionBudget(
             f"{name}-disruption-budget",
             metadata=metadata(),
             spec=gateway.disruption_budget_spec(stack),
             opts=child,
         )
-        if isinstance(stack.gateway.exposure, InternalLoadBalancer):
+        if balanced:
             address = service.status.load_balancer.ingress[0].hostname
         else:
             # Derived from the Service, so that users of the address wait for the Service.

@@ -2,7 +2,7 @@
 
 import yaml
 
-from components.common.labels import SKIP_AWAIT, gateway_labels
+from components.common.labels import BALANCER_AWAITED, SKIP_AWAIT, gateway_labels
 from components.common.pods import (
     Manifest,
     container_security,
@@ -177,7 +177,7 @@ def service_annotations(stack: InferenceStack) -> dict[str, str]:
     """Build the annotations of the gateway's Service."""
     exposure = stack.gateway.exposure
     if isinstance(exposure, InternalLoadBalancer):
-        return balancer_annotations(stack, exposure)
+        return {**balancer_annotations(stack, exposure), **BALANCER_AWAITED}
     # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is enough.
     return {**SKIP_AWAIT}
 

@@ -1,5 +1,6 @@
 """The namespaces of the stack: the pod security level of each, and its default deny."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,11 +40,14 @@ class Namespaces(pulumi.ComponentResource):
         }
         closed = {part.namespace for part in parts if part.default_deny}
         ours = namespace_labels(pulumi.get_stack())
+        needed: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for part in parts:
+            needed[part.namespace].update(part.namespace_labels)
         for namespace, level in sorted(levels.items()):
             resource = kubernetes.core.v1.Namespace(
                 f"{name}-{namespace}",
                 metadata=kubernetes.meta.v1.ObjectMetaArgs(
-                    name=namespace, labels={**ours, **_pod_security(level)}
+                    name=namespace, labels={**ours, **_pod_security(level), **needed[namespace]}
                 ),
                 opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
             )

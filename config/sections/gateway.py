@@ -19,12 +19,21 @@ HEAP_SHARE = 0.75
 class ClusterOnly(Section):
     """A gateway that is reachable only inside the cluster."""
 
+    namespace_labels: ClassVar[Mapping[str, str]] = {}
+    """Labels that its namespace needs."""
+
     kind: Literal["cluster"] = "cluster"
     """A ClusterIP Service."""
 
 
 class InternalLoadBalancer(Section):
     """A gateway that is reachable from the VPC through an internal network load balancer."""
+
+    namespace_labels: ClassVar[Mapping[str, str]] = {
+        "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"
+    }
+    """Labels by which the controller's webhook adds a readiness gate to the gateways' pods: a pod
+    is ready once the balancer has found it healthy."""
 
     kind: Literal["internalLoadBalancer"]
     """An internal NLB, created by the AWS Load Balancer Controller."""

@@ -187,6 +187,18 @@ def balancer(declared) -> dict[str, str]:
     return {name.removeprefix(prefix): value for name, value in annotations.items()}
 
 
+def test_pods_come_after_their_load_balancer_and_the_engine_waits_for_it_alone(made):
+    declared = made(gateway=BALANCER)
+    deployment = declared.resource("apps/v1:Deployment")
+    assert "gateway-service" in deployment.depends_on
+    waits = declared.one("core/v1:Service")["metadata"]["annotations"]["pulumi.com/waitFor"]
+    assert waits == "jsonpath={.status.loadBalancer.ingress[0].hostname}"
+
+
+def test_pods_without_a_load_balancer_do_not_wait_for_the_service(made):
+    assert "gateway-service" not in made().resource("apps/v1:Deployment").depends_on
+
+
 def test_failed_health_checks_reset_no_connection_while_a_gateway_stops(made):
     """Not shown: that AWS acts on the attributes. Their names and ranges are botocore's."""
     raw = {"gateway": {**BALANCER, "endpointLagSeconds": 60}}

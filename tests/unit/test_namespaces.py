@@ -73,6 +73,24 @@ def test_preflight_looks_for_exactly_those_that_are_made(made, kind):
     assert set(made_namespaces(Settings.model_validate(raw)).values()) == set(made(raw)[0])
 
 
+def test_gateways_behind_a_load_balancer_get_readiness_gates_and_others_do_not(made):
+    """Not shown: the webhook of the AWS Load Balancer Controller, which reads the label."""
+    exposure = {
+        "kind": "internalLoadBalancer",
+        "sourceCidrs": ["10.0.0.0/8"],
+        "subnetCidrs": ["10.0.0.0/24"],
+    }
+    stacks = [
+        {"namePrefix": "a-", "namespace": "a", "gateway": {"exposure": exposure}},
+        {"namePrefix": "b-", "namespace": "a"},
+        {"namePrefix": "c-", "namespace": "c"},
+    ]
+    namespaces, _ = made({"inference": stacks})
+    label = "elbv2.k8s.aws/pod-readiness-gate-inject"
+    assert {name for name, labels in namespaces.items() if label in labels} == {"a"}
+    assert namespaces["a"][label] == "enabled"
+
+
 def test_each_says_which_stack_made_it(made):
     for name, labels in made({"keda": {"kind": "helm"}})[0].items():
         assert namespace_labels("test").items() <= labels.items(), name
