@@ -19,6 +19,7 @@ from config.inventory import parts, shared_flows
 from config.load import load
 from config.sections.keda import HelmKeda
 from config.sections.prometheus import ManagedPrometheus
+from config.sizing.packing import evictable
 
 settings = load()
 check_gateways(settings)
@@ -87,6 +88,7 @@ stacks = [
             config=stack,
             nodes=settings.gpu_nodes.pool,
             prometheus=settings.prometheus,
+            evictable=evictable(settings, stack),
             flows=flows,
             scaling=scaling,
             api=cluster.api,

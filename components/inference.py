@@ -29,6 +29,9 @@ class InferenceArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
+    evictable: int = 1
+    """Replicas that drains may evict at once, unless `config` states them; on spot nodes, as many
+    as a node holds (`config.sizing.packing.evictable`)."""
     flows: Sequence[Flow] = ()
     """Connections of the program's other parts, such as a service that the gateway calls."""
     scaling: Sequence[pulumi.Resource] = ()
@@ -78,6 +81,7 @@ class Inference(pulumi.ComponentResource):
                 config=stack,
                 nodes=args.nodes,
                 prometheus=args.prometheus,
+                evictable=args.evictable,
                 api=args.api,
                 eks=args.eks,
             ),

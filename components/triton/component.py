@@ -27,6 +27,8 @@ class TritonArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
+    evictable: int = 1
+    """Replicas that drains may evict at once, unless `config` states them."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Client of the API server; without one, old ConfigMaps stay."""
     eks: EksCluster = field(default_factory=EksCluster)
@@ -104,7 +106,7 @@ class Triton(pulumi.ComponentResource):
         kubernetes.policy.v1.PodDisruptionBudget(
             f"{name}-disruption-budget",
             metadata=metadata,
-            spec=triton.disruption_budget_spec(stack),
+            spec=triton.disruption_budget_spec(stack, args.evictable),
             opts=child,
         )
         self.deployment_name = deployment.metadata.name

@@ -236,14 +236,18 @@ def service_spec(stack: InferenceStack) -> Manifest:
     }
 
 
-def disruption_budget_spec(stack: InferenceStack) -> Manifest:
-    """Return the spec of the PodDisruptionBudget: one replica at a time, for any size of fleet.
+def disruption_budget_spec(stack: InferenceStack, evictable: int = 1) -> Manifest:
+    """Return the spec of the PodDisruptionBudget, which holds for any size of the fleet.
 
     It limits the replicas that may be unavailable. `minAvailable: min` would block every node drain
     while the fleet is at its smallest, and always for a fleet of one replica.
+
+    Args:
+        stack: Inference stack.
+        evictable: Replicas that drains may evict at once, unless the stack states them.
     """
     return {
-        "maxUnavailable": 1,
+        "maxUnavailable": stack.triton.disruption_budget or evictable,
         "selector": {"matchLabels": triton_selector(stack)},
         # A replica that never got ready must not block the drain of its node.
         "unhealthyPodEvictionPolicy": "AlwaysAllow",

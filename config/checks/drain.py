@@ -99,7 +99,7 @@ def grace(settings: Settings) -> Iterator[Finding]:
 @refuse
 def spot(settings: Settings) -> Iterator[Finding]:
     """On spot nodes a replica has stopped before AWS removes the node."""
-    if settings.gpu_nodes.pool.capacity_type != "SPOT":
+    if not settings.gpu_nodes.pool.spot:
         return
     for at in stacks(settings):
         taken = at.stack.triton_grace_seconds

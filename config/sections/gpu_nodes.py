@@ -138,6 +138,11 @@ class GpuNodes(Section):
         return {**self.labels, GPU_LABEL[0]: GPU_LABEL[1]}
 
     @property
+    def spot(self) -> bool:
+        """True if AWS may take the nodes away, with two minutes' notice."""
+        return self.capacity_type == "SPOT"
+
+    @property
     def architecture(self) -> Architecture | None:
         """Architecture of the nodes; None where it is not known."""
         return None

@@ -141,6 +141,10 @@ class Triton(Section):
     max_surge: int = Field(default=1, ge=1, le=5000)
     """Replicas beyond the fleet that a rollout may start."""
 
+    disruption_budget: int | None = Field(default=None, ge=1, le=5000)
+    """Replicas that drains of nodes may evict at once; if unset, one, and on spot nodes as many as
+    a node holds, because the node ends with all of them."""
+
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Wait before SIGTERM; derived from the DNS lag if unset."""
 

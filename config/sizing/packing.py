@@ -125,6 +125,19 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
     )
 
 
+def evictable(settings: Settings, stack: InferenceStack) -> int:
+    """Return the number of a stack's replicas that drains may evict at once.
+
+    A spot node ends two minutes after its notice, with all its replicas: only those that are
+    evicted at once run their preStop hook and finish their calls.
+    """
+    stated = stack.triton.disruption_budget
+    if stated is not None:
+        return stated
+    spot = stack.triton.gpus > 0 and settings.gpu_nodes.pool.spot
+    return max(1, replicas_per_node(settings, stack).replicas) if spot else 1
+
+
 def _shape(stack: InferenceStack) -> tuple[float, ...]:
     triton = stack.triton
     return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib

@@ -282,6 +282,17 @@ def test_a_workload_that_is_refused_keeps_no_other_object_away(failed):
     assert {name for name in waiting if name != failed} == set()
 
 
+def test_all_replicas_of_a_spot_node_may_leave_at_once():
+    """Staging has four GPUs on a spot node; prod states what EKS's node updates need."""
+    evictable = {
+        stack: declared_by(stack).one(
+            "policy/v1:PodDisruptionBudget", "triton-inference-deployment"
+        )["spec"]["maxUnavailable"]
+        for stack in STACKS
+    }
+    assert evictable == {"dev": 1, "staging": 4, "prod": 2}
+
+
 def test_nothing_is_looked_up(program):
     """The recorder raises on every look-up but a StackReference's; this names those."""
     reads = [r for r in program.resources if r.typ == "pulumi:pulumi:StackReference"]

@@ -9,6 +9,7 @@ import pytest
 
 from components.triton import workload as specs
 from config.sections.gateway import Gateway
+from config.sections.triton import Triton
 from config.settings import Settings
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 
@@ -70,6 +71,13 @@ def test_a_node_can_be_drained_at_the_smallest_fleet(smallest):
     assert budget["maxUnavailable"] == 1
     assert "minAvailable" not in budget
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_drains_evict_as_many_replicas_as_the_stack_states_or_else_its_caller():
+    (stack,) = Settings().inference
+    stated = stack.model_copy(update={"triton": Triton(disruption_budget=2)})
+    assert specs.disruption_budget_spec(stack, 4)["maxUnavailable"] == 4
+    assert specs.disruption_budget_spec(stated, 4)["maxUnavailable"] == 2
 
 
 # Where it may run

@@ -1,0 +1,185 @@
+"""Checks that nodes which drain get rid of their replicas in time, several to a node."""
+
+import math
+from collections.abc import Iterator
+
+from config.checks.drain import EKS_EVICTION_SECONDS, SPOT_NOTICE_SECONDS
+from config.checks.stack_paths import StackAt, smallest_passing, stacks
+from config.problem import Finding, derived, number, refuse, warn
+from config.sections.triton import PULL_SECONDS
+from config.settings import Settings
+from config.sizing.packing import evictable, replicas_per_node
+
+EKS_CORDON_SECONDS = 60
+"""Time that EKS waits between the last eviction from a node and its end (the same page)."""
+
+
+def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
+    """Return the stacks whose replicas run on GPU nodes of known capacity, and fit there."""
+    if settings.gpu_nodes.pool.unknown_instance_types:
+        return []
+    return [
+        at
+        for at in stacks(settings)
+        if at.stack.triton.gpus and replicas_per_node(settings, at.stack).replicas
+    ]
+
+
+def _rounds(settings: Settings, at: StackAt, nodes: int) -> int:
+    """Return the number of evictions, one after another, that empty nodes which drain at once.
+
+    The disruption budget holds back each until the replicas of the one before are ready elsewhere.
+    """
+    held = nodes * replicas_per_node(settings, at.stack).replicas
+    leaving = min(held, at.stack.autoscaler.max_replicas)
+    return math.ceil(leaving / evictable(settings, at.stack))
+
+
+def _budget_keys(settings: Settings, at: StackAt) -> dict[str, object]:
+    stated = at.stack.triton.disruption_budget
+    key = at.key("triton.disruptionBudget")
+    return {
+        key if stated else derived(key): evictable(settings, at.stack),
+        derived(at.key("replicasPerNode")): replicas_per_node(settings, at.stack).replicas,
+        at.key("triton.loadSeconds"): at.stack.triton.load_seconds,
+        derived(at.key("triton.copySeconds")): math.ceil(at.stack.triton.copy_seconds),
+    }
+
+
+def _update_keys(settings: Settings, at: StackAt) -> dict[str, object]:
+    groups = enumerate(settings.gpu_nodes.groups)
+    return {
+        **{f"gpuNodes.groups[{i}].maxUnavailable": group.max_unavailable for i, group in groups},
+        **_budget_keys(settings, at),
+        derived(at.key("triton.terminationGraceSeconds")): at.stack.triton_grace_seconds,
+    }
+
+
+@refuse
+def spot_budget(settings: Settings) -> Iterator[Finding]:
+    """On spot nodes the disruption budget lets all replicas of a node leave at once."""
+    for at in _on_gpu_nodes(settings) if settings.gpu_nodes.pool.spot else ():
+        if _rounds(settings, at, nodes=1) > 1:
+            yield Finding(
+                keys={
+                    settings.gpu_nodes.key("capacityType"): "SPOT",
+                    **_budget_keys(settings, at),
+                },
+                reason=(
+                    f"a spot node ends {SPOT_NOTICE_SECONDS} s after its notice, but the "
+                    f"disruption budget lets {evictable(settings, at.stack)} of its replicas leave "
+                    "at once, and others only after those are ready on another node: the calls of "
+                    "the others are cut"
+                ),
+                change={at.key("triton.disruptionBudget"): None},
+            )
+
+
+@warn
+def spot_node(settings: Settings) -> Iterator[Finding]:
+    """The smallest fleet does not run on a single spot node."""
+    nodes = settings.gpu_nodes.pool
+    for at in _on_gpu_nodes(settings) if nodes.spot and nodes.min_size < 2 else ():
+        least = at.stack.autoscaler.min_replicas
+        if least > replicas_per_node(settings, at.stack).replicas:
+            continue
+        cold = nodes.node_start_seconds + PULL_SECONDS + at.stack.triton.ready_seconds
+        yield Finding(
+            keys={
+                settings.gpu_nodes.key("capacityType"): "SPOT",
+                settings.gpu_nodes.key("minSize"): nodes.min_size,
+                at.key("autoscaler.minReplicas"): least,
+                **_budget_keys(settings, at),
+            },
+            reason=(
+                f"the smallest fleet fits on one spot node: each interruption is an outage of up "
+                f"to {number(cold)} s, until another node and its replicas are ready"
+            ),
+            change={
+                settings.gpu_nodes.key("minSize"): 2,
+                **({at.key("autoscaler.minReplicas"): 2} if least < 2 else {}),
+            },
+        )
+
+
+@refuse
+def evictions(settings: Settings) -> Iterator[Finding]:
+    """The disruption budget lets an EKS node-group update empty a node in time."""
+    for at in _updated(settings):
+        rounds, seconds = _update_rounds(settings, at), _eviction_seconds(settings, at)
+        if seconds <= EKS_EVICTION_SECONDS:
+            continue
+        key, least = at.key("triton.disruptionBudget"), at.stack.autoscaler.min_replicas
+
+        def passes(after: Settings, index: int = at.index) -> bool:
+            return _eviction_seconds(after, StackAt(index, after.inference[index])) <= (
+                EKS_EVICTION_SECONDS
+            )
+
+        change = smallest_passing(settings, key, range(2, least), passes)
+        yield Finding(
+            keys=_update_keys(settings, at),
+            reason=(
+                f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates, but the "
+                f"disruption budget lets the replicas leave in {rounds} rounds, each after the one "
+                f"before is ready elsewhere: {number(seconds)} s, so the update fails with "
+                "PodEvictionFailure"
+            ),
+            # Some of the smallest fleet stay.
+            change=change,
+            fix=""
+            if change
+            else (
+                f"raise autoscaler.minReplicas (now {least}), and {key} to less than it; or choose "
+                "instance types that hold one replica; or shorten triton.loadSeconds"
+            ),
+        )
+
+
+@warn
+def cold_evictions(settings: Settings) -> Iterator[Finding]:
+    """An EKS node-group update succeeds although the new nodes pull Triton's image.
+
+    EKS makes all old nodes unschedulable before it drains the first, so evicted replicas start on
+    new nodes. A node also waits for the replicas of the node before, which use up the budget.
+    """
+    for at in _updated(settings):
+        warm, ready = _eviction_seconds(settings, at), at.stack.triton.ready_seconds
+        seconds = PULL_SECONDS + max(warm, ready - EKS_CORDON_SECONDS)
+        if warm <= EKS_EVICTION_SECONDS < seconds:
+            yield Finding(
+                keys=_update_keys(settings, at),
+                reason=(
+                    f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates, but "
+                    "the disruption budget waits for replicas on new nodes, which pull Triton's "
+                    f"image for up to {PULL_SECONDS} s: {number(seconds)} s in all, so the update "
+                    "may fail with PodEvictionFailure"
+                ),
+                fix=(
+                    "force an update that fails (aws eks update-nodegroup-version --force): it "
+                    "ends the calls of replicas that are still there; or shorten the models' copy "
+                    "and load"
+                ),
+            )
+
+
+def _updated(settings: Settings) -> list[StackAt]:
+    """Return the stacks on EKS node groups whose replicas stop in time, each by itself."""
+    if not settings.gpu_nodes.groups:
+        return []
+    return [
+        at
+        for at in _on_gpu_nodes(settings)
+        if at.stack.triton_grace_seconds <= EKS_EVICTION_SECONDS
+    ]
+
+
+def _update_rounds(settings: Settings, at: StackAt) -> int:
+    nodes = max(group.max_unavailable for group in settings.gpu_nodes.groups)
+    return _rounds(settings, at, nodes)
+
+
+def _eviction_seconds(settings: Settings, at: StackAt) -> float:
+    """Return the time until the last replica leaves a node, if new nodes have Triton's image."""
+    waits = (_update_rounds(settings, at) - 1) * at.stack.triton.ready_seconds
+    return waits + at.stack.triton_grace_seconds

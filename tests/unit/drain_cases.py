@@ -1,0 +1,38 @@
+"""A mutation for each check of drains, evictions and ends of pods."""
+
+from tests.unit.case import Case
+from tests.unit.check_cases import CLUSTER, EKS, GROUP
+
+SPOT = {"gpuNodes.capacityType": "SPOT", "gpuNodes.minSize": 2}
+BALANCED = {
+    "platform": CLUSTER,
+    "inference[0].gateway.exposure": {
+        "kind": "internalLoadBalancer",
+        "sourceCidrs": ["10.0.0.0/8"],
+        "subnetCidrs": ["10.0.0.0/24"],
+    },
+    "inference[0].gateway.endpointLagSeconds": 60,
+}
+
+CASES = [
+    Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s"),
+    Case("grace", "inference[0].triton.terminationGraceSeconds", 60, "34 s for preStop and 65 s"),
+    Case("spot", "inference[0].traffic.maxStreamSeconds", 120, "take 164 s to stop",
+         SPOT),
+    Case("spot", "inference[0].gateway.dnsTtlSeconds", 60, "may take 134 s",
+         SPOT),
+    Case("spotBudget", "inference[0].triton.disruptionBudget", 3,
+         "lets 3 of its replicas leave at once", SPOT),
+    Case("spotNode", "gpuNodes.minSize", 1, "an outage of up to 840 s", SPOT),
+    Case("evictions", "inference[0].triton.loadSeconds", 300, "in 4 rounds, each after the one",
+         {**EKS, "inference[0].autoscaler.minReplicas": 3}),
+    Case("evictions", "inference[0].triton.loadSeconds", 300, "1004 s, so the update fails", EKS),
+    Case("evictions", f"{GROUP}.maxUnavailable", 4, "in 16 rounds", EKS),
+    Case("coldEvictions", "inference[0].triton.loadSeconds", 100, "for up to 600 s: 1004 s", EKS),
+    Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
+    Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
+    Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
+         "deregisters a target", BALANCED),
+    Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
+         "no connection within 75 s of failed health checks", BALANCED),
+]  # fmt: skip
