@@ -36,6 +36,7 @@ COMPUTED: dict[str, dict[str, Any]] = {
         "nodeGroupName": "gpu-nodes-1a2b3c4",
         "resources": [{"autoscalingGroups": [{"name": "eks-gpu-asg"}]}],
     },
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": {"associationId": "a-1a2b3c4d"},
     "aws:iam/role:Role": {"arn": "arn:aws:iam::123456789012:role/mock"},
     "kubernetes:core/v1:Service": {
         "status": {"loadBalancer": {"ingress": [{"hostname": "nlb.example.com"}]}},

@@ -7,14 +7,13 @@ from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi.runtime.proto.resource_pb2_grpc import ResourceMonitorStub
-from pulumi.runtime.settings import get_monitor
 
 from components.cluster.api import ClusterApi
 from components.cluster.kubeconfig import KubeconfigError, as_text, path_of, read
 from components.cluster.preflight import preflight, unowned
 from components.rollout.outage import outages, served
 from components.state.drift import DriftWatch
+from components.state.engine import is_applied
 from components.state.ownership import Claim, Ownership
 from components.triton.eks_cluster import EksCluster
 from config.load import Refused, require
@@ -65,7 +64,7 @@ def connect(settings: Settings) -> Cluster:
         Refused: The stack cannot be applied there; the message names every obstacle.
     """
     # First: its start lets the engine run, which must not see a part of the declarations.
-    watch = DriftWatch() if _is_applied() else None
+    watch = DriftWatch() if is_applied() else None
     cluster = _connect(settings)
     if watch:
         watch.api = cluster.api
@@ -87,7 +86,7 @@ def _connect(settings: Settings) -> Cluster:
     if isinstance(platform, ReferencePlatform):
         return _referenced(platform, settings)
     api = _check(settings)
-    ownership = Ownership(applied=_is_applied())
+    ownership = Ownership(applied=is_applied())
     file = _unowned(settings, ownership, api, path_of(platform))
     if isinstance(platform, LocalPlatform):
         return Cluster(
@@ -132,7 +131,7 @@ def needed_outputs(settings: Settings) -> list[str]:
 
 
 def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:
-    ownership = Ownership(applied=_is_applied())
+    ownership = Ownership(applied=is_applied())
     reference = pulumi.StackReference("platform", stack_name=platform.stack)
 
     def check(known: Sequence[Any]) -> ClusterApi | None:
@@ -181,7 +180,7 @@ def _require(platform: ReferencePlatform, names: Sequence[str], outputs: dict[st
 
 
 def _check(settings: Settings, contents: Any = None) -> ClusterApi | None:
-    if not _is_applied():
+    if not is_applied():
         pulumi.log.info("preflight skipped: this run applies nothing, so it reads no cluster")
         return None
     stack = pulumi.get_stack()
@@ -209,7 +208,7 @@ def _unowned(
     Such an object is a declared one that another stack owns and, in tier prod, a live inference
     stack that the program no longer declares.
     """
-    if not _is_applied():
+    if not is_applied():
         return pulumi.Output.from_input(kubeconfig)
 
     def require_ours(known: Sequence[Any]) -> str:
@@ -239,11 +238,6 @@ def _log_if_unknown(contents: pulumi.Output[Any]) -> None:
 
     # An Output, so that the program waits for it.
     pulumi.Output.from_input(log())
-
-
-def _is_applied() -> bool:
-    """Return True if an engine runs the program, False under mocks (tests, `make render`)."""
-    return isinstance(get_monitor(), ResourceMonitorStub)
 
 
 def _provider(

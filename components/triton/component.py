@@ -1,5 +1,6 @@
 """Triton: the model servers of one inference stack."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
@@ -35,6 +36,18 @@ class TritonArgs:
     """EKS cluster, for models in S3."""
 
 
+@dataclass(frozen=True)
+class _Access:
+    """The pods' access to models in S3; empty for models that are elsewhere."""
+
+    needs: list[pulumi.Resource] = field(default_factory=list[pulumi.Resource])
+    """Resources that pods must not precede."""
+    account_annotations: Mapping[str, pulumi.Output[str]] = field(
+        default_factory=dict[str, pulumi.Output[str]]
+    )
+    identity: pulumi.Output[str] | None = None
+
+
 class Triton(pulumi.ComponentResource):
     """The model servers and their access to the models; the autoscaler owns their number.
 
@@ -60,19 +73,19 @@ class Triton(pulumi.ComponentResource):
         metadata = kubernetes.meta.v1.ObjectMetaArgs(
             name=stack.deployment_name, namespace=stack.namespace, labels=triton_labels(stack)
         )
-        needs, role_arn = self._access(name, args)
+        access = self._access(name, args)
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-account",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
                 name=stack.deployment_name,
                 namespace=stack.namespace,
                 labels=triton_labels(stack),
-                annotations={"eks.amazonaws.com/role-arn": role_arn} if role_arn else None,
+                annotations=access.account_annotations or None,
             ),
             automount_service_account_token=False,
             opts=child,
         )
-        repository, config_maps = self._repository(name, stack)
+        repository, config_maps = self._repository(name, stack, access.identity)
         spec = triton.deployment_spec(stack, args.nodes, repository, args.prometheus)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
@@ -85,7 +98,7 @@ class Triton(pulumi.ComponentResource):
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[account, *needs, *config_maps],
+                depends_on=[account, *access.needs, *config_maps],
             ),
         )
         collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
@@ -115,16 +128,10 @@ class Triton(pulumi.ComponentResource):
             {"deploymentName": self.deployment_name, "serviceName": self.service_name}
         )
 
-    def _access(
-        self, name: str, args: TritonArgs
-    ) -> tuple[list[pulumi.Resource], pulumi.Input[str] | None]:
-        """Return resources that pods wait for, and the role for the ServiceAccount's annotation.
-
-        EKS adds credentials when it creates a pod: a pod older than its role never gets any.
-        """
+    def _access(self, name: str, args: TritonArgs) -> _Access:
         repository = args.config.triton.model_repository
         if not isinstance(repository, S3Repository):
-            return [], None
+            return _Access()
         # Imported only for S3: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
         from components.triton.model_access import ModelAccess, ModelAccessArgs
 
@@ -138,14 +145,14 @@ class Triton(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return [access], access.role_arn if repository.identity == "irsa" else None
+        return _Access([access], access.account_annotations, access.identity)
 
     def _repository(
-        self, name: str, stack: InferenceStack
+        self, name: str, stack: InferenceStack, identity: pulumi.Output[str] | None
     ) -> tuple[Repository, list[pulumi.Resource]]:
         match stack.triton.model_repository:
             case S3Repository() as s3:
-                return model_repository.s3(s3, stack.triton), []
+                return model_repository.s3(s3, stack.triton, identity), []
             case PvcRepository() as pvc:
                 return model_repository.pvc(pvc, stack.triton), []
             case ConfigMapRepository(folder=folder):

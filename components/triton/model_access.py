@@ -1,14 +1,22 @@
 """Read access to the models in S3, for the pods of one ServiceAccount only."""
 
+import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from components.state.engine import is_applied
 from components.triton.eks_cluster import EksCluster
 from config.sections.triton import S3Repository
+
+EFFECTIVE_SECONDS = 20
+"""Time until a new association is effective. "Eventually consistent, and may take several seconds
+to be effective after the initial API call returns" (EKS API, CreatePodIdentityAssociation); a pod
+that is created earlier never gets credentials (terraform-aws-eks-pod-identity#8)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,13 @@ class ModelAccess(pulumi.ComponentResource):
 
     role_arn: pulumi.Output[str]
     """The role."""
+
+    account_annotations: Mapping[str, pulumi.Output[str]]
+    """Annotations that the ServiceAccount needs."""
+
+    identity: pulumi.Output[str]
+    """ID of the association for Pod Identity, ARN of the role for IRSA. EKS injects credentials
+    when it creates a pod, so pods are to be replaced if it changes."""
 
     def __init__(
         self, name: str, args: ModelAccessArgs, opts: pulumi.ResourceOptions | None = None
@@ -62,8 +77,10 @@ class ModelAccess(pulumi.ComponentResource):
                 )
             ]
             self.role_arn = role.arn
+        self.identity = self.role_arn
+        self.account_annotations = {"eks.amazonaws.com/role-arn": self.role_arn}
         if args.config.identity == "podIdentity":
-            aws.eks.PodIdentityAssociation(
+            association = aws.eks.PodIdentityAssociation(
                 f"{name}-association",
                 cluster_name=pulumi.Output.from_input(args.eks.name).apply(
                     lambda cluster: _stated(cluster, "the name of the EKS cluster")
@@ -72,9 +89,27 @@ class ModelAccess(pulumi.ComponentResource):
                 service_account=args.service_account,
                 role_arn=self.role_arn,
                 # S3 refuses a pod that asks before the role may read, and the pod retries for long.
-                opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=needs,
+                    # Not under mocks, whose monitor has no server for hooks.
+                    hooks=_wait_once(name) if is_applied() else None,
+                ),
             )
+            self.identity = association.association_id
+            self.account_annotations = {}
         self.register_outputs({"roleArn": self.role_arn})
+
+
+def _wait_once(name: str) -> pulumi.ResourceHookBinding:
+    """Let dependents of a new association wait until it is effective; old ones wait for nothing."""
+    hook = pulumi.ResourceHook(f"{name}-effective", _wait)
+    return pulumi.ResourceHookBinding(after_create=[hook])
+
+
+async def _wait(args: pulumi.ResourceHookArgs) -> None:
+    pulumi.log.info(f"{args.name}: waits {EFFECTIVE_SECONDS} s until EKS injects its role")
+    await asyncio.sleep(EFFECTIVE_SECONDS)
 
 
 def read_policy(uri: str, partition: str) -> dict[str, Any]:

@@ -2,64 +2,27 @@
 
 import base64
 import hashlib
-import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from components.common.pods import Manifest, container_security, resources
 from components.state.content_names import content_name
-from config import model_config, repository_links, repository_reader
+from components.triton import model_scripts
+from components.triton.model_scripts import MODELS_PATH, SOURCE_PATH
 from config.repository_reader import is_program
 from config.sections.triton import SCRATCH_MIB, PvcRepository, S3Repository, Triton
 from config.units import MIB_PER_GIB
 
-MODELS_PATH = "/models"
-"""Folder of the repository in Triton's pod."""
-
-SOURCE_PATH = "/repository"
-"""Folder of a claim, or of the copy of a bucket's folder, in a pod."""
+IDENTITY_ANNOTATION = "kubemind.io/model-identity"
+"""Annotation of pods that read models from S3: `ModelAccess.identity`."""
 
 _VOLUME = "models"
 _SOURCE_VOLUME = "repository"
 
 _LINKS_MIB = 16
 """Room for links to the models, MiB: a block each."""
-
-# An empty folder in S3 is an object of its own, which `sync` ignores. `--delete` removes partial
-# files that an earlier copy left.
-_SYNC = f"""\
-place=${{SOURCE#s3://}}
-bucket=${{place%%/*}}
-prefix=${{place#"$bucket"}}
-prefix=${{prefix#/}}
-prefix=${{prefix%/}}
-prefix=${{prefix:+$prefix/}}
-keys=$(aws s3api list-objects-v2 --bucket "$bucket" --prefix "$prefix" \\
-  --query "Contents[?ends_with(Key, '/')].[Key]" --output text)
-aws s3 sync "s3://$bucket/$prefix" {SOURCE_PATH} --no-progress --delete --exclude '.*'
-printf '%s\\n' "$keys" | while IFS= read -r key; do
-  folder=${{key#"$prefix"}}
-  case "/$folder" in
-    */../* | /.*) ;;
-    /?*/) mkdir -p "{SOURCE_PATH}/$folder" ;;
-  esac
-done
-"""
-
-# Without Python the script links the models unchecked. Triton finds most mistakes, but later.
-_LINK = f"""\
-command -v python3 >/dev/null || {{
-  echo "this image has no python3: the models are not checked" >&2
-  for model in "$2"/*/; do
-    model=${{model%/}}
-    test ! -d "$model" || ln -sfn "$model" "{MODELS_PATH}/${{model##*/}}"
-  done
-  test -n "$(ls {MODELS_PATH})" || {{ echo "$1 holds no model" >&2; exit 1; }}
-  exit 0
-}}
-exec python3 -I -B -c "$0" "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -70,9 +33,11 @@ class Repository:
     mounts: list[Manifest]
     """Mounts of the Triton container; all are read-only."""
     init_containers: list[Manifest] = field(default_factory=list[Manifest])
+    annotations: Manifest = field(default_factory=dict[str, Any])
+    """Annotations of the pods; a change rolls them."""
 
 
-def s3(repository: S3Repository, triton: Triton) -> Repository:
+def s3(repository: S3Repository, triton: Triton, identity: Any = None) -> Repository:
     """Copy from S3 to a volume of the pod's own, before Triton starts.
 
     Triton could read S3 itself, but its SDK may be older than Pod Identity (aws-sdk-cpp 1.11.263).
@@ -81,6 +46,8 @@ def s3(repository: S3Repository, triton: Triton) -> Repository:
     Args:
         repository: Source of the models, and the image of the copy.
         triton: The server.
+        identity: `ModelAccess.identity`. Pods get credentials by it when they are created, so
+            another one must roll them.
     """
     environment = {
         "SOURCE": repository.uri,
@@ -90,7 +57,7 @@ def s3(repository: S3Repository, triton: Triton) -> Repository:
         "AWS_EC2_METADATA_DISABLED": "true",
         **({"AWS_REGION": repository.region} if repository.region else {}),
     }
-    return _linked(
+    linked = _linked(
         triton,
         {"emptyDir": {"sizeLimit": f"{repository.cache_gib}Gi"}},
         where=repository.uri.rstrip("/"),
@@ -98,8 +65,10 @@ def s3(repository: S3Repository, triton: Triton) -> Repository:
         image=repository.sync_image,
         environment=environment,
         storage_mib=repository.cache_gib * MIB_PER_GIB,
-        before=_SYNC,
+        command=model_scripts.sync(repository.identity),
+        copied=True,
     )
+    return replace(linked, annotations={IDENTITY_ANNOTATION: identity} if identity else {})
 
 
 def pvc(repository: PvcRepository, triton: Triton) -> Repository:
@@ -119,6 +88,7 @@ def pvc(repository: PvcRepository, triton: Triton) -> Repository:
         image=triton.image,
         environment={"HOME": "/tmp"},  # noqa: S108 - the pod's own emptyDir
         storage_mib=SCRATCH_MIB,
+        command=model_scripts.check(),
     )
 
 
@@ -132,7 +102,8 @@ def _linked(
     image: str,
     environment: Mapping[str, str],
     storage_mib: int,
-    before: str = "",
+    command: Sequence[str],
+    copied: bool = False,
 ) -> Repository:
     """Check the contents of a volume before Triton starts, and link Triton's repository to it.
 
@@ -145,14 +116,15 @@ def _linked(
         image: Its image.
         environment: Its variables.
         storage_mib: Its scratch storage, MiB.
-        before: Shell commands that fill the volume.
+        command: Its command, which checks the volume's contents.
+        copied: The command fills the volume, and the pod's files have no modes of their own.
     """
-    options = ["complete"] * triton.complete_model_configs + ["copied"] * bool(before)
+    options = ["complete"] * triton.complete_model_configs + ["copied"] * copied
     check = {
         "name": name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/sh", "-ec", before + _LINK, _program()],
+        "command": list(command),
         "args": [where, f"{SOURCE_PATH}/{folder}".rstrip("/"), MODELS_PATH, *options],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         # The pod's status then has the last log lines.
@@ -165,7 +137,7 @@ def _linked(
             {
                 "name": _SOURCE_VOLUME,
                 "mountPath": SOURCE_PATH,
-                **({} if before else {"readOnly": True}),
+                **({} if copied else {"readOnly": True}),
             },
             {"name": _VOLUME, "mountPath": MODELS_PATH},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
@@ -182,13 +154,6 @@ def _linked(
         ],
         init_containers=[check],
     )
-
-
-def _program() -> str:
-    """Return the text of the check, from modules that import only each other."""
-    modules = (model_config, repository_reader, repository_links)
-    text = "\n".join(map(inspect.getsource, modules))
-    return re.sub(r"^from (\w+\.)?config\..*\n", "", text, flags=re.MULTILINE)
 
 
 def config_map(name: str, files: Mapping[str, bytes]) -> Repository:

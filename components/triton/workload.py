@@ -20,7 +20,8 @@ from components.monitoring.scrape import (
 )
 from components.state.content_names import REVISIONS
 from components.triton import start as triton_start
-from components.triton.model_repository import MODELS_PATH, Repository
+from components.triton.model_repository import Repository
+from components.triton.model_scripts import MODELS_PATH
 from config.base import image_tag
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
@@ -155,9 +156,10 @@ def deployment_spec(
         "template": {
             "metadata": {
                 "labels": triton_labels(stack),
-                "annotations": scrape_annotations(
-                    prometheus, triton.metrics_port, TRITON_METRICS_PATH
-                ),
+                "annotations": {
+                    **scrape_annotations(prometheus, triton.metrics_port, TRITON_METRICS_PATH),
+                    **repository.annotations,
+                },
             },
             "spec": pod,
         },

@@ -55,6 +55,8 @@ def computed_outputs(pulumi_type: str, name: str) -> dict[str, object]:
     }
     if pulumi_type == "aws:ec2/launchTemplate:LaunchTemplate":
         computed["latestVersion"] = 1
+    if pulumi_type == "aws:eks/podIdentityAssociation:PodIdentityAssociation":
+        computed["associationId"] = f"{PLACEHOLDER}-association"
     if pulumi_type == "aws:eks/nodeGroup:NodeGroup":
         computed["nodeGroupName"] = name
         computed["resources"] = [{"autoscalingGroups": [{"name": f"{name}-asg"}]}]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.triton.model_repository import MODELS_PATH, SOURCE_PATH
+from components.triton.model_scripts import MODELS_PATH, SOURCE_PATH
 
 
 def run(

@@ -74,6 +74,8 @@ class S3Server:
         """Variables by which the AWS CLI is found and asks this server."""
         return {
             "PATH": f"{_TOOLS}/.venv/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # An identity, which keys come before.
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/none",
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
             "AWS_DEFAULT_REGION": "us-east-1",

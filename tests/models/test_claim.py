@@ -70,7 +70,7 @@ def test_a_claim_without_the_models_keeps_triton_from_starting(tmp_path, files, 
 def test_an_image_without_python_links_the_models_unread(tmp_path, shell):
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("ln", "ls"):
+    for name in ("ln", "ls", "rm"):
         (programs / name).symlink_to(shutil.which(name) or "")
     how = {"shell": shutil.which(shell), "environment": {"PATH": str(programs)}}
     code, last, _ = check(tmp_path, {"README": ""}, **how)

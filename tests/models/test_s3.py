@@ -32,8 +32,15 @@ def sync(
 ) -> tuple[int, str, dict[str, str]]:
     """Exit code, last line on stderr, and what each link leads to."""
     (volumes / "repository").mkdir(exist_ok=True)
+    # The script waits between its attempts.
+    idle = volumes / "programs/sleep"
+    idle.parent.mkdir(exist_ok=True)
+    idle.write_text("#!/bin/sh\n")
+    idle.chmod(0o755)
+    environment = server.environment
+    environment["PATH"] = f"{idle.parent}:{environment['PATH']}"
     (init,) = pod_of(modelRepository={**S3, "uri": uri})["initContainers"]
-    ran = container.run(init, volumes, shell, server.environment)
+    ran = container.run(init, volumes, shell, environment)
     links = {
         link.name: str(link.readlink().relative_to(volumes))
         for link in (volumes / "models").iterdir()

@@ -63,6 +63,12 @@ def _tag(_world: Properties, inputs: Properties) -> Properties:
     return {"id": f"{inputs['autoscalingGroupName']},{inputs['tag']['key']}"}
 
 
+def _association(world: Properties, _inputs: Properties) -> Properties:
+    # Each creation has an ID of its own (API reference, PodIdentityAssociation).
+    identifier = f"a-{len(world['calls'])}"
+    return {"id": identifier, "associationId": identifier}
+
+
 KINDS: dict[str, Kind] = {
     # internal/service/iam/role.go
     "aws:iam/role:Role": Kind(
@@ -107,7 +113,7 @@ KINDS: dict[str, Kind] = {
     "aws:autoscaling/tag:Tag": Kind(_tag, frozenset({"autoscalingGroupName", "tag.key"})),
     # internal/service/eks/pod_identity_association.go
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": Kind(
-        _plain("clusterName", "namespace", "serviceAccount"),
+        _association,
         frozenset({"clusterName", "namespace", "serviceAccount"}),
     ),
 }

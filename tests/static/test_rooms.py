@@ -31,6 +31,7 @@ DECLARES = {
     "components.network.namespaces",
     "components.state.contents",
     "components.state.drift",
+    "components.state.engine",
     "components.state.leftovers",
     "components.state.marks",
     "components.state.objects",

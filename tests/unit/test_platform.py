@@ -35,7 +35,7 @@ async def no_state(**_how):
 
 def engine(monkeypatch):
     """As under a real engine whose state holds nothing, on a cluster that holds nothing."""
-    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "is_applied", lambda: True)
     monkeypatch.setattr(platform, "unowned", lambda *_: [])
     monkeypatch.setattr(ownership, "_held", no_state)
 

@@ -17,7 +17,7 @@ from tests.unit.whole_program import PLATFORM, STACKS, config_of, program, run
 def test_a_cluster_that_is_refused_gets_nothing(monkeypatch, stack):
     """Not even AWS does, where the cluster is known only once another stack has been read."""
     problem = Problem(check="preflight", severity="refuse", keys={}, reason="no", fix="yes")
-    monkeypatch.setattr(platform, "_is_applied", lambda: True)
+    monkeypatch.setattr(platform, "is_applied", lambda: True)
     monkeypatch.setattr(platform, "read", read_or_local)
     monkeypatch.setattr(platform, "preflight", lambda *_, **__: [problem])
     monitors = []

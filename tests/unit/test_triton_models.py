@@ -180,6 +180,15 @@ def test_identity_is_there_before_the_first_pod():
     assert declared.resource("eks/podIdentityAssociation:PodIdentityAssociation").name in waits
 
 
+@pytest.mark.parametrize(
+    ("identity", "known"), [("podIdentity", "a-1a2b3c4d"), ("irsa", "arn:aws:iam::1:role/r")]
+)
+def test_another_identity_rolls_the_pods(identity, known):
+    """EKS injects it when it creates a pod."""
+    spec, _ = made({"triton": {"modelRepository": {**S3, "identity": identity}}})
+    assert spec["template"]["metadata"]["annotations"]["kubemind.io/model-identity"] == known
+
+
 def test_irsa_is_an_annotation_of_the_service_account():
     repository = {**S3, "identity": "irsa"}
     _, declared = made({"triton": {"modelRepository": repository}})

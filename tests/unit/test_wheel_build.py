@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.triton import model_repository
+from components.triton import model_scripts
 from hatch_build import renamed
 from tests.static.test_rooms import PROJECT
 
@@ -38,17 +38,17 @@ def test_an_import_that_would_bind_another_name_is_refused() -> None:
 
 def test_the_pods_of_the_wheel_run_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pods run the source of some modules: the wheel must not roll them."""
-    here = model_repository._program()
+    here = model_scripts._program()
     sources = {
         module.__name__: (PROJECT / f"{module.__name__.replace('.', '/')}.py").read_text()
         for module in (
-            model_repository.model_config,
-            model_repository.repository_reader,
-            model_repository.repository_links,
+            model_scripts.model_config,
+            model_scripts.repository_reader,
+            model_scripts.repository_links,
         )
     }
     monkeypatch.setattr(
-        model_repository.inspect, "getsource", lambda module: renamed(sources[module.__name__])
+        model_scripts.inspect, "getsource", lambda module: renamed(sources[module.__name__])
     )
     assert any("kubemind_inference" in renamed(text) for text in sources.values())
-    assert model_repository._program() == here
+    assert model_scripts._program() == here
