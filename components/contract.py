@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, Self, cast
 import pulumi
 from pulumi import Output
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 """Version of the contract. A new output raises the second number. A removed, renamed or retyped
 output raises the first."""
 
@@ -108,7 +108,13 @@ class SharedOutputs(_Outputs):
 class InferenceOutputs(_Outputs):
     """Outputs of each inference stack, under keys that begin with its `namePrefix`."""
 
-    endpoint: Annotated[Output[str], Meaning("gRPC address of the gateway (h2c)", "host:port")]
+    endpoint: Annotated[
+        Output[str], Meaning("gRPC address of the gateway (h2c), for the VPC", "host:port")
+    ]
+    cluster_endpoint: Annotated[
+        Output[str],
+        Meaning("gRPC address of the gateway (h2c), for pods of the cluster", "host:port"),
+    ]
     namespace: Annotated[Output[str], Meaning("namespace of Triton, gateway and scaler")]
     deployment_name: Annotated[Output[str], Meaning("Triton's Deployment")]
     scaler_name: Annotated[Output[str], Meaning("KEDA's ScaledObject")]

@@ -34,6 +34,7 @@ def _outputs(settings: Settings, config: InferenceStack, stack: Inference) -> In
     query = scaler_query(config, settings.prometheus)
     return InferenceOutputs(
         endpoint=stack.endpoint,
+        cluster_endpoint=stack.cluster_endpoint,
         namespace=Output.from_input(config.namespace),
         deployment_name=Output.from_input(config.deployment_name),
         scaler_name=Output.from_input(config.scaler_name),

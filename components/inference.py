@@ -53,7 +53,10 @@ class Inference(pulumi.ComponentResource):
     """
 
     endpoint: pulumi.Output[str]
-    """gRPC address of the gateway, `host:port`."""
+    """gRPC address of the gateway, `host:port`, for the VPC if a load balancer leads there."""
+
+    cluster_endpoint: pulumi.Output[str]
+    """gRPC address of the gateway, `host:port`, for pods of the cluster."""
 
     rollouts: tuple[Rollout, ...]
     """The rollouts that `await_rollouts` waits for."""
@@ -101,4 +104,5 @@ class Inference(pulumi.ComponentResource):
         )
         self.rollouts = (triton.rollout, gateway.rollout)
         self.endpoint = gateway.endpoint
-        self.register_outputs({"endpoint": self.endpoint})
+        self.cluster_endpoint = gateway.cluster_endpoint
+        self.register_outputs({"endpoint": self.endpoint, "clusterEndpoint": self.cluster_endpoint})

@@ -35,6 +35,10 @@ class EnvoyGateway(pulumi.ComponentResource):
     endpoint: pulumi.Output[str]
     """gRPC address `host:port`, in the cluster or of the internal load balancer."""
 
+    cluster_endpoint: pulumi.Output[str]
+    """gRPC address `host:port` in the cluster. Its pods use it, because a balancer that preserves
+    client addresses cannot lead a pod to a gateway on the pod's own node."""
+
     rollout: Rollout
     """The rollout that `await_rollouts` waits for."""
 
@@ -95,10 +99,9 @@ class EnvoyGateway(pulumi.ComponentResource):
             spec=gateway.disruption_budget_spec(stack),
             opts=child,
         )
-        if balanced:
-            address = service.status.load_balancer.ingress[0].hostname
-        else:
-            # Derived from the Service, so that users of the address wait for the Service.
-            address = service.metadata.name.apply(lambda _: stack.gateway_host)
+        # Derived from the Service, so that users of the address wait for the Service.
+        host = service.metadata.name.apply(lambda _: stack.gateway_host)
+        address = service.status.load_balancer.ingress[0].hostname if balanced else host
         self.endpoint = pulumi.Output.concat(address, f":{stack.gateway.port}")
-        self.register_outputs({"endpoint": self.endpoint})
+        self.cluster_endpoint = pulumi.Output.concat(host, f":{stack.gateway.port}")
+        self.register_outputs({"endpoint": self.endpoint, "clusterEndpoint": self.cluster_endpoint})

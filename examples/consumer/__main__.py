@@ -16,7 +16,10 @@ shared = SharedOutputs.read(stack)
 inference = InferenceOutputs.read(stack, config.get("namePrefix") or "")
 
 pulumi.export("contractVersion", shared.contract_version)
-pulumi.export("target", pulumi.Output.format("dns:///{0}", inference.endpoint))
+# A balancer cannot lead a pod to a gateway on the pod's own node.
+in_cluster = config.get_bool("inCluster") or False
+address = inference.cluster_endpoint if in_cluster else inference.endpoint
+pulumi.export("target", pulumi.Output.format("dns:///{0}", address))
 pulumi.export("deadlineMilliseconds", inference.deadline_seconds.apply(lambda s: round(s * 1000)))
 # range() takes no float: a whole number must come back as one.
 pulumi.export("windows", inference.min_in_flight.apply(lambda calls: list(range(0, calls, 64))))

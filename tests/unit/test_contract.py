@@ -22,13 +22,14 @@ CONSUMER = Path(__file__).parents[2] / "examples" / "consumer" / "__main__.py"
 STACK = "organization/kubemind-inference/dev"
 
 SHARED = {
-    "contractVersion": "1.0",
+    "contractVersion": "1.1",
     "namespaces": ["ai-namespace"],
     "namePrefixes": [""],
     "metricsAddress": "http://prometheus:9090",
 }
 INFERENCE = {
-    "endpoint": "envoy-gateway.ai-namespace.svc.cluster.local:8080",
+    "endpoint": "nlb.example.com:8080",
+    "clusterEndpoint": "envoy-gateway.ai-namespace.svc.cluster.local:8080",
     "namespace": "ai-namespace",
     "deploymentName": "triton-inference-deployment",
     "scalerName": "triton-inference-scaler",
@@ -113,7 +114,7 @@ def test_a_reader_gets_whole_numbers_as_int_and_others_as_float(declare):
 def test_shared_outputs_are_read_too(declare):
     values, _ = read(declare, SharedOutputs, SHARED | INFERENCE)
     assert values["namespaces"] == ["ai-namespace"]
-    assert values["contract_version"] == "1.0"
+    assert values["contract_version"] == "1.1"
 
 
 def test_an_inference_stack_with_a_prefix_has_keys_of_its_own(declare):
@@ -131,7 +132,7 @@ def test_an_inference_stack_with_a_prefix_has_keys_of_its_own(declare):
         ({"minReplicas": "2"}, "exports minReplicas = '2', which is not of type integer"),
         ({"minReplicas": True}, "exports minReplicas = True, which is not of type integer"),
         ({"endpoint": 8080}, "which is not of type string"),
-        ({"contractVersion": "2.0"}, "exports contract version 2.0; this program reads 1.0"),
+        ({"contractVersion": "2.0"}, "exports contract version 2.0; this program reads 1.1"),
         ({"contractVersion": None}, "exports contract version none"),
     ],
 )
@@ -190,6 +191,24 @@ def test_prefixes_that_would_share_keys_are_no_prefixes(first, second):
     assert not (re.fullmatch(PREFIX, first) and re.fullmatch(PREFIX, second))
 
 
+def test_a_stack_of_an_earlier_release_lacks_the_new_output_alone(declare):
+    outputs = SHARED | INFERENCE | {"contractVersion": "1.0"}
+    del outputs["clusterEndpoint"]
+    with pytest.raises(ContractError, match="does not export clusterEndpoint: run `pulumi up`"):
+        read(declare, InferenceOutputs, outputs)
+    assert read(declare, SharedOutputs, outputs)[0]["contract_version"] == "1.0"
+
+
+def test_pods_of_the_cluster_do_not_call_through_the_load_balancer(declare):
+    config = {"inferenceStack": STACK, "namePrefix": "", "inCluster": "true"}
+    seen = declare(
+        lambda: runpy.run_path(str(CONSUMER)),
+        config=config,
+        stack_outputs={STACK: SHARED | INFERENCE},
+    )
+    assert seen.exports["target"] == f"dns:///{INFERENCE['clusterEndpoint']}"
+
+
 def test_the_consumer_program_reads_a_stack(declare):
     config = {"inferenceStack": STACK, "namePrefix": ""}
     seen = declare(
@@ -198,7 +217,7 @@ def test_the_consumer_program_reads_a_stack(declare):
         stack_outputs={STACK: SHARED | INFERENCE},
     )
     assert seen.exports == {
-        "contractVersion": "1.0",
+        "contractVersion": "1.1",
         "target": f"dns:///{INFERENCE['endpoint']}",
         "deadlineMilliseconds": 2000,
         "windows": [0, 64],

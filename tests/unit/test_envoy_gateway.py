@@ -243,7 +243,14 @@ def test_traffic_between_zones_can_be_turned_off(made):
     ],
 )
 def test_the_endpoint_is_the_services_address(made, raw, endpoint):
-    assert made(**raw).outputs["gateway"]["endpoint"] == endpoint
+    outputs = made(**raw).outputs["gateway"]
+    assert outputs["endpoint"] == outputs["clusterEndpoint"] == endpoint
+
+
+def test_pods_of_the_cluster_have_an_address_beside_the_load_balancers(made):
+    outputs = made(gateway=BALANCER).outputs["gateway"]
+    assert outputs["endpoint"] == "nlb.example.com:8080"
+    assert outputs["clusterEndpoint"] == "envoy-gateway.ai-namespace.svc.cluster.local:8080"
 
 
 def test_two_stacks_share_no_name(made):
