@@ -24,7 +24,7 @@ def write_preview(env: StackEnvironment, file: Path) -> bool:
         True if the preview succeeded.
     """
     try:
-        prepare(env)
+        prepare(env, runs_program=True)
         preview, succeeded = _preview(env)
     except (OpsError, ToolchainError, pulumi.RunError) as error:
         # In the form of Pulumi's diagnostics, so that the comment has the reason.

@@ -47,20 +47,23 @@ def exclusive(
     return wrapped
 
 
-def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
+def prepare(
+    env: StackEnvironment, *, reshape: bool = False, runs_program: bool = False
+) -> Settings:
     """Check the parameters, start the local cluster if needed, recover the state, select the stack.
 
     Args:
         env: The stack.
         reshape: True if a running local cluster may change with the parameters and `LOCAL`; see
             `Cluster.up`.
+        runs_program: True if the program runs next: it prints the warnings about the parameters.
 
     Raises:
         config.load.Refused: The parameters cannot work; nothing was changed.
         OpsError: There is no such stack, its backend does not open, or its state holds resources
             on another cluster while the parameters name the local one.
     """
-    settings = read_settings(env)
+    settings = read_settings(env, warns=not runs_program)
     local = env.is_local(settings)
     if env.is_dev:
         if local:
@@ -88,8 +91,12 @@ def prepare(env: StackEnvironment, *, reshape: bool = False) -> Settings:
     return settings
 
 
-def read_settings(env: StackEnvironment) -> Settings:
+def read_settings(env: StackEnvironment, *, warns: bool = True) -> Settings:
     """Read and check the stack's parameters.
+
+    Args:
+        env: The stack.
+        warns: True to warn of deprecated forms.
 
     Raises:
         config.load.Refused: The parameters cannot work.
@@ -100,7 +107,7 @@ def read_settings(env: StackEnvironment) -> Settings:
         raise OpsError(f"there is no {env.stack_file.name}; STACK names one of {', '.join(known)}")
     stated = read_stack_file(env.stack_file)
     settings = parse(stated, source=f"stack {env.stack}")
-    for problem in rewrite(stated).warnings:
+    for problem in rewrite(stated).warnings if warns else ():
         _warn_once(str(problem))
     return settings
 
@@ -119,7 +126,7 @@ def start_cluster(env: StackEnvironment) -> None:
 @exclusive
 def up(env: StackEnvironment, *arguments: str) -> None:
     """Provision the stack; then print its resources, its outputs and the next step."""
-    _provision(env, prepare(env, reshape=True), *arguments)
+    _provision(env, prepare(env, reshape=True, runs_program=True), *arguments)
 
 
 def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> None:
@@ -145,7 +152,7 @@ def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> No
 @exclusive
 def preview(env: StackEnvironment, *arguments: str) -> None:
     """Show the changes that `up` would make."""
-    prepare(env)
+    prepare(env, runs_program=True)
     pulumi.run(env, "preview", "--stack", env.stack, "--diff", *arguments)
 
 
@@ -179,7 +186,7 @@ def destroy(env: StackEnvironment, *arguments: str) -> None:
 @exclusive
 def adopt(env: StackEnvironment, *arguments: str) -> None:
     """Take over the objects of a stack of this name whose state is lost; then run `up`."""
-    settings = prepare(env)
+    settings = prepare(env, runs_program=True)
     _provision(_adopting(env, settings, required=True), settings, *arguments)
 
 
@@ -254,6 +261,7 @@ def print_next_step(env: StackEnvironment, settings: Settings) -> None:
     if serving.serves(env, settings):
         serving.infer_or_say(env, console.print)
         console.print(serving.next_step(env))
+    # By kind: only the embedded cluster is simulated.
     elif isinstance(settings.platform, LocalPlatform):
         first = settings.inference[0]
         console.print(

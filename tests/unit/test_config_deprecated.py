@@ -1,6 +1,7 @@
 """Deprecated forms of parameters are read as the current ones, with a warning that names those."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from config.deprecated import REMOVED_ON, rewrite
 from config.load import Refused, parse, read_stack_file
 from config.problem import Problem
 from config.settings import Settings
+from ops.stack import lifecycle
 from ops.stack.environment import StackEnvironment
 from ops.stack.lifecycle import read_settings
 
@@ -121,6 +123,40 @@ def test_make_warns_once_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture
     assert printed.err.count("warning: deprecated:") == 1
     assert "fix: set gpuNodes.kind to existing" in printed.err
     assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "warns"),
+    [
+        (lifecycle.up, False),
+        (lifecycle.preview, False),
+        (lifecycle.adopt, False),
+        (lifecycle.refresh, True),
+        (lifecycle.destroy, True),
+    ],
+)
+def test_a_command_warns_unless_the_program_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[[StackEnvironment], None],
+    *,
+    warns: bool,
+):
+    """Not shown: Pulumi runs the program for `up` and `preview` alone (its `--run-program`)."""
+
+    class ReachedError(Exception):
+        pass
+
+    asked: list[bool] = []
+
+    def read_settings(_: StackEnvironment, *, warns: bool) -> Settings:
+        asked.append(warns)
+        raise ReachedError
+
+    monkeypatch.setattr(lifecycle, "read_settings", read_settings)
+    with pytest.raises(ReachedError):
+        command(StackEnvironment(stack="dev", project=tmp_path))
+    assert asked == [warns]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {

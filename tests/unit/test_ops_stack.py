@@ -58,7 +58,7 @@ def test_only_up_may_change_a_local_cluster_that_is_there(
         raise _ReachedError
 
     monkeypatch.setattr(Cluster, "up", up)
-    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings())
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _, **__: Settings())
     with pytest.raises(_ReachedError):
         COMMANDS[name](StackEnvironment(stack="dev", project=tmp_path))
     assert asked == [name == "up"]
@@ -142,7 +142,7 @@ def test_what_a_killed_run_left_open_is_settled_on_the_local_cluster_alone(
     env.checkpoint.write_text('{"checkpoint": {"latest": {}}}')
     settled: list[StackEnvironment] = []
     monkeypatch.setattr(recovery, "clear_pending", settled.append)
-    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _, **__: Settings(platform=_ELSEWHERE))
     lifecycle.prepare(env)
     assert settled == []
 
@@ -188,7 +188,7 @@ def test_only_a_dev_that_is_there_needs_no_selecting(
         env.checkpoint.parent.mkdir(parents=True)
         env.checkpoint.write_text('{"version": 3, "checkpoint": {"latest": {}}}')
     asked: list[StackEnvironment] = []
-    monkeypatch.setattr(lifecycle, "read_settings", lambda _: Settings(platform=_ELSEWHERE))
+    monkeypatch.setattr(lifecycle, "read_settings", lambda _, **__: Settings(platform=_ELSEWHERE))
     monkeypatch.setattr(pulumi, "select_stack", asked.append)
     monkeypatch.setattr(pulumi, "deployment", lambda _: {})
     lifecycle.prepare(env)
