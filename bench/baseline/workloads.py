@@ -26,9 +26,10 @@ from components.common.labels import (
     triton_labels,
 )
 from components.common.pods import Manifest, resources
+from components.common.scraping import GATEWAY_OPS_PORT_NAME
 from components.gateway.envoy.admin import READY_PATH
 from components.monitoring import workload as prometheus
-from components.monitoring.scrape import GATEWAY_OPS_PORT_NAME, prometheus_config
+from components.monitoring.scrape import prometheus_config
 from components.triton import model_repository
 from components.triton import workload as triton
 from config.model_files import read_model_files
@@ -67,6 +68,7 @@ class Parts:
     @property
     def prometheus(self) -> ManagedPrometheus:
         """The Prometheus that scrapes the test bed, and nothing else."""
+        # By kind: for the type checker; `of` refuses the other.
         assert isinstance(self.settings.prometheus, ManagedPrometheus)  # noqa: S101 - see `of`
         return self.settings.prometheus
 
@@ -81,6 +83,7 @@ class Parts:
             OpsError: The stack has no Prometheus or no sample model of its own.
         """
         first, watch = settings.inference[0], settings.prometheus
+        # By kind here and below: the baseline is made of the parts that a stack runs itself.
         if not isinstance(watch, ManagedPrometheus):
             raise OpsError("the baseline needs a stack with a managed Prometheus")
         if not isinstance(first.triton.model_repository, ConfigMapRepository):
@@ -135,6 +138,7 @@ def _object(
 def _triton(settings: Settings, *, headless: bool) -> list[Manifest]:
     stack = settings.inference[0]
     repository = stack.triton.model_repository
+    # By kind: for the type checker; `Parts.of` refuses the others.
     assert isinstance(repository, ConfigMapRepository)  # noqa: S101 - see `Parts.of`
     labels, name = triton_labels(stack), stack.deployment_name
     least = stack.autoscaler.min_replicas

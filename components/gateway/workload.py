@@ -11,6 +11,7 @@ from components.common.pods import (
     resources,
     spread,
 )
+from components.common.scraping import GATEWAY_OPS_PORT_NAME, scrape_annotations
 from components.gateway.balancer import (
     CHECK_TIMEOUT_SECONDS,
     balancer_annotations,
@@ -20,7 +21,6 @@ from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
 from components.gateway.envoy.drain import drain_script
-from components.monitoring.scrape import GATEWAY_OPS_PORT_NAME, scrape_annotations
 from components.state.content_names import REVISIONS, content_name
 from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
 from config.sections.inference import InferenceStack
@@ -163,6 +163,7 @@ def service_spec(stack: InferenceStack) -> Manifest:
             }
         ],
     }
+    # By kind: sections know no fields of a Service.
     if isinstance(exposure, InternalLoadBalancer):
         spec |= {
             "type": "LoadBalancer",
@@ -176,6 +177,7 @@ def service_spec(stack: InferenceStack) -> Manifest:
 def service_annotations(stack: InferenceStack) -> dict[str, str]:
     """Build the annotations of the gateway's Service."""
     exposure = stack.gateway.exposure
+    # By kind: sections know no annotations of a Service.
     if isinstance(exposure, InternalLoadBalancer):
         return {**balancer_annotations(stack, exposure), **BALANCER_AWAITED}
     # Pulumi would wait 10 s more for endpoints; the Deployment's readiness is enough.

@@ -1,26 +1,21 @@
-"""Scraping of gateways and Triton: by our Prometheus, by annotations, by PodMonitors."""
+"""Scraping of gateways and Triton: by our Prometheus, or by PodMonitors."""
 
 from typing import Any
 
 from components.common.labels import PART_OF, gateway_labels, triton_labels
+from components.common.scraping import (
+    GATEWAY_OPS_PORT_NAME,
+    TRITON_METRICS_PATH,
+    TRITON_METRICS_PORT_NAME,
+)
 from components.gateway.envoy.admin import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import (
     Alertmanager,
     ExistingPrometheus,
     ManagedPrometheus,
-    Prometheus,
 )
 from config.selectors import ENVOY, NAME_LABEL, TRITON, gateway_selector, triton_selector
-
-GATEWAY_OPS_PORT_NAME = "ops"
-"""Name of the gateway container's port with its statistics."""
-
-TRITON_METRICS_PORT_NAME = "metrics"
-"""Name of the Triton container's port with its metrics."""
-
-TRITON_METRICS_PATH = "/metrics"
-"""Path of Triton's metrics."""
 
 WORKLOAD_LABEL = "workload"
 """Label of every scraped series: the name of the pod's Deployment."""
@@ -29,21 +24,6 @@ RULES_FILE = "rules.yml"
 """Name of the file with the alert rules, beside `prometheus.yml`."""
 
 _POD = "__meta_kubernetes_pod_"
-
-
-def scrape_annotations(prometheus: Prometheus, port: int, path: str) -> dict[str, str]:
-    """Build the pod annotations by which a Prometheus with the usual configuration finds metrics.
-
-    There are none beside PodMonitors: the scaler's sum would count series that come both ways
-    twice.
-    """
-    if isinstance(prometheus, ExistingPrometheus) and prometheus.pod_monitors:
-        return {}
-    return {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/port": str(port),
-        "prometheus.io/path": path,
-    }
 
 
 def prometheus_config(

@@ -13,7 +13,7 @@ from components.common.pods import (
     resources,
     spread,
 )
-from components.monitoring.scrape import (
+from components.common.scraping import (
     TRITON_METRICS_PATH,
     TRITON_METRICS_PORT_NAME,
     scrape_annotations,

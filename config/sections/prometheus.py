@@ -125,6 +125,11 @@ class ManagedPrometheus(Section):
         return NoAccess()
 
     @property
+    def pod_monitors(self) -> bool:
+        """False: its configuration finds the pods by their scrape annotations."""
+        return False
+
+    @property
     def trigger_metadata(self) -> dict[str, str]:
         """Metadata of KEDA's trigger beside the address: none."""
         return {}

@@ -14,8 +14,8 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.utils.quantity import parse_quantity
 
 from bench.overload.burst_process import BurstProcess
+from components.common.scraping import TRITON_METRICS_PATH
 from components.gateway.envoy.stats import cluster_selector
-from components.monitoring.scrape import TRITON_METRICS_PATH
 from config.sections.inference import InferenceStack
 from config.selectors import triton_selector
 from config.settings import Settings

@@ -5,13 +5,9 @@ import subprocess
 import pytest
 import yaml
 
+from components.common.scraping import scrape_annotations
 from components.monitoring.alerts import alert_rules
-from components.monitoring.scrape import (
-    RULES_FILE,
-    pod_monitors,
-    prometheus_config,
-    scrape_annotations,
-)
+from components.monitoring.scrape import RULES_FILE, pod_monitors, prometheus_config
 from components.monitoring.workload import CONFIG_FILE
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
