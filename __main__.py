@@ -56,6 +56,7 @@ if settings.device_plugin_enabled:
 
 # Monitoring.
 rollouts: list[Rollout] = []
+# By kind: the program declares a Prometheus, or the PodMonitors for one that exists.
 if isinstance(settings.prometheus, ManagedPrometheus):
     watch = PrometheusArgs(
         config=settings.prometheus,
@@ -73,6 +74,7 @@ else:
 
 # Scaling.
 scaling: list[Resource] = []
+# By kind: the program declares KEDA's release, or nothing.
 if isinstance(settings.keda, HelmKeda):
     # Imported here: Helm's resources also import YAML's and an HTTP client (0.2 s).
     from components.autoscaler.keda import KedaRelease, KedaReleaseArgs

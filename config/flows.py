@@ -119,6 +119,7 @@ def triton_flows(
     """
     triton, repository = triton_pods(stack), stack.triton.model_repository
     flows = [_triton_scrape(stack, prometheus)]
+    # By kind: a section imports no flows.
     if isinstance(repository, S3Repository):
         anywhere = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
         flows += [*_dns(triton, dns_addresses), Flow(triton, anywhere, (_HTTPS_PORT,))]

@@ -2,8 +2,7 @@
 
 Namespaces, NetworkPolicies, permissions, the checks of names, images and nodes, and the local
 cluster's images read it. To add a part that all inference stacks share, add its function to
-`SHARED`, and its component to `__main__`. The functions ask for kinds, because a section cannot
-import parts.
+`SHARED`, and its component to `__main__`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -161,6 +160,7 @@ def _device_plugin(settings: Settings) -> Iterator[Part]:
 def _prometheus(settings: Settings) -> Iterator[Part]:
     prometheus = settings.prometheus
     scraped = sorted({stack.namespace for stack in settings.inference})
+    # By kind: a section imports no parts.
     if not isinstance(prometheus, ManagedPrometheus):
         monitors = (_POD_MONITOR,) if prometheus.pod_monitors else ()
         rules = (_PROMETHEUS_RULE,) if prometheus.has_alert_rules else ()
@@ -212,6 +212,7 @@ def _keda(settings: Settings) -> Iterator[Part]:
         title="KEDA",
         namespace=keda.namespace,
         namespace_key="keda.namespace",
+        # By kind: a section imports no parts.
         pod_security="restricted" if isinstance(keda, HelmKeda) else None,
         # Only its chart knows the connections of KEDA's parts.
         closed=False,
@@ -228,6 +229,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
     workload = (_ACCOUNT, _SERVICE, _DEPLOYMENT, _NETWORK_POLICY, _DISRUPTION_BUDGET)
     gateway, triton = stack.gateway, stack.triton
     repository = triton.model_repository
+    # By kind here and below: a section imports no parts.
     models = (_CONFIG_MAP,) if isinstance(repository, ConfigMapRepository) else ()
     triton_images = {f"{at}.triton.image": triton.image}
     if isinstance(repository, S3Repository):

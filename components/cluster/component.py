@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster.api import ClusterApi
-from components.cluster.kubeconfig import KubeconfigError, as_text, path_of, read
+from components.cluster.kubeconfig import KubeconfigError, as_text, read
 from components.cluster.preflight import preflight, unowned
 from components.rollout.outage import outages, served
 from components.state.drift import DriftWatch
@@ -19,7 +19,6 @@ from components.triton.eks_cluster import EksCluster
 from config.load import Refused, require
 from config.problem import Problem
 from config.sections.platform import (
-    LOCAL_CONTEXT,
     LOCAL_IDENTIFIER,
     PLATFORM_OUTPUTS,
     LocalPlatform,
@@ -83,15 +82,16 @@ def _connect(settings: Settings) -> Cluster:
         Refused: The stack cannot be applied there; the message names every obstacle.
     """
     platform = settings.platform
+    # By kind here and below: sections know neither providers nor outputs of other stacks.
     if isinstance(platform, ReferencePlatform):
         return _referenced(platform, settings)
     api = _check(settings)
     ownership = Ownership(applied=is_applied())
-    file = _unowned(settings, ownership, api, path_of(platform))
+    file = _unowned(settings, ownership, api, platform.path)
     if isinstance(platform, LocalPlatform):
         return Cluster(
             ownership=ownership,
-            provider=_provider(file, LOCAL_CONTEXT, LOCAL_IDENTIFIER),
+            provider=_provider(file, platform.context, LOCAL_IDENTIFIER),
             api=pulumi.Output.from_input(api),
         )
     return Cluster(
@@ -116,6 +116,7 @@ def _connect(settings: Settings) -> Cluster:
 def needed_outputs(settings: Settings) -> list[str]:
     """Return the outputs of `PLATFORM_OUTPUTS` that these parameters need."""
     repositories = [stack.triton.model_repository for stack in settings.inference]
+    # By kind: the platform stack's outputs depend on several sections.
     in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
     nodes = bool(settings.gpu_nodes.groups)
     # An existing role already trusts the provider.

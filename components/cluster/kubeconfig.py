@@ -24,7 +24,6 @@ from typing import Any
 
 from config.problem import Problem, Severity
 from config.sections.platform import (
-    LOCAL_CONTEXT,
     LOCAL_KUBECONFIG,
     KubeconfigPlatform,
     LocalPlatform,
@@ -81,18 +80,13 @@ def kubectl_environment() -> dict[str, str]:
     return {**os.environ, "KUBERC": "off"}
 
 
-def path_of(platform: LocalPlatform | KubeconfigPlatform) -> str:
-    """Return the kubeconfig file as the configuration spells it.
-
-    The provider expands `~` and starts in the project's folder, so the spelling goes into the
-    state as it is and the stack is the same on every machine.
-    """
-    return LOCAL_KUBECONFIG if isinstance(platform, LocalPlatform) else platform.path
-
-
 def file_of(platform: LocalPlatform | KubeconfigPlatform) -> Path:
-    """Return the kubeconfig file that the provider opens for this platform."""
-    spelled = path_of(platform)
+    """Return the kubeconfig file that the provider opens for this platform.
+
+    The state holds the path as it is spelled, so the stack is the same on every machine. The
+    provider expands `~` and starts in the project's folder.
+    """
+    spelled = platform.path
     if spelled == "~" or spelled.startswith("~/"):
         return Path(pwd.getpwuid(os.getuid()).pw_dir, spelled[2:])
     return Path(spelled)
@@ -127,6 +121,7 @@ def read(platform: Platform, contents: object = None) -> Target:
             )
         )
     try:
+        # By kind: reading another stack's output takes Pulumi, so the caller does it.
         if isinstance(platform, ReferencePlatform):
             document = _parse(as_text(contents))
         else:
@@ -137,9 +132,8 @@ def read(platform: Platform, contents: object = None) -> Target:
         raise KubeconfigError(_unreadable(platform, "it is not a kubeconfig")) from None
     except _UnusableError as error:
         raise KubeconfigError(_unreadable(platform, str(error))) from None
-    asked = LOCAL_CONTEXT if isinstance(platform, LocalPlatform) else platform.context
     try:
-        return _target(document, asked or document.get("current-context") or "")
+        return _target(document, platform.context or document.get("current-context") or "")
     except _UnusableError as error:
         fix = _local_fix(platform) or "set platform.context to one of them, or correct it"
         raise KubeconfigError(problem(platform, str(error), fix)) from None
@@ -150,7 +144,7 @@ def problem(platform: Platform, reason: str, fix: str, severity: Severity = "ref
     return Problem(
         check="preflight",
         severity=severity,
-        keys=_keys(platform),
+        keys=platform.identifying_keys,
         reason=reason,
         fix=fix,
     )
@@ -253,19 +247,13 @@ def _with_scheme(cluster: Document, user: Document) -> str:
     return f"{'https' if tls else 'http'}://{server}"
 
 
-def _keys(platform: Platform) -> dict[str, object]:
-    if isinstance(platform, LocalPlatform):
-        return {"platform.kind": "local"}
-    if isinstance(platform, KubeconfigPlatform):
-        return {"platform.path": platform.path, "platform.context": platform.context}
-    return {"platform.stack": platform.stack, "platform.context": platform.context}
-
-
 def _local_fix(platform: Platform) -> str | None:
+    # By kind: the wording of this message.
     return "start the local cluster: make up" if isinstance(platform, LocalPlatform) else None
 
 
 def _unreadable(platform: Platform, why: str) -> Problem:
+    # By kind: the wording of this message.
     if isinstance(platform, LocalPlatform):
         reason = f"there is no local cluster: {LOCAL_KUBECONFIG} cannot be read ({why})"
         return problem(platform, reason, "start it: make up")

@@ -80,6 +80,7 @@ class EnvoyGateway(pulumi.ComponentResource):
             spec=gateway.service_spec(stack),
             opts=child,
         )
+        # By kind: sections know no Services and no pods.
         balanced = isinstance(stack.gateway.exposure, InternalLoadBalancer)
         # The controller's webhook gives a readiness gate to pods alone that are created after it
         # has made the target group.

@@ -89,7 +89,7 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
         # The one worker answers probes: in a burst it may need longer than kubelet's one second.
         "timeoutSeconds": CHECK_TIMEOUT_SECONDS,
     }
-    # A balancer takes minutes to register a target again; a Service takes none.
+    # By kind: a balancer takes minutes to register a target again; a Service takes none.
     balanced = isinstance(gateway.exposure, InternalLoadBalancer)
     unready_after = failed_checks(stack) if balanced else 2
     pod: Manifest = {

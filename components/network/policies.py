@@ -44,6 +44,7 @@ def _pod_selector(pods: Pods) -> Manifest:
 
 
 def _peer(peer: Pods | Addresses) -> Manifest:
+    # By kind: flows know no fields of a NetworkPolicy.
     if isinstance(peer, Addresses):
         but_not = {"except": list(peer.but_not)} if peer.but_not else {}
         return {"ipBlock": {"cidr": peer.cidr, **but_not}}

@@ -177,6 +177,7 @@ class Watch:
                     return f"the rollout of {self._what} is unknown: {state_text}"
             else:
                 answered = now
+                # By kind: `observe` has three outcomes, and each continues or ends the wait.
                 match state := self._progress.observe(snapshot, now):
                     case Done():
                         return ""

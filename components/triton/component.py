@@ -130,6 +130,7 @@ class Triton(pulumi.ComponentResource):
 
     def _access(self, name: str, args: TritonArgs) -> _Access:
         repository = args.config.triton.model_repository
+        # By kind: sections know no resources of AWS.
         if not isinstance(repository, S3Repository):
             return _Access()
         # Imported only for S3: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
@@ -150,6 +151,7 @@ class Triton(pulumi.ComponentResource):
     def _repository(
         self, name: str, stack: InferenceStack, identity: pulumi.Output[str] | None
     ) -> tuple[Repository, list[pulumi.Resource]]:
+        # By kind: sections know no volumes and no init containers.
         match stack.triton.model_repository:
             case S3Repository() as s3:
                 return model_repository.s3(s3, stack.triton, identity), []

@@ -26,6 +26,7 @@ _SECRET_HEADERS = re.compile(r"authorization|cookie|token|secret|password|api-?k
 def prometheus_address(settings: Settings) -> Iterator[Finding]:
     """KEDA can send the scaler's query to the address, and the address contains no secret."""
     prometheus = settings.prometheus
+    # By kind: this check is about an address and an authentication that the user states.
     if not isinstance(prometheus, ExistingPrometheus):
         return
     url = urlsplit(prometheus.address)
@@ -68,6 +69,7 @@ def prometheus_address(settings: Settings) -> Iterator[Finding]:
 def alertmanager_address(settings: Settings) -> Iterator[Finding]:
     """The managed Prometheus can send alerts to the Alertmanager."""
     prometheus = settings.prometheus
+    # By kind: an existing Prometheus has its own Alertmanager.
     if not isinstance(prometheus, ManagedPrometheus) or not prometheus.alertmanager:
         return
     target = prometheus.alertmanager
@@ -84,6 +86,7 @@ def alertmanager_address(settings: Settings) -> Iterator[Finding]:
 def prometheus_access(settings: Settings) -> Iterator[Finding]:
     """The authentication fits the address, and no header in plain text holds a secret."""
     prometheus = settings.prometheus
+    # By kind: this check is about an address and an authentication that the user states.
     if not isinstance(prometheus, ExistingPrometheus):
         return
     url, access = urlsplit(prometheus.address), prometheus.authentication
@@ -131,6 +134,7 @@ def prometheus_access(settings: Settings) -> Iterator[Finding]:
 def prometheus_plain_text(settings: Settings) -> Iterator[Finding]:
     """KEDA sends a token or a password encrypted."""
     prometheus = settings.prometheus
+    # By kind: this check is about an address and an authentication that the user states.
     if not isinstance(prometheus, ExistingPrometheus):
         return
     kind = prometheus.authentication.kind

@@ -152,6 +152,7 @@ def balancer_lag(settings: Settings) -> Iterator[Finding]:
     for at in stacks(settings):
         lag = at.stack.gateway.endpoint_lag_seconds
         exposure = at.stack.gateway.exposure
+        # By kind: only this check compares an exposure with the gateway's stop.
         if isinstance(exposure, InternalLoadBalancer) and lag < BALANCER_LAG_SECONDS:
             yield Finding(
                 keys={

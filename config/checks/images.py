@@ -19,6 +19,7 @@ _ENVOY_TAG = re.compile(r"(?:[a-z-]+-)?v?(1\.\d+)(?:[.-]|$)")
 @refuse
 def local_images(settings: Settings) -> Iterator[Finding]:
     """Only the embedded cluster uses its local images."""
+    # By kind: the check compares platform and images.
     if isinstance(settings.platform, LocalPlatform):
         return
     local: dict[str, object] = {

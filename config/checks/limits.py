@@ -9,6 +9,7 @@ from config.sizing.scaling import static_bounds
 def limit_keys(at: StackAt) -> dict[str, object]:
     """Return the key and the value of the limit."""
     limit = at.stack.gateway.in_flight
+    # By kind: the keys in a message depend on other sections too.
     if isinstance(limit, StaticLimit):
         return {at.key("gateway.inFlight.maxRequests"): limit.max_requests}
     streams = at.key("gateway.inFlight.streamsPerPod")

@@ -18,6 +18,7 @@ def model_folder(settings: Settings) -> Iterator[Finding]:
     """
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
+        # By kind: sections read no files.
         if not isinstance(repository, ConfigMapRepository):
             continue
         try:
@@ -37,6 +38,7 @@ def model_identity(settings: Settings) -> Iterator[Finding]:
     platform = settings.platform
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
+        # By kind here and below: the check compares repository and platform.
         if not isinstance(repository, S3Repository):
             continue
         identity = at.key("triton.modelRepository.identity")

@@ -146,6 +146,7 @@ def _triton_ports(at: StackAt) -> dict[str, int]:
 
 def _prometheus_ports(settings: Settings) -> dict[str, int]:
     prometheus = settings.prometheus
+    # By kind: the stack has no say in the port of a Prometheus that exists.
     managed = isinstance(prometheus, ManagedPrometheus)
     return {"prometheus.port": prometheus.port} if managed else {}
 

@@ -51,6 +51,7 @@ def _replica_keys(at: StackAt) -> dict[str, object]:
         keys[at.key("triton.image")] = triton.image
     else:
         keys[at.key("triton.imageGib")] = triton.image_gib
+    # By kind: a copy alone takes disk, and its size has a key of this kind.
     if isinstance(triton.model_repository, S3Repository):
         keys[at.key("triton.modelRepository.cacheGib")] = triton.model_repository.cache_gib
     return keys

@@ -23,6 +23,7 @@ def eks_platform(settings: Settings) -> Iterator[Finding]:
     if not nodes.groups:
         return
     keys: dict[str, object] = {"gpuNodes.kind": nodes.kind, "platform.kind": platform.kind}
+    # By kind here and below: the check compares nodes and platform.
     if isinstance(platform, LocalPlatform):
         yield Finding(
             keys=keys,
@@ -47,6 +48,7 @@ def eks_platform(settings: Settings) -> Iterator[Finding]:
 def keda_version(settings: Settings) -> Iterator[Finding]:
     """The chart, which has KEDA's own version, installs a KEDA that supports the scaler."""
     keda = settings.keda
+    # By kind: the version of an installed KEDA is not a parameter.
     if not isinstance(keda, HelmKeda):
         return
     major, minor = keda.chart_version.removeprefix("v").split(".")[:2]
@@ -64,6 +66,7 @@ def keda_version(settings: Settings) -> Iterator[Finding]:
 @refuse
 def local_tier(settings: Settings) -> Iterator[Finding]:
     """The embedded cluster is not for production."""
+    # By kind: the check compares tier and platform.
     if settings.tier == "prod" and isinstance(settings.platform, LocalPlatform):
         yield Finding(
             keys={"tier": "prod", "platform.kind": "local"},
@@ -78,6 +81,7 @@ def load_balancer(settings: Settings) -> Iterator[Finding]:
     """The cluster can create the load balancer."""
     for at in stacks(settings):
         exposure = at.stack.gateway.exposure
+        # By kind: the check compares exposure and platform.
         local = isinstance(settings.platform, LocalPlatform)
         if local and isinstance(exposure, InternalLoadBalancer):
             yield Finding(
@@ -102,6 +106,7 @@ class _Workload(NamedTuple):
 def local_nodes(settings: Settings) -> Iterator[Finding]:
     """The embedded cluster's CPU nodes hold all pods that run on them."""
     platform = settings.platform
+    # By kind: the parameters define the nodes of this cluster alone.
     if not isinstance(platform, LocalPlatform):
         return
     node = Room(

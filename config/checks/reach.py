@@ -46,6 +46,7 @@ def _reach_fix(
 ) -> Mapping[str, object]:
     limit = at.stack.gateway.in_flight
     candidates: list[Mapping[str, object]] = [{at.key("gateway.maxConcurrentStreams"): None}]
+    # By kind: a fix changes the key of the limit's own kind.
     if isinstance(limit, StaticLimit):
         candidates.append({at.key("gateway.inFlight.maxRequests"): static_bounds(at.stack)[0]})
         candidates.append({at.key("gateway.inFlight"): {"kind": "fleet"}})
@@ -106,6 +107,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
                 f"From {path[0]} it may skip that size ({_way(path)}), "
                 f"but a fleet that has {stuck} for any other reason stays at {stuck}."
             )
+        # By kind: only one number for all sizes has bounds on both sides.
         if isinstance(stack.gateway.in_flight, StaticLimit):
             course += both_bounds(at)
         change = _reach_fix(settings, at, reaches)

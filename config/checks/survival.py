@@ -27,6 +27,7 @@ def _survival_fix(settings: Settings, at: StackAt) -> Mapping[str, object]:
 
     limit = stack.gateway.in_flight
     candidates: list[Mapping[str, object]] = []
+    # By kind: a fix changes the key of the limit's own kind.
     if isinstance(limit, FleetLimit):
         streams = at.key("gateway.inFlight.streamsPerPod")
         pending = at.key("gateway.inFlight.maxPendingRequests")
@@ -54,6 +55,7 @@ def survival(settings: Settings) -> Iterator[Finding]:
             continue
         limit = stack.gateway.in_flight
         keys = limit_keys(at)
+        # By kind here and below: the message names the keys of the limit's own kind.
         if isinstance(limit, FleetLimit):
             pending = at.key("gateway.inFlight.maxPendingRequests")
             stated = limit.max_pending_requests is not None

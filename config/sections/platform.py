@@ -44,6 +44,21 @@ class LocalPlatform(Section):
         """None: the cluster's DNS, if it has one, runs in pods."""
         return ()
 
+    @property
+    def path(self) -> str:
+        """Path of its kubeconfig."""
+        return LOCAL_KUBECONFIG
+
+    @property
+    def context(self) -> str:
+        """Context in it."""
+        return LOCAL_CONTEXT
+
+    @property
+    def identifying_keys(self) -> dict[str, object]:
+        """Parameters that name the cluster, by YAML key."""
+        return {"platform.kind": self.kind}
+
 
 class _Cluster(Section):
     dns_addresses: tuple[Cidr, ...] = ()
@@ -78,6 +93,11 @@ class KubeconfigPlatform(_Eks):
     context: str | None = None
     """Context in it; the file's current context where unset."""
 
+    @property
+    def identifying_keys(self) -> dict[str, object]:
+        """Parameters that name the cluster, by YAML key."""
+        return {"platform.path": self.path, "platform.context": self.context}
+
 
 class ReferencePlatform(_Cluster):
     """A platform team's stack, which exports the fields of `PLATFORM_OUTPUTS`."""
@@ -90,6 +110,11 @@ class ReferencePlatform(_Cluster):
 
     context: str | None = None
     """Context in the exported kubeconfig; its current context where unset."""
+
+    @property
+    def identifying_keys(self) -> dict[str, object]:
+        """Parameters that name the cluster, by YAML key."""
+        return {"platform.stack": self.stack, "platform.context": self.context}
 
 
 Platform = LocalPlatform | KubeconfigPlatform | ReferencePlatform

@@ -53,6 +53,16 @@ class S3Repository(Section):
     cache_gib: DiskGib = 20
     """Size of the copy in the pod, GiB."""
 
+    @property
+    def claim(self) -> None:
+        """None: the models are on no claim."""
+        return None
+
+    @property
+    def copied_mib(self) -> int:
+        """Size of the copy in each pod, MiB."""
+        return self.cache_gib * MIB_PER_GIB
+
 
 class PvcRepository(Section):
     """Models on an existing volume, mounted read-only; the volume outlives the stack."""
@@ -66,6 +76,11 @@ class PvcRepository(Section):
     path: str = ""
     """Folder in the volume; its root if empty."""
 
+    @property
+    def copied_mib(self) -> int:
+        """Size of the copy in each pod, MiB: pods copy nothing."""
+        return 0
+
 
 class ConfigMapRepository(Section):
     """Small models, as files; at most 1 MiB in all (the limit of a ConfigMap)."""
@@ -75,6 +90,16 @@ class ConfigMapRepository(Section):
 
     folder: str = "models"
     """Model repository in the project: a folder with one folder for each model."""
+
+    @property
+    def claim(self) -> None:
+        """None: the models are on no claim."""
+        return None
+
+    @property
+    def copied_mib(self) -> int:
+        """Size of the copy in each pod, MiB: pods copy nothing."""
+        return 0
 
 
 ModelRepository = S3Repository | PvcRepository | ConfigMapRepository
@@ -154,8 +179,7 @@ class Triton(Section):
     @property
     def claim(self) -> str | None:
         """Name of the user's claim that holds the models; None for other repositories."""
-        repository = self.model_repository
-        return repository.claim if isinstance(repository, PvcRepository) else None
+        return self.model_repository.claim
 
     @property
     def unpacked_image_gib(self) -> int:
@@ -174,7 +198,7 @@ class Triton(Section):
     @property
     def storage_mib(self) -> int:
         """Disk request of one replica, MiB, with its copy of the models."""
-        return 2 * SCRATCH_MIB + self._copied_mib
+        return 2 * SCRATCH_MIB + self.model_repository.copied_mib
 
     @property
     def ready_seconds(self) -> float:
@@ -184,9 +208,4 @@ class Triton(Section):
     @property
     def copy_seconds(self) -> float:
         """Time to copy the models before Triton starts; 0 if they are not copied."""
-        return self._copied_mib / _COPY_MIB_PER_SECOND
-
-    @property
-    def _copied_mib(self) -> int:
-        repository = self.model_repository
-        return repository.cache_gib * MIB_PER_GIB if isinstance(repository, S3Repository) else 0
+        return self.model_repository.copied_mib / _COPY_MIB_PER_SECOND

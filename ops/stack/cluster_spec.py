@@ -50,6 +50,7 @@ def simulated_nodes(settings: Settings) -> list[SimulatedNode]:
     """
     gpu, gpus = settings.gpu_nodes.pool, settings.gpus_per_node
     platform = settings.platform
+    # By kind: other platforms have no parameters for nodes, and the test bed needs some.
     plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()
     cpu = Resources(
         cpu=plain.cpu_node_cpu,
@@ -92,6 +93,7 @@ def forwards(settings: Settings) -> dict[str, str]:
     first = settings.inference[0]
     found = {GATEWAY_PORT: f"{first.gateway_host}:{first.gateway.port}"}
     watch = settings.prometheus
+    # By kind: only the stack's own Prometheus runs in this cluster.
     if isinstance(watch, ManagedPrometheus):
         found[PROMETHEUS_PORT] = f"{service_dns_name(watch.name, watch.namespace)}:{watch.port}"
     return found

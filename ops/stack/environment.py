@@ -39,6 +39,7 @@ class StackEnvironment:
 
     def is_local(self, settings: Settings) -> bool:
         """Return True if the stack goes to this checkout's own cluster."""
+        # By kind: the embedded cluster belongs to this checkout.
         return self.is_dev and isinstance(settings.platform, LocalPlatform)
 
     @property

@@ -20,6 +20,7 @@ def variables(env: StackEnvironment, settings: Settings) -> dict[str, str | None
     state folder names it too and comes before the user's file.
     """
     platform = settings.platform
+    # By kind here and below: the advice is kubectl's, which sections do not know.
     if isinstance(platform, ReferencePlatform):
         print(
             "kubectl: this stack's kubeconfig is an output of another one, and a secret: pulumi "

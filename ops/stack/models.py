@@ -51,6 +51,7 @@ def check(env: StackEnvironment, folder: Path | None = None) -> int:
 
 def _folder(stack: InferenceStack, env: StackEnvironment) -> str:
     repository = stack.triton.model_repository
+    # By kind: only these models are files of the project.
     if not isinstance(repository, ConfigMapRepository):
         raise OpsError(f"the models of {env.stack} are not in the project: {repository.kind}")
     return repository.folder

@@ -217,6 +217,7 @@ def _target(env: StackEnvironment, settings: Settings) -> kubeconfig.Target:
     # This process looks for kubectl there too.
     os.environ["PATH"] = env.variables()["PATH"]
     platform, contents = settings.platform, None
+    # By kind: the output of another stack is read by the Pulumi CLI here.
     if isinstance(platform, ReferencePlatform):
         contents = pulumi.capture(
             env, "stack", "output", "kubeconfig", "--show-secrets", "--stack", platform.stack

@@ -115,6 +115,7 @@ def _answers(platform: Platform, api: ClusterApi) -> Generator[list[Problem]]:
 
 
 def _correct_fix(platform: Platform) -> str:
+    # By kind: the wording of this fix.
     if isinstance(platform, LocalPlatform):
         return "recreate the local cluster: make down, then make up"
     return (
@@ -124,12 +125,14 @@ def _correct_fix(platform: Platform) -> str:
 
 
 def _reach_fix(platform: Platform) -> str:
+    # By kind: the wording of this fix.
     if isinstance(platform, LocalPlatform):
         return "start the local cluster: make up"
     return "start the cluster, connect to its network, or name another cluster under platform"
 
 
 def _login_fix(platform: Platform) -> str:
+    # By kind: the wording of this fix.
     if isinstance(platform, LocalPlatform):
         return "recreate the local cluster: make down, then make up"
     return "renew the credentials in the kubeconfig, or choose another platform.context"

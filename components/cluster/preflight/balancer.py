@@ -13,6 +13,7 @@ _CONTROLLER = "aws-load-balancer-controller"
 
 def balancer(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     """Refuse a load balancer that no controller would create."""
+    # By kind: only this check asks which stacks want a load balancer.
     keys: dict[str, object] = {
         at.key("gateway.exposure.kind"): at.stack.gateway.exposure.kind
         for at in stacks(settings)

@@ -51,6 +51,7 @@ def contents(settings: Settings, stack: str, api: ClusterApi) -> Iterable[Proble
 
 def _wanted(at: StackAt) -> str:
     repository = at.stack.triton.model_repository
+    # By kind: sections know no ConfigMaps.
     if not isinstance(repository, ConfigMapRepository):
         return ""
     return config_map_name(at.stack.deployment_name, read_model_files(at.stack, repository.folder))

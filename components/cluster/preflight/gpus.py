@@ -21,7 +21,7 @@ Node = dict[str, Any]
 
 def gpus(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     """Check for nodes that Triton's pods can run on, and for a second device plugin."""
-    # The parameters define the nodes of the local cluster.
+    # By kind: the parameters define the nodes of the local cluster, so nothing can be missing.
     if isinstance(settings.platform, LocalPlatform):
         return
     if not any(at.stack.triton.gpus for at in stacks(settings)):

@@ -18,6 +18,7 @@ def keda(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
     """Refuse a missing or outdated KEDA, and a second one."""
     stated = settings.keda
     served = api.serves(_KEDA_API, "scaledobjects")
+    # By kind: both findings compare the parameters with the cluster.
     if isinstance(stated, ExistingKeda):
         if not served:
             yield Problem(

@@ -13,6 +13,7 @@ _API = "monitoring.coreos.com/v1"
 def prometheus_operator(settings: Settings, api: ClusterApi) -> Iterable[Problem]:
     """Refuse objects of the Prometheus operator that the cluster does not serve."""
     prometheus = settings.prometheus
+    # By kind: the message names keys that only an existing Prometheus has.
     if not isinstance(prometheus, ExistingPrometheus):
         return
     made = {"PodMonitors": prometheus.pod_monitors, "PrometheusRules": prometheus.has_alert_rules}

@@ -40,6 +40,7 @@ def permissions(settings: Settings, api: ClusterApi, preview: bool) -> Iterable[
             "namespaces that someone else owns",
             "grant this permission, or choose a platform.context whose user has it",
         )
+    # By kind: only a chart has objects that the inventory does not list.
     if isinstance(settings.keda, HelmKeda):
         yield kubeconfig.problem(
             settings.platform,

@@ -50,6 +50,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
     for at in stacks(settings):
         yield from _inference(settings, at)
     managed = settings.prometheus
+    # By kind: sections know no pods.
     if isinstance(managed, ManagedPrometheus):
         spec = prometheus.deployment_spec(managed, _UNKNOWN)
         # A volume has one writer at a time, so the old pod ends before the new one is created.
@@ -99,6 +100,7 @@ def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
 
 
 def _repository(stated: Triton) -> Repository:
+    # By kind: sections know no volumes and no init containers.
     match stated.model_repository:
         case S3Repository() as s3:
             return model_repository.s3(s3, stated)

@@ -38,6 +38,7 @@ def prometheus(settings: Settings, reader: ClusterReader) -> Iterator[Problem]:
     for finding in _failing_scalers(settings, reader):
         yield Problem(check="preflight", severity="warn", **vars(finding))
     stated = settings.prometheus
+    # By kind: the stack's own Prometheus does not exist yet.
     if isinstance(stated, ExistingPrometheus):
         for finding in _existing(settings, stated, reader):
             yield Problem(check="preflight", severity="refuse", **vars(finding))
@@ -92,7 +93,7 @@ def _existing(
             fix="name the port of the Service at the end of the address",
         )
         return
-    # Only KEDA can use these keys and identities, so preflight cannot try them.
+    # By kind: only KEDA can use these keys and identities, so preflight cannot try them.
     if values is None or stated.authentication.kind in ("tls", "awsSigV4", "triggerAuthentication"):
         return
     for at in stacks(settings):
@@ -189,6 +190,7 @@ def _ask(
 def _rejection(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
     if answer.status == 200 and answer.body.get("status") == "success":
         return None
+    # By kind: the wording of the fix.
     kind = stated.authentication.kind
     keys: dict[str, object] = {_ADDRESS: stated.address, f"{_ACCESS}.kind": kind}
     error = str(answer.body.get("error") or "")

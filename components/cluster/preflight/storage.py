@@ -15,6 +15,7 @@ _KEY = "prometheus.persistentVolume.storageClass"
 def storage(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     """Refuse a volume for Prometheus that no provisioner would create."""
     prometheus = settings.prometheus
+    # By kind: this stack creates no volume for a Prometheus that exists.
     if not isinstance(prometheus, ManagedPrometheus) or not prometheus.persistent_volume:
         return
     claim = f"/api/v1/namespaces/{prometheus.namespace}/persistentvolumeclaims/{prometheus.name}"

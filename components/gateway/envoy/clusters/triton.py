@@ -63,6 +63,7 @@ def _circuit_breakers(stack: InferenceStack) -> Json:
             }
         ]
     }
+    # By kind: sections know no fields of Envoy.
     if isinstance(stack.gateway.in_flight, FleetLimit):
         limits["per_host_thresholds"] = [{"priority": "DEFAULT", "max_connections": 1}]
     return limits

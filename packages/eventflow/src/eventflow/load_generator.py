@@ -60,6 +60,8 @@ class LoadGenerator:
         """
         self._engine = engine
         self._plan = plan
+        # By kind: only an open loop has a schedule; the others follow the calls in flight.
+        self._schedule = plan.load if isinstance(plan.load, OpenLoop) else None
         self._message = message
         self._make = make
         self._settled = settled
@@ -142,18 +144,20 @@ class LoadGenerator:
                 # The client cannot keep its rate and is late: a deadline, not a loss by the server.
                 call.settle(own_deadline(sent=False), now)
         timed_out = plan.seconds is not None and now >= self.started_at + plan.seconds
-        if self._made >= self._most or (timed_out and not isinstance(plan.load, OpenLoop)):
+        if self._made >= self._most or (timed_out and not self._schedule):
             self._making = False
             self._finish_if_done()
         elif self._due(now) > 0:
             self._wake()
-        elif isinstance(plan.load, OpenLoop):
+        elif self._schedule:
             self._next_turn = self._loop.call_at(self._start_of_next(now), self._make_due_calls)
+        # By kind: only maximal throughput waits for room in the kernel's buffer.
         elif isinstance(plan.load, MaxThroughput) and self._patience is None:
             self._patience = self._loop.call_later(plan.deadline_seconds, self._lose_patience)
 
     def _due(self, now: float) -> int:
         """Return the number of calls that are due now."""
+        # By kind: the number depends on the engine and on the calls in flight.
         match self._plan.load:
             case MaxThroughput():
                 due = self._engine.batch if self._engine.writable or self._stuck else 0
@@ -164,8 +168,8 @@ class LoadGenerator:
         return int(min(due, self._most - self._made))
 
     def _start_of_next(self, now: float) -> float:
-        if isinstance(self._plan.load, OpenLoop):
-            return self.started_at + self._made / self._plan.load.per_second
+        if self._schedule:
+            return self.started_at + self._made / self._schedule.per_second
         return now
 
     def _enter(self, made_at: float) -> Call:
@@ -179,7 +183,7 @@ class LoadGenerator:
         del self._live[call.index]
         self._settled(call)
         if self._making:
-            if not self._next_turn and not isinstance(self._plan.load, OpenLoop):
+            if not self._next_turn and not self._schedule:
                 self._wake()
         else:
             self._finish_if_done()
@@ -208,6 +212,7 @@ class LoadGenerator:
 def _most_calls(plan: Plan) -> float:
     """Return the largest number of calls; in an open loop a time limit is a number of calls."""
     most = math.inf if plan.calls is None else plan.calls
+    # By kind: only a schedule says how many calls fit into a time.
     if isinstance(plan.load, OpenLoop) and plan.seconds is not None:
         most = min(most, math.ceil(plan.load.per_second * plan.seconds))
     return most

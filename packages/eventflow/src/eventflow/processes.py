@@ -36,6 +36,7 @@ def share(burst: Burst, number: int, processes: int) -> Burst:
         return whole // processes + (number < whole % processes)
 
     load: Load = plan.load
+    # By kind: a load does not know processes.
     if isinstance(load, OpenLoop):
         load = OpenLoop(load.per_second / processes)
     elif isinstance(load, ClosedLoop):

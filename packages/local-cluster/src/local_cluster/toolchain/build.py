@@ -91,6 +91,7 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
     shutil.copytree(tool.module.directory, work, dirs_exist_ok=True)
     target = staged / tool.relative_path
     target.parent.mkdir(parents=True)
+    # By kind: a source is data; to build one takes Go, its cache and folders.
     match tool.source:
         case ModuleFiles():
             target.write_bytes(_contents(tool.source, tool, work, go, log))

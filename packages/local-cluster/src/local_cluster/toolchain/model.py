@@ -81,6 +81,11 @@ class ModuleFiles:
     module: str
     pattern: str
 
+    @property
+    def recipe(self) -> list[str]:
+        """Description of the contents; a change makes another version."""
+        return [self.module, self.pattern]
+
 
 @dataclass(frozen=True)
 class ModuleArchive:
@@ -88,6 +93,11 @@ class ModuleArchive:
 
     module: str
     folder: str
+
+    @property
+    def recipe(self) -> list[str]:
+        """Description of the contents; a change makes another version."""
+        return [self.module, self.folder, "archive"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,11 @@ class GoPackage:
     """Files to put beside the main package before the build, by file name."""
     tags: tuple[str, ...] = ()
     """Build tags."""
+
+    @property
+    def recipe(self) -> list[str]:
+        """Description of the contents; a change makes another version."""
+        return [self.path, *self.ldflags, *self.tags, *_described(self.embeds)]
 
 
 @dataclass(frozen=True)
@@ -143,15 +158,8 @@ class Tool:
     @property
     def cache_key(self) -> str:
         """Name of this version, built from these sources in this way."""
-        match self.source:
-            case GoPackage():
-                package = self.source
-                how = [package.path, *package.ldflags, *package.tags, *_described(package.embeds)]
-            case ModuleFiles():
-                how = [self.source.module, self.source.pattern]
-            case ModuleArchive():
-                how = [self.source.module, self.source.folder, "archive"]
-        recipe = [self.module.digest, str(self.relative_path), *how, *_described(self.companions)]
+        how = [*self.source.recipe, *_described(self.companions)]
+        recipe = [self.module.digest, str(self.relative_path), *how]
         return f"{self.version}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
 
 
