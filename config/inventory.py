@@ -14,6 +14,7 @@ from config.flows import Flow, gateway_flows, prometheus_flows, triton_flows
 from config.sections.gateway import STORAGE_MIB
 from config.sections.inference import InferenceStack
 from config.sections.keda import HelmKeda
+from config.sections.pods import PodOptions
 from config.sections.prometheus import ManagedPrometheus
 from config.sections.triton import ConfigMapRepository, S3Repository
 from config.settings import Settings
@@ -80,6 +81,12 @@ class Part:
 
     images: Mapping[str, str] = field(default_factory=dict[str, str])
     """Images that it runs, by the YAML path of each."""
+
+    pods: PodOptions | None = None
+    """The user's options of its pods, at the key `pods` of its parameters; None for none."""
+
+    on_gpu_nodes: bool = False
+    """True if its pods request GPUs."""
 
     cpu_pods: Pods | None = None
     """Largest number of pods that nodes without GPUs must hold at once; None for no such pods."""
@@ -183,6 +190,7 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
         namespace=prometheus.namespace,
         namespace_key="prometheus.namespace",
         images={"prometheus.image": prometheus.image},
+        pods=prometheus.pods,
         cpu_pods=Pods(1, pod),
         resources=(
             *_in(prometheus.namespace, *own, *volume),
@@ -241,6 +249,8 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         namespace=namespace,
         namespace_key=namespace_key,
         images=triton_images,
+        pods=triton.pods,
+        on_gpu_nodes=triton.gpus > 0,
         cpu_pods=None if triton.gpus else Pods(stack.surge_replicas, pod),
         resources=_in(namespace, *models, *workload),
         # Pulumi waits for Triton's Service in this namespace.
@@ -255,6 +265,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         namespace_key=namespace_key,
         namespace_labels=gateway.exposure.namespace_labels,
         images={f"{at}.gateway.image": gateway.image},
+        pods=gateway.pods,
         cpu_pods=Pods(gateway.replicas + 1, pod),
         resources=_in(namespace, _CONFIG_MAP, *workload),
         flows=tuple(gateway_flows(stack, prometheus, dns)),

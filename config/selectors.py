@@ -5,6 +5,8 @@ from config.sections.prometheus import ManagedPrometheus
 
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
 
 TRITON = "triton"
 ENVOY = "envoy"

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 from config.base import PROJECT
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
-from config.selectors import ENVOY, PROMETHEUS, TRITON, selector
+from config.selectors import (
+    COMPONENT_LABEL,
+    ENVOY,
+    PART_OF_LABEL,
+    PROMETHEUS,
+    TRITON,
+    selector,
+)
 
 PART_OF = PROJECT
 """Value of `app.kubernetes.io/part-of` on everything that the program makes."""
 
-PART_OF_LABEL = "app.kubernetes.io/part-of"
 STACK_LABEL = f"{PROJECT}/stack"
 """Label of a namespace that names the Pulumi stack which made it."""
 
@@ -50,7 +56,7 @@ def labels(name: str, component: str, instance: str) -> dict[str, str]:
     """
     return {
         **selector(name, instance),
-        "app.kubernetes.io/component": component,
+        COMPONENT_LABEL: component,
         PART_OF_LABEL: PART_OF,
     }
 

@@ -1,12 +1,14 @@
-"""Common parts of the stack's pods: identity, privileges, resources, placement, hashes."""
+"""Common parts of the stack's pods: template, identity, privileges, resources, placement."""
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, GpuNodes
-from config.sizing.instances import Architecture
+from config.sections.pods import SAFE_TO_EVICT_VOLUMES, PodOptions
+from config.sizing.instances import ARCHITECTURE_LABEL, OS_LABEL, Architecture
 
 Manifest: TypeAlias = Any
 """A piece of a Kubernetes object in its wire spelling (camelCase keys). Any, because Pulumi's typed
@@ -20,6 +22,60 @@ def config_hash(config: object) -> str:
     """Hash a JSON value, for `HASH_ANNOTATION`."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pod_template(
+    labels: Mapping[str, str],
+    spec: Manifest,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    options: PodOptions | None = None,
+) -> Manifest:
+    """Build a workload's pod template.
+
+    The stack's own labels, annotations and fields take precedence over the options.
+
+    Args:
+        labels: The stack's own labels.
+        spec: The stack's own spec.
+        annotations: The stack's own annotations.
+        options: Options of the user.
+    """
+    options = options or PodOptions()
+    local = disk_volumes(spec)
+    metadata = {
+        "labels": {**options.labels, **labels},
+        "annotations": {
+            **options.annotations,
+            **({SAFE_TO_EVICT_VOLUMES: ",".join(local)} if local else {}),
+            **(annotations or {}),
+        },
+    }
+    tolerations = [
+        toleration.model_dump(by_alias=True, exclude_none=True)
+        for toleration in options.tolerations
+    ]
+    together = {
+        **options.spec,
+        **spec,
+        "nodeSelector": {**options.node_selector, **spec["nodeSelector"]},
+    }
+    if tolerations:
+        together["tolerations"] = [*spec.get("tolerations", []), *tolerations]
+    # The API server keeps no empty mapping.
+    return {"metadata": {key: held for key, held in metadata.items() if held}, "spec": together}
+
+
+def disk_volumes(spec: Manifest) -> list[str]:
+    """Return the names of a pod's emptyDirs on the node's disk.
+
+    The Cluster Autoscaler ignores those in memory (`isLocalVolume` in its `utils/drain/drain.go`).
+    """
+    return [
+        volume["name"]
+        for volume in spec.get("volumes", [])
+        if "emptyDir" in volume and volume["emptyDir"].get("medium") != "Memory"
+    ]
 
 
 def pod_security(uid: int) -> Manifest:
@@ -76,8 +132,8 @@ def node_selector(architecture: Architecture | None = None, *, gpus: bool = Fals
         gpus: True if the pod needs a node with GPUs.
     """
     return {
-        "kubernetes.io/os": "linux",
-        **({"kubernetes.io/arch": architecture} if architecture else {}),
+        OS_LABEL: "linux",
+        **({ARCHITECTURE_LABEL: architecture} if architecture else {}),
         **({GPU_LABEL[0]: GPU_LABEL[1]} if gpus else {}),
     }
 

@@ -8,6 +8,7 @@ from components.common.pods import (
     container_security,
     node_selector,
     pod_security,
+    pod_template,
     resources,
     spread,
 )
@@ -71,13 +72,12 @@ def deployment_spec(
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
         },
-        "template": {
-            "metadata": {
-                "labels": gateway_labels(stack),
-                "annotations": scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
-            },
-            "spec": _pod(stack, config_name(stack, files)),
-        },
+        "template": pod_template(
+            gateway_labels(stack),
+            _pod(stack, config_name(stack, files)),
+            annotations=scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
+            options=stack.gateway.pods,
+        ),
     }
 
 

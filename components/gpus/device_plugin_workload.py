@@ -8,6 +8,7 @@ from components.common.pods import (
     container_security,
     gpu_tolerations,
     node_selector,
+    pod_template,
     resources,
 )
 from config.sections.device_plugin import DevicePlugin
@@ -51,12 +52,9 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
     return {
         "selector": {"matchLabels": selector(DEVICE_PLUGIN, DEVICE_PLUGIN)},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-        "template": {
-            "metadata": {
-                "labels": labels(DEVICE_PLUGIN, "device-plugin", DEVICE_PLUGIN),
-                "annotations": annotations,
-            },
-            "spec": {
+        "template": pod_template(
+            labels(DEVICE_PLUGIN, "device-plugin", DEVICE_PLUGIN),
+            {
                 "serviceAccountName": DEVICE_PLUGIN,
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
@@ -68,7 +66,8 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
                 "containers": [_container(plugin, configured=bool(shared))],
                 "volumes": volumes,
             },
-        },
+            annotations=annotations,
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from components.common.pods import (
     container_security,
     node_selector,
     pod_security,
+    pod_template,
     resources,
 )
 from components.state.content_names import REVISIONS, content_name
@@ -54,9 +55,9 @@ def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
         "selector": {"matchLabels": prometheus_selector(prometheus)},
         # A volume has one writer at a time.
         "strategy": {"type": "Recreate"} if volume else rolling,
-        "template": {
-            "metadata": {"labels": prometheus_labels(prometheus)},
-            "spec": {
+        "template": pod_template(
+            prometheus_labels(prometheus),
+            {
                 "serviceAccountName": prometheus.name,
                 # The only pod of the stack that reads from the API server: it discovers targets.
                 "automountServiceAccountToken": True,
@@ -69,7 +70,8 @@ def deployment_spec(prometheus: ManagedPrometheus, config: str) -> Manifest:
                     {"name": "data", **data},
                 ],
             },
-        },
+            options=prometheus.pods,
+        ),
     }
 
 

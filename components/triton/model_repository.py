@@ -12,7 +12,7 @@ from components.state.content_names import content_name
 from components.triton import model_scripts
 from components.triton.model_scripts import MODELS_PATH, SOURCE_PATH
 from config.repository_reader import is_program
-from config.sections.triton import SCRATCH_MIB, PvcRepository, S3Repository, Triton
+from config.sections.triton import PvcRepository, S3Repository, Triton
 from config.units import MIB_PER_GIB
 
 IDENTITY_ANNOTATION = "kubemind.io/model-identity"
@@ -87,7 +87,7 @@ def pvc(repository: PvcRepository, triton: Triton) -> Repository:
         name="model-check",
         image=triton.image,
         environment={"HOME": "/tmp"},  # noqa: S108 - the pod's own emptyDir
-        storage_mib=SCRATCH_MIB,
+        storage_mib=triton.scratch_mib,
         command=model_scripts.check(),
     )
 

@@ -10,6 +10,7 @@ from components.common.pods import (
     gpu_tolerations,
     node_selector,
     pod_security,
+    pod_template,
     resources,
     spread,
 )
@@ -26,7 +27,7 @@ from config.base import image_tag
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
-from config.sections.triton import PULL_SECONDS, SCRATCH_MIB
+from config.sections.triton import PULL_SECONDS
 from config.selectors import triton_selector
 
 UID = 1000
@@ -136,7 +137,7 @@ def deployment_spec(
         "topologySpreadConstraints": spread(triton_selector(stack)),
         "containers": [_container(stack, repository)],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": f"{SCRATCH_MIB}Mi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": f"{triton.scratch_mib}Mi"}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}},
             *repository.volumes,
         ],
@@ -153,16 +154,15 @@ def deployment_spec(
         },
         "revisionHistoryLimit": REVISIONS,
         "progressDeadlineSeconds": start_seconds(stack, nodes),
-        "template": {
-            "metadata": {
-                "labels": triton_labels(stack),
-                "annotations": {
-                    **scrape_annotations(prometheus, triton.metrics_port, TRITON_METRICS_PATH),
-                    **repository.annotations,
-                },
+        "template": pod_template(
+            triton_labels(stack),
+            pod,
+            annotations={
+                **scrape_annotations(prometheus, triton.metrics_port, TRITON_METRICS_PATH),
+                **repository.annotations,
             },
-            "spec": pod,
-        },
+            options=triton.pods,
+        ),
     }
 
 

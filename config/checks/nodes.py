@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
-from config.sections.triton import PULL_SECONDS, S3Repository
+from config.sections.triton import PULL_SECONDS, S3Repository, Triton
 from config.settings import Settings
 from config.sizing.instances import INSTANCE_TYPES
 from config.sizing.packing import (
@@ -12,6 +12,7 @@ from config.sizing.packing import (
     free_disk_gib,
     nodes_needed,
     replicas_per_node,
+    selected_nodes,
     stranded_nodes,
 )
 from config.units import MIB_PER_GIB
@@ -51,6 +52,10 @@ def _replica_keys(at: StackAt) -> dict[str, object]:
         keys[at.key("triton.image")] = triton.image
     else:
         keys[at.key("triton.imageGib")] = triton.image_gib
+    if triton.scratch_mib != Triton().scratch_mib:
+        keys[at.key("triton.scratchMib")] = triton.scratch_mib
+    if triton.pods.node_selector:
+        keys[at.key("triton.pods.nodeSelector")] = triton.pods.node_selector
     # By kind: a copy alone takes disk, and its size has a key of this kind.
     if isinstance(triton.model_repository, S3Repository):
         keys[at.key("triton.modelRepository.cacheGib")] = triton.model_repository.cache_gib
@@ -112,13 +117,15 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
         fit = replicas_per_node(settings, at.stack)
         if fit.replicas:
             continue
-        free, triton = settings.gpu_nodes.pool.allocatable, at.stack.triton
+        triton = at.stack.triton
+        pool = selected_nodes(settings.gpu_nodes.pool, triton.pods)
+        free, gpus = pool.allocatable, pool.node.gpus * settings.device_plugin.time_slices
         memory_mib = free.memory_gib * MIB_PER_GIB
         disk_mib = free_disk_gib(settings) * MIB_PER_GIB
         short = [
             f"{name} ({needed} of {number(there)})"
             for name, count, needed, there in (
-                ("GPUs", fit.gpus, triton.gpus, settings.gpus_per_node),
+                ("GPUs", fit.gpus, triton.gpus, gpus),
                 ("CPU", fit.cpu, number(triton.cpu), free.cpu),
                 ("memory MiB", fit.memory, triton.memory_mib, memory_mib),
                 ("disk MiB", fit.disk, triton.storage_mib, disk_mib),

@@ -1,5 +1,6 @@
 """Settings with a few keys changed, such as the result of a fix."""
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,6 +11,8 @@ from config.settings import Settings
 
 def with_overrides(settings: Settings, change: Mapping[str, object]) -> Settings:
     """Return settings with the values at some paths replaced; None unsets a key.
+
+    A path through the item after a list's last one adds the item.
 
     Args:
         settings: Original settings; they are not changed.
@@ -24,11 +27,14 @@ def with_overrides(settings: Settings, change: Mapping[str, object]) -> Settings
         place: Any = raw
         for step in above:
             place = _enter(place, step)
-        place[last] = value
+        # A later path may lead into it.
+        place[last] = copy.deepcopy(value)
     return Settings.model_validate_json(json.dumps(raw), strict=True, by_name=False)
 
 
 def _enter(place: Any, step: Step) -> Any:
     if isinstance(step, str) and place.get(step) is None:
         cast("dict[str, Any]", place)[step] = {}
+    if isinstance(step, int) and step == len(place):
+        cast("list[Any]", place).append({})
     return place[step]

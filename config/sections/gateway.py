@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from config.base import Calls, Cidr, Cores, DnsLabel, Image, MemoryMib, Port, Section, Share
+from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
 from config.versions import ENVOY_IMAGE
 
@@ -186,6 +187,9 @@ class Gateway(Section):
 
     endpoint_lag_seconds: float = Field(default=5.0, ge=1, le=3600)
     """Time for which the Service may still send new connections to a stopping gateway."""
+
+    pods: PodOptions = PodOptions()
+    """Placement, priority and metadata of the pods."""
 
     cpu: Cores = 1.0
     """CPU request of one gateway, cores; one worker uses no more than one."""

@@ -6,13 +6,23 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from config.base import LabelKey, LabelValue, Section
-from config.sizing.instances import INSTANCE_TYPES, Architecture, InstanceType
+from config.sizing.instances import (
+    ARCHITECTURE_LABEL,
+    INSTANCE_TYPE_LABEL,
+    INSTANCE_TYPES,
+    Architecture,
+    InstanceType,
+)
 
 GPU_RESOURCE = "nvidia.com/gpu"
 """Extended resource that the device plugin advertises."""
 
 GPU_LABEL = ("nvidia.com/gpu.present", "true")
 """Label by which GPU pods and the device plugin find GPU nodes (the device plugin chart's own)."""
+
+_CAPACITY_LABEL = "eks.amazonaws.com/capacityType"
+"""Label that EKS sets on the nodes of a managed node group ("Managed node group capacity types" in
+its user guide)."""
 
 _SYSTEM_CPU = 0.5
 _SYSTEM_MEMORY_SHARE = 0.06
@@ -143,6 +153,11 @@ class GpuNodes(Section):
         return self.capacity_type == "SPOT"
 
     @property
+    def known_labels(self) -> dict[str, frozenset[str]]:
+        """Values that nodes may have, by each label that the parameters decide."""
+        return {key: frozenset([value]) for key, value in self.node_labels.items()}
+
+    @property
     def architecture(self) -> Architecture | None:
         """Architecture of the nodes; None where it is not known."""
         return None
@@ -171,6 +186,16 @@ class NodeGroup(GpuNodes):
     def architecture(self) -> Architecture:
         """Architecture of the nodes: the AMI's."""
         return self.ami_architecture
+
+    @property
+    def known_labels(self) -> dict[str, frozenset[str]]:
+        """Values that nodes may have, by each label that the parameters decide."""
+        return {
+            **super().known_labels,
+            ARCHITECTURE_LABEL: frozenset([self.ami_architecture]),
+            INSTANCE_TYPE_LABEL: frozenset(self.instance_types),
+            _CAPACITY_LABEL: frozenset([self.capacity_type]),
+        }
 
 
 class EksNodeGroups(Section):

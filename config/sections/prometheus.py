@@ -19,6 +19,7 @@ from config.base import (
     Section,
 )
 from config.dns import service_dns_name
+from config.sections.pods import PodOptions
 from config.sections.prometheus_access import NoAccess, PrometheusAccess
 from config.sizing.instances import Architecture
 from config.units import MIB_PER_GIB
@@ -107,6 +108,9 @@ class ManagedPrometheus(Section):
     alertmanager: Alertmanager | None = None
     """Alertmanager that receives the alerts; if unset, firing alerts are only the series `ALERTS`
     in this Prometheus."""
+
+    pods: PodOptions = PodOptions()
+    """Placement, priority and metadata of the pod."""
 
     cpu: Cores = 0.5
     """CPU request, cores."""

@@ -6,13 +6,14 @@ from pydantic import Field
 
 from config.base import Calls, Cores, DiskGib, DnsLabel, Image, MemoryMib, Port, Section
 from config.sections.gpu_nodes import GpuNodes
+from config.sections.pods import TritonPods
 from config.sections.watchdog import Watchdog
 from config.sizing.instances import Architecture
 from config.units import MIB_PER_GIB
 from config.versions import MODEL_SYNC_IMAGE, TRITON_IMAGE
 
-SCRATCH_MIB = 1024
-"""Space for a replica's temporary files, MiB; its logs and its own layer get as much again."""
+_LOGS_MIB = 1024
+"""Space for a replica's logs and its container's own layer, MiB."""
 
 _IMAGE_GIB = 18
 """Unpacked size of `tritonserver:<release>-py3`, GiB, with a margin: 15.5 GB for 24.06 and 16 GB
@@ -145,6 +146,11 @@ class Triton(Section):
     shm_mib: int = Field(default=1024, ge=1, le=16 * 1024 * 1024)
     """Shared memory of one replica, MiB; the python backend passes tensors through it."""
 
+    scratch_mib: int = Field(default=1024, ge=64, le=16 * 1024 * 1024)
+    """Disk for the temporary files of one replica, MiB; kubelet evicts a replica that writes more
+    to `/tmp`. The python backend unpacks a model's `EXECUTION_ENV_PATH` there, and compilers and
+    libraries keep their caches there."""
+
     load_seconds: float = Field(default=60.0, ge=0.1, le=24 * 3600)
     """Expected time from container start to all models ready."""
 
@@ -169,6 +175,9 @@ class Triton(Section):
     disruption_budget: int | None = Field(default=None, ge=1, le=5000)
     """Replicas that drains of nodes may evict at once; if unset, one, and on spot nodes as many as
     a node holds, because the node ends with all of them."""
+
+    pods: TritonPods = TritonPods()
+    """Placement, priority and metadata of the pods."""
 
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Wait before SIGTERM; derived from the DNS lag if unset."""
@@ -198,7 +207,7 @@ class Triton(Section):
     @property
     def storage_mib(self) -> int:
         """Disk request of one replica, MiB, with its copy of the models."""
-        return 2 * SCRATCH_MIB + self.model_repository.copied_mib
+        return self.scratch_mib + _LOGS_MIB + self.model_repository.copied_mib
 
     @property
     def ready_seconds(self) -> float:

@@ -6,6 +6,10 @@ Source: the AWS EC2 instance type pages (accelerated computing), read 2026-11.
 import re
 from typing import Literal, NamedTuple
 
+OS_LABEL = "kubernetes.io/os"
+ARCHITECTURE_LABEL = "kubernetes.io/arch"
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+
 Architecture = Literal["amd64", "arm64"]
 """Value of a node's label `kubernetes.io/arch`."""
 

@@ -5,8 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from config.sections.affinity import possible_values
+from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
+from config.sections.pods import PodOptions
 from config.settings import Settings
+from config.sizing.instances import INSTANCE_TYPE_LABEL
 from config.units import EPSILON, MIB_PER_GIB
 
 OTHER_IMAGES_GIB = 2
@@ -116,9 +120,10 @@ def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
     Raises:
         KeyError: The capacity of an instance type is not known.
     """
-    triton, free = stack.triton, settings.gpu_nodes.pool.allocatable
+    triton, pool = stack.triton, selected_nodes(settings.gpu_nodes.pool, stack.triton.pods)
+    free = pool.allocatable
     return PerNode(
-        gpus=settings.gpus_per_node // max(1, triton.gpus),
+        gpus=pool.node.gpus * settings.device_plugin.time_slices // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
         memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
         disk=_fitting(free_disk_gib(settings) * MIB_PER_GIB, triton.storage_mib),
@@ -138,23 +143,42 @@ def evictable(settings: Settings, stack: InferenceStack) -> int:
     return max(1, replicas_per_node(settings, stack).replicas) if spot else 1
 
 
-def _shape(stack: InferenceStack) -> tuple[float, ...]:
+def selected_nodes(pool: GpuNodes, pods: PodOptions) -> GpuNodes:
+    """Return the pool without the instance types that the pods' placement excludes.
+
+    Preferences and other labels do not count: they leave the smallest type possible.
+    """
+    if pool.capacity:
+        return pool
+    terms = possible_values(pods.affinity or {})
+    allowed: set[str] = set(pool.instance_types)
+    if terms and all(INSTANCE_TYPE_LABEL in term for term in terms):
+        allowed &= {name for term in terms for name in term[INSTANCE_TYPE_LABEL]}
+    if stated := pods.node_selector.get(INSTANCE_TYPE_LABEL):
+        allowed &= {stated}
+    left = tuple(name for name in pool.instance_types if name in allowed)
+    # A check refuses pods that no node may run.
+    return pool.model_copy(update={"instance_types": left}) if left else pool
+
+
+def _shape(stack: InferenceStack) -> tuple[float | str, ...]:
     triton = stack.triton
-    return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib
+    placed = triton.pods.model_dump_json(include={"node_selector", "affinity"})
+    return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib, placed
 
 
 def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:
     """Return the number of GPU nodes that hold a number of replicas of every stack.
 
-    Replicas of the same shape share nodes. Those of another shape count on nodes of their own; this
+    Replicas of the same shape and placement share nodes. Others count on nodes of their own; this
     is never fewer nodes than the best packing of all replicas together.
 
     Args:
         settings: The parameters; every replica must fit on a node.
         replicas: Replicas to place, by stack; stacks without GPUs need no GPU node.
     """
-    counts: defaultdict[tuple[float, ...], int] = defaultdict(int)
-    per_node: dict[tuple[float, ...], int] = {}
+    counts: defaultdict[tuple[float | str, ...], int] = defaultdict(int)
+    per_node: dict[tuple[float | str, ...], int] = {}
     for stack in settings.inference:
         if stack.triton.gpus:
             counts[_shape(stack)] += replicas(stack)

@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.sizing.packing import Pods, Room, cpu_nodes_needed
+from config.schema.overrides import with_overrides
+from config.settings import Settings
+from config.sizing.packing import Pods, Room, cpu_nodes_needed, nodes_needed, replicas_per_node
 
 NODE = Room(8, 8192, 4096)
 
@@ -52,3 +54,21 @@ def test_the_scarcest_room_decides():
 
 def test_a_great_many_pods_take_no_longer():
     assert cpu_nodes_needed([Pods(10**12, Room(1, 512, 64))], NODE) == 10**12 // 8
+
+
+def test_replicas_of_other_placements_count_on_nodes_of_their_own():
+    change = {
+        "inference": [{"autoscaler": {"maxReplicas": 1}}, {"namePrefix": "b-", "namespace": "b"}]
+    }
+    together = with_overrides(Settings(), change)
+    chosen = {"inference[1].triton.pods.nodeSelector": {"topology.kubernetes.io/zone": "a"}}
+    apart = with_overrides(together, chosen)
+    assert [nodes_needed(s, lambda _: 2) for s in (together, apart)] == [1, 2]
+
+
+def test_the_smallest_selected_instance_type_counts():
+    types = {"gpuNodes.instanceTypes": ["g6.12xlarge", "g6.48xlarge"]}
+    large = {"node.kubernetes.io/instance-type": "g6.48xlarge"}
+    either = with_overrides(Settings(), types)
+    chosen = with_overrides(either, {"inference[0].triton.pods.nodeSelector": large})
+    assert [replicas_per_node(s, s.inference[0]).gpus for s in (either, chosen)] == [4, 8]
