@@ -33,6 +33,8 @@ class ModelAccessArgs:
 class ModelAccess(pulumi.ComponentResource):
     """An IAM role that may read one folder of one bucket, and its binding to the ServiceAccount.
 
+    The folder holds every revision: a replica of an earlier revision may start again.
+
     For an existing role, it declares only the binding: an association for Pod Identity, nothing for
     IRSA, whose binding is an annotation of the ServiceAccount. The platform team owns the bucket,
     its key and the cluster's Pod Identity Agent. A bucket that is encrypted with a KMS key needs an

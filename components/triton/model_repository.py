@@ -18,6 +18,9 @@ from config.units import MIB_PER_GIB
 IDENTITY_ANNOTATION = "kubemind.io/model-identity"
 """Annotation of pods that read models from S3: `ModelAccess.identity`."""
 
+REVISION_ANNOTATION = "kubemind.io/model-revision"
+"""Annotation of pods that read models from S3: the revision that they serve."""
+
 _VOLUME = "models"
 _SOURCE_VOLUME = "repository"
 
@@ -50,7 +53,7 @@ def s3(repository: S3Repository, triton: Triton, identity: Any = None) -> Reposi
             another one must roll them.
     """
     environment = {
-        "SOURCE": repository.uri,
+        "SOURCE": repository.source,
         # The CLI caches credentials in its home, and the root file system is read-only.
         "HOME": "/tmp",  # noqa: S108 - the pod's own emptyDir
         # Otherwise a pod without an identity of its own would silently use the node's.
@@ -60,7 +63,7 @@ def s3(repository: S3Repository, triton: Triton, identity: Any = None) -> Reposi
     linked = _linked(
         triton,
         {"emptyDir": {"sizeLimit": f"{repository.cache_gib}Gi"}},
-        where=repository.uri.rstrip("/"),
+        where=repository.source,
         name="model-sync",
         image=repository.sync_image,
         environment=environment,
@@ -68,7 +71,8 @@ def s3(repository: S3Repository, triton: Triton, identity: Any = None) -> Reposi
         command=model_scripts.sync(repository.identity),
         copied=True,
     )
-    return replace(linked, annotations={IDENTITY_ANNOTATION: identity} if identity else {})
+    stated = {IDENTITY_ANNOTATION: identity, REVISION_ANNOTATION: repository.revision}
+    return replace(linked, annotations={key: value for key, value in stated.items() if value})
 
 
 def pvc(repository: PvcRepository, triton: Triton) -> Repository:

@@ -94,6 +94,7 @@ CHECKS: tuple[Check, ...] = (
     plugin.time_slices,
     models.model_folder,
     models.model_identity,
+    models.model_revision,
     images.local_images,
     images.envoy_version,
     production.image_tags,

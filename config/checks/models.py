@@ -72,3 +72,28 @@ def model_identity(settings: Settings) -> Iterator[Finding]:
                 reason="the role that `up` creates for the pods trusts the cluster's OIDC provider",
                 fix="set both, or the ARN of a role that trusts the provider",
             )
+
+
+@refuse
+def model_revision(settings: Settings) -> Iterator[Finding]:
+    """In prod all replicas of a fleet serve the same models, and a rollback finds the former."""
+    for at in stacks(settings):
+        repository = at.stack.triton.model_repository
+        if settings.tier != "prod" or not isinstance(repository, S3Repository):
+            continue
+        if not repository.revision:
+            uri = repository.uri.rstrip("/")
+            yield Finding(
+                keys={
+                    "tier": settings.tier,
+                    at.key("triton.modelRepository.uri"): repository.uri,
+                    at.key("triton.modelRepository.revision"): repository.revision,
+                },
+                reason=(
+                    "each replica copies what the folder holds when it starts: after a change in "
+                    "S3 replicas of one fleet serve different models, nothing rolls, and no "
+                    "rollback finds the former ones"
+                ),
+                fix="copy the models to a folder of their own and state its name: aws s3 sync "
+                f"{uri} {uri}/<revision>",
+            )

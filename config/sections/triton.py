@@ -37,7 +37,14 @@ class S3Repository(Section):
     """Models in S3."""
 
     uri: str = Field(pattern=r"^s3://[a-z0-9.-]{3,63}(/[^\s]*)?$")
-    """Folder that holds the model repository, `s3://bucket/prefix`."""
+    """Folder that holds the model repository, `s3://bucket/prefix`, or one folder for each of its
+    revisions."""
+
+    revision: str | None = Field(
+        default=None, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+    )
+    """Folder in `uri` that holds one revision of all models and never changes; another revision
+    rolls the replicas. Tier prod requires it."""
 
     region: str | None = None
     """AWS region of the bucket; the SDK's own choice if unset."""
@@ -63,6 +70,12 @@ class S3Repository(Section):
     def copied_mib(self) -> int:
         """Size of the copy in each pod, MiB."""
         return self.cache_gib * MIB_PER_GIB
+
+    @property
+    def source(self) -> str:
+        """Folder that is copied, without a slash at its end."""
+        uri = self.uri.rstrip("/")
+        return f"{uri}/{self.revision}" if self.revision else uri
 
 
 class PvcRepository(Section):

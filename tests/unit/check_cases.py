@@ -47,6 +47,15 @@ FROM_S3 = {
     "platform": {**CLUSTER, "clusterName": "inference"},
     "inference[0].triton.modelRepository": S3,
 }
+PROD_FROM_S3 = {
+    **PROD,
+    **FROM_S3,
+    "inference[0].triton.modelRepository": {
+        **S3,
+        "revision": "r1",
+        "syncImage": f"aws-cli:2{DIGEST}",
+    },
+}
 
 
 CASES = [
@@ -192,6 +201,8 @@ CASES = [
     Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
          "trusts the cluster's OIDC provider", FROM_S3),
     Case("modelIdentity", "platform.clusterName", None, "the cluster's name", FROM_S3),
+    Case("modelRevision", "inference[0].triton.modelRepository.revision", None,
+         "replicas of one fleet serve different models", PROD_FROM_S3),
     Case("modelIdentity", "inference[0].triton.modelRepository.kind", "s3",
          "does not know the embedded cluster"),
     Case("localImages", "inference[0].triton.image", "kubemind.local/triton-cpu:2.51",

@@ -51,6 +51,13 @@ def test_role_reads_one_folder_and_can_do_nothing_else(made):
     assert listed == ["prod/current", "prod/current/*"]
 
 
+def test_a_replica_of_an_earlier_revision_may_read_it(made):
+    policies = [
+        made(revision=one).one("iam/rolePolicy:RolePolicy")["policy"] for one in ("r1", "r2")
+    ]
+    assert policies[0] == policies[1] == made().one("iam/rolePolicy:RolePolicy")["policy"]
+
+
 @pytest.mark.parametrize("uri", ["s3://models", "s3://models/"])
 def test_a_whole_bucket_is_a_folder_too(uri):
     listing, reading = read_policy(uri, "aws")["Statement"]

@@ -189,6 +189,25 @@ def test_another_identity_rolls_the_pods(identity, known):
     assert spec["template"]["metadata"]["annotations"]["kubemind.io/model-identity"] == known
 
 
+def test_another_revision_rolls_the_pods_and_the_former_one_rolls_them_back():
+    """Pods roll as their template changes; a rollback finds the former ReplicaSet by it."""
+
+    def template(**repository: Any) -> dict[str, Any]:
+        stack = {"triton": {"modelRepository": {**S3, "uri": "s3://models/all/", **repository}}}
+        return made(stack)[0]["template"]
+
+    def served(pods: dict[str, Any]) -> tuple[str, str]:
+        (sync,) = pods["spec"]["initContainers"]
+        (source,) = [item["value"] for item in sync["env"] if item["name"] == "SOURCE"]
+        return source, pods["metadata"]["annotations"].get("kubemind.io/model-revision", "")
+
+    first, second = template(revision="r1"), template(revision="r2")
+    assert served(first) == ("s3://models/all/r1", "r1")
+    assert served(second) == ("s3://models/all/r2", "r2")
+    assert template(revision="r1") == first != second
+    assert served(template()) == ("s3://models/all", "")
+
+
 def test_irsa_is_an_annotation_of_the_service_account():
     repository = {**S3, "identity": "irsa"}
     _, declared = made({"triton": {"modelRepository": repository}})
