@@ -61,7 +61,7 @@ if isinstance(settings.prometheus, ManagedPrometheus):
     watch = PrometheusArgs(
         config=settings.prometheus,
         stacks=settings.inference,
-        keda_namespace=settings.keda.namespace,
+        keda=settings.keda,
         dns_addresses=cluster.dns_addresses,
         flows=flows,
         api=cluster.api,

@@ -66,6 +66,8 @@ _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = re.compile(
     rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_LABEL_NAME}"
 )
+_SERIES_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_SERIES_VALUE = re.compile(r"[^\x00-\x1f\x7f\"\\]+")
 _LABEL_VALUE = re.compile(rf"({_LABEL_NAME})?")
 
 
@@ -122,6 +124,18 @@ def _header_text(value: str) -> str:
     return value
 
 
+def _series_label(value: str) -> str:
+    if not _SERIES_LABEL.fullmatch(value) or value.startswith("__"):
+        raise ValueError("must be a label of Prometheus: letters, digits and '_', no digit first")
+    return value
+
+
+def _series_value(value: str) -> str:
+    if not _SERIES_VALUE.fullmatch(value):
+        raise ValueError("must be a label's value without control characters, '\"' and '\\'")
+    return value
+
+
 def _cidr(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value))
@@ -150,6 +164,12 @@ LabelKey = Annotated[str, AfterValidator(_label_key), _for_editors(_LABEL_KEY)]
 
 LabelValue = Annotated[str, AfterValidator(_label_value), _for_editors(_LABEL_VALUE)]
 """Value of a Kubernetes label or taint; may be empty."""
+
+SeriesLabel = Annotated[str, AfterValidator(_series_label), _for_editors(_SERIES_LABEL)]
+"""Name of a label of Prometheus's series (Prometheus, data model); `__` is for its own."""
+
+SeriesValue = Annotated[str, AfterValidator(_series_value)]
+"""Value of a label of Prometheus's series, which a PromQL string holds without escapes."""
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 """Name of an HTTP header."""

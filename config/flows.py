@@ -11,6 +11,7 @@ from typing import Literal
 
 from config.sections.gateway import InternalLoadBalancer
 from config.sections.inference import InferenceStack
+from config.sections.keda import Keda
 from config.sections.prometheus import ManagedPrometheus, Prometheus
 from config.sections.triton import S3Repository
 from config.selectors import gateway_selector, prometheus_selector, triton_selector
@@ -131,7 +132,7 @@ def triton_flows(
 def prometheus_flows(
     prometheus: ManagedPrometheus,
     stacks: Iterable[InferenceStack],
-    keda_namespace: str,
+    keda: Keda,
     dns_addresses: Iterable[str] = (),
 ) -> list[Flow]:
     """List the connections of the stack's own Prometheus.
@@ -141,17 +142,19 @@ def prometheus_flows(
     Args:
         prometheus: The stack's own Prometheus.
         stacks: The inference stacks that it scrapes.
-        keda_namespace: Namespace of its client KEDA.
+        keda: Its client KEDA, which it scrapes if the stack installs it.
         dns_addresses: Ranges of a DNS outside pods.
     """
     pods = prometheus_pods(prometheus)
     api_server = Addresses("0.0.0.0/0", but_not=(_LINK_LOCAL,))
     flows = [
-        Flow(Pods(keda_namespace), pods, (prometheus.port,)),
+        Flow(Pods(keda.namespace), pods, (prometheus.port,)),
         Flow(pods, api_server, _API_SERVER_PORTS),
     ]
     for stack in stacks:
         flows += [_gateway_scrape(stack, prometheus), _triton_scrape(stack, prometheus)]
+    if keda.metrics_port:
+        flows.append(Flow(pods, Pods(keda.namespace), (keda.metrics_port,)))
     if alerts := prometheus.alertmanager:
         flows += [
             *_dns(pods, dns_addresses),

@@ -5,7 +5,7 @@ cluster's images read it. To add a part that all inference stacks share, add its
 `SHARED`, and its component to `__main__`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from config.flows import Flow, gateway_flows, prometheus_flows, triton_flows
 from config.sections.gateway import STORAGE_MIB
 from config.sections.inference import InferenceStack
-from config.sections.keda import HelmKeda
+from config.sections.keda import HelmKeda, Keda
 from config.sections.pods import PodOptions
 from config.sections.prometheus import ManagedPrometheus
 from config.sections.triton import ConfigMapRepository, S3Repository
@@ -23,7 +23,7 @@ from config.sizing.packing import Pods, Room
 PodSecurity = Literal["restricted", "privileged"]
 
 DISCOVERY_RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-"""Rules of Prometheus' Role in each inference namespace: to discover pods."""
+"""Rules of Prometheus' Role in each namespace with pods that it scrapes: to discover pods."""
 
 _ACCOUNT = ("", "serviceaccounts")
 _CONFIG_MAP = ("", "configmaps")
@@ -148,6 +148,12 @@ def managed_resources(settings: Settings) -> list[ApiResource]:
     return list(dict.fromkeys(found))
 
 
+def discovered_namespaces(stacks: Iterable[InferenceStack], keda: Keda) -> list[str]:
+    """Return the namespaces in which a managed Prometheus discovers pods."""
+    found = {stack.namespace for stack in stacks}
+    return sorted(found | ({keda.namespace} if keda.metrics_port else set()))
+
+
 def _device_plugin(settings: Settings) -> Iterator[Part]:
     plugin = settings.device_plugin
     if settings.device_plugin_enabled:
@@ -180,6 +186,7 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
             resources=tuple(one for ns in scraped for one in _in(ns, *monitors, *rules)),
         )
         return
+    discovered = discovered_namespaces(settings.inference, settings.keda)
     own = (_CONFIG_MAP, _ACCOUNT, _SERVICE, _DEPLOYMENT, _NETWORK_POLICY)
     volume = (_VOLUME_CLAIM,) if prometheus.persistent_volume else ()
     roles = ((_RBAC, "roles"), (_RBAC, "rolebindings"))
@@ -194,11 +201,11 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
         cpu_pods=Pods(1, pod),
         resources=(
             *_in(prometheus.namespace, *own, *volume),
-            *(one for namespace in scraped for one in _in(namespace, *roles)),
+            *(one for namespace in discovered for one in _in(namespace, *roles)),
         ),
         granted=tuple(
             (ApiResource(group, resource, namespace), tuple(rule["verbs"]))
-            for namespace in scraped
+            for namespace in discovered
             for rule in DISCOVERY_RULES
             for group, resource in product(rule["apiGroups"], rule["resources"])
         ),
@@ -206,7 +213,7 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
             prometheus_flows(
                 prometheus,
                 settings.inference,
-                settings.keda.namespace,
+                settings.keda,
                 settings.platform.dns_addresses,
             )
         ),

@@ -35,6 +35,7 @@ from components.triton import workload as triton
 from config.model_files import read_model_files
 from config.sections.gateway import STORAGE_MIB
 from config.sections.inference import InferenceStack
+from config.sections.keda import ExistingKeda
 from config.sections.prometheus import ManagedPrometheus
 from config.sections.triton import ConfigMapRepository
 from config.selectors import gateway_selector
@@ -209,7 +210,7 @@ def _gateway(stack: InferenceStack, configuration: Document) -> list[Manifest]:
 
 def _prometheus(watch: ManagedPrometheus, stack: InferenceStack) -> list[Manifest]:
     labels, name = prometheus_labels(watch), watch.name
-    configuration = prometheus_config(watch, (stack,))
+    configuration = prometheus_config(watch, (stack,), ExistingKeda())
     del configuration["rule_files"]
     text = yaml.safe_dump(configuration, sort_keys=False)
     group = "rbac.authorization.k8s.io"

@@ -32,9 +32,9 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> OverloadB
     cluster = cluster_of(env)
     client: Any = cluster.client()
     service: Any = client.get(Service, stack.gateway_name, namespace=stack.namespace)
-    scaler, envoy = stack.autoscaler, stack.envoy_cluster
+    scaler, fleet = stack.autoscaler, cluster_selector(stack.envoy_cluster)
     window = stack.rate_window_seconds(settings.prometheus)
-    members = MEMBERSHIP_HEALTHY + cluster_selector(envoy)
+    members = MEMBERSHIP_HEALTHY + fleet
     return OverloadBed(
         name=name,
         address=f"{service.spec.clusterIP}:{stack.gateway.port}",
@@ -50,8 +50,8 @@ def stack_bed(env: StackEnvironment, settings: Settings, name: str) -> OverloadB
         replica_rps=stack.traffic.replica_rps,
         queries=Queries(
             signal=scaler_query(stack, settings.prometheus),
-            in_flight=in_flight(envoy),
-            refusals=refusals(envoy, window),
+            in_flight=in_flight(fleet),
+            refusals=refusals(fleet, window),
             routed=f"min({members}) == max({members})",
         ),
     )

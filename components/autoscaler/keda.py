@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-from config.sections.keda import RELEASE_NAME, HelmKeda
+from config.sections.keda import METRICS_PORT, RELEASE_NAME, HelmKeda
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class KedaRelease(pulumi.ComponentResource):
             values={
                 # One active and one standby: without an operator nothing scales.
                 "operator": {"replicaCount": 2},
+                "prometheus": {"operator": {"enabled": True, "port": METRICS_PORT}},
                 # The operator may read the Secrets of its own namespace only. Unless
                 # `enabledCustomScaledRefKinds` is false, the chart lets it get every object of
                 # every kind, Secrets included. It scales Deployments and StatefulSets either way.

@@ -1,76 +1,221 @@
-"""Alerts on a blind scaler, on refusals, and on a fleet below its minimum or at its maximum."""
+"""Alerts on callers who get no answer, on pods that fail, and on a scaler that does not scale.
 
-from typing import Any
+They use only series of gateways and Triton, those that Prometheus itself has of each scrape, and
+KEDA's where Prometheus scrapes it. Nothing here sees a GPU: that takes NVIDIA's DCGM exporter.
+"""
 
-from components.autoscaler.queries import in_flight, refusals
-from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from components.autoscaler.queries import in_flight, per_second, refusals, signal
+from components.gateway.envoy.listener import STAT_PREFIX
+from components.gateway.envoy.stats import (
+    CLUSTER_LABEL,
+    DOWNSTREAM_REQUESTS,
+    DURATION_REACHED,
+    LISTENER_LABEL,
+    MEMBERSHIP,
+    MEMBERSHIP_HEALTHY,
+    NONE_HEALTHY,
+    REQUESTS_ACTIVE,
+    UPTIME,
+    selector,
+)
+from config.sections.autoscaler import HPA_TOLERANCE
 from config.sections.inference import InferenceStack
+from config.sections.prometheus import Prometheus
+from config.sections.triton import PULL_SECONDS
 
-_MEMBERS = "envoy_cluster_membership_total"
+POD_LABEL = "pod"
+"""Label with the name of the scraped pod, as the Prometheus operator sets it."""
 
+_ANSWERED = "nv_inference_request_success"
+"""Triton's counter of answered inferences, of which the watchdog makes some at any time."""
 
-def alert_rules(stacks: tuple[InferenceStack, ...]) -> dict[str, Any]:
-    """Build a rules file, or the spec of a PrometheusRule: one group per stack's scaler."""
-    return {"groups": [{"name": stack.scaler_name, "rules": _rules(stack)} for stack in stacks]}
+_NODE_SECONDS = 300
+"""Time for a new node: the default of `gpuNodes.nodeStartSeconds`, and two minutes more."""
 
+_LATE_SHARE = 0.05
+"""Share of calls that may end at their deadline."""
 
-def _rules(stack: InferenceStack) -> list[dict[str, Any]]:
-    scaler = stack.autoscaler
-    cluster = cluster_selector(stack.envoy_cluster)
-    # A minute holds three scrapes at the longest interval that the scaler can work with.
-    refused = refusals(stack.envoy_cluster, 60)
-    return [
-        _rule(
-            stack,
-            "ScalerQueryEmpty",
-            # Only this term of the scaler's query can have an empty result.
-            f"absent({in_flight(stack.envoy_cluster)})",
-            lasting="1m",
-            severity="critical",
-            summary="The scaler is blind: no gateway reports its calls in flight.",
-        ),
-        _rule(
-            stack,
-            "GatewayRefusing",
-            f"{refused} > 0",
-            lasting="1m",
-            severity="warning",
-            summary="The gateway refuses {{ $value | humanize }} calls a second.",
-        ),
-        _rule(
-            stack,
-            "FleetAtMaximum",
-            f"max({_MEMBERS}{cluster}) >= {scaler.max_replicas}",
-            lasting="10m",
-            severity="warning",
-            summary=f"All {scaler.max_replicas} replicas are up; more load will be refused.",
-        ),
-        _rule(
-            stack,
-            "FleetBelowMinimum",
-            # By the gateway that sees the fewest: a replica must be reachable by every gateway.
-            f"min({MEMBERSHIP_HEALTHY}{cluster}) < {scaler.min_replicas}",
-            lasting="2m",
-            severity="critical",
-            summary=(
-                f"Only {{{{ $value }}}} of at least {scaler.min_replicas} replicas "
-                "can be reached by every gateway."
-            ),
-        ),
-    ]
+_RESTARTS = 2
+"""Restarts of a container in half an hour that may have passing causes."""
 
 
-def _rule(
-    stack: InferenceStack, name: str, expression: str, *, lasting: str, severity: str, summary: str
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    expression: str
+    seconds: float
+    severity: Literal["critical", "warning"]
+    summary: str
+
+
+def alert_rules(
+    stacks: tuple[InferenceStack, ...], prometheus: Prometheus, *, keda_is_scraped: bool = False
 ) -> dict[str, Any]:
+    """Build a rules file, or the spec of a PrometheusRule: one group per stack's scaler.
+
+    Args:
+        stacks: The inference stacks.
+        prometheus: The Prometheus that scrapes them. Its `matchers` are not in the rules, because
+            it has its external labels on no series of its own.
+        keda_is_scraped: True if it may have KEDA's series.
+    """
+    groups: list[dict[str, Any]] = []
+    for stack in stacks:
+        found = [*_rules(stack, prometheus), *(_keda_rules(stack) if keda_is_scraped else ())]
+        rules = [_manifest(stack, rule) for rule in found]
+        groups.append({"name": stack.scaler_name, "rules": rules})
+    return {"groups": groups}
+
+
+def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[_Rule]:
+    namespace = {prometheus.namespace_label: stack.namespace}
+    fleet = selector({CLUSTER_LABEL: stack.envoy_cluster, **namespace})
+    yield from _gateway_rules(stack, fleet, namespace)
+    yield from _replica_rules(stack, fleet, namespace)
+    yield from _scaler_rules(stack, fleet, prometheus)
+
+
+def _gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) -> Iterator[_Rule]:
+    gateways = stack.gateway.replicas
+    own = _pods(stack.gateway_name, namespace)
+    listener = _pods(stack.gateway_name, {LISTENER_LABEL: STAT_PREFIX, **namespace})
+    yield _Rule(
+        "GatewayDown",
+        f"count({REQUESTS_ACTIVE}{fleet}) < {gateways}",
+        seconds=300,
+        severity="critical",
+        summary=f"Only {{{{ $value }}}} of {gateways} gateways can be scraped.",
+    )
+    yield _Rule(
+        "GatewayCrashLoop",
+        f"max by ({POD_LABEL}) (resets({UPTIME}{own}[30m])) > {_RESTARTS}",
+        seconds=0,
+        severity="critical",
+        summary="Gateway {{ $labels.pod }} restarted {{ $value }} times in 30 minutes.",
+    )
+    # A minute holds three scrapes at the longest interval that the scaler can work with.
+    yield _Rule(
+        "GatewayRefusing",
+        f"{refusals(fleet, 60)} > 0",
+        seconds=60,
+        severity="warning",
+        summary="The gateway refuses {{ $value | humanize }} calls a second.",
+    )
+    yield _Rule(
+        "NoHealthyReplica",
+        f"{per_second(NONE_HEALTHY + fleet, 60)} > 0",
+        seconds=60,
+        severity="critical",
+        summary="The gateway refuses {{ $value | humanize }} calls a second, without a healthy "
+        "replica.",
+    )
+    late = per_second(DURATION_REACHED + listener, 300)
+    calls = per_second(DOWNSTREAM_REQUESTS + listener, 300)
+    yield _Rule(
+        "DeadlinesExceeded",
+        f"{late} / {calls} > {_LATE_SHARE}",
+        seconds=300,
+        severity="warning",
+        summary="{{ $value | humanizePercentage }} of calls end at their deadline, or as streams "
+        "at their longest life.",
+    )
+
+
+def _replica_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) -> Iterator[_Rule]:
+    scaler, own = stack.autoscaler, _pods(stack.deployment_name, namespace)
+    yield _Rule(
+        "ReplicaCrashLoop",
+        f"max by ({POD_LABEL}) (resets({_ANSWERED}{own}[30m])) > {_RESTARTS}",
+        seconds=0,
+        severity="critical",
+        summary="Replica {{ $labels.pod }} restarted {{ $value }} times in 30 minutes.",
+    )
+    yield _Rule(
+        "ReplicaNotStarting",
+        f"max by ({POD_LABEL}) (up{own}) == 0",
+        seconds=_start_seconds(stack),
+        severity="warning",
+        summary="Replica {{ $labels.pod }} does not serve, long after it should.",
+    )
+    yield _Rule(
+        "FleetBelowMinimum",
+        # By the gateway that sees the fewest: a replica must be reachable by every gateway.
+        f"min({MEMBERSHIP_HEALTHY}{fleet}) < {scaler.min_replicas}",
+        seconds=120,
+        severity="critical",
+        summary=f"Only {{{{ $value }}}} of at least {scaler.min_replicas} replicas "
+        "can be reached by every gateway.",
+    )
+    yield _Rule(
+        "FleetAtMaximum",
+        f"max({MEMBERSHIP}{fleet}) >= {scaler.max_replicas}",
+        seconds=600,
+        severity="warning",
+        summary=f"All {scaler.max_replicas} replicas are up; more load will be refused.",
+    )
+
+
+def _scaler_rules(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> Iterator[_Rule]:
+    scaler, members = stack.autoscaler, f"max({MEMBERSHIP}{fleet})"
+    yield _Rule(
+        "ScalerQueryEmpty",
+        # Only this term of the scaler's query can have an empty result.
+        f"absent({in_flight(fleet)})",
+        seconds=60,
+        severity="critical",
+        summary="The scaler is blind: no gateway reports its calls in flight.",
+    )
+    # Whatever the cause: KEDA, its fallback, its access to Prometheus, the HPA, or no node.
+    wanted = f"({signal(stack, fleet, prometheus)}) / {scaler.threshold:g}"
+    yield _Rule(
+        "FleetNotGrowing",
+        f"{wanted} > {1 + HPA_TOLERANCE:g} * {members} and {members} < {scaler.max_replicas}",
+        seconds=_start_seconds(stack) + _NODE_SECONDS,
+        severity="critical",
+        summary="The load asks for {{ $value | humanize }} replicas, and the fleet does not grow.",
+    )
+
+
+def _keda_rules(stack: InferenceStack) -> Iterator[_Rule]:
+    # KEDA's label `namespace` is renamed where the scrape sets one of its own.
+    errors = [
+        f"rate(keda_scaled_object_errors_total"
+        f"{selector({'scaledObject': stack.scaler_name, label: stack.namespace})}[2m])"
+        for label in ("namespace", "exported_namespace")
+    ]
+    yield _Rule(
+        "ScalerFailing",
+        f"sum({' or '.join(errors)}) > 0",
+        seconds=120,
+        severity="critical",
+        summary="KEDA cannot ask Prometheus: its fallback is active, and the fleet does not grow.",
+    )
+
+
+def _start_seconds(stack: InferenceStack) -> float:
+    """Longest time from a replica's first container to ready."""
+    return PULL_SECONDS + stack.triton.copy_seconds + stack.startup_budget_seconds
+
+
+def _pods(deployment: str, labels: dict[str, str]) -> str:
+    """Return the selector of series of a Deployment's pods."""
+    pods = f'{POD_LABEL}=~"{deployment}-.+"'
+    return selector(labels).removesuffix("}") + f",{pods}}}"
+
+
+def _manifest(stack: InferenceStack, rule: _Rule) -> dict[str, Any]:
     return {
-        "alert": name,
-        "expr": expression,
-        "for": lasting,
+        "alert": rule.name,
+        "expr": rule.expression,
+        "for": f"{rule.seconds:.0f}s",
         "labels": {
-            "severity": severity,
+            "severity": rule.severity,
             "namespace": stack.namespace,
             "scaler": stack.scaler_name,
         },
-        "annotations": {"summary": summary},
+        "annotations": {"summary": rule.summary},
     }

@@ -22,18 +22,20 @@ from components.network.policies import policy_spec
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
 from config.flows import Flow, joined, prometheus_flows, prometheus_pods
+from config.inventory import discovered_namespaces
 from config.sections.inference import InferenceStack
+from config.sections.keda import Keda
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrometheusArgs:
-    """Our Prometheus, the stacks that it scrapes, and the namespace of its client KEDA."""
+    """Our Prometheus, the stacks that it scrapes, and its client KEDA."""
 
     config: ManagedPrometheus
     stacks: tuple[InferenceStack, ...]
-    keda_namespace: str
-    """Namespace from which KEDA queries."""
+    keda: Keda
+    """KEDA, which queries it."""
     dns_addresses: Sequence[str] = ()
     """Address ranges of a DNS server outside pods, by which it finds the Alertmanager."""
     flows: Sequence[Flow] = ()
@@ -79,11 +81,13 @@ class Prometheus(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
+        scrapes_keda = args.keda.metrics_port is not None
+        rules = alert_rules(args.stacks, config, keda_is_scraped=scrapes_keda)
         files = {
             specs.CONFIG_FILE: yaml.safe_dump(
-                prometheus_config(config, args.stacks), sort_keys=False
+                prometheus_config(config, args.stacks, args.keda), sort_keys=False
             ),
-            RULES_FILE: yaml.safe_dump(alert_rules(args.stacks), sort_keys=False),
+            RULES_FILE: yaml.safe_dump(rules, sort_keys=False),
         }
         # Only pods of an earlier release mount this ConfigMap.
         kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
@@ -124,7 +128,7 @@ class Prometheus(pulumi.ComponentResource):
             spec=policy_spec(
                 prometheus_pods(config),
                 joined(
-                    prometheus_flows(config, args.stacks, args.keda_namespace, args.dns_addresses),
+                    prometheus_flows(config, args.stacks, args.keda, args.dns_addresses),
                     args.flows,
                 ),
             ),
@@ -137,7 +141,7 @@ class Prometheus(pulumi.ComponentResource):
         """Declare a Role in each namespace with pods to discover, and none for the cluster."""
         config = args.config
         resources: list[pulumi.Resource] = []
-        for namespace in sorted({stack.namespace for stack in args.stacks}):
+        for namespace in discovered_namespaces(args.stacks, args.keda):
             metadata = ObjectMetaArgs(
                 name=config.name, namespace=namespace, labels=prometheus_labels(config)
             )
@@ -203,7 +207,8 @@ class PodMonitors(pulumi.ComponentResource):
                     namespace=stack.namespace,
                     labels={**args.config.rule_labels, **triton_labels(stack)},
                 ),
-                spec=alert_rules((stack,)),
+                # The platform team's Prometheus may scrape KEDA; a rule without series is silent.
+                spec=alert_rules((stack,), args.config, keda_is_scraped=True),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({})

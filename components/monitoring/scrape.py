@@ -10,7 +10,9 @@ from components.common.scraping import (
 )
 from components.gateway.envoy.admin import METRICS_PATH as GATEWAY_METRICS_PATH
 from config.sections.inference import InferenceStack
+from config.sections.keda import Keda
 from config.sections.prometheus import (
+    NAMESPACE_LABEL,
     Alertmanager,
     ExistingPrometheus,
     ManagedPrometheus,
@@ -23,11 +25,14 @@ WORKLOAD_LABEL = "workload"
 RULES_FILE = "rules.yml"
 """Name of the file with the alert rules, beside `prometheus.yml`."""
 
+_KEDA_OPERATOR = "keda-operator"
+"""Name of the operator in the labels of the chart."""
+
 _POD = "__meta_kubernetes_pod_"
 
 
 def prometheus_config(
-    prometheus: ManagedPrometheus, stacks: tuple[InferenceStack, ...]
+    prometheus: ManagedPrometheus, stacks: tuple[InferenceStack, ...], keda: Keda
 ) -> dict[str, Any]:
     """Build the contents of `prometheus.yml`."""
     interval = _duration(prometheus.scrape_interval_seconds)
@@ -45,6 +50,7 @@ def prometheus_config(
         "scrape_configs": [
             _job(ENVOY, gateways, GATEWAY_OPS_PORT_NAME, GATEWAY_METRICS_PATH, namespaces),
             _job(TRITON, tritons, TRITON_METRICS_PORT_NAME, TRITON_METRICS_PATH, namespaces),
+            *([_keda_job(keda)] if keda.metrics_port else []),
         ],
     }
 
@@ -94,9 +100,32 @@ def _job(
             },
             {"action": "drop", "source_labels": [f"{_POD}phase"], "regex": "Succeeded|Failed"},
             # No label that Envoy itself sets: Prometheus would rename the scraped one.
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": NAMESPACE_LABEL},
             {"source_labels": [f"{_POD}name"], "target_label": "pod"},
             {"source_labels": [f"{label}instance"], "target_label": WORKLOAD_LABEL},
+        ],
+    }
+
+
+def _keda_job(keda: Keda) -> dict[str, Any]:
+    """Build the job of KEDA's operator, whose series have the scaler's namespace already."""
+    return {
+        "job_name": "keda",
+        "kubernetes_sd_configs": [
+            {
+                "role": "pod",
+                "namespaces": {"names": [keda.namespace]},
+                "selectors": [{"role": "pod", "label": f"{NAME_LABEL}={_KEDA_OPERATOR}"}],
+            }
+        ],
+        "relabel_configs": [
+            # By number: another container port of the pod must not be scraped, too.
+            {
+                "action": "keep",
+                "source_labels": [f"{_POD}container_port_number"],
+                "regex": str(keda.metrics_port),
+            },
+            {"source_labels": [f"{_POD}name"], "target_label": "pod"},
         ],
     }
 

@@ -27,7 +27,7 @@ _FULL_SHARE = 0.8
 and compaction need the rest."""
 
 RULES: Manifest = DISCOVERY_RULES
-"""Rules of its Role in each inference namespace."""
+"""Rules of its Role in each namespace with pods that it scrapes."""
 
 
 def config_name(prometheus: ManagedPrometheus, files: dict[str, str]) -> str:

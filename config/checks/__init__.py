@@ -78,6 +78,7 @@ CHECKS: tuple[Check, ...] = (
     platform.eks_platform,
     platform.keda_version,
     addresses.prometheus_address,
+    addresses.prometheus_matchers,
     addresses.alertmanager_address,
     addresses.prometheus_access,
     addresses.prometheus_plain_text,

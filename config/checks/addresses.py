@@ -66,6 +66,22 @@ def prometheus_address(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def prometheus_matchers(settings: Settings) -> Iterator[Finding]:
+    """No matcher states a label that the scaler's query states itself."""
+    prometheus = settings.prometheus
+    taken = {"cluster_name", prometheus.namespace_label} & prometheus.matchers.keys()
+    if taken:
+        yield Finding(
+            keys={"prometheus.matchers": prometheus.matchers},
+            reason=(
+                f"the scaler's query itself matches {' and '.join(sorted(taken))}: with a second "
+                "value it would find nothing"
+            ),
+            fix="remove it; prometheus.namespaceLabel names the label with the pod's namespace",
+        )
+
+
+@refuse
 def alertmanager_address(settings: Settings) -> Iterator[Finding]:
     """The managed Prometheus can send alerts to the Alertmanager."""
     prometheus = settings.prometheus

@@ -54,7 +54,7 @@ def name_length(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def name_prefixes(settings: Settings) -> Iterator[Finding]:
-    """Every stack has a prefix of its own, by which the scaler finds the stack's calls."""
+    """Every stack has a prefix of its own, in Pulumi's state and in the metrics."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at in stacks(settings):
         places[at.stack.name_prefix].append(at.index)
@@ -63,8 +63,8 @@ def name_prefixes(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={f"inference[{index}].namePrefix": prefix for index in indices},
                 reason=(
-                    "stacks with the same prefix have the same metric label, so each scaler would "
-                    "count the calls of all of them (in one namespace their names clash, too)"
+                    "stacks with the same prefix have the same names in Pulumi's state (in one "
+                    "namespace their objects and their metrics clash, too)"
                 ),
                 fix="give each stack a namePrefix of its own, such as `b-`",
             )

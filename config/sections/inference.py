@@ -36,8 +36,7 @@ class InferenceStack(Section):
 
     name_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9]*-)*$")
     """Put before every name: words that begin with a letter, each with a `-` after it. Unique
-    within the program, and among all whose gateways one Prometheus watches: by it alone the
-    scaler's query tells its own calls from theirs."""
+    within the program."""
 
     traffic: Traffic = Traffic()
     """Load of the callers and speed of a replica."""

@@ -9,6 +9,10 @@ RELEASE_NAME = "keda"
 """Name of the Helm release: its objects carry it, so preflight can tell it from another KEDA."""
 
 
+METRICS_PORT = 8080
+"""Port of the operator's metrics in the release."""
+
+
 class ExistingKeda(Section):
     """A KEDA that the platform team runs; preflight looks for its CRDs first."""
 
@@ -17,6 +21,11 @@ class ExistingKeda(Section):
 
     namespace: DnsLabel = "keda"
     """Namespace of KEDA; Prometheus accepts its queries."""
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Port of the operator's metrics for a managed Prometheus: none, it is another team's."""
+        return None
 
 
 class HelmKeda(Section):
@@ -33,6 +42,11 @@ class HelmKeda(Section):
 
     repository: str = KEDA_CHART_REPOSITORY
     """Chart repository; a mirror works too."""
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Port of the operator's metrics for a managed Prometheus."""
+        return METRICS_PORT
 
 
 Keda = ExistingKeda | HelmKeda

@@ -17,6 +17,8 @@ from config.base import (
     MemoryMib,
     Port,
     Section,
+    SeriesLabel,
+    SeriesValue,
 )
 from config.dns import service_dns_name
 from config.sections.pods import PodOptions
@@ -24,6 +26,9 @@ from config.sections.prometheus_access import NoAccess, PrometheusAccess
 from config.sizing.instances import Architecture
 from config.units import MIB_PER_GIB
 from config.versions import PROMETHEUS_IMAGE
+
+NAMESPACE_LABEL = "namespace"
+"""Label with the namespace of the scraped pod, as the Prometheus operator sets it."""
 
 _DATA_GIB = 4
 """Space for the samples without a volume: about 4,000 series every 5 s are 0.1 GiB a day."""
@@ -124,6 +129,16 @@ class ManagedPrometheus(Section):
         return f"http://{service_dns_name(self.name, self.namespace)}:{self.port}"
 
     @property
+    def namespace_label(self) -> str:
+        """Label of every series with the namespace of its pod."""
+        return NAMESPACE_LABEL
+
+    @property
+    def matchers(self) -> dict[str, str]:
+        """Further labels of the scaler's series: none, because it scrapes nothing else."""
+        return {}
+
+    @property
     def authentication(self) -> PrometheusAccess:
         """None: the NetworkPolicies limit the clients."""
         return NoAccess()
@@ -156,9 +171,19 @@ class ExistingPrometheus(Section):
     """An installed Prometheus."""
 
     address: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
-    """URL that KEDA queries. Every inference stack that this Prometheus scrapes, of this program or
-    another, needs a `namePrefix` of its own; otherwise each scaler counts the calls of all stacks
-    that share one."""
+    """URL that KEDA queries. The scaler's query finds its calls by `namePrefix`, namespace and
+    `matchers`: no two inference stacks with series there may have all three in common."""
+
+    namespace_label: SeriesLabel = NAMESPACE_LABEL
+    """Label of the series with the namespace of the scraped pod, which the scaler's query and the
+    alerts match; older scrape configurations call it `kubernetes_namespace`."""
+
+    matchers: dict[SeriesLabel, SeriesValue] = Field(
+        default_factory=dict, json_schema_extra={"additionalProperties": False}
+    )
+    """Further labels that the scaler's query matches. They tell clusters apart where the address
+    has the series of several (`cluster: prod-eu`), and the two of a pair without deduplication. A
+    Prometheus that answers for itself does not have its external labels on its series."""
 
     authentication: PrometheusAccess = Field(default=NoAccess(), discriminator="kind")
     """Authentication of KEDA to Prometheus."""

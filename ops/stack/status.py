@@ -123,7 +123,7 @@ def _pods(client: Any, stack: InferenceStack) -> Table:
 
 def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float) -> Table:
     table = _table("\ncalls", ("what", "now"))
-    table.add_row("in flight", prometheus.value(in_flight(stack.envoy_cluster)))
+    table.add_row("in flight", prometheus.value(in_flight(cluster_selector(stack.envoy_cluster))))
     for words, series in _unanswered(stack).items():
         rate = prometheus.value(per_second(series, window_seconds))
         table.add_row(words, f"{rate} /s")

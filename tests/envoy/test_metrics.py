@@ -9,11 +9,15 @@ from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
     CLUSTER_LABEL,
+    DOWNSTREAM_REQUESTS,
     DURATION_REACHED,
     LISTENER_LABEL,
+    MEMBERSHIP,
+    MEMBERSHIP_HEALTHY,
     NONE_HEALTHY,
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
+    UPTIME,
 )
 from tests.envoy.harness.bed import unchanged
 from tests.envoy.harness.client import GrpcClient
@@ -36,8 +40,18 @@ def without_tag(config):
 
 
 @pytest.mark.parametrize(("edit", "series"), [(unchanged, 1), (without_tag, 0)])
-@pytest.mark.parametrize("name", [REQUESTS_ACTIVE, PENDING_OVERFLOW, ACTIVE_OVERFLOW, NONE_HEALTHY])
-def test_the_scalers_query_matches_exactly_one_series_a_gateway(bed, name, edit, series):
+@pytest.mark.parametrize(
+    "name",
+    [
+        REQUESTS_ACTIVE,
+        PENDING_OVERFLOW,
+        ACTIVE_OVERFLOW,
+        NONE_HEALTHY,
+        MEMBERSHIP,
+        MEMBERSHIP_HEALTHY,
+    ],
+)
+def test_scaler_and_alerts_match_exactly_one_series_a_gateway(bed, name, edit, series):
     with bed(replicas=1, edit=edit) as it:
         status, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         assert status == 200
@@ -52,6 +66,15 @@ def test_calls_that_ended_at_their_deadline_show_in_one_series_of_the_listeners(
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         (series,) = matching(text, DURATION_REACHED, LISTENER_LABEL, STAT_PREFIX)
         assert f"{series}3\n" in text
+        (series,) = matching(text, DOWNSTREAM_REQUESTS, LISTENER_LABEL, STAT_PREFIX)
+        assert f"{series}3\n" in text
+
+
+def test_a_gateway_shows_its_uptime(bed):
+    """The alert on a crash loop counts where it falls."""
+    with bed(replicas=1) as it:
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        assert len([line for line in text.splitlines() if line.startswith(UPTIME + "{")]) == 1
 
 
 def test_stacks_in_one_program_have_series_of_their_own(bed):

@@ -50,7 +50,7 @@ def program() -> None:
     Namespaces("namespaces", NamespacesArgs(parts=parts(SETTINGS)))
     Prometheus(
         "prometheus",
-        PrometheusArgs(config=PROMETHEUS, stacks=SETTINGS.inference, keda_namespace="keda"),
+        PrometheusArgs(config=PROMETHEUS, stacks=SETTINGS.inference, keda=SETTINGS.keda),
     )
     for index, stack in enumerate(SETTINGS.inference):
         Triton(

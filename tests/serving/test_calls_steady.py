@@ -125,7 +125,9 @@ def test_calls_in_flight_are_to_prometheus_what_they_are_to_the_client(
 ) -> None:
     """The scaler's first term. Fails where the gauge counts anything else, such as connections."""
     load = steady(2, LONG_SECONDS)
-    seen = load.seen(in_flight(load.fleet.stack.envoy_cluster), load.fleet.scrape_seconds)
+    seen = load.seen(
+        in_flight(cluster_selector(load.fleet.stack.envoy_cluster)), load.fleet.scrape_seconds
+    )
     longest, pairs = agreement(seen, load.in_flight)
     assert longest >= SCRAPES, pairs
 
@@ -148,10 +150,11 @@ def test_refusals_per_second_are_to_prometheus_what_they_are_to_the_client(
     So the sum of both fails where either is left out.
     """
     load = overload(limit)
-    cluster, window = load.fleet.stack.envoy_cluster, load.fleet.rate_window_seconds
+    cluster = cluster_selector(load.fleet.stack.envoy_cluster)
+    window = load.fleet.rate_window_seconds
     longest, pairs = agreement(load.seen(refusals(cluster, window), window), load.refused)
     assert longest >= SCRAPES, pairs
-    other = per_second(silent + cluster_selector(cluster), window)
+    other = per_second(silent + cluster, window)
     assert not any(value for _, value in load.seen(other, window))
 
 

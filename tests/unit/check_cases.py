@@ -155,7 +155,7 @@ CASES = [
          "named 2 times", ONE_REQUEST),
     Case("watchdogOff", "inference[0].triton.watchdog.enabled", False, "stays ready when", PROD),
     Case("nameLength", "inference[0].namePrefix", "a" * 39 + "-", "(63, at most 54)"),
-    Case("namePrefixes", "inference[1].namePrefix", "a-", "same metric label", TWO_STACKS),
+    Case("namePrefixes", "inference[1].namePrefix", "a-", "names in Pulumi's state", TWO_STACKS),
     Case("namespaces", "prometheus.namespace", "ai-namespace", "ai-namespace would be shared"),
     Case("namespaces", "devicePlugin.namespace", "ai-namespace", "pod security"),
     Case("namespaces", "keda.namespace", "ai-namespace", "network policies"),

@@ -64,8 +64,8 @@ def cluster(**how: Any) -> Cluster:
     """Return one declared inference stack, with other workloads in the namespaces beside it.
 
     Args:
-        how: `prometheus`, `dns_addresses`, and keys of the inference stack. Equal arguments give
-            the same object.
+        how: `prometheus`, `keda`, `dns_addresses`, and keys of the inference stack. Equal
+            arguments give the same object.
     """
     return _declared(json.dumps(how, sort_keys=True))
 
@@ -73,11 +73,11 @@ def cluster(**how: Any) -> Cluster:
 @cache
 def _declared(how: str) -> Cluster:
     stack: dict[str, Any] = json.loads(how)
-    prometheus = stack.pop("prometheus", None)
+    prometheus, keda = stack.pop("prometheus", None), stack.pop("keda", {"kind": "existing"})
     dns_addresses = tuple(stack.pop("dns_addresses", ()))
     stack.setdefault("gateway", {"clientNamespaces": [CLIENTS]})
     settings = Settings.model_validate(
-        {"inference": [stack], "prometheus": prometheus or {"kind": "managed"}}
+        {"inference": [stack], "prometheus": prometheus or {"kind": "managed"}, "keda": keda}
     )
     (config,) = settings.inference
 
@@ -101,7 +101,7 @@ def _declared(how: str) -> Cluster:
         )
         if isinstance(settings.prometheus, ManagedPrometheus):
             args = PrometheusArgs(
-                config=settings.prometheus, stacks=settings.inference, keda_namespace="keda"
+                config=settings.prometheus, stacks=settings.inference, keda=settings.keda
             )
             Prometheus("prometheus", args)
 

@@ -18,7 +18,8 @@ from bench.baseline.documents import (
     read,
 )
 from bench.baseline.workloads import NAMESPACE, Parts
-from components.autoscaler.queries import scaler_query
+from components.autoscaler.queries import in_flight
+from components.gateway.envoy.stats import cluster_selector
 from components.state.content_names import referenced
 from config.load import parse, read_stack_file
 from config.sections.prometheus import ExistingPrometheus
@@ -75,7 +76,9 @@ def test_the_baselines_scaler_is_the_one_that_is_applied() -> None:
     """Not shown: what KEDA makes of it, which the serving tests show."""
     spec = found(AS_WRITTEN, "ScaledObject", "triton-inference-scaler")["spec"]
     scaler = PARTS.stack.autoscaler
-    assert spec["triggers"][0]["metadata"]["query"] == scaler_query(PARTS.stack, PARTS.prometheus)
+    assert spec["triggers"][0]["metadata"]["query"] == in_flight(
+        cluster_selector(PARTS.stack.envoy_cluster)
+    )
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 20)
     assert (scaler.min_replicas, scaler.max_replicas) == (2, 20)
     assert "advanced" not in spec

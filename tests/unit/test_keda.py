@@ -3,7 +3,7 @@
 import pytest
 
 from components.autoscaler.keda import KedaRelease, KedaReleaseArgs
-from config.sections.keda import RELEASE_NAME, HelmKeda
+from config.sections.keda import METRICS_PORT, RELEASE_NAME, HelmKeda
 from config.versions import KEDA_CHART_VERSION
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -40,6 +40,12 @@ def test_keda_reads_no_secrets_of_others(declared):
     values = declared().one(RELEASE)["values"]
     assert {part["restrict"]["secret"] for part in values["permissions"].values()} == {True}
     assert values["rbac"] == {"enabledCustomScaledRefKinds": False}
+
+
+def test_its_operator_shows_the_metrics_that_a_managed_prometheus_scrapes(declared):
+    """An integration test of the chart shows that the operator then listens there."""
+    operator = declared().one(RELEASE)["values"]["prometheus"]["operator"]
+    assert operator == {"enabled": True, "port": METRICS_PORT}
 
 
 def test_a_failed_install_leaves_nothing_behind(declared):

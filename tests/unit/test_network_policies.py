@@ -7,6 +7,7 @@ is for the tests with real processes.
 
 import pytest
 
+from config.sections.keda import METRICS_PORT
 from tests.policy_semantics import End
 from tests.unit.policy_cluster import (
     API_SERVER,
@@ -62,6 +63,12 @@ def test_our_prometheus_scrapes_discovers_and_answers_keda():
     assert c.allows(c.prometheus, API_SERVER, 443)
     assert c.allows(c.prometheus, API_SERVER, 6443)
     assert c.allows(KEDA, c.prometheus, c.ports["prometheus"]["http"])
+
+
+def test_our_prometheus_scrapes_the_operator_of_a_keda_that_the_stack_installs():
+    installed = cluster(keda={"kind": "helm"})
+    assert installed.allows(installed.prometheus, KEDA, METRICS_PORT)
+    assert not cluster().allows(cluster().prometheus, KEDA, METRICS_PORT)
 
 
 def test_our_prometheus_reaches_the_alertmanager_that_the_parameters_name():

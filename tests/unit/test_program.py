@@ -102,6 +102,7 @@ VARIANTS = [
         ],
     },
     {"devicePlugin": {"enabled": False}},
+    {"keda": {"kind": "helm", "namespace": "scaling"}},
 ]
 
 

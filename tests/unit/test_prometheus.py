@@ -7,6 +7,7 @@ import yaml
 
 from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
 from config.sections.inference import InferenceStack
+from config.sections.keda import METRICS_PORT, ExistingKeda, HelmKeda, Keda
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 
 STACKS = (
@@ -16,11 +17,14 @@ STACKS = (
 )
 
 
+KEDA = ExistingKeda()
+
+
 @pytest.fixture
 def made(declare):
-    def of(stacks: tuple[InferenceStack, ...] = STACKS, **raw: Any):
+    def of(stacks: tuple[InferenceStack, ...] = STACKS, keda: Keda = KEDA, **raw: Any):
         config = ManagedPrometheus.model_validate(raw)
-        args = PrometheusArgs(config=config, stacks=stacks, keda_namespace="keda")
+        args = PrometheusArgs(config=config, stacks=stacks, keda=keda)
         return declare(lambda: Prometheus("prometheus", args))
 
     return of
@@ -64,6 +68,24 @@ def test_may_find_pods_in_each_inference_namespace_and_nothing_else(made):
         ]
     assert not declared.all("rbac.authorization.k8s.io/v1:ClusterRole")
     assert not declared.all("rbac.authorization.k8s.io/v1:ClusterRoleBinding")
+
+
+def test_finds_and_scrapes_the_operator_of_a_keda_that_the_stack_installs(made):
+    declared = made(keda=HelmKeda(kind="helm", namespace="scaling"))
+    roles = declared.all("rbac.authorization.k8s.io/v1:Role")
+    assert "scaling" in [role.inputs["metadata"]["namespace"] for role in roles]
+    files = declared.one("core/v1:ConfigMap", "prometheus-files")["data"]
+    (job,) = [
+        job
+        for job in yaml.safe_load(files["prometheus.yml"])["scrape_configs"]
+        if job["job_name"] == "keda"
+    ]
+    (discovery,) = job["kubernetes_sd_configs"]
+    assert discovery["namespaces"] == {"names": ["scaling"]}
+    assert job["relabel_configs"][0]["regex"] == str(METRICS_PORT)
+    assert "ScalerFailing" in files["rules.yml"]
+    others = made().one("core/v1:ConfigMap", "prometheus-files")["data"]
+    assert "ScalerFailing" not in others["rules.yml"]
 
 
 def test_each_role_is_bound_to_prometheus_own_account(made):
@@ -196,8 +218,13 @@ def rules_of(declare, **raw: Any) -> list[dict[str, Any]]:
 
 def test_an_operators_prometheus_gets_the_alerts_of_ours(made, declare):
     ours = yaml.safe_load(made().one("core/v1:ConfigMap", "prometheus-files")["data"]["rules.yml"])
-    rules = rules_of(declare, podMonitors=True)
-    assert [group for rule in rules for group in rule["spec"]["groups"]] == ours["groups"]
+    rules = rules_of(declare, podMonitors=True, scrapeIntervalSeconds=5)
+    named = {
+        group["name"]: [one for one in group["rules"] if one["alert"] != "ScalerFailing"]
+        for rule in rules
+        for group in rule["spec"]["groups"]
+    }
+    assert named == {group["name"]: group["rules"] for group in ours["groups"]}
     assert [rule["metadata"]["namespace"] for rule in rules] == [s.namespace for s in STACKS]
 
 

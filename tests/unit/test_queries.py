@@ -6,12 +6,16 @@ import pytest
 import yaml
 
 from components.autoscaler.queries import demand, in_flight, scaler_query
+from components.gateway.envoy.stats import cluster_selector
 from config.sections.inference import InferenceStack
-from config.sections.prometheus import ManagedPrometheus
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
 
-FLEET = "ai_inference_cluster"
+CLUSTER = "ai_inference_cluster"
+FLEET = cluster_selector(CLUSTER)
+NAMESPACE = "ai-namespace"
 BASELINE_QUERY = 'sum(envoy_cluster_upstream_rq_active{cluster_name="ai_inference_cluster"})'
+OWN_QUERY = BASELINE_QUERY.replace("}", f',namespace="{NAMESPACE}"}}')
 
 SCRAPE_SECONDS = 5
 END_SECONDS = 300
@@ -55,26 +59,30 @@ def holds(promtool, tmp_path):
     return check
 
 
-def active(pod, count, cluster=FLEET):
-    name = f'envoy_cluster_upstream_rq_active{{cluster_name="{cluster}",pod="{pod}"}}'
+def labels(fleet, **others):
+    pairs = {"cluster_name": fleet, "namespace": NAMESPACE, **others}
+    return "{" + ",".join(f'{name}="{value}"' for name, value in pairs.items()) + "}"
+
+
+def active(pod, count, fleet=CLUSTER, **others):
+    name = f"envoy_cluster_upstream_rq_active{labels(fleet, pod=pod, **others)}"
     return {name: f"{count}x100"}
 
 
-def refused(kind, pod, per_scrape, cluster=FLEET):
-    name = f'envoy_cluster_upstream_rq_{kind}_overflow{{cluster_name="{cluster}",pod="{pod}"}}'
+def refused(kind, pod, per_scrape, fleet=CLUSTER, **others):
+    name = f"envoy_cluster_upstream_rq_{kind}_overflow{labels(fleet, pod=pod, **others)}"
     return {name: f"0+{per_scrape}x100"}
 
 
 def test_the_in_flight_signal_is_the_baselines_text():
+    """But for the namespace, by which it leaves out another team's stack of the same names."""
     assert in_flight(FLEET) == BASELINE_QUERY
     seed = InferenceStack.model_validate({"autoscaler": {"signal": {"kind": "inFlight"}}})
-    assert scaler_query(seed, ManagedPrometheus()) == BASELINE_QUERY
+    assert scaler_query(seed, ManagedPrometheus()) == OWN_QUERY
 
 
 def test_the_demand_signal_begins_with_the_baselines_text():
-    assert scaler_query(InferenceStack(), ManagedPrometheus()).startswith(
-        f"{BASELINE_QUERY} + 0.32 * ("
-    )
+    assert scaler_query(InferenceStack(), ManagedPrometheus()).startswith(f"{OWN_QUERY} + 0.32 * (")
 
 
 def changed_stack(**sections):
@@ -99,11 +107,11 @@ def test_a_refused_call_counts_for_no_less_than_the_work_on_it():
 
 def test_what_a_refused_call_counts_for_may_be_stated():
     stack = changed_stack(autoscaler={"signal": {"kind": "demand", "refusedSeconds": 0.02}})
-    assert scaler_query(stack, ManagedPrometheus()).startswith(f"{BASELINE_QUERY} + 0.02 * (")
+    assert scaler_query(stack, ManagedPrometheus()).startswith(f"{OWN_QUERY} + 0.02 * (")
 
 
 def test_in_flight_adds_up_over_gateways_and_leaves_other_fleets_out(holds):
-    series = active("a", 40) | active("b", 2) | active("a", 1000, cluster="other")
+    series = active("a", 40) | active("b", 2) | active("a", 1000, fleet="other")
     holds(in_flight(FLEET), series, [42])
 
 
@@ -129,7 +137,7 @@ def test_without_refusals_demand_is_what_is_in_flight(holds):
         (refused("pending", "a", 500), 42 + 0.02 * 100),
         (refused("active", "a", 500) | refused("pending", "a", 50), 42 + 0.02 * 110),
         (refused("active", "a", 500) | refused("active", "b", 250), 42 + 0.02 * 150),
-        (refused("active", "a", 500, cluster="other"), 42),
+        (refused("active", "a", 500, fleet="other"), 42),
     ],
     ids=["active", "pending", "both kinds", "two gateways", "another fleet's"],
 )
@@ -139,13 +147,13 @@ def test_refusals_count_by_their_rate_times_their_weight(holds, refusals, expect
 
 def test_a_burst_between_two_scrapes_is_seen(holds):
     """A gauge would have missed it: nothing is in flight at any scrape."""
-    name = f'envoy_cluster_upstream_rq_active_overflow{{cluster_name="{FLEET}"}}'
+    name = f"envoy_cluster_upstream_rq_active_overflow{labels(CLUSTER)}"
     series = active("a", 0) | {name: "0x58 3000x2"}
     holds(demand(FLEET, 0.02, 15), series, [0.02 * 200])
 
 
 def test_a_restarted_gateway_is_no_burst(holds):
-    name = f'envoy_cluster_upstream_rq_active_overflow{{cluster_name="{FLEET}"}}'
+    name = f"envoy_cluster_upstream_rq_active_overflow{labels(CLUSTER)}"
     series = active("a", 5) | {name: "90000x58 0x2"}
     holds(demand(FLEET, 0.02, 15), series, [5])
 
@@ -160,6 +168,49 @@ def test_any_window_is_a_promql_duration(holds, window_seconds):
 def test_any_weight_is_a_promql_number(holds, weight):
     series = active("a", 0) | refused("active", "a", 5000)
     holds(demand(FLEET, weight, 15), series, [weight * 1000])
+
+
+@pytest.mark.parametrize("kind", ["inFlight", "demand"])
+def test_a_query_leaves_out_the_same_stack_elsewhere(holds, kind):
+    """In another namespace, in another cluster, and the second Prometheus of a pair."""
+    stack = changed_stack(autoscaler={"signal": {"kind": kind}})
+    prometheus = ExistingPrometheus.model_validate(
+        {
+            "kind": "existing",
+            "address": "http://thanos.m.svc:9090",
+            "namespace": "m",
+            "matchers": {"cluster": "prod-eu", "prometheus_replica": "a-0"},
+        }
+    )
+    own = {"cluster": "prod-eu", "prometheus_replica": "a-0"}
+    series = active("a", 40, **own)
+    for change in (
+        {"namespace": "other"},
+        {"cluster": "prod-us"},
+        {"prometheus_replica": "a-1"},
+    ):
+        series |= active("a", 1000, **{**own, **change})
+        for counter in ("active", "pending"):
+            series |= refused(counter, "a", 5000, **{**own, **change})
+    holds(scaler_query(stack, prometheus), series, [40])
+    query = scaler_query(stack, prometheus.model_copy(update={"matchers": {}}))
+    holds(query.replace(NAMESPACE, "nowhere"), series, [])
+
+
+def test_the_label_with_the_namespace_may_be_another(holds):
+    prometheus = ExistingPrometheus.model_validate(
+        {
+            "kind": "existing",
+            "address": "http://p.m.svc:9090",
+            "namespace": "m",
+            "namespaceLabel": "kubernetes_namespace",
+        }
+    )
+    query = scaler_query(InferenceStack(), prometheus)
+    assert "kubernetes_namespace" in query
+    name = "envoy_cluster_upstream_rq_active"
+    found = f'{name}{{cluster_name="{CLUSTER}",kubernetes_namespace="{NAMESPACE}"}}'
+    holds(query, {found: "7x100", f"{name}{labels(CLUSTER)}": "9x100"}, [7])
 
 
 def test_every_stack_asks_for_its_own_fleet():

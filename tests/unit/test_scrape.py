@@ -10,6 +10,7 @@ from components.monitoring.alerts import alert_rules
 from components.monitoring.scrape import RULES_FILE, pod_monitors, prometheus_config
 from components.monitoring.workload import CONFIG_FILE
 from config.sections.inference import InferenceStack
+from config.sections.keda import ExistingKeda, HelmKeda
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
 
@@ -33,9 +34,11 @@ def promtool():
 @pytest.fixture
 def folder(tmp_path):
     """The files as they are mounted in the pod."""
-    config = prometheus_config(ManagedPrometheus(scrape_interval_seconds=2.5), STACKS)
+    prometheus = ManagedPrometheus(scrape_interval_seconds=2.5)
+    config = prometheus_config(prometheus, STACKS, HelmKeda(kind="helm"))
+    rules = alert_rules(STACKS, prometheus, keda_is_scraped=True)
     (tmp_path / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
-    (tmp_path / RULES_FILE).write_text(yaml.safe_dump(alert_rules(STACKS), sort_keys=False))
+    (tmp_path / RULES_FILE).write_text(yaml.safe_dump(rules, sort_keys=False))
     return tmp_path
 
 
@@ -45,14 +48,14 @@ def run(*command):
 
 
 def jobs(*stacks):
-    config = prometheus_config(ManagedPrometheus(), stacks)
+    config = prometheus_config(ManagedPrometheus(), stacks, ExistingKeda())
     return {job["job_name"]: job for job in config["scrape_configs"]}
 
 
 def test_promtool_accepts_configuration_and_rules(promtool, folder):
     code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
     assert code == 0, said
-    assert "8 rules found" in said
+    assert "24 rules found" in said
 
 
 def test_alerts_go_to_every_replica_of_the_alertmanager(promtool, folder):
@@ -61,7 +64,7 @@ def test_alerts_go_to_every_replica_of_the_alertmanager(promtool, folder):
     prometheus = ManagedPrometheus.model_validate(
         {"alertmanager": {"addresses": addresses, "namespace": "m"}}
     )
-    config = prometheus_config(prometheus, STACKS)
+    config = prometheus_config(prometheus, STACKS, ExistingKeda())
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(config))
     code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
     assert code == 0, said
@@ -116,73 +119,3 @@ def test_pod_monitors_scrape_the_same_ports_and_paths_as_we_do():
     assert {endpoint["path"] for endpoint in endpoints} == wanted
     assert {endpoint["port"] for endpoint in endpoints} == ports
     assert {endpoint["interval"] for endpoint in endpoints} == {"7000ms"}
-
-
-# Alerts, judged by Prometheus's own rule engine
-
-
-CLUSTER = 'cluster_name="ai_inference_cluster"'
-GATEWAY = f'{{{CLUSTER},pod="g"}}'
-ACTIVE = f"envoy_cluster_upstream_rq_active{GATEWAY}"
-REFUSED = f"envoy_cluster_upstream_rq_active_overflow{GATEWAY}"
-UNQUEUED = f"envoy_cluster_upstream_rq_pending_overflow{GATEWAY}"
-MEMBERS = f"envoy_cluster_membership_total{GATEWAY}"
-HEALTHY = f"envoy_cluster_membership_healthy{GATEWAY}"
-
-GOOD = {ACTIVE: "5x60", REFUSED: "0x60", UNQUEUED: "0x60", MEMBERS: "4x60", HEALTHY: "4x60"}
-
-BAD = {
-    "ScalerQueryEmpty": [{ACTIVE: "_x60"}],
-    "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
-    "FleetAtMaximum": [{MEMBERS: "20x60"}],
-    "FleetBelowMinimum": [{HEALTHY: "1x60"}, {HEALTHY: "0x60"}],
-}
-
-
-def firing(promtool, folder, series):
-    """Names of the default stack's alerts that fire after 30 minutes of these series."""
-    firing = set()
-    for alert in BAD:
-        expected = {"eval_time": "30m", "alertname": alert, "exp_alerts": []}
-        test = {
-            "rule_files": [str(folder / RULES_FILE)],
-            "evaluation_interval": "15s",
-            "tests": [
-                {
-                    "interval": "30s",
-                    "input_series": [{"series": k, "values": v} for k, v in series.items()],
-                    "alert_rule_test": [expected],
-                }
-            ],
-        }
-        (folder / "test.yml").write_text(yaml.safe_dump(test))
-        code, said = run(promtool, "test", "rules", folder / "test.yml")
-        assert code == 0 or 'alertname="' in said, said
-        if 'scaler="triton-inference-scaler"' in said:
-            firing.add(alert)
-    return firing
-
-
-def test_a_healthy_stack_raises_no_alert(promtool, folder):
-    assert firing(promtool, folder, GOOD) == set()
-
-
-@pytest.mark.parametrize(
-    ("alert", "change"), [(alert, change) for alert, changes in BAD.items() for change in changes]
-)
-def test_exactly_the_alert_for_the_fault_fires(promtool, folder, alert, change):
-    assert firing(promtool, folder, GOOD | change) == {alert}
-
-
-def test_a_gateway_that_disappears_blinds_the_scaler(promtool, folder):
-    assert "ScalerQueryEmpty" in firing(promtool, folder, {})
-
-
-def test_alerts_of_two_stacks_have_their_own_bounds():
-    groups = alert_rules(STACKS)["groups"]
-    assert [group["name"] for group in groups] == [stack.scaler_name for stack in STACKS]
-    for group, stack in zip(groups, STACKS, strict=True):
-        text = "\n".join(rule["expr"] for rule in group["rules"])
-        assert f">= {stack.autoscaler.max_replicas}" in text
-        assert f"< {stack.autoscaler.min_replicas}" in text
-        assert stack.envoy_cluster in text

@@ -1,12 +1,19 @@
 """Names of Envoy's statistics in Prometheus, for queries and tests."""
 
+from collections.abc import Mapping
+
 CLUSTER_LABEL = "cluster_name"
 """Label with the cluster's name, by the bootstrap's `stats_tags`; Envoy adds its own beside it."""
 
 
+def selector(labels: Mapping[str, str]) -> str:
+    """Return the PromQL selector of series with these labels, whose values need no escapes."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
+
+
 def cluster_selector(envoy_cluster: str) -> str:
-    """Return the PromQL selector of one cluster's series."""
-    return f'{{{CLUSTER_LABEL}="{envoy_cluster}"}}'
+    """Return the PromQL selector of one cluster's series, in whatever Kubernetes cluster."""
+    return selector({CLUSTER_LABEL: envoy_cluster})
 
 
 REQUESTS_ACTIVE = "envoy_cluster_upstream_rq_active"
@@ -21,11 +28,20 @@ ACTIVE_OVERFLOW = "envoy_cluster_upstream_rq_active_overflow"
 NONE_HEALTHY = "envoy_cluster_upstream_cx_none_healthy"
 """Counter of calls refused because no replica was available."""
 
+MEMBERSHIP = "envoy_cluster_membership_total"
+"""Gauge of replicas that the gateway knows."""
+
 MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy"
 """Gauge of replicas that receive calls."""
 
 LISTENER_LABEL = "envoy_http_conn_manager_prefix"
 """Label with the listener's stat prefix; it does not identify the stack."""
+
+UPTIME = "envoy_server_uptime"
+"""Gauge of the seconds since Envoy's start."""
+
+DOWNSTREAM_REQUESTS = "envoy_http_downstream_rq_total"
+"""Counter of calls that callers began."""
 
 DURATION_REACHED = "envoy_http_downstream_rq_max_duration_reached"
 """Counter of unary calls ended at their deadline, and of streams at their longest life."""

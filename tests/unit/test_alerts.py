@@ -1,0 +1,194 @@
+"""Alerts, judged by Prometheus's own rule engine; not that the gateway and Triton have the series.
+
+tests/envoy/test_metrics.py shows Envoy's. Triton's counter and KEDA's are named as their
+documentation and source name them (triton-inference-server/server, docs/user_guide/metrics.md;
+kedacore/keda, pkg/metricscollector/prommetrics.go).
+"""
+
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from components.monitoring.alerts import alert_rules
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
+from local_cluster import toolchain
+
+STACK = InferenceStack.model_validate({"gateway": {"replicas": 2}})
+OTHER = InferenceStack.model_validate(
+    {"namespace": "vision", "namePrefix": "b-", "autoscaler": {"minReplicas": 3, "maxReplicas": 5}}
+)
+STACKS = (STACK, OTHER)
+MANAGED = ManagedPrometheus()
+
+FIRED = re.compile(r'Labels:\{alertname="(?P<name>\w+)",.*scaler="triton-inference-scaler"')
+
+
+def of_gateway(pod: str, name: str, namespace: str = "ai-namespace", **labels: str) -> str:
+    return _series(f"envoy_{name}", f"envoy-gateway-5d4f-{pod}", namespace, labels)
+
+
+def of_triton(pod: str, name: str, namespace: str = "ai-namespace", **labels: str) -> str:
+    return _series(name, f"triton-inference-deployment-6b7c-{pod}", namespace, labels)
+
+
+def _series(name: str, pod: str, namespace: str, labels: dict[str, str]) -> str:
+    pairs = {"namespace": namespace, "pod": pod, **labels}
+    return name + "{" + ",".join(f'{key}="{value}"' for key, value in pairs.items()) + "}"
+
+
+def of_fleet(pod: str, name: str, namespace: str = "ai-namespace") -> str:
+    return of_gateway(pod, f"cluster_{name}", namespace, cluster_name="ai_inference_cluster")
+
+
+def of_listener(name: str, namespace: str = "ai-namespace") -> str:
+    prefix = {"envoy_http_conn_manager_prefix": "grpc_router"}
+    return of_gateway("g1", f"http_downstream_rq_{name}", namespace, **prefix)
+
+
+ACTIVE, SECOND = (of_fleet(pod, "upstream_rq_active") for pod in ("g1", "g2"))
+REFUSED = of_fleet("g1", "upstream_rq_active_overflow")
+UNQUEUED = of_fleet("g1", "upstream_rq_pending_overflow")
+UNHEALTHY = of_fleet("g1", "upstream_cx_none_healthy")
+MEMBERS = of_fleet("g1", "membership_total")
+HEALTHY = of_fleet("g1", "membership_healthy")
+UPTIME = of_gateway("g1", "server_uptime")
+LATE = of_listener("max_duration_reached")
+CALLS = of_listener("total")
+UP = of_triton("t1", "up")
+ANSWERED = of_triton("t1", "nv_inference_request_success", model="echo")
+KEDA = (
+    'keda_scaled_object_errors_total{namespace="ai-namespace",'
+    'scaledObject="triton-inference-scaler"}'
+)
+KEDA_BY_OPERATOR = KEDA.replace("{namespace=", '{namespace="keda",exported_namespace=')
+
+GOOD = {
+    ACTIVE: "5x60",
+    SECOND: "5x60",
+    REFUSED: "0x60",
+    UNQUEUED: "0x60",
+    UNHEALTHY: "0x60",
+    MEMBERS: "4x60",
+    HEALTHY: "4x60",
+    UPTIME: "0+30x60",
+    CALLS: "0+3000x60",
+    LATE: "0+120x60",
+    UP: "1x60",
+    ANSWERED: "0+100x60",
+    KEDA: "7x60",
+}
+"""Half an hour of a stack without a fault: 4 % of calls are late, and KEDA failed long ago."""
+
+TWICE_RESTARTED = "0+30x19 0+30x19 0+30x19"
+RESTARTED = "0+30x14 0+30x14 0+30x14 0+30x14"
+
+BAD: dict[str, list[dict[str, str]]] = {
+    "GatewayDown": [{SECOND: "_x60"}],
+    "GatewayCrashLoop": [{UPTIME: RESTARTED}],
+    "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
+    "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
+    "DeadlinesExceeded": [{LATE: "0+300x60"}],
+    "ReplicaCrashLoop": [{ANSWERED: RESTARTED}],
+    "ReplicaNotStarting": [{UP: "0x60"}],
+    "FleetBelowMinimum": [{HEALTHY: "1x60"}, {HEALTHY: "0x60"}],
+    "FleetAtMaximum": [{MEMBERS: "20x60"}],
+    "ScalerQueryEmpty": [{ACTIVE: "_x60", SECOND: "_x60"}],
+    "FleetNotGrowing": [{ACTIVE: "300x60"}],
+    "ScalerFailing": [{KEDA: "0+1x60"}, {KEDA_BY_OPERATOR: "0+1x60"}],
+}
+
+Firing = Callable[[dict[str, str]], set[str]]
+
+
+@pytest.fixture
+def firing(tmp_path) -> Firing:
+    """Return the names of the first stack's alerts that fire after half an hour."""
+    promtool = toolchain.ensure("promtool")["promtool"]
+    rules = tmp_path / "rules.yml"
+    rules.write_text(yaml.safe_dump(alert_rules((STACK,), MANAGED, keda_is_scraped=True)))
+
+    def judge(series: dict[str, str]) -> set[str]:
+        expected: list[dict[str, Any]] = [
+            {"eval_time": "30m", "alertname": alert, "exp_alerts": []} for alert in BAD
+        ]
+        test = {
+            "rule_files": [str(rules)],
+            "evaluation_interval": "1m",
+            "tests": [
+                {
+                    "interval": "30s",
+                    "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                    "alert_rule_test": expected,
+                }
+            ],
+        }
+        (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
+        command = [promtool, "test", "rules", tmp_path / "test.yml"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0 or 'alertname="' in said, said
+        return {match["name"] for match in FIRED.finditer(said)}
+
+    return judge
+
+
+def test_every_alert_has_a_fault_that_fires_it():
+    (group, _) = alert_rules(STACKS, MANAGED, keda_is_scraped=True)["groups"]
+    assert {rule["alert"] for rule in group["rules"]} == BAD.keys()
+
+
+def test_a_healthy_stack_raises_no_alert(firing: Firing):
+    assert firing(GOOD) == set()
+
+
+@pytest.mark.parametrize(
+    ("alert", "change"), [(alert, change) for alert, changes in BAD.items() for change in changes]
+)
+def test_exactly_the_alert_for_the_fault_fires(firing: Firing, alert, change):
+    assert firing(GOOD | change) == {alert}
+
+
+def test_two_restarts_in_half_an_hour_are_no_crash_loop(firing: Firing):
+    assert firing(GOOD | {UPTIME: TWICE_RESTARTED, ANSWERED: TWICE_RESTARTED}) == set()
+
+
+def test_a_fleet_at_its_maximum_is_not_one_that_fails_to_grow(firing: Firing):
+    assert firing(GOOD | {ACTIVE: "900x60", MEMBERS: "20x60"}) == {"FleetAtMaximum"}
+
+
+def test_faults_of_the_same_stack_in_another_namespace_raise_no_alert(firing: Firing):
+    faults = {k: v for changes in BAD.values() for change in changes for k, v in change.items()}
+    elsewhere = {
+        series.replace('namespace="ai-namespace"', 'namespace="elsewhere"'): values
+        for series, values in faults.items()
+    }
+    assert firing(GOOD | elsewhere) == set()
+
+
+def test_gateways_that_disappear_blind_the_scaler(firing: Firing):
+    assert firing({}) == {"ScalerQueryEmpty"}
+
+
+def test_alerts_of_two_stacks_have_their_own_bounds():
+    groups = alert_rules(STACKS, MANAGED)["groups"]
+    assert [group["name"] for group in groups] == [stack.scaler_name for stack in STACKS]
+    for group, stack in zip(groups, STACKS, strict=True):
+        text = "\n".join(rule["expr"] for rule in group["rules"])
+        assert f">= {stack.autoscaler.max_replicas}" in text
+        assert f"< {stack.autoscaler.min_replicas}" in text
+        assert stack.envoy_cluster in text
+
+
+def test_rules_match_the_namespaces_label_and_no_external_label():
+    """An operator's Prometheus evaluates them, and has its external labels on no own series."""
+    raw = {"kind": "existing", "address": "http://p.m.svc:9090", "namespace": "m"}
+    labels = {"namespaceLabel": "kubernetes_namespace", "matchers": {"cluster": "prod-eu"}}
+    rules = alert_rules((STACK,), ExistingPrometheus.model_validate({**raw, **labels}))
+    text = yaml.safe_dump(rules)
+    assert 'kubernetes_namespace="ai-namespace"' in text
+    assert "prod-eu" not in text
