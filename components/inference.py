@@ -1,4 +1,4 @@
-"""One inference stack: Triton, its gateway, its scaler and their NetworkPolicies."""
+"""One inference stack: Triton, its spares, its gateway, its scaler and NetworkPolicies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from components.common.kubernetes_api import KubernetesApi
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from components.rollout.component import Rollout
+from components.spare.component import WarmSpare, WarmSpareArgs
 from components.triton.component import Triton, TritonArgs
 from components.triton.eks_cluster import EksCluster
 from config.flows import Flow
@@ -90,6 +91,12 @@ class Inference(pulumi.ComponentResource):
             ),
             opts=connected,
         )
+        if stack.triton.warm_spare.replicas:
+            WarmSpare(
+                f"{name}-warm-spare",
+                WarmSpareArgs(config=stack, replica=triton.pod),
+                opts=connected,
+            )
         gateway = EnvoyGateway(
             f"{name}-gateway",
             EnvoyGatewayArgs(config=stack, prometheus=args.prometheus, api=args.api),

@@ -32,6 +32,7 @@ _DEPLOYMENT = ("apps", "deployments")
 _DISRUPTION_BUDGET = ("policy", "poddisruptionbudgets")
 _ENDPOINTS = ("", "endpoints")
 _NETWORK_POLICY = ("networking.k8s.io", "networkpolicies")
+_PRIORITY_CLASS = ("scheduling.k8s.io", "priorityclasses")
 _POD_MONITOR = ("monitoring.coreos.com", "podmonitors")
 _PROMETHEUS_RULE = ("monitoring.coreos.com", "prometheusrules")
 _RBAC = "rbac.authorization.k8s.io"
@@ -249,6 +250,8 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
     triton_images = {f"{at}.triton.image": triton.image}
     if isinstance(repository, S3Repository):
         triton_images[f"{at}.triton.modelRepository.syncImage"] = repository.sync_image
+    if spares := triton.warm_spare.replicas:
+        triton_images[f"{at}.triton.warmSpare.image"] = triton.warm_spare.image
     pod = Room(triton.cpu, triton.memory_mib, triton.storage_mib)
     yield Part(
         key=f"{at}.triton",
@@ -258,8 +261,11 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         images=triton_images,
         pods=triton.pods,
         on_gpu_nodes=triton.gpus > 0,
-        cpu_pods=None if triton.gpus else Pods(stack.surge_replicas, pod),
-        resources=_in(namespace, *models, *workload),
+        cpu_pods=None if triton.gpus else Pods(stack.placed_replicas, pod),
+        resources=(
+            *_in(namespace, *models, *workload),
+            *((ApiResource(*_PRIORITY_CLASS),) if spares else ()),
+        ),
         # Pulumi waits for Triton's Service in this namespace.
         watched=_in(namespace, _ENDPOINTS),
         flows=tuple(triton_flows(stack, prometheus, dns)),

@@ -12,6 +12,7 @@ TRITON = "triton"
 ENVOY = "envoy"
 PROMETHEUS = "prometheus"
 DEVICE_PLUGIN = "nvidia-device-plugin"
+WARM_SPARE = "warm-spare"
 
 
 def selector(name: str, instance: str) -> dict[str, str]:
@@ -22,6 +23,11 @@ def selector(name: str, instance: str) -> dict[str, str]:
 def triton_selector(stack: InferenceStack) -> dict[str, str]:
     """Select a stack's Triton pods."""
     return selector(TRITON, stack.deployment_name)
+
+
+def warm_spare_selector(stack: InferenceStack) -> dict[str, str]:
+    """Select a stack's placeholders."""
+    return selector(WARM_SPARE, stack.spare_name)
 
 
 def gateway_selector(stack: InferenceStack) -> dict[str, str]:

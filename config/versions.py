@@ -10,6 +10,10 @@ PROMETHEUS_IMAGE = (
     "@sha256:c6b27ea434f8389bfe233fbc7be381cf50587c286e871bc842008f5a1b1908a7"
 )
 DEVICE_PLUGIN_IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
+PAUSE_IMAGE = (
+    "registry.k8s.io/pause:3.10"
+    "@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a"
+)
 MODEL_SYNC_IMAGE = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
 
 KEDA_CHART_VERSION = "2.20.2"

@@ -8,6 +8,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, triton_labels
+from components.common.pods import Manifest
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
 from components.triton import model_repository
@@ -61,6 +62,9 @@ class Triton(pulumi.ComponentResource):
     service_name: pulumi.Output[str]
     """Name of the headless Service, whose DNS name has the ready replicas' addresses."""
 
+    pod: Manifest
+    """Spec of the pods."""
+
     rollout: Rollout
     """The rollout that `await_rollouts` waits for."""
 
@@ -101,6 +105,7 @@ class Triton(pulumi.ComponentResource):
                 depends_on=[account, *access.needs, *config_maps],
             ),
         )
+        self.pod = spec["template"]["spec"]
         collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
         self.rollout = Rollout(
             deployment=deployment,

@@ -153,14 +153,14 @@ def node_fit(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def nodes(settings: Settings) -> Iterator[Finding]:
-    """The maximum number of nodes holds every stack's largest fleet and the surge of a rollout.
+    """The maximum number of nodes holds every largest fleet, its spares and a rollout's surge.
 
     Replicas of one shape share nodes; replicas of another shape count on nodes of their own.
     """
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    needed = nodes_needed(settings, lambda stack: stack.surge_replicas)
+    needed = nodes_needed(settings, lambda stack: stack.placed_replicas)
     most = settings.gpu_nodes.pool.max_size
     if needed <= most:
         return
@@ -171,18 +171,19 @@ def nodes(settings: Settings) -> Iterator[Finding]:
         keys |= {
             at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
             at.key("triton.maxSurge"): at.stack.triton.max_surge,
+            at.key("triton.warmSpare.replicas"): at.stack.triton.warm_spare.replicas,
             **_replica_keys(at),
             derived(at.key("replicasPerNode")): fit.replicas,
         }
         parts.append(
-            f"{at.stack.surge_replicas} of {at.stack.deployment_name} ({fit.replicas} per node: "
+            f"{at.stack.placed_replicas} of {at.stack.deployment_name} ({fit.replicas} per node: "
             f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory, {fit.disk} by disk)"
         )
     yield Finding(
         keys=keys,
         reason=(
-            f"the largest fleets with their surge, {'; '.join(parts)}, need {needed} nodes, but "
-            f"{most} are allowed: the last replicas stay Pending forever"
+            f"the largest fleets with their surge and spares, {'; '.join(parts)}, need {needed} "
+            f"nodes, but {most} are allowed: the last replicas stay Pending forever"
         ),
         change={settings.gpu_nodes.key("maxSize"): needed},
     )
@@ -195,7 +196,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
     most = settings.gpu_nodes.pool.max_size
-    if nodes_needed(settings, lambda stack: stack.surge_replicas) > most:
+    if nodes_needed(settings, lambda stack: stack.placed_replicas) > most:
         return
     stranded = max(fleets, key=lambda at: stranded_nodes(settings, at.stack))
     count = stranded_nodes(settings, stranded.stack)

@@ -66,6 +66,11 @@ class InferenceStack(Section):
         return f"{self.name_prefix}envoy-gateway"
 
     @property
+    def spare_name(self) -> str:
+        """Deployment of the warm spares."""
+        return f"{self.name_prefix}triton-warm-spare"
+
+    @property
     def gateway_host(self) -> str:
         """DNS name of the gateway in the cluster."""
         return service_dns_name(self.gateway_name, self.namespace)
@@ -256,3 +261,8 @@ class InferenceStack(Section):
     def surge_replicas(self) -> int:
         """Most replicas at once: the largest fleet and one roll-out's surge."""
         return self.autoscaler.max_replicas + self.triton.max_surge
+
+    @property
+    def placed_replicas(self) -> int:
+        """Most replicas and placeholders at once."""
+        return self.surge_replicas + self.triton.warm_spare.replicas

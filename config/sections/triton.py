@@ -7,6 +7,7 @@ from pydantic import Field
 from config.base import Calls, Cores, DiskGib, DnsLabel, Image, MemoryMib, Port, Section
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.pods import TritonPods
+from config.sections.warm_spare import WarmSpare
 from config.sections.watchdog import Watchdog
 from config.sizing.instances import Architecture
 from config.units import MIB_PER_GIB
@@ -191,6 +192,9 @@ class Triton(Section):
 
     pods: TritonPods = TritonPods()
     """Placement, priority and metadata of the pods."""
+
+    warm_spare: WarmSpare = WarmSpare()
+    """Placeholders that hold room for new replicas."""
 
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Wait before SIGTERM; derived from the DNS lag if unset."""

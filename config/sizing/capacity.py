@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config.sections.autoscaler import HPA_SYNC_SECONDS
 from config.sections.inference import InferenceStack
+from config.sections.triton import PULL_SECONDS
 from config.settings import Settings
 from config.sizing.packing import nodes_needed
 from config.sizing.scaling import growth
@@ -50,8 +51,14 @@ class Capacity:
     gpus: int
     """GPUs (or time slices) that the largest fleet takes."""
 
+    spare_gpus: int
+    """GPUs (or time slices) that the warm spares hold idle."""
+
+    spare_seconds: float
+    """Time by which a replica starts earlier on the room of a warm spare."""
+
     nodes: int
-    """GPU nodes that the largest fleet takes, had it nodes of its own."""
+    """GPU nodes that the largest fleet and its warm spares take, had they nodes of their own."""
 
     nodes_in_roll_out: int
     """The same with one roll-out's surge."""
@@ -118,13 +125,17 @@ def capacity(settings: Settings, stack: InferenceStack) -> Capacity:
         stack: One of their inference stacks.
     """
     scaler = stack.autoscaler
+    spares = stack.triton.warm_spare.replicas
     alone = settings.model_copy(update={"inference": (stack,)})
     return Capacity(
         least=_fleet(stack, scaler.min_replicas),
         most=_fleet(stack, scaler.max_replicas),
         gpus=scaler.max_replicas * stack.triton.gpus,
-        nodes=nodes_needed(alone, lambda one: one.autoscaler.max_replicas),
-        nodes_in_roll_out=nodes_needed(alone, lambda one: one.surge_replicas),
+        spare_gpus=spares * stack.triton.gpus,
+        # The placeholder's node runs, and has pulled Triton's image.
+        spare_seconds=settings.gpu_nodes.pool.node_start_seconds + PULL_SECONDS,
+        nodes=nodes_needed(alone, lambda one: one.autoscaler.max_replicas + spares),
+        nodes_in_roll_out=nodes_needed(alone, lambda one: one.placed_replicas),
         growth=growth(stack),
     )
 
@@ -144,6 +155,7 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             f"(signal {stack.autoscaler.signal.kind})",
             f"  GPUs        {can.gpus} at most, on {can.nodes} nodes "
             f"({can.nodes_in_roll_out} in a roll-out)",
+            *_spare_lines(stack, can),
             f"  in flight   {least.in_flight:,} to {most.in_flight:,} calls, of one connection "
             f"{least.in_flight_per_connection:,} to {most.in_flight_per_connection:,}",
             f"  requests/s  {least.calls_per_second:,.0f} to {most.calls_per_second:,.0f}",
@@ -152,3 +164,13 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             "the rest is refused at once",
         )
     )
+
+
+def _spare_lines(stack: InferenceStack, can: Capacity) -> list[str]:
+    spares = stack.triton.warm_spare.replicas
+    if not spares:
+        return []
+    return [
+        f"  warm spares {spares}, which hold {can.spare_gpus} GPUs idle; a replica in the place of "
+        f"one starts up to {can.spare_seconds:g} s earlier (no node start, no pull of its image)"
+    ]

@@ -110,6 +110,7 @@ CASES = [
          "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3", "1 by disk",
          {"gpuNodes.diskGib": 52, "gpuNodes.minSize": 2}),
     Case("nodes", "gpuNodes.maxSize", 5, "need 6 nodes, but 5 are allowed"),
+    Case("nodes", "inference[0].triton.warmSpare.replicas", 4, "surge and spares, 25 of triton"),
     Case("nodes", "inference[0].triton.cpu", 16, "2 per node: 4 by GPUs, 2 by CPU"),
     Case("nodes", "inference[0].triton.memoryMib", 90000, "2 by memory"),
     Case("nodes", "inference[0].triton.modelRepository.cacheGib", 60, "2 by disk", FROM_S3),

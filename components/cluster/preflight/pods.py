@@ -10,6 +10,7 @@ from components.common.pods import Manifest
 from components.gateway import workload as gateway
 from components.gpus import device_plugin_workload as device_plugin
 from components.monitoring import workload as prometheus
+from components.spare import workload as spare
 from components.triton import model_repository
 from components.triton import workload as triton
 from components.triton.model_repository import Repository
@@ -88,6 +89,15 @@ def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
         fewest=stack.autoscaler.min_replicas,
         most=stack.surge_replicas,
     )
+    if spares := stack.triton.warm_spare.replicas:
+        yield PodKind(
+            who="the warm spares'",
+            key=at.key("namespace"),
+            namespace=stack.namespace,
+            template=spare.deployment_spec(stack, spec["template"]["spec"])["template"],
+            fewest=spares,
+            most=spares,
+        )
     spec = gateway.deployment_spec(stack, {}, settings.prometheus)
     yield PodKind(
         who="the gateway's",

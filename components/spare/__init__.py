@@ -1,0 +1,1 @@
+"""Warm spares: room on the nodes that a new replica takes at once."""
