@@ -66,6 +66,7 @@ _LABEL_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = re.compile(
     rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_LABEL_NAME}"
 )
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _SERIES_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SERIES_VALUE = re.compile(r"[^\x00-\x1f\x7f\"\\]+")
 _LABEL_VALUE = re.compile(rf"({_LABEL_NAME})?")
@@ -112,7 +113,7 @@ def _label_value(value: str) -> str:
 
 
 def _header_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+    if not _HEADER_NAME.fullmatch(value):
         raise ValueError("must be the name of an HTTP header, such as X-Scope-OrgID")
     return value
 
@@ -171,7 +172,7 @@ SeriesLabel = Annotated[str, AfterValidator(_series_label), _for_editors(_SERIES
 SeriesValue = Annotated[str, AfterValidator(_series_value)]
 """Value of a label of Prometheus's series, which a PromQL string holds without escapes."""
 
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, AfterValidator(_header_name), _for_editors(_HEADER_NAME)]
 """Name of an HTTP header."""
 
 HeaderText = Annotated[str, AfterValidator(_header_text)]
