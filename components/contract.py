@@ -101,7 +101,7 @@ class SharedOutputs(_Outputs):
     contract_version: Annotated[Output[str], Meaning("version of this list of outputs")]
     namespaces: Annotated[Output[list[str]], Meaning("namespaces of the inference stacks")]
     name_prefixes: Annotated[Output[list[str]], Meaning("`namePrefix` of each inference stack")]
-    metrics_address: Annotated[Output[str], Meaning("Prometheus that has the metrics", "URL")]
+    metrics_address: Annotated[Output[str], Meaning("Prometheus that holds the metrics", "URL")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,30 +118,26 @@ class InferenceOutputs(_Outputs):
     namespace: Annotated[Output[str], Meaning("namespace of Triton, gateway and scaler")]
     deployment_name: Annotated[Output[str], Meaning("Triton's Deployment")]
     scaler_name: Annotated[Output[str], Meaning("KEDA's ScaledObject")]
-    load_query: Annotated[Output[str], Meaning("PromQL that the scaler asks", "calls")]
+    load_query: Annotated[Output[str], Meaning("PromQL query of the scaler", "calls")]
     deadline_seconds: Annotated[Output[float], Meaning("longest time of a unary call", "s")]
     min_replicas: Annotated[Output[int], Meaning("fewest Triton replicas", "replicas")]
     max_replicas: Annotated[Output[int], Meaning("most Triton replicas", "replicas")]
-    max_gpus: Annotated[Output[int], Meaning("GPUs (or time slices) of max replicas", "GPUs")]
-    min_in_flight: Annotated[
-        Output[int], Meaning("calls in flight at min replicas, at most", "calls")
-    ]
-    max_in_flight: Annotated[
-        Output[int], Meaning("calls in flight at max replicas, at most", "calls")
-    ]
+    max_gpus: Annotated[Output[int], Meaning("GPUs (or time slices) at `maxReplicas`", "GPUs")]
+    min_in_flight: Annotated[Output[int], Meaning("most calls in flight at `minReplicas`", "calls")]
+    max_in_flight: Annotated[Output[int], Meaning("most calls in flight at `maxReplicas`", "calls")]
     min_calls_per_second: Annotated[
-        Output[float], Meaning("unary calls at min replicas", "calls/s")
+        Output[float], Meaning("unary calls answered at `minReplicas`", "calls/s")
     ]
     max_calls_per_second: Annotated[
-        Output[float], Meaning("unary calls at max replicas", "calls/s")
+        Output[float], Meaning("unary calls answered at `maxReplicas`", "calls/s")
     ]
     min_burst_answered: Annotated[
         Output[int],
-        Meaning("calls answered in time of 50,000 on one connection, at min replicas", "calls"),
+        Meaning("calls of a burst of 50,000 answered in time at `minReplicas`", "calls"),
     ]
     max_burst_answered: Annotated[
         Output[int],
-        Meaning("calls answered in time of 50,000 on one connection, at max replicas", "calls"),
+        Meaning("calls of a burst of 50,000 answered in time at `maxReplicas`", "calls"),
     ]
 
 

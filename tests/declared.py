@@ -39,7 +39,7 @@ class Declared:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Registered outputs of each component, by its logical name."""
     logs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """(severity, message) of what was said by `pulumi.log`."""
+    """(severity, message) of each call of `pulumi.log`."""
 
     def all(self, typ: str) -> list[Resource]:
         """Every resource whose type token is `typ` or ends in `:typ`, by logical name."""

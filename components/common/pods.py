@@ -149,7 +149,7 @@ def spread(selector: dict[str, str]) -> Manifest:
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector},
-            # Or the old pods would push the new ones of a roll-out aside.
+            # Or the old pods would push the new ones of a rollout aside.
             "matchLabelKeys": ["pod-template-hash"],
         }
         for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")

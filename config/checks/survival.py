@@ -50,8 +50,8 @@ def survival(settings: Settings) -> Iterator[Finding]:
     """At every size, Triton answers all admitted calls within the deadline."""
     for at in stacks(settings):
         stack, traffic = at.stack, at.stack.traffic
-        drowns = first_overloaded_size(stack)
-        if drowns is None:
+        size = first_overloaded_size(stack)
+        if size is None:
             continue
         limit = stack.gateway.in_flight
         keys = limit_keys(at)
@@ -61,7 +61,7 @@ def survival(settings: Settings) -> Iterator[Finding]:
             stated = limit.max_pending_requests is not None
             keys[pending if stated else derived(pending)] = stack.max_pending_requests
         bounds = "" if isinstance(limit, FleetLimit) else "." + both_bounds(at)
-        admitted = stack.admitted(drowns)
+        admitted = stack.admitted(size)
         change = _survival_fix(settings, at)
         yield Finding(
             keys={
@@ -73,10 +73,10 @@ def survival(settings: Settings) -> Iterator[Finding]:
                 at.key("autoscaler.minReplicas"): stack.autoscaler.min_replicas,
             },
             reason=(
-                f"with {drowns} replicas ready, the gateways admit {admitted} calls at once; "
-                f"{number(admitted / drowns)} per replica x "
+                f"with {size} replicas ready, the gateways admit {admitted} calls at once; "
+                f"{number(admitted / size)} per replica x "
                 f"{number(traffic.service_time_seconds)} s / {traffic.parallelism} at a time take "
-                f"{number(answer_seconds(stack, drowns))} s, beyond the deadline of "
+                f"{number(answer_seconds(stack, size))} s, beyond the deadline of "
                 f"{number(traffic.deadline_seconds)} s: under overload every answer is too late"
                 f"{bounds}"
             ),

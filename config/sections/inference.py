@@ -259,7 +259,7 @@ class InferenceStack(Section):
 
     @cached_property
     def surge_replicas(self) -> int:
-        """Most replicas at once: the largest fleet and one roll-out's surge."""
+        """Most replicas at once: the largest fleet and one rollout's surge."""
         return self.autoscaler.max_replicas + self.triton.max_surge
 
     @property

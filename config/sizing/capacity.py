@@ -60,8 +60,8 @@ class Capacity:
     nodes: int
     """GPU nodes that the largest fleet and its warm spares take, had they nodes of their own."""
 
-    nodes_in_roll_out: int
-    """The same with one roll-out's surge."""
+    nodes_in_rollout: int
+    """The same with one rollout's surge."""
 
     growth: tuple[int, ...]
     """Replicas after each HPA sync under a lasting overload, min first; pods count as ready."""
@@ -135,7 +135,7 @@ def capacity(settings: Settings, stack: InferenceStack) -> Capacity:
         # The placeholder's node runs, and has pulled Triton's image.
         spare_seconds=settings.gpu_nodes.pool.node_start_seconds + PULL_SECONDS,
         nodes=nodes_needed(alone, lambda one: one.autoscaler.max_replicas + spares),
-        nodes_in_roll_out=nodes_needed(alone, lambda one: one.placed_replicas),
+        nodes_in_rollout=nodes_needed(alone, lambda one: one.placed_replicas),
         growth=growth(stack),
     )
 
@@ -154,7 +154,7 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             f"sync{'' if syncs == 1 else 's'} of {HPA_SYNC_SECONDS:.0f} s under a lasting overload "
             f"(signal {stack.autoscaler.signal.kind})",
             f"  GPUs        {can.gpus} at most, on {can.nodes} nodes "
-            f"({can.nodes_in_roll_out} in a roll-out)",
+            f"({can.nodes_in_rollout} in a rollout)",
             *_spare_lines(stack, can),
             f"  in flight   {least.in_flight:,} to {most.in_flight:,} calls, of one connection "
             f"{least.in_flight_per_connection:,} to {most.in_flight_per_connection:,}",

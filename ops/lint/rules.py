@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from ops.lint.docstrings import check_docstrings
 from ops.lint.files import check_length, check_readme
 from ops.lint.finding import Finding
+from ops.lint.words import check_words
 
 Rule = Callable[[str, str], Iterator[Finding]]
 
@@ -14,6 +15,8 @@ RULES: Sequence[tuple[str, Rule]] = (
     ("*.py", check_docstrings),
     ("*.py", check_length),
     ("README.md", check_readme),
+    ("*.py", check_words),
+    ("*.md", check_words),
 )
 """File name pattern and rule; a rule gets the name and the text of a file."""
 

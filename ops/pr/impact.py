@@ -72,7 +72,7 @@ def _of_step(step: Step) -> list[tuple[int, str]]:
         if gone:
             return [(0, f"OUTAGE. Triton fleet {name}: every replica stops{back}.")]
         if template:
-            return [(1, f"Triton fleet {name}: every replica is rolled and loads its models anew.")]
+            return [(1, f"Triton fleet {name}: every replica is replaced and loads its models.")]
     if step.type == _DEPLOYMENT and step.within(_GATEWAY):
         if gone:
             return [(0, f"OUTAGE. Gateway {name}: every pod stops{back}.")]
@@ -92,7 +92,7 @@ def _of_node_group(step: Step) -> list[tuple[int, str]]:
             (
                 0,
                 f"GPU node group {name} is replaced: once a new group runs, every node of the old "
-                "one ends. Replicas move and load their models anew.",
+                "one ends. Replicas move and load their models again.",
             )
         ]
     effects: list[tuple[int, str]] = []

@@ -265,7 +265,7 @@ def print_next_step(env: StackEnvironment, settings: Settings) -> None:
     elif isinstance(settings.platform, LocalPlatform):
         first = settings.inference[0]
         console.print(
-            "\nThe cluster is simulated: scheduling and roll-outs are real, but its pods run no"
+            "\nThe cluster is simulated: scheduling and rollouts are real, but its pods run no"
             f"\ncontainers, so nothing answers calls. ({_serving_hint()})"
             "\nLook at it:"
             f"\n  kubectl --kubeconfig {LOCAL_KUBECONFIG} --context {LOCAL_CONTEXT}"

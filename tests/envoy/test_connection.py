@@ -24,7 +24,7 @@ def without_premature_reset_limit(config):
 def killed(bed: Bed) -> int:
     """Connections that ended though their caller had not done with them.
 
-    Whoever closed: a caller that is sent GOAWAY may be the first to.
+    Either side may close first: a caller closes once it has GOAWAY.
     """
     return bed.gateway.downstream_stat("downstream_cx_destroy") + bed.gateway.downstream_stat(
         "downstream_cx_protocol_error"

@@ -66,14 +66,14 @@ def two_gateways(folder: Path, edit: Edit = unchanged) -> Iterator[Two]:
 
 
 @dataclass
-class Load:
-    """Calls on one channel, without a pause, until told to stop."""
+class SteadyCalls:
+    """Calls on one channel, without a pause, until the block ends."""
 
     client: GrpcClient
     outcomes: list[CallEnd] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> "SteadyCalls":
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         wait_until("calls are made", lambda: self.outcomes)
@@ -109,7 +109,7 @@ def stop(two: Two, script: str) -> int:
 
 def test_the_one_connection_moves_and_no_call_fails(tmp_path):
     with two_gateways(tmp_path) as two, GrpcClient(two.service.port) as client:
-        with Load(client) as load:
+        with SteadyCalls(client) as load:
             stream = Stream(client, pause_seconds=0.1, messages=40)
             wait_until("the stream has begun", lambda: stream.received)
             assert stop(two, drain_script(two.first.stack)) == 0

@@ -69,7 +69,7 @@ STATUSES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 def test_no_status_ejects_a_replica(bed, edit, stays):
     """A caller can cause each of them: by a method, a shape, or an input that makes models raise.
 
-    None of them is tried again either: what one caller does wrong costs its own calls alone.
+    None of them is retried either: a caller's faults cost its own calls alone.
     """
     gateway = {"healthChecks": {"intervalSeconds": 3600}}
     with (

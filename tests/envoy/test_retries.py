@@ -1,4 +1,4 @@
-"""Retries: which calls are tried again, where, how often, and how many at once."""
+"""Retries: of which calls, to which replica, how often, and how many at once."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_a_replica_that_does_not_accept_is_given_up_within_the_deadline(bed, edi
         assert (codes(outcomes) == {"OK": 12}) is all_ok
 
 
-def test_a_call_that_a_replica_has_begun_is_not_tried_again(bed):
+def test_a_call_that_a_replica_has_begun_is_not_retried(bed):
     """It may have had an effect: only what no replica has seen is safe to repeat."""
     with bed(gateway=UNCHECKED) as it, GrpcClient(it.gateway.port) as client:
         client.calls(20, window=4)

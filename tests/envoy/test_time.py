@@ -116,7 +116,7 @@ def with_header_bound(config):
 @pytest.mark.parametrize(
     ("edit", "code"), [(unchanged, "DEADLINE_EXCEEDED"), (with_header_bound, "INTERNAL")]
 )
-def test_a_streams_own_deadline_is_told_as_such(bed, edit, code):
+def test_a_streams_own_deadline_has_a_reason_of_its_own(bed, edit, code):
     with bed(traffic=STREAMS, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         stream = Stream(client, pause_seconds=0.1, timeout_seconds=1)
         wait_until("the stream ends", lambda: stream.ended)

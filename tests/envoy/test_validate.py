@@ -76,7 +76,7 @@ def unknown_action(config):
         (unknown_action, "Unknown Overload Manager Action envoy.overload_actions.shrink_heep"),
     ],
 )
-def test_envoys_own_reason_is_told_in_one_line(edit, said):
+def test_the_message_has_envoys_own_reason_in_one_line(edit, said):
     config = copy.deepcopy(bootstrap(InferenceStack()))
     edit(config)
     with pytest.raises(BootstrapError) as error:

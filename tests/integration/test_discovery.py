@@ -184,7 +184,7 @@ def active_targets(port: int) -> list[dict[str, Any]]:
     return found if {target["labels"]["job"] for target in found} == {"envoy", "triton"} else []
 
 
-def test_every_pod_is_one_target_and_strangers_are_none(
+def test_every_pod_is_one_target_and_other_pods_are_none(
     cluster: Cluster, targets: list[dict[str, Any]]
 ) -> None:
     scraped = {

@@ -167,7 +167,7 @@ def test_a_failure_of_kwokctl_itself_costs_no_data(cluster: Cluster, told: Told)
     assert holds_its_data(cluster)
 
 
-def test_data_that_cannot_be_started_from_is_given_up_and_that_is_said(
+def test_data_that_cannot_be_started_from_is_given_up_with_a_message(
     cluster: Cluster, told: Told
 ) -> None:
     before = cluster.cluster_id()
@@ -177,19 +177,21 @@ def test_data_that_cannot_be_started_from_is_given_up_and_that_is_said(
     after = cluster.up(cluster_spec(Settings()))
     assert after.is_new
     assert after.cluster_id == cluster.cluster_id() != before
-    assert told.about("it cannot start from its data; making it anew")
+    assert told.about("it cannot start from its data; recreating it")
     assert told.about("etcd of the local cluster ended during its start")
 
 
-def test_another_mode_makes_the_cluster_anew_with_a_warning(cluster: Cluster, told: Told) -> None:
+def test_another_mode_recreates_the_cluster_with_a_warning(cluster: Cluster, told: Told) -> None:
     record = cluster.record
     assert record is not None
     record.model_copy(update={"mode": "docker"}).write(cluster.paths.record)
-    with pytest.raises(LocalClusterError, match="made as docker"):
+    with pytest.raises(LocalClusterError, match="created as docker"):
         cluster.up(cluster_spec(Settings()))
     up = Cluster(cluster.paths.state_dir, "simulated", told.append).up(cluster_spec(Settings()))
     assert up.is_new
-    assert told.about("made as docker; making it anew as simulated, so all that was in it is gone")
+    assert told.about(
+        "created as docker; recreating it as simulated, so all objects in it are lost"
+    )
     assert cluster.mode.name == "simulated"
 
 

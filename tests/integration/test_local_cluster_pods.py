@@ -99,7 +99,9 @@ def test_pod_security_is_enforced(client: Client, namespace: str) -> None:
         client.create(Pod.from_dict(privileged), namespace=namespace)
 
 
-def test_workloads_roll_out_and_services_find_their_pods(client: Client, namespace: str) -> None:
+def test_workloads_become_ready_and_services_find_their_pods(
+    client: Client, namespace: str
+) -> None:
     def workload(name: str, **template_spec: Any) -> dict[str, Any]:
         template = pod(name, **template_spec)
         del template["metadata"]["name"]

@@ -68,7 +68,7 @@ def test_up_killed_at_any_point_of_the_making_is_healed_by_the_next(tmp_path: Pa
             assert up.poll() is None, up.communicate()
             up.kill()
             up.communicate()
-            # What was reached must be reached anew by the next run.
+            # The next run must reach it again.
             if not paths.record.exists():
                 paths.kubeconfig.unlink(missing_ok=True)
                 paths.kwokctl_config.unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def test_another_kind_is_refused_by_what_may_not_change_the_cluster(
     before = Cluster(empty.env.state_dir).components()
     for command in ("preview", "refresh", "destroy"):
         ran = empty.ops(command, env={MODE_VARIABLE: "serving"}).failed()
-        assert ran.output.count("the local cluster was made as simulated") == 1
+        assert ran.output.count("the local cluster was created as simulated") == 1
     assert Cluster(empty.env.state_dir).components() == before
 
 
@@ -70,7 +70,7 @@ def test_a_cluster_that_stopped_is_started_with_the_nodes_that_it_had(
     assert nodes(client) == before
 
 
-def test_a_cluster_that_runs_is_not_started_anew_because_it_would_be_started_otherwise(
+def test_a_running_cluster_is_not_restarted_for_other_start_options(
     bare_cluster: Cluster,
 ) -> None:
     record = bare_cluster.record

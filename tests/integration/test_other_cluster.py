@@ -111,7 +111,7 @@ def test_dev_on_another_cluster_asks_and_its_state_outlives_a_way_back_to_the_lo
     checkout.ops("down").ok()
 
 
-def test_a_kubeconfig_that_is_not_known_yet_is_not_looked_at_and_that_is_said(
+def test_preflight_skips_an_unknown_kubeconfig_with_a_message(
     provisioned: Checkout,
     platform_team: Callable[..., Ran],
     by_reference: Platform,

@@ -53,7 +53,7 @@ class TestWithoutKeda:
         yield
         bare_cluster.up(cluster_spec(Settings()))
 
-    def test_everything_that_is_missing_is_said_at_once(self, document, found):
+    def test_one_message_names_everything_that_is_missing(self, document, found):
         messages = found(document, **MONITORED)
         assert len(messages) == 2
         assert "does not serve scaledobjects.keda.sh" in messages[0]
@@ -112,7 +112,7 @@ class TestWithAnOldKeda:
         (message,) = found(document, keda={"kind": "helm"})
         assert "older than" not in message
 
-    def test_where_the_schema_may_not_be_read_nothing_is_said(self, document, found, monkeypatch):
+    def test_a_schema_that_may_not_be_read_gives_no_finding(self, document, found, monkeypatch):
         monkeypatch.setattr(ClusterApi, "schema", lambda *_: {})
         assert found(document) == []
 

@@ -89,7 +89,7 @@ def test_a_server_that_never_answers_is_not_waited_for(document, found, monkeypa
     assert "/version takes longer than 0.2 s" in message
 
 
-def test_an_address_that_is_no_kubernetes_is_said(document, found):
+def test_an_address_that_is_no_kubernetes_is_named(document, found):
     (message,) = found(with_server(document, "https://no-such-host.invalid"))
     assert "does not answer" in message
 
@@ -98,7 +98,7 @@ def test_an_address_that_is_no_kubernetes_is_said(document, found):
     "text",
     ["[1]", "a: b: c", "just text", "clusters: 3", "{users: [{name: 1, user: 2}]}"],
 )
-def test_what_is_no_kubeconfig_is_said_so(found, text):
+def test_a_file_that_is_no_kubeconfig_is_named(found, text):
     (message,) = found(text)
     assert "cannot be read: it is not a kubeconfig" in message
     assert "fix: correct platform.path, or the file" in message
@@ -113,7 +113,7 @@ def test_an_unknown_context_is_named_with_those_there_are(document, found):
     assert f"has no current context; its contexts: {LOCAL_CONTEXT}" in message
 
 
-def test_a_context_without_its_cluster_is_said(document, found):
+def test_a_context_without_its_cluster_is_named(document, found):
     (message,) = found({**document, "clusters": []})
     assert f"context '{LOCAL_CONTEXT}' names the cluster '{LOCAL_CONTEXT}', " in message
     assert "which the kubeconfig lacks" in message
@@ -145,7 +145,7 @@ def test_a_proxy_that_is_gone_is_named(document, found):
     assert "does not answer: proxyconnect tcp: dial tcp 127.0.0.1:" in message
 
 
-def test_a_wrong_server_name_is_said(document, found):
+def test_a_wrong_server_name_is_named(document, found):
     (named,) = document["clusters"]
     cluster = {**named["cluster"], "tls-server-name": "elsewhere.invalid"}
     (message,) = found({**document, "clusters": [{**named, "cluster": cluster}]})
@@ -204,7 +204,7 @@ def test_the_users_own_settings_of_kubectl_have_no_say(document, found, tmp_path
     assert found(document) == []
 
 
-def test_without_kubectl_it_is_said_how_to_get_it(document, found, monkeypatch, tmp_path):
+def test_without_kubectl_the_message_explains_how_to_get_it(document, found, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     (message,) = found(document)
     assert "kubectl is not on PATH" in message

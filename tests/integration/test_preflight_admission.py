@@ -46,7 +46,7 @@ class TestAdmission:
 
         return wait_until(f"preflight says {text!r}", messages, 60)
 
-    def test_defaults_of_a_limit_range_are_told_by_name(self, put, ai_namespace, found, document):
+    def test_defaults_of_a_limit_range_are_named(self, put, ai_namespace, found, document):
         self.limits(put, ai_namespace, default={"cpu": "4"}, defaultRequest={"cpu": "100m"})
         said = self.until(found, document, "warn", "limits.cpu")
         assert any(
@@ -96,7 +96,7 @@ class TestAdmission:
         assert "now: prometheus.namespace = observability" in message
 
     @pytest.mark.usefixtures("ai_namespace")
-    def test_a_policy_that_changes_pods_is_told_by_name(self, put, found, document, api):
+    def test_a_policy_that_changes_pods_is_named(self, put, found, document, api):
         if not api.serves("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"):
             pytest.skip("this API server has no MutatingAdmissionPolicy")
         changed = (
@@ -134,7 +134,7 @@ class TestAdmission:
         assert "envoy.securityContext.readOnlyRootFilesystem is False, not True" in weakened
 
 
-def test_what_could_not_be_seen_is_said(bare_cluster, document, found):
+def test_the_message_names_the_objects_that_could_not_be_read(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
     said = found(limited, prometheus=volume, severity="warn")

@@ -26,7 +26,7 @@ THEIRS = ["replicasets", "persistentvolumeclaims", "endpoints"]
 EXACT = (([*VERBS], ["*"], OURS), ([*WATCH_VERBS], ["*"], THEIRS), ([*READ], [""], ["pods"]))
 
 
-def test_missing_rights_are_listed(bare_cluster, document, found):
+def test_missing_permissions_are_listed(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     (message,) = found(limited)
     assert f"may not {', '.join(VERBS)} namespaces, " in message
@@ -160,7 +160,7 @@ def test_a_preview_warns_of_what_up_would_be_refused_for(allowed, found):
     assert "may not get namespaces, so a preview cannot detect" in refused
 
 
-def test_a_reader_previews_what_a_user_with_exactly_these_rights_provisions(
+def test_a_reader_previews_and_a_user_with_exactly_these_permissions_provisions(
     empty, allowed, tmp_path
 ):
     def become(name, *rules):

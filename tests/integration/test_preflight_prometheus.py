@@ -58,7 +58,7 @@ def basic(secret: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("secrets")
-def test_who_asks_is_told_and_nothing_secret_is_said(asked) -> None:
+def test_a_rejected_query_explains_the_fix_and_shows_no_secret(asked) -> None:
     assert asked(**basic("right")) == []
     (message,) = asked()
     assert "it answers 401; the scaler would see no load" in message

@@ -87,9 +87,9 @@ def test_a_parameter_change_previews_exactly_its_resources(
     provisioned.set_config(inference=[stack])
     steps = provisioned.preview_steps()
     # A new object stands beside the one of the old contents, which pods still mount.
-    anew = {name for name, op in steps.items() if op != "update"}
+    created = {name for name, op in steps.items() if op != "update"}
     assert steps.keys() == updated
-    assert anew == {name for name in updated if name.endswith("-files")}
+    assert created == {name for name in updated if name.endswith("-files")}
 
 
 def test_replicas_scaled_by_hand_survive_up(provisioned: Checkout) -> None:

@@ -32,7 +32,7 @@ def get(checkout: Checkout, *arguments: str) -> list[Object]:
 
 
 def staying(objects: Iterable[Object]) -> list[Object]:
-    """Those that are not at their end, as an earlier roll-out's pods may still be."""
+    """Those that are not at their end, as an earlier rollout's pods may still be."""
     return [found for found in objects if "deletionTimestamp" not in found["metadata"]]
 
 

@@ -49,7 +49,7 @@ def look() -> Machine:
             for name in (*SYSCTLS, "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max")
             if Path("/proc/sys", name).exists()
         ),
-        # Without numbers, which are given out anew.
+        # Without numbers, which change.
         mounts=frozenset(
             " ".join(line.split()[3:5])
             for line in Path("/proc/self/mountinfo").read_text().splitlines()

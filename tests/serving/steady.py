@@ -170,7 +170,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadRun:
     """One client's run: its own account, and what others saw. Times are seconds from its start."""
 
     fleet: Fleet
@@ -181,7 +181,7 @@ class Load:
     """Times of the HPA's readings, and the signal that it showed."""
 
     @classmethod
-    def run(cls, fleet: Fleet, folder: Path, **how: Any) -> "Load":
+    def run(cls, fleet: Fleet, folder: Path, **how: Any) -> "LoadRun":
         """Load a fleet to the client's own end; `how` is what `BurstProcess.start` takes."""
         shown: list[tuple[float, float]] = []
         with BurstProcess.start(fleet.address, folder=folder, **how) as client:
@@ -228,11 +228,11 @@ class Load:
 def agreement(
     seen: Iterable[tuple[float, float]], own: Callable[[float], float]
 ) -> tuple[int, list[tuple[float, float]]]:
-    """Return the longest run of looks that agree with the client's count; and all pairs.
+    """Return the longest run of observations that agree with the client; and all pairs.
 
     Args:
-        seen: When something was looked at, and what it said.
-        own: What the client counted then.
+        seen: Time and value of each observation.
+        own: Function that returns the client's count at a time.
     """
     pairs = [(value, own(at)) for at, value in seen]
     longest = run = 0

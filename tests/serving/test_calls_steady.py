@@ -19,7 +19,7 @@ from tests.envoy.harness.backend import INFER
 from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
 from tests.serving.replicas import replicas
-from tests.serving.steady import Held, Load, agreement
+from tests.serving.steady import Held, LoadRun, agreement
 from tests.serving.test_calls import request
 
 SCRAPES = 3
@@ -61,37 +61,37 @@ def held(served: Checkout) -> Iterator[Held]:
 
 
 @pytest.fixture(scope="module")
-def steady(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Load]:
+def steady(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LoadRun]:
     """A closed loop just below the limit; once for each size."""
 
     @cache
-    def run(replicas: int, seconds: float) -> Load:
+    def run(replicas: int, seconds: float) -> LoadRun:
         fleet = held.at(replicas)
         assert fleet.stack.streams_per_pod
         window = replicas * (fleet.stack.streams_per_pod - 2)
         folder = tmp_path_factory.mktemp("steady")
         with fleet.counters() as counters:
-            return Load.run(fleet, folder, window=window, seconds=seconds, arguments=counters)
+            return LoadRun.run(fleet, folder, window=window, seconds=seconds, arguments=counters)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def overload(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Load]:
+def overload(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LoadRun]:
     """An open loop far beyond what two pods answer; once for each kind of limit."""
 
     @cache
-    def run(limit: str) -> Load:
+    def run(limit: str) -> LoadRun:
         fleet = held.at(2, STATIC if limit == "static" else None)
         rate = OFFERED_PER_CAPACITY * fleet.replicas * fleet.stack.traffic.replica_rps
         arguments = ["--echo", str(ECHO_SECONDS)]
         folder = tmp_path_factory.mktemp("overload")
-        return Load.run(fleet, folder, rate=rate, seconds=LONG_SECONDS, arguments=arguments)
+        return LoadRun.run(fleet, folder, rate=rate, seconds=LONG_SECONDS, arguments=arguments)
 
     return run
 
 
-def _watchdogs(load: Load) -> int:
+def _watchdogs(load: LoadRun) -> int:
     """Inferences of the replicas' own watchdogs at most, which Triton counts as well.
 
     The pages are read before the load and after it, a little apart.
@@ -102,7 +102,7 @@ def _watchdogs(load: Load) -> int:
 
 @pytest.mark.parametrize(("replicas", "seconds"), [(4, SHORT_SECONDS), (2, LONG_SECONDS)])
 def test_one_connections_calls_spread_evenly_over_the_pods(
-    steady: Callable[..., Load], replicas: int, seconds: float
+    steady: Callable[..., LoadRun], replicas: int, seconds: float
 ) -> None:
     """By Triton's own counters.
 
@@ -121,7 +121,7 @@ def test_one_connections_calls_spread_evenly_over_the_pods(
 
 
 def test_calls_in_flight_are_to_prometheus_what_they_are_to_the_client(
-    steady: Callable[..., Load],
+    steady: Callable[..., LoadRun],
 ) -> None:
     """The scaler's first term. Fails where the gauge counts anything else, such as connections."""
     load = steady(2, LONG_SECONDS)
@@ -132,7 +132,7 @@ def test_calls_in_flight_are_to_prometheus_what_they_are_to_the_client(
     assert longest >= SCRAPES, pairs
 
 
-def test_the_hpa_shows_what_the_client_has_in_flight(steady: Callable[..., Load]) -> None:
+def test_the_hpa_shows_what_the_client_has_in_flight(steady: Callable[..., LoadRun]) -> None:
     """For as long as three scrapes take; while nothing is refused the signal is nothing else."""
     load = steady(2, LONG_SECONDS)
     longest, pairs = agreement(load.hpa, load.in_flight)
@@ -143,7 +143,7 @@ def test_the_hpa_shows_what_the_client_has_in_flight(steady: Callable[..., Load]
     ("limit", "silent"), [("fleet", ACTIVE_OVERFLOW), ("static", PENDING_OVERFLOW)]
 )
 def test_refusals_per_second_are_to_prometheus_what_they_are_to_the_client(
-    overload: Callable[..., Load], limit: str, silent: str
+    overload: Callable[..., LoadRun], limit: str, silent: str
 ) -> None:
     """The scaler's other terms: each kind of limit shows in one of Envoy's two counters alone.
 
@@ -159,7 +159,7 @@ def test_refusals_per_second_are_to_prometheus_what_they_are_to_the_client(
 
 
 def test_the_scalers_whole_signal_is_what_the_client_would_have_in_flight(
-    overload: Callable[..., Load],
+    overload: Callable[..., LoadRun],
 ) -> None:
     """Under overload: what is in flight, and what would be had it not been refused.
 
@@ -180,7 +180,7 @@ def test_the_scalers_whole_signal_is_what_the_client_would_have_in_flight(
 
 
 def test_a_refusal_takes_as_long_as_an_echo_while_admitted_calls_are_answered(
-    overload: Callable[..., Load],
+    overload: Callable[..., LoadRun],
 ) -> None:
     """The echo is an HTTP/2 PING on the same connection, through the same client and gateway.
 
@@ -203,7 +203,7 @@ def test_a_saturated_replica_neither_restarts_nor_stops_being_ready(
     """400 calls in flight at two replicas for a minute, their queues full all the time."""
     fleet = held.at(2)
     before = replicas(served)
-    report = Load.run(fleet, tmp_path, window=SATURATED, seconds=SATURATED_SECONDS).report
+    report = LoadRun.run(fleet, tmp_path, window=SATURATED, seconds=SATURATED_SECONDS).report
     answered = report["outcomes"][Outcome.OK] / report["seconds"]
     assert answered >= ADMITTED_SHARE * fleet.replicas * fleet.stack.traffic.replica_rps
     assert replicas(served) == before
@@ -237,7 +237,7 @@ def test_a_burst_is_accounted_for_by_the_client_by_triton_and_in_a_picture(
     fleet, picture = held.at(2), tmp_path / "burst.png"
     with fleet.counters() as counters:
         arguments = [*counters, "--prometheus", fleet.prometheus, "--picture", str(picture)]
-        load = Load.run(fleet, tmp_path, calls=BURST, arguments=arguments)
+        load = LoadRun.run(fleet, tmp_path, calls=BURST, arguments=arguments)
     report = load.report
     ended = accounted(report)
     assert report["calls"] == BURST

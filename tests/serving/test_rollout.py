@@ -49,7 +49,7 @@ def _rolled_out(
     grace_seconds: int,
     folder: Path,
 ) -> dict[str, Any]:
-    """A client's report of the roll-out that a change makes, to the old pods' end.
+    """A client's report of the rollout that a change makes, to the old pods' end.
 
     Args:
         checkout: The stack.

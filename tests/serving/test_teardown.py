@@ -146,7 +146,7 @@ def test_another_kind_of_cluster_replaces_this_one_with_a_warning_and_leaves_not
     served.ops("cluster").ok()
     inside = _namespaces_of(served)
     switched = served.ops("cluster", env={modes.MODE_VARIABLE: modes.SIMULATED.name}).ok()
-    warning = "it was made as serving; making it anew as simulated, so all that was in it is gone"
+    warning = "it was created as serving; recreating it as simulated, so all objects in it are lost"
     assert switched.output.count(warning) == 1
     record, root = cluster(served).record, cluster(served).paths.root
     assert record

@@ -56,7 +56,7 @@ def test_a_minimum_of_as_many_as_run_is_accepted(bed: Bed):
     assert bed.world.read()["ended"] == {}
 
 
-def test_a_change_that_eks_refused_is_told_by_the_next_up_and_made_by_a_refresh(bed: Bed):
+def test_the_next_up_names_a_change_that_eks_refused_and_a_refresh_makes_it(bed: Bed):
     bed.nodes["max_size"] = 8
     with bed.world.change() as world:
         world["refuse_updates"] = "ResourceLimitExceededException: no"

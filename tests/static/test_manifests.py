@@ -242,7 +242,7 @@ def test_an_exception_that_is_not_needed_fails(stated, message):
     assert not verdict.passed
 
 
-def test_an_exception_for_another_stack_is_no_fault_of_one_that_is_looked_at_alone():
+def test_an_exception_for_another_stack_is_no_fault_if_one_stack_alone_is_validated():
     stated = [exception(), exception(resources=["Deployment/a/elsewhere"])]
     alone = {"dev": [FOUND]}, {"dev": HELD["dev"]}
     assert not judge(*alone, stated).passed

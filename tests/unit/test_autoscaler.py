@@ -122,7 +122,7 @@ def test_the_cooldown_is_what_keeps_loaded_models_up():
     assert spec["cooldownPeriod"] == 480
 
 
-def test_the_fleet_grows_to_its_maximum_in_one_step_unless_told_otherwise():
+def test_the_fleet_grows_to_its_maximum_in_one_step_by_default():
     def policy(**autoscaler):
         spec = spec_of(**autoscaler)
         behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
@@ -227,7 +227,7 @@ def scaled_by(declare, prometheus):
 
 
 @pytest.mark.parametrize(("access", "metadata", "keys"), ACCESS.values(), ids=ACCESS)
-def test_a_prometheus_that_asks_who_asks_is_told_by_a_secret_of_kedas_namespace(
+def test_keda_authenticates_to_prometheus_by_a_secret_of_its_namespace(
     declare, keda_schema, access, metadata, keys
 ):
     declared = scaled_by(declare, existing(authentication=access))

@@ -56,7 +56,7 @@ def test_one_of_them_runs_where_only_it_is_asked_for(ran: list[str], tmp_path: P
     assert ran == ["eventflow x2"]
 
 
-def test_a_machine_that_cannot_serve_is_told_what_is_left_out(
+def test_a_machine_that_cannot_serve_gets_a_list_of_the_skipped_benchmarks(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not shown: such a machine."""

@@ -63,7 +63,7 @@ def test_an_environment_is_synced_once_and_again_when_a_file_behind_it_changes(
     assert calls(uv) == 2
 
 
-def test_an_environment_cut_short_is_made_anew(uv: Path, project: Path):
+def test_an_incomplete_environment_is_recreated(uv: Path, project: Path):
     half = project / ".venv" / "lib" / "half-linked"
     half.parent.mkdir(parents=True)
     half.write_text("")
@@ -72,7 +72,7 @@ def test_an_environment_cut_short_is_made_anew(uv: Path, project: Path):
     assert calls(uv) == 1
 
 
-def test_an_environment_whose_interpreter_is_gone_is_made_anew(uv: Path, project: Path):
+def test_an_environment_without_its_interpreter_is_recreated(uv: Path, project: Path):
     bootstrap.sync_environment(uv, project)
     (project / ".venv" / "bin" / "python").unlink()
     bootstrap.sync_environment(uv, project)
@@ -80,7 +80,7 @@ def test_an_environment_whose_interpreter_is_gone_is_made_anew(uv: Path, project
     assert (project / ".venv" / "bin" / "python").exists()
 
 
-def test_a_failed_sync_is_told_and_tried_again(uv: Path, project: Path):
+def test_a_failed_sync_is_reported_and_retried(uv: Path, project: Path):
     (uv.parent / "fail").write_text("")
     with pytest.raises(RuntimeError, match="uv sync failed"):
         bootstrap.sync_environment(uv, project)
@@ -105,7 +105,7 @@ def test_what_it_cannot_import_yet_agrees_with_the_program():
     assert storage.cache_root().name == base.PROJECT
 
 
-def test_a_machine_without_a_usable_python_is_told_what_to_install(tmp_path: Path):
+def test_a_machine_without_a_usable_python_gets_advice_what_to_install(tmp_path: Path):
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)

@@ -79,7 +79,9 @@ def test_an_interruption_before_the_first_call_leaves_no_client_behind(
     assert not psutil.pid_exists(pid)
 
 
-def test_a_client_runs_where_it_is_told_to_enter(rejecting_server: str, tmp_path: Path) -> None:
+def test_a_client_runs_under_the_command_that_enters_a_network(
+    rejecting_server: str, tmp_path: Path
+) -> None:
     """Signals still reach it. Not shown: the namespace of a cluster, which takes root."""
     enter = ("env", "ENTERED=yes")
     with BurstProcess.start(rejecting_server, window=1, enter=enter, folder=tmp_path) as client:

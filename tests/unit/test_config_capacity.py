@@ -79,7 +79,7 @@ def test_the_defaults_carry_what_was_measured():
     assert (can.least.calls_per_second, can.most.calls_per_second) == (100, 1000)
     assert (can.least.in_flight_per_connection, can.most.in_flight_per_connection) == (64, 640)
     assert (can.least.in_flight, can.most.in_flight) == (128, 1280)
-    assert (can.gpus, can.nodes, can.nodes_in_roll_out) == (20, 5, 6)
+    assert (can.gpus, can.nodes, can.nodes_in_rollout) == (20, 5, 6)
     assert can.growth == (2, 20)
     assert (can.least.burst_ok, can.most.burst_ok) == (280, 2656)
 

@@ -25,7 +25,7 @@ from config.schema.tree import fields
 from config.settings import Settings
 
 
-def test_everything_that_cannot_work_is_said_at_once():
+def test_one_message_names_everything_that_cannot_work():
     with pytest.raises(Refused) as caught:
         parse(
             {

@@ -142,7 +142,7 @@ def test_a_wrong_value_is_named_by_its_yaml_path_with_what_is_allowed(
     assert fix in refused[now][1]
 
 
-def test_everything_misspelt_or_mistyped_is_said_at_once():
+def test_one_message_names_everything_misspelt_or_mistyped():
     refused = refusals(
         {
             "tier": "prd",

@@ -51,7 +51,7 @@ def test_only_what_cannot_change_and_nothing_refers_to_is_abandoned():
     assert [item["metadata"]["name"] for item in abandoned(found, {"kept"})] == ["old"]
 
 
-def test_an_owner_that_was_made_anew_is_another():
+def test_a_recreated_owner_is_another_owner():
     deployment = {"metadata": {"name": "d", "uid": "1"}}
     mine = config_map("it")
     mine["metadata"]["ownerReferences"] = [owner_reference(deployment)]

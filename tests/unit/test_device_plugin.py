@@ -37,7 +37,7 @@ def test_has_no_configuration_where_gpus_are_not_shared(made):
     assert [volume["name"] for volume in template["spec"]["volumes"]] == ["sockets"]
 
 
-def test_time_slices_are_told_to_the_plugin_in_its_own_format(made):
+def test_the_plugin_gets_time_slices_in_its_own_format(made):
     template, declared = made({"devicePlugin": {"timeSlices": 4}})
     ((file, text),) = declared.one("core/v1:ConfigMap")["data"].items()
     assert yaml.safe_load(text) == {

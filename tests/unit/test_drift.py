@@ -93,7 +93,7 @@ def test_what_the_api_server_writes_is_no_change():
     assert changes(live, wanted) == []
 
 
-def test_the_engine_is_told_from_others_and_the_last_other_is_named():
+def test_changes_of_the_engine_differ_from_others_and_the_last_other_is_named():
     live = item(
         {},
         entry("kubectl-edit", {}, "2026-01-02T00:00:00Z"),

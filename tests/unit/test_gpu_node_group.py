@@ -164,7 +164,7 @@ def test_a_node_may_join_pull_images_and_do_nothing_else(declared):
     ]
 
 
-def test_the_vpc_cni_has_its_rights_from_the_node_unless_told_otherwise(declared):
+def test_the_vpc_cni_has_its_permissions_from_the_node_by_default(declared):
     attached = declared().all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     assert "gpu-AmazonEKS_CNI_Policy" in [policy.name for policy in attached]
 

@@ -97,6 +97,34 @@ def test_a_long_line_elsewhere_is_no_finding():
     assert messages("x" * 200 + "\n", "docs/architecture.md") == []
 
 
+PHRASES = [
+    ("an|ew", "The stack makes its objects an|ew."),
+    ("is s|aid", "The reason is s|aid in one line."),
+    ("were s|aid", "The reasons were_s|aid in one line."),
+    ("looked a|t", "The cluster is Looked a|t first."),
+    ("roll-o|ut", "A roll-o|ut waits."),
+    ("roll o|uts", "Two roll o|uts wait."),
+    ("try a|gain", "Clients try a|gain."),
+    ("tried a|gain", "def test_a_call_is_tried_a|gain():"),
+    ("Who|ever", "Who|ever calls waits."),
+]
+"""Phrase and line, with a bar inside the phrase so that this file has no finding."""
+
+
+@pytest.mark.parametrize("file", ["ops/calls.py", "docs/calls.md", "README.md"])
+@pytest.mark.parametrize(("phrase", "line"), PHRASES)
+def test_a_phrase_that_has_a_plain_equivalent_is_found(phrase: str, line: str, file: str):
+    comment = f"# {line}".replace("|", "")
+    (finding,) = check({file: f"# Calls of a client.\n{comment}\n"})
+    assert finding.line == 2
+    assert finding.message.casefold().startswith(f"'{phrase.replace('|', '').casefold()}'")
+
+
+@pytest.mark.parametrize("text", ["Look at it.", "It said so.", "a rollout, a scroll out", "told"])
+def test_other_phrases_are_no_finding(text: str):
+    assert messages(f"# {text}\n") == []
+
+
 def test_this_checkout_is_clean_and_make_lint_says_so():
     assert check(read_files(PROJECT)) == []
     result = subprocess.run(

@@ -112,7 +112,7 @@ def test_a_given_role_is_taken_and_none_is_made(made, identity):
     ("identity", "missing"),
     [("podIdentity", "name of the EKS cluster"), ("irsa", "ARN of the cluster's OIDC provider")],
 )
-def test_a_platform_that_does_not_say_enough_is_refused(declare, identity, missing):
+def test_a_platform_with_too_few_outputs_is_refused(declare, identity, missing):
     repository = S3Repository(kind="s3", uri="s3://models", identity=identity)
     args = ModelAccessArgs(config=repository, namespace="ai", service_account="triton")
     with pytest.raises(pulumi.RunError, match=missing):

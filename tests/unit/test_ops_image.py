@@ -90,7 +90,7 @@ def test_an_image_that_nobody_has_is_refused_with_the_names_of_those_that_there_
     assert built == []
 
 
-def test_a_machine_that_cannot_build_one_is_told_what_it_lacks(
+def test_a_machine_that_cannot_build_one_gets_a_list_of_missing_prerequisites(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine, "missing_prerequisites", lambda: "root, since it makes mounts")

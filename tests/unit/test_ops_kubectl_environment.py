@@ -63,7 +63,7 @@ def test_the_stated_context_is_the_current_one(
     assert kubeconfig.read_text() == before
 
 
-def test_an_exported_kubeconfig_is_not_written_and_it_is_said_how_to_get_it(
+def test_an_exported_kubeconfig_is_not_written_and_the_message_explains_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = StackEnvironment(stack="prod", project=tmp_path)

@@ -47,7 +47,7 @@ sys.stdin.readline()
 """As a user's systemd: what its descendants leave behind becomes its own, not process 1's."""
 
 
-def test_a_provider_is_an_orphan_once_its_engine_is_dead_whoever_takes_it_over(
+def test_a_provider_is_an_orphan_once_its_engine_is_dead_under_any_new_parent(
     tmp_path: Path,
 ) -> None:
     engine, home = tmp_path / "pulumi", tmp_path / "home"

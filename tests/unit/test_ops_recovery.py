@@ -149,7 +149,7 @@ def test_a_marker_is_replaced_whole(env: StackEnvironment) -> None:
     marker = env.state_dir / "pulumi-cluster"
     with marker.open() as open_since_before:
         recovery.match_cluster(env, "second")
-        # Whoever has the old one open still reads all of it: it was never truncated.
+        # A reader of the old one still reads all of it: it was never truncated.
         assert open_since_before.read() == "first"
     assert marker.read_text() == "second"
 

@@ -34,7 +34,7 @@ def test_the_state_tells_which_fleets_there_are() -> None:
     assert served([]) == []
 
 
-def test_nothing_is_said_while_every_entry_stays() -> None:
+def test_no_message_while_every_entry_stays() -> None:
     assert outages(settings(), served(state(LIVE)), preview=False) == []
     assert outages(settings(), [], preview=False) == []
     assert stated(settings()) == [LIVE]

@@ -110,7 +110,7 @@ def test_replicas_that_were_there_before_the_overload_are_none_of_its_steps() ->
     assert a_record(before).all_ready_seconds is None
 
 
-def test_goodput_of_a_load_that_ended_too_soon_after_is_not_told() -> None:
+def test_goodput_of_a_load_that_ended_too_soon_after_is_left_out() -> None:
     late = course((-5, 2, 2, 2), (17, 20, 20, 20))
     assert a_record(late).goodput_at_most is None
 

@@ -20,5 +20,5 @@ EXISTING = {"kind": "existing", "address": "http://p.m:9090", "namespace": "moni
         ({"prometheus": EXISTING}, ("", "pods", "monitoring"), None),
     ],
 )
-def test_each_thing_is_asked_for_with_what_is_done_to_it(raw, thing, verbs):
+def test_each_resource_is_checked_with_the_verbs_that_the_stack_needs(raw, thing, verbs):
     assert required(Settings.model_validate(raw)).get(thing) == verbs

@@ -143,7 +143,7 @@ def test_a_refusal_comes_before_anything_is_declared(declare, applied):
     assert declared_before == []
 
 
-def test_a_warning_is_said_and_stops_nothing(declare, applied):
+def test_a_warning_is_printed_and_stops_nothing(declare, applied):
     applied[1].append(replace(REFUSED, severity="warn"))
     seen = declare(everything(Settings()))
     assert [text for severity, text in seen.logs if severity == "warning"] == [str(applied[1][0])]
@@ -160,7 +160,7 @@ def test_preflight_knows_whether_anything_will_be_applied(declare, monkeypatch, 
     assert asked == [preview]
 
 
-def test_under_mocks_no_cluster_is_looked_at_and_that_is_said(declare):
+def test_under_mocks_preflight_is_skipped_with_a_message(declare):
     seen = declare(everything(Settings()))
     assert (
         "info",
@@ -186,7 +186,7 @@ class TestStackReference:
         assert provider.secrets == {"kubeconfig"}
         assert seen.secret_exports == frozenset()
 
-    def test_the_kubeconfig_is_looked_at_when_it_is_read(self, declare, applied):
+    def test_preflight_checks_the_kubeconfig_once_it_is_known(self, declare, applied):
         declare(everything(settings(self.PLATFORM)), stack_outputs={STACK: OUTPUTS})
         (target,) = applied[0]
         assert (target.context, target.server) == ("one", "https://one.example.com")
@@ -233,7 +233,7 @@ class TestStackReference:
         with pytest.raises(Refused, match="does not export"):
             declare(program, stack_outputs={STACK: {"kubeconfig": OUTPUTS["kubeconfig"]}})
 
-    def test_an_unknown_kubeconfig_is_not_looked_at_and_that_is_said(self, declare, applied):
+    def test_an_unknown_kubeconfig_skips_preflight_with_a_message(self, declare, applied):
         unknown = {**OUTPUTS, "kubeconfig": pulumi.runtime.rpc.UNKNOWN}
         seen = declare(
             everything(settings(self.PLATFORM)), stack_outputs={STACK: unknown}, preview=True

@@ -53,7 +53,7 @@ def privileged(pod):
         (lambda pod: pod.update(automountServiceAccountToken=True), "automountServiceAccountToken"),
     ],
 )
-def test_security_that_is_gone_is_told_apart(sent, got, change, weakened):
+def test_weakened_security_is_separate_from_other_changes(sent, got, change, weakened):
     change(got)
     found = changes(sent, got)
     assert any(weakened in text for text in found.weakened), found
@@ -80,7 +80,7 @@ def test_security_that_is_gone_is_told_apart(sent, got, change, weakened):
         (lambda pod: pod["containers"].clear(), "it removes the container envoy"),
     ],
 )
-def test_everything_else_that_was_stated_is_told(sent, got, change, other):
+def test_every_other_changed_field_is_named(sent, got, change, other):
     change(got)
     found = changes(sent, got)
     assert any(other in text for text in found.other), found

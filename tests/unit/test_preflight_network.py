@@ -82,7 +82,7 @@ def test_dns_on_the_node_that_no_object_shows_is_seen_by_a_kubelet():
     assert found(kubelet("169.254.10.11"), dnsAddresses=["169.254.10.11"]) == []
 
 
-def test_who_may_not_ask_kubelets_is_not_told_so():
+def test_a_user_without_access_to_kubelets_gets_no_finding():
     """Few may, and nothing is known to be amiss."""
     api = kubelet()
     api.answers["/nodes/one/proxy/configz"] = (403, {})

@@ -112,7 +112,7 @@ def variant(index):
 
 
 @pytest.mark.parametrize("index", range(len(VARIANTS)))
-def test_preflight_asks_for_exactly_the_rights_that_making_it_all_takes(index):
+def test_preflight_asks_for_exactly_the_permissions_that_the_program_needs(index):
     declared = set()
     for resource in kubernetes_objects(variant(index)):
         _, group_version, kind = resource.typ.split(":")

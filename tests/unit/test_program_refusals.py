@@ -56,6 +56,6 @@ def test_envoy_refuses_before_anything_is_declared(monkeypatch):
     assert "field x" in str(refusal.value)
 
 
-def test_what_envoy_could_not_check_is_said(monkeypatch):
+def test_the_message_names_a_bootstrap_that_envoy_could_not_check(monkeypatch):
     monkeypatch.setattr(gateway_check, "validate", lambda _: ["not checked: y"])
     assert ("warning", "gateway: not checked: y") in run({}).logs

@@ -94,7 +94,7 @@ def test_a_property_that_nobody_marked_as_secret_is_masked_by_its_name():
     assert "automountServiceAccountToken: shown" in comment({"dev": preview})
 
 
-def test_a_value_that_is_not_known_yet_is_said_to_be_so():
+def test_an_unknown_value_is_shown_as_unknown():
     preview = recorded("scale")
     step = step_of(preview, "triton-scaled-object")
     step["newState"]["inputs"]["spec"]["maxReplicaCount"] = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -108,7 +108,7 @@ def test_a_failed_preview_says_why_first():
     assert 'ConfigMap "Not A Name" is invalid' in "\n".join(lines[2:6])
 
 
-def test_what_stops_a_preview_before_it_begins_is_said_too():
+def test_an_error_before_the_preview_begins_is_shown_too():
     """In the form that `make preview-json` writes where no preview was made."""
     message = "stack staging: 1 problem, nothing was touched\n  inference[0].autoscaler: reach"
     preview = {"steps": [], "diagnostics": [{"severity": "error", "message": message}]}

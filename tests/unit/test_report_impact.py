@@ -24,11 +24,11 @@ def bullets(preview: dict[str, Any]) -> list[str]:
     return [line for line in head.splitlines() if line.startswith("- ")]
 
 
-def test_a_changed_triton_pod_means_that_models_are_loaded_anew():
+def test_a_changed_triton_pod_means_that_models_are_loaded_again():
     fleet, gateway = [line for line in bullets(recorded("change")) if "`ai-namespace/" in line]
     assert fleet == (
         "- Triton fleet `ai-namespace/triton-inference-deployment`: "
-        "every replica is rolled and loads its models anew."
+        "every replica is replaced and loads its models."
     )
     assert gateway == (
         "- Gateway `ai-namespace/envoy-gateway`: its pods are rolled; "

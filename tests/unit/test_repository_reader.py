@@ -168,12 +168,12 @@ def test_what_triton_cannot_serve_is_refused_by_its_path(tmp_path, files, says):
     assert says in problem
 
 
-def test_every_problem_is_said_at_once(tmp_path):
+def test_one_message_names_every_problem(tmp_path):
     files = {"a/v1/model.onnx": "", "b/config.pbtxt": '{"', "b/1/x": "", "c/x": ""}
     assert len(read(tmp_path, files).problems) == 3
 
 
-def test_a_folder_that_is_missing_is_said_with_what_lies_above(tmp_path):
+def test_the_message_about_a_missing_folder_names_what_lies_above(tmp_path):
     write(tmp_path, {"releases/42/m/1/model.onnx": ""})
     repository = Repository(tmp_path / "releases/43", "claim:/releases/43", mounted=True)
     assert repository.problems == ["claim:/releases/43: no such folder; claim:/releases holds 42"]

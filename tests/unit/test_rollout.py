@@ -33,12 +33,12 @@ def lasting(one: Snapshot, seconds: float = PROOF_SECONDS) -> Any:
 
 
 @pytest.mark.parametrize("case", PROVEN.values(), ids=PROVEN.keys())
-def test_some_things_prove_at_once_that_a_rollout_cannot_succeed(case: Snapshot) -> None:
+def test_some_obstacles_prove_at_once_that_a_rollout_cannot_succeed(case: Snapshot) -> None:
     assert isinstance(looked((0, case)), Failed)
 
 
 @pytest.mark.parametrize("case", LASTS.values(), ids=LASTS.keys())
-def test_some_things_prove_it_once_they_lasted(case: Snapshot) -> None:
+def test_some_obstacles_prove_it_once_they_lasted(case: Snapshot) -> None:
     assert isinstance(lasting(case, PROOF_SECONDS - 1), Waiting)
     failed = lasting(case)
     assert isinstance(failed, Failed)
@@ -46,7 +46,7 @@ def test_some_things_prove_it_once_they_lasted(case: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("case", UNPROVEN.values(), ids=UNPROVEN.keys())
-def test_some_things_never_prove_it_and_are_told(case: Snapshot) -> None:
+def test_some_obstacles_never_prove_it_and_are_named(case: Snapshot) -> None:
     state = lasting(case, 100 * PROOF_SECONDS)
     assert isinstance(state, Waiting)
     assert state.symptoms
@@ -154,7 +154,7 @@ def test_old_pods_that_serve_are_counted() -> None:
     assert failed.old_ready == 2
 
 
-def test_twenty_pods_that_wait_for_the_same_are_told_once() -> None:
+def test_twenty_pods_that_wait_for_the_same_are_named_once() -> None:
     words = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     same = [unplaced(words) for _ in range(20)]
     for index, one in enumerate(same):

@@ -72,7 +72,7 @@ def test_a_rollout_that_is_done_is_left_alone() -> None:
     assert {method for method, _ in api.asked} == {"GET"}
 
 
-def test_what_it_waits_for_is_told_once_until_it_changes() -> None:
+def test_the_current_obstacle_is_reported_once_until_it_changes() -> None:
     nodes = snapshot(unplaced("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."))
     pulls = snapshot(waits("ErrImagePull", objects.PULL_REFUSED))
     failure, said = watched(StandIn(nodes, nodes, nodes, pulls, pulls, DONE))
@@ -109,7 +109,7 @@ def test_a_failure_quotes_the_log_of_the_container_that_ended() -> None:
     assert "previous=true" in api.asked[-1][1]
 
 
-def test_the_cause_is_told_although_a_server_prints_its_options_after_it() -> None:
+def test_the_cause_is_reported_although_a_server_prints_its_options_after_it() -> None:
     cause = "E1126 01:54 model_lifecycle.cc:654] failed to load 'broken': RuntimeError: weights"
     table = [f"| option {n}   |  value   |" for n in range(60)]
     rows = ["| broken | 1 | UNAVAILABLE: Internal: RuntimeError: weights |", *table]
@@ -123,7 +123,7 @@ def test_the_cause_is_told_although_a_server_prints_its_options_after_it() -> No
     assert telling("one\ntwo\n") == ["one", "two"]
 
 
-def test_a_user_who_may_not_read_logs_is_told_so() -> None:
+def test_a_user_who_may_not_read_logs_gets_a_message() -> None:
     api = StandIn(snapshot(), snapshot(objects.crashed(3)), log=Answer(403, "forbidden"))
     assert "may not get pods/log" in watched(api)[0]
 
@@ -135,7 +135,7 @@ def test_the_end_of_the_time_tells_what_was_waited_for() -> None:
     assert "Insufficient nvidia.com/gpu" in failure
 
 
-def test_what_an_earlier_run_left_behind_is_tried_again_at_once() -> None:
+def test_an_earlier_runs_failed_pods_are_retried_at_once() -> None:
     refused = Snapshot(
         objects.deployment(),
         [objects.replica_set(objects.NEW, 2, replicas=2, made=1)],
@@ -173,7 +173,7 @@ def declared(failures: list[str], *, preview: bool = False) -> None:
         recording.declare(program, preview=preview)
 
 
-def test_all_failures_are_told_at_once() -> None:
+def test_one_message_names_all_failures() -> None:
     with pytest.raises(pulumi.RunError) as failed:
         declared(["first", "", "second"])
     assert sorted(str(failed.value).split("\n\n")[:2]) == ["first", "second"]

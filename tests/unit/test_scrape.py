@@ -98,7 +98,7 @@ def test_no_target_label_takes_the_place_of_the_querys():
         assert "cluster_name" not in targets
 
 
-def test_annotations_say_what_the_jobs_say():
+def test_annotations_and_jobs_agree():
     assert scrape_annotations(ManagedPrometheus(), 9902, "/stats/prometheus") == {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": "9902",

@@ -234,7 +234,7 @@ def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
     assert waited(modelRepository=s3) == waited() + 512  # at 100 MiB/s
 
 
-def test_up_waits_for_a_whole_roll_out_of_the_largest_fleet():
+def test_up_waits_for_a_whole_rollout_of_the_largest_fleet():
     settings = Settings.model_validate({"inference": [{"triton": {"maxSurge": 5}}]})
     (stack,) = settings.inference
     start = specs.start_seconds(stack, settings.gpu_nodes.pool)
@@ -242,7 +242,7 @@ def test_up_waits_for_a_whole_roll_out_of_the_largest_fleet():
     assert specs.rollout_seconds(stack, settings.gpu_nodes.pool) == start + 3 * each
 
 
-def test_a_roll_out_never_takes_a_replica_before_its_successor_is_ready():
+def test_a_rollout_never_takes_a_replica_before_its_successor_is_ready():
     strategy = made({"triton": {"maxSurge": 3}})[0]["strategy"]
     assert strategy == {
         "type": "RollingUpdate",

@@ -49,6 +49,6 @@ def test_texts_are_empty_and_optional_inputs_are_left_out() -> None:
     ],
     ids=["decoupled", "sequences", "too large"],
 )
-def test_where_no_inference_can_be_derived_the_reason_is_told(change: dict[str, Any]) -> None:
+def test_the_log_has_the_reason_why_no_inference_can_be_derived(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"decoupled|sequences|smallest input"):
         Probe.derived({**CONFIG, **change})

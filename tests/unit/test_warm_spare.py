@@ -83,7 +83,7 @@ def test_the_summary_says_what_they_cost_and_what_they_save():
     assert "starts up to 780 s earlier" in text
     # Seven replicas of two GPUs and two placeholders, two to a node; then one more of a rollout.
     can = capacity(WITH_SPARES, stack)
-    assert (can.gpus, can.nodes, can.nodes_in_roll_out) == (14, 5, 5)
+    assert (can.gpus, can.nodes, can.nodes_in_rollout) == (14, 5, 5)
 
 
 def test_preflight_asks_for_their_permissions_and_tries_their_pod():

@@ -23,8 +23,8 @@ def admin(stack: InferenceStack) -> Json:
     return {"address": address(LOOPBACK, stack.gateway.admin_port)}
 
 
-def ops_listener(stack: InferenceStack) -> Json:
-    """Build the `Listener` for kubelet and Prometheus: GET of two paths; all else is 404."""
+def status_listener(stack: InferenceStack) -> Json:
+    """Build the `Listener` of readiness and metrics: GET of two paths; all else is 404."""
     routes = [
         {
             "match": {

@@ -1,6 +1,6 @@
 """Envoy's bootstrap and command line as pure functions of an inference stack."""
 
-from components.gateway.envoy.admin import admin, ops_listener
+from components.gateway.envoy.admin import admin, status_listener
 from components.gateway.envoy.clusters.registry import clusters
 from components.gateway.envoy.drain import DRAIN_TIME_SECONDS
 from components.gateway.envoy.listener import grpc_listener
@@ -74,7 +74,7 @@ def bootstrap(stack: InferenceStack) -> Json:
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime()}]},
         "overload_manager": _overload_manager(stack),
         "static_resources": {
-            "listeners": [grpc_listener(stack), ops_listener(stack)],
+            "listeners": [grpc_listener(stack), status_listener(stack)],
             "clusters": clusters(stack),
         },
     }

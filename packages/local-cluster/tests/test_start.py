@@ -46,7 +46,7 @@ def test_without_a_selected_mode_the_cluster_keeps_its_mode() -> None:
     ("asked", "made_as", "says"),
     [
         ("docker", None, "LOCAL=docker is not a kind of local cluster"),
-        (None, "docker", "was made as docker, which this version does not know"),
+        (None, "docker", "was created as docker, which this version does not know"),
     ],
 )
 def test_an_unknown_mode_is_refused_in_one_message_with_the_fix(
@@ -71,7 +71,7 @@ def test_a_cluster_that_may_not_change_stays_untouched_if_another_mode_is_select
     with pytest.raises(LocalClusterError) as refused:
         cluster.up(ClusterSpec(), reshape=False)
     said = str(refused.value)
-    assert said.startswith("the local cluster was made as serving, and LOCAL=simulated asks for")
+    assert said.startswith("the local cluster was created as serving, and LOCAL=simulated asks for")
     assert "Only `make up` replaces it" in said
     assert said.endswith("Unset it, or set LOCAL=serving.")
     assert cluster.paths.record.read_text() == before

@@ -113,12 +113,12 @@ class RetryingEngine:
             call.done_at = math.nan
             call.rewind()
             self._resting.add(call)
-            asyncio.get_running_loop().call_later(wait, self._try_again, call)
+            asyncio.get_running_loop().call_later(wait, self._retry, call)
 
         call.notify = ended
         self._engine.submit(call)
 
-    def _try_again(self, call: Call) -> None:
+    def _retry(self, call: Call) -> None:
         self._resting.remove(call)
         if call.verdict is None:
             self._engine.submit(call)

@@ -190,7 +190,7 @@ class Cluster:
         record = self.record
         if record and record.mode != mode.name:
             raise LocalClusterError(
-                f"the local cluster was made as {record.mode}, and {MODE_VARIABLE}={mode.name} "
+                f"the local cluster was created as {record.mode}, and {MODE_VARIABLE}={mode.name} "
                 f"asks for another mode. Only `{self.up_command}` replaces it, which loses "
                 f"everything in it. Unset it, or set {MODE_VARIABLE}={record.mode}."
             )
@@ -232,8 +232,8 @@ class Cluster:
         """Make the control plane run; return its record."""
         if before and before.mode != plane.mode.name:
             self._report(
-                f"it was made as {before.mode}; making it anew as {plane.mode.name}, "
-                "so all that was in it is gone"
+                f"it was created as {before.mode}; recreating it as {plane.mode.name}, so all "
+                "objects in it are lost"
             )
         elif before:
             unchanged = before.launch == plane.launch_of(before.ports, tools)
@@ -247,7 +247,7 @@ class Cluster:
                     return self._start(plane, tools, before.ports)
                 except StartError as error:
                     self._report(str(error))
-            self._report("it cannot start from its data; making it anew")
+            self._report("it cannot start from its data; recreating it")
         elif self.paths.root.exists():
             self._report("removing the files of an interrupted run")
         self._remove()

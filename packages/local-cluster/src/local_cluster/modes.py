@@ -101,8 +101,8 @@ def choose(
     fix = f"Unset it, or set {' or '.join(f'{MODE_VARIABLE}={mode}' for mode in MODES)}."
     if asked is None:
         raise LocalClusterError(
-            f"the local cluster was made as {name}, which this version does not know. "
-            f"Remove it with `{down_command}`, or set {MODE_VARIABLE}={SIMULATED.name} to make it "
-            "anew."
+            f"the local cluster was created as {name}, which this version does not know. "
+            f"Remove it with `{down_command}`, or set {MODE_VARIABLE}={SIMULATED.name} to recreate "
+            "it."
         )
     raise LocalClusterError(f"{MODE_VARIABLE}={asked} is not a kind of local cluster. {fix}")
