@@ -79,6 +79,7 @@ def model_revision(settings: Settings) -> Iterator[Finding]:
     """In prod all replicas of a fleet serve the same models, and a rollback finds the former."""
     for at in stacks(settings):
         repository = at.stack.triton.model_repository
+        # By kind: the check compares tier and repository.
         if settings.tier != "prod" or not isinstance(repository, S3Repository):
             continue
         if not repository.revision:

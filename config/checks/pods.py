@@ -100,6 +100,7 @@ def pod_node_selector(settings: Settings) -> Iterator[Finding]:
 @refuse
 def pod_nodes(settings: Settings) -> Iterator[Finding]:
     """Nodes can have the labels that the pods require."""
+    # By kind: the check compares pods and platform.
     local = isinstance(settings.platform, LocalPlatform)
     for at in _pods(settings):
         gpu = at.part.on_gpu_nodes
