@@ -7,6 +7,7 @@ from pydantic import Field
 from config.base import Section
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gpu_nodes import ExistingNodes, Nodes
+from config.sections.images import Images
 from config.sections.inference import InferenceStack
 from config.sections.keda import ExistingKeda, Keda
 from config.sections.platform import LocalPlatform, Platform
@@ -24,6 +25,9 @@ class Settings(Section):
 
     gpu_nodes: Annotated[Nodes, Field(discriminator="kind")] = ExistingNodes()
     """The GPU nodes."""
+
+    images: Images = Images()
+    """Registries of the images."""
 
     device_plugin: DevicePlugin = DevicePlugin()
     """The NVIDIA device plugin."""

@@ -17,6 +17,9 @@ PAUSE_IMAGE = (
 MODEL_SYNC_IMAGE = "public.ecr.aws/aws-cli/aws-cli:2.31.0"
 
 KEDA_CHART_VERSION = "2.20.2"
+KEDA_IMAGE_REGISTRY = "ghcr.io"
+"""Registry of the images that the chart names."""
+
 KEDA_CHART_REPOSITORY = "https://kedacore.github.io/charts"
 
 MIN_KEDA = (2, 17)

@@ -1,11 +1,13 @@
 """KEDA from its official chart, for clusters that have none."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 from config.sections.keda import METRICS_PORT, RELEASE_NAME, HelmKeda
+from config.versions import KEDA_IMAGE_REGISTRY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class KedaRelease(pulumi.ComponentResource):
             repository_opts=RepositoryOptsArgs(repo=keda.repository),
             namespace=keda.namespace,
             values={
+                **_images(keda),
                 # One active and one standby: without an operator nothing scales.
                 "operator": {"replicaCount": 2},
                 "prometheus": {"operator": {"enabled": True, "port": METRICS_PORT}},
@@ -56,3 +59,13 @@ class KedaRelease(pulumi.ComponentResource):
         )
         self.release_name = pulumi.Output.from_input(RELEASE_NAME)
         self.register_outputs({"releaseName": self.release_name})
+
+
+def _images(keda: HelmKeda) -> dict[str, Any]:
+    """Return the chart's values that differ from its own."""
+    secrets = [{"name": name} for name in keda.image_pull_secrets]
+    elsewhere = keda.image_registry != KEDA_IMAGE_REGISTRY
+    return {
+        **({"global": {"image": {"registry": keda.image_registry}}} if elsewhere else {}),
+        **({"imagePullSecrets": secrets} if secrets else {}),
+    }

@@ -13,6 +13,7 @@ from components.common.pods import (
 )
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.pods import PodOptions
 from config.selectors import DEVICE_PLUGIN, selector
 
 CONFIG_FILE = "config.yaml"
@@ -67,6 +68,7 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
                 "volumes": volumes,
             },
             annotations=annotations,
+            options=PodOptions(image_pull_secrets=plugin.image_pull_secrets),
         ),
     }
 

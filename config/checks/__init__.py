@@ -97,6 +97,7 @@ CHECKS: tuple[Check, ...] = (
     models.model_identity,
     models.model_revision,
     images.local_images,
+    images.image_mirrors,
     images.envoy_version,
     production.image_tags,
     production.image_digests,

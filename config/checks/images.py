@@ -7,6 +7,8 @@ from config.base import image_tag
 from config.checks.stack_paths import stacks
 from config.inventory import images
 from config.problem import Finding, refuse, warn
+from config.sections.images import registry_of
+from config.sections.keda import HelmKeda
 from config.sections.platform import LOCAL_REGISTRY, LocalPlatform
 from config.settings import Settings
 from config.versions import ENVOY_IMAGE
@@ -35,6 +37,28 @@ def local_images(settings: Settings) -> Iterator[Finding]:
                 "no registry: no other cluster can pull them"
             ),
             fix="delete these image keys to use the default images, or name images of a registry",
+        )
+
+
+@warn
+def image_mirrors(settings: Settings) -> Iterator[Finding]:
+    """If registries have mirrors, every image comes from a mirror."""
+    stated = settings.images
+    if not stated.mirrors:
+        return
+    names = dict(images(settings))
+    if isinstance(settings.keda, HelmKeda):
+        names["keda.imageRegistry"] = f"{settings.keda.image_registry}/kedacore/keda"
+    starts = (*(f"{prefix}/" for prefix in stated.mirrors.values()), f"{LOCAL_REGISTRY}/")
+    left = {
+        key: image for key, image in names.items() if not stated.mirrored(image).startswith(starts)
+    }
+    if left:
+        hosts = sorted({registry_of(image) for image in left.values()})
+        yield Finding(
+            keys={"images.mirrors": dict(stated.mirrors), **left},
+            reason=f"the cluster pulls these images from {', '.join(hosts)}, which has no mirror",
+            fix=f"add {', '.join(hosts)} to images.mirrors, or correct a misspelt host there",
         )
 
 

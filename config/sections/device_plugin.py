@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from config.base import DnsLabel, Image, Section
+from config.sections.pods import PullSecrets
 from config.versions import DEVICE_PLUGIN_IMAGE
 
 
@@ -14,6 +15,9 @@ class DevicePlugin(Section):
 
     image: Image = DEVICE_PLUGIN_IMAGE
     """Image of the plugin."""
+
+    image_pull_secrets: PullSecrets = ()
+    """Secrets with credentials for the registry, in the plugin's namespace."""
 
     namespace: DnsLabel = "nvidia-device-plugin"
     """Namespace of its own, the only one with the `privileged` pod security level."""

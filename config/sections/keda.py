@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from config.base import DnsLabel, Section, SemanticVersion
-from config.versions import KEDA_CHART_REPOSITORY, KEDA_CHART_VERSION
+from config.sections.pods import PullSecrets
+from config.versions import KEDA_CHART_REPOSITORY, KEDA_CHART_VERSION, KEDA_IMAGE_REGISTRY
 
 RELEASE_NAME = "keda"
 """Name of the Helm release: its objects carry it, so preflight can tell it from another KEDA."""
@@ -42,6 +45,12 @@ class HelmKeda(Section):
 
     repository: str = KEDA_CHART_REPOSITORY
     """Chart repository; a mirror works too."""
+
+    image_registry: str = Field(default=KEDA_IMAGE_REGISTRY, pattern=r"^[a-z0-9][-a-z0-9.:/_]*$")
+    """Registry of the chart's images, with a path if need be; `images.mirrors` applies to it."""
+
+    image_pull_secrets: PullSecrets = ()
+    """Secrets with credentials for the registry, in the release's namespace."""
 
     @property
     def metrics_port(self) -> int | None:

@@ -65,4 +65,9 @@ CASES = [
           f"{GROUP}.minSize": 2,
           "inference[0].triton.pods.nodeSelector": {
               "node.kubernetes.io/instance-type": "g6.48xlarge"}}),
+    Case("imageMirrors", "images.mirrors", {"docker.io": "mirror.example.com/hub"},
+         "pulls these images from nvcr.io, quay.io, which has no mirror"),
+    Case("imageMirrors", "images.mirrors",
+         dict.fromkeys(("docker.io", "nvcr.io", "quay.io"), "mirror.example.com/all"),
+         "pulls these images from ghcr.io", {"keda": {"kind": "helm"}}),
 ]  # fmt: skip
