@@ -92,6 +92,7 @@ stacks = [
             prometheus=settings.prometheus,
             evictable=evictable(settings, stack),
             flows=flows,
+            tier=settings.tier,
             scaling=scaling,
             api=cluster.api,
             dns_addresses=cluster.dns_addresses,

@@ -13,6 +13,7 @@ from components.rollout.component import Rollout
 from components.spare.component import WarmSpare, WarmSpareArgs
 from components.triton.component import Triton, TritonArgs
 from components.triton.eks_cluster import EksCluster
+from config.base import Tier
 from config.flows import Flow
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
@@ -35,6 +36,8 @@ class InferenceArgs:
     as a node holds (`config.sizing.packing.evictable`)."""
     flows: Sequence[Flow] = ()
     """Connections of the program's other parts, such as a service that the gateway calls."""
+    tier: Tier = "dev"
+    """Tier of the stack. In `prod` gateways have separate nodes, unless the parameters say no."""
     scaling: Sequence[pulumi.Resource] = ()
     """KEDA's release, if this program installs it. The release must outlive the scaler, whose
     finalizer KEDA removes."""
@@ -99,7 +102,12 @@ class Inference(pulumi.ComponentResource):
             )
         gateway = EnvoyGateway(
             f"{name}-gateway",
-            EnvoyGatewayArgs(config=stack, prometheus=args.prometheus, api=args.api),
+            EnvoyGatewayArgs(
+                config=stack,
+                prometheus=args.prometheus,
+                separate_nodes=stack.gateway.on_separate_nodes(args.tier),
+                api=args.api,
+            ),
             opts=connected,
         )
         Autoscaler(

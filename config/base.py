@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -72,8 +72,12 @@ _SERIES_VALUE = re.compile(r"[^\x00-\x1f\x7f\"\\]+")
 _LABEL_VALUE = re.compile(rf"({_LABEL_NAME})?")
 
 
+def _is_dns_label(value: str) -> bool:
+    return len(value) <= 63 and _DNS_LABEL.fullmatch(value) is not None
+
+
 def _dns_label(value: str) -> str:
-    if len(value) > 63 or not _DNS_LABEL.fullmatch(value):
+    if not _is_dns_label(value):
         raise ValueError("must be at most 63 of a-z, 0-9 and '-', with no '-' at an end")
     return value
 
@@ -82,6 +86,16 @@ def _object_name(value: str) -> str:
     if len(value) > 253 or not all(_DNS_LABEL.fullmatch(part) for part in value.split(".")):
         raise ValueError(
             "must be at most 253 of a-z, 0-9, '-' and '.', with a-z or 0-9 around each '.'"
+        )
+    return value
+
+
+def _host_name(value: str) -> str:
+    labels = value.split(".")
+    if len(value) > 253 or len(labels) < 2 or not all(map(_is_dns_label, labels)):
+        raise ValueError(
+            "must be a DNS name such as inference.example.com: at most 253 of a-z, 0-9, '-' and "
+            "'.', with at most 63 between two dots"
         )
     return value
 
@@ -154,6 +168,9 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label), _for_editors(_DNS_LABEL)]
 ObjectName = Annotated[str, AfterValidator(_object_name)]
 """A Kubernetes object name of the usual kind (RFC 1123 subdomain)."""
 
+HostName = Annotated[str, AfterValidator(_host_name)]
+"""A DNS name of a host, in lower case and without a dot at its end."""
+
 Image = Annotated[str, AfterValidator(_image), _for_editors(_IMAGE)]
 """An image reference; `image_pin` tells how it is pinned."""
 
@@ -180,6 +197,9 @@ HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
 """An IP address range, with no host bits set."""
+
+Tier = Literal["dev", "staging", "prod"]
+"""Purpose of a stack."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -1,10 +1,10 @@
 """The whole of one stack's parameters."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from config.base import Section
+from config.base import Section, Tier
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gpu_nodes import ExistingNodes, Nodes
 from config.sections.images import Images
@@ -17,7 +17,7 @@ from config.sections.prometheus import ManagedPrometheus, Prometheus
 class Settings(Section):
     """Every parameter of a stack, as read from `Pulumi.<stack>.yaml`."""
 
-    tier: Literal["dev", "staging", "prod"] = "dev"
+    tier: Tier = "dev"
     """Purpose of the stack; prod is protected and has stricter checks."""
 
     platform: Annotated[Platform, Field(discriminator="kind")] = LocalPlatform()

@@ -138,19 +138,29 @@ def node_selector(architecture: Architecture | None = None, *, gpus: bool = Fals
     }
 
 
-def spread(selector: dict[str, str]) -> Manifest:
-    """Spread a workload's pods over zones and nodes, if there is room.
+def spread(selector: dict[str, str], *, least_nodes: int = 0) -> Manifest:
+    """Spread a workload's pods over zones and nodes.
 
-    Never a reason not to schedule: GPU nodes are few, and one may hold several replicas.
+    Args:
+        selector: Labels of the workload's pods.
+        least_nodes: Nodes that the first pods wait for; each later pod waits for one of the nodes
+            with the fewest. If 0, pods share nodes where there is no room elsewhere: GPU nodes are
+            few, and one may hold several replicas.
     """
-    return [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector},
-            # Or the old pods would push the new ones of a rollout aside.
-            "matchLabelKeys": ["pod-template-hash"],
+    shared: Manifest = {
+        "maxSkew": 1,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector},
+        # Or the old pods would push the new ones of a rollout aside.
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+    nodes: Manifest = {**shared, "topologyKey": "kubernetes.io/hostname"}
+    if least_nodes:
+        nodes |= {
+            "whenUnsatisfiable": "DoNotSchedule",
+            "minDomains": least_nodes,
+            # By default nodes whose taint the pods do not tolerate, such as GPU nodes, count as
+            # nodes without pods, and the second pod on any other node would never be scheduled.
+            "nodeTaintsPolicy": "Honor",
         }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-    ]
+    return [{**shared, "topologyKey": "topology.kubernetes.io/zone"}, nodes]

@@ -18,6 +18,7 @@ _FEWEST_FAILED_CHECKS = 3
 _MOST_FAILED_CHECKS = 10
 """The controller's default, and the most that AWS allows (`UnhealthyThresholdCount`: 2 to 10)."""
 
+_HOST_NAME = "external-dns.alpha.kubernetes.io/hostname"
 _PREFIX = "service.beta.kubernetes.io/aws-load-balancer"
 
 
@@ -50,7 +51,9 @@ def balancer_annotations(stack: InferenceStack, exposure: InternalLoadBalancer) 
         f"{unhealthy}.connection_termination.enabled": False,
         f"{unhealthy}.draining_interval_seconds": stack.gateway_grace_seconds,
     }
+    named = {_HOST_NAME: exposure.host_name} if exposure.host_name else {}
     return {
+        **named,
         f"{_PREFIX}-scheme": "internal",
         # Directly to the pods: through node ports a call could cross a node that drains.
         f"{_PREFIX}-nlb-target-type": "ip",

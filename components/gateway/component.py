@@ -21,6 +21,8 @@ class EnvoyGatewayArgs:
 
     config: InferenceStack
     prometheus: Prometheus
+    separate_nodes: bool = False
+    """True if the first two gateways never share a node."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
 
@@ -80,12 +82,15 @@ class EnvoyGateway(pulumi.ComponentResource):
             spec=gateway.service_spec(stack),
             opts=child,
         )
+        exposure = stack.gateway.exposure
         # By kind: sections know no Services and no pods.
-        balanced = isinstance(stack.gateway.exposure, InternalLoadBalancer)
+        balanced = isinstance(exposure, InternalLoadBalancer)
         # The controller's webhook gives a readiness gate to pods alone that are created after it
         # has made the target group.
         first = [service] if balanced else []
-        spec = gateway.deployment_spec(stack, files, args.prometheus)
+        spec = gateway.deployment_spec(
+            stack, files, args.prometheus, separate_nodes=args.separate_nodes
+        )
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata({**ROLLOUT_UNAWAITED}),
@@ -102,7 +107,11 @@ class EnvoyGateway(pulumi.ComponentResource):
         )
         # Derived from the Service, so that users of the address wait for the Service.
         host = service.metadata.name.apply(lambda _: stack.gateway_host)
-        address = service.status.load_balancer.ingress[0].hostname if balanced else host
+        if balanced:
+            balancer = service.status.load_balancer.ingress[0].hostname
+            address = balancer.apply(lambda generated: exposure.host_name or generated)
+        else:
+            address = host
         self.endpoint = pulumi.Output.concat(address, f":{stack.gateway.port}")
         self.cluster_endpoint = pulumi.Output.concat(host, f":{stack.gateway.port}")
         self.register_outputs({"endpoint": self.endpoint, "clusterEndpoint": self.cluster_endpoint})

@@ -23,7 +23,7 @@ from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
 from components.gateway.envoy.drain import drain_script
 from components.state.content_names import REVISIONS, content_name
-from config.sections.gateway import STORAGE_MIB, InternalLoadBalancer
+from config.sections.gateway import SEPARATE_NODES, STORAGE_MIB, InternalLoadBalancer
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.selectors import gateway_selector
@@ -53,7 +53,11 @@ def config_name(stack: InferenceStack, files: dict[str, str]) -> str:
 
 
 def deployment_spec(
-    stack: InferenceStack, files: dict[str, str], prometheus: Prometheus
+    stack: InferenceStack,
+    files: dict[str, str],
+    prometheus: Prometheus,
+    *,
+    separate_nodes: bool = False,
 ) -> Manifest:
     """Build the `spec` of the gateway's Deployment.
 
@@ -61,6 +65,7 @@ def deployment_spec(
         stack: The inference stack.
         files: Files of the mounted ConfigMap, which is named by their contents.
         prometheus: The Prometheus that scrapes the pods.
+        separate_nodes: True if the first two gateways never share a node.
     """
     return {
         "replicas": stack.gateway.replicas,
@@ -74,14 +79,14 @@ def deployment_spec(
         },
         "template": pod_template(
             gateway_labels(stack),
-            _pod(stack, config_name(stack, files)),
+            _pod(stack, config_name(stack, files), separate_nodes),
             annotations=scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
             options=stack.gateway.pods,
         ),
     }
 
 
-def _pod(stack: InferenceStack, config: str) -> Manifest:
+def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
     gateway = stack.gateway
     extra = mounts(stack)
     ready: Manifest = {
@@ -99,7 +104,9 @@ def _pod(stack: InferenceStack, config: str) -> Manifest:
         "securityContext": pod_security(_UID),
         "terminationGracePeriodSeconds": stack.gateway_grace_seconds,
         "nodeSelector": node_selector(gateway.architecture),
-        "topologySpreadConstraints": spread(gateway_selector(stack)),
+        "topologySpreadConstraints": spread(
+            gateway_selector(stack), least_nodes=SEPARATE_NODES if separate_nodes else 0
+        ),
         "containers": [
             {
                 "name": "envoy",
@@ -186,4 +193,9 @@ def service_annotations(stack: InferenceStack) -> dict[str, str]:
 
 def disruption_budget_spec(stack: InferenceStack) -> Manifest:
     """Build the `spec` of the PodDisruptionBudget, which lets nodes drain one gateway at a time."""
-    return {"maxUnavailable": 1, "selector": {"matchLabels": gateway_selector(stack)}}
+    return {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": gateway_selector(stack)},
+        # Otherwise a gateway that never becomes ready keeps its node from draining.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }

@@ -92,6 +92,26 @@ def namespaces(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def host_names(settings: Settings) -> Iterator[Finding]:
+    """Each gateway has a DNS name of its own."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for at in stacks(settings):
+        exposure = at.stack.gateway.exposure
+        if exposure.host_name:
+            users[exposure.host_name].append(at.key("gateway.exposure.hostName"))
+    for name, keys in users.items():
+        if len(keys) > 1:
+            yield Finding(
+                keys=dict.fromkeys(keys, name),
+                reason=(
+                    f"{name} would lead to several load balancers: a client would call another "
+                    "stack's models, as DNS decides"
+                ),
+                fix="give each stack a name of its own",
+            )
+
+
+@refuse
 def own_namespaces(settings: Settings) -> Iterator[Finding]:
     """The stack creates its namespaces, and never takes over a namespace of the cluster."""
     for key, namespace in made_namespaces(settings).items():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from config.checks.stack_paths import stacks
 from config.inventory import parts
 from config.problem import Finding, number, refuse
-from config.sections.gateway import InternalLoadBalancer
+from config.sections.gateway import SEPARATE_NODES, InternalLoadBalancer
 from config.sections.gpu_nodes import as_existing
 from config.sections.keda import HelmKeda
 from config.sections.platform import KubeconfigPlatform, LocalPlatform
@@ -88,6 +88,25 @@ def load_balancer(settings: Settings) -> Iterator[Finding]:
                 keys={at.key("gateway.exposure.kind"): exposure.kind, "platform.kind": "local"},
                 reason="the embedded cluster creates no load balancers: `up` would wait for one",
                 change={at.key("gateway.exposure"): {"kind": "cluster"}},
+            )
+
+
+@refuse
+def gateway_nodes(settings: Settings) -> Iterator[Finding]:
+    """The embedded cluster has two CPU nodes for gateways that share none."""
+    platform = settings.platform
+    if not isinstance(platform, LocalPlatform) or platform.cpu_nodes >= SEPARATE_NODES:
+        return
+    for at in stacks(settings):
+        gateway, key = at.stack.gateway, at.key("gateway.separateNodes")
+        if gateway.replicas > 1 and gateway.on_separate_nodes(settings.tier):
+            yield Finding(
+                keys={key: gateway.separate_nodes, "platform.cpuNodes": platform.cpu_nodes},
+                reason=(
+                    f"gateways that share no node need {SEPARATE_NODES} CPU nodes: the second "
+                    "gateway would never be scheduled"
+                ),
+                change={"platform.cpuNodes": SEPARATE_NODES},
             )
 
 

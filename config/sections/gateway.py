@@ -5,7 +5,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from config.base import Calls, Cidr, Cores, DnsLabel, Image, MemoryMib, Port, Section, Share
+from config.base import (
+    Calls,
+    Cidr,
+    Cores,
+    DnsLabel,
+    HostName,
+    Image,
+    MemoryMib,
+    Port,
+    Section,
+    Share,
+    Tier,
+)
 from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
 from config.versions import ENVOY_IMAGE
@@ -16,12 +28,18 @@ STORAGE_MIB = 64
 HEAP_SHARE = 0.75
 """Share of a gateway's memory that its heap may take before it sheds load."""
 
+SEPARATE_NODES = 2
+"""Nodes that gateways wait for if they share none: one may fail."""
+
 
 class ClusterOnly(Section):
     """A gateway that is reachable only inside the cluster."""
 
     namespace_labels: ClassVar[Mapping[str, str]] = {}
     """Labels that its namespace needs."""
+
+    host_name: ClassVar[str | None] = None
+    """Stable DNS name outside the cluster."""
 
     kind: Literal["cluster"] = "cluster"
     """A ClusterIP Service."""
@@ -44,6 +62,10 @@ class InternalLoadBalancer(Section):
 
     subnet_cidrs: tuple[Cidr, ...] = Field(min_length=1)
     """Ranges of the balancer's subnets, from which it checks the gateways' readiness."""
+
+    host_name: HostName | None = None
+    """DNS name that external-dns creates for the balancer, and that the output `endpoint` states.
+    It stays when the balancer, whose own name AWS generates, is replaced. Needs external-dns."""
 
     cross_zone: bool = True
     """True if each address of the balancer leads to the gateways of all zones. AWS charges for the
@@ -150,6 +172,11 @@ class Gateway(Section):
     replicas: int = Field(default=2, ge=1, le=1000)
     """Gateway pods; the in-flight budget of a replica is divided among them."""
 
+    separate_nodes: bool | None = None
+    """True if a gateway waits for a node with fewer gateways, and the first two never share one.
+    False if gateways share nodes where there is no room elsewhere. If unset, true only in tier
+    `prod`."""
+
     exposure: ClusterOnly | InternalLoadBalancer = Field(
         default=ClusterOnly(), discriminator="kind"
     )
@@ -196,3 +223,11 @@ class Gateway(Section):
 
     memory_mib: MemoryMib = 512
     """Memory request and limit of one gateway, MiB."""
+
+    def on_separate_nodes(self, tier: Tier) -> bool:
+        """Return True if the first two gateways never share a node.
+
+        Args:
+            tier: Tier of the stack.
+        """
+        return tier == "prod" if self.separate_nodes is None else self.separate_nodes

@@ -23,6 +23,26 @@ TWO_STACKS = {
     "inference": [{"namePrefix": "a-", "namespace": "a"}, {"namePrefix": "b-", "namespace": "b"}],
     "gpuNodes.maxSize": 11,
 }
+TWO_BALANCED = {
+    "platform": CLUSTER,
+    "inference": [
+        {
+            "namePrefix": f"{letter}-",
+            "namespace": letter,
+            "gateway": {
+                "exposure": {
+                    "kind": "internalLoadBalancer",
+                    "sourceCidrs": ["10.0.0.0/8"],
+                    "subnetCidrs": ["10.0.0.0/24"],
+                    "hostName": f"{letter}.example.com",
+                },
+                "endpointLagSeconds": 60,
+            },
+        }
+        for letter in "ab"
+    ],
+    "gpuNodes.maxSize": 11,
+}
 TWO_SHAPES = {
     "inference": [
         {"autoscaler": {"minReplicas": 1, "maxReplicas": 3}},
@@ -161,6 +181,10 @@ CASES = [
     Case("namespaces", "devicePlugin.namespace", "ai-namespace", "pod security"),
     Case("namespaces", "keda.namespace", "ai-namespace", "network policies"),
     Case("namespaces", "prometheus.namespace", "keda", "keda would be shared"),
+    Case("hostNames", "inference[1].gateway.exposure.hostName", "a.example.com",
+         "lead to several load balancers", TWO_BALANCED),
+    Case("gatewayNodes", "inference[0].gateway.separateNodes", True,
+         "the second gateway would never be scheduled", {"platform.cpuNodes": 1}),
     Case("ownNamespaces", "inference[0].namespace", "default", "belongs to the cluster"),
     Case("ownNamespaces", "devicePlugin.namespace", "kube-system", "belongs to the cluster"),
     Case("privilegedPorts", "inference[0].gateway.opsPort", 90, "below 1024"),

@@ -54,3 +54,11 @@ def test_each_number_of_a_health_check_is_in_elbs_range(annotation: str, member:
     shape = SHAPES[SHAPES["CreateTargetGroupInput"]["members"][member]["shape"]]
     value = int(annotations()[f"{PREFIX}healthcheck-{annotation}"])
     assert shape["min"] <= value <= shape["max"]
+
+
+@pytest.mark.parametrize(
+    "name", ["inference", "inference.example.com.", "a..b", "*.example.com", f"{'a' * 64}.com"]
+)
+def test_a_name_that_dns_cannot_have_is_refused(name):
+    with pytest.raises(ValueError, match="must be a DNS name such as"):
+        annotations(exposure={**EXPOSURE, "hostName": name})

@@ -27,8 +27,10 @@ def stack_of(**raw: Any) -> InferenceStack:
 def made(declare):
     """Declare the gateway of a stack; all that is made."""
 
-    def of(**raw: Any):
-        args = EnvoyGatewayArgs(config=stack_of(**raw), prometheus=ManagedPrometheus())
+    def of(*, separate_nodes: bool = False, **raw: Any):
+        args = EnvoyGatewayArgs(
+            config=stack_of(**raw), prometheus=ManagedPrometheus(), separate_nodes=separate_nodes
+        )
         return declare(lambda: EnvoyGateway("gateway", args))
 
     return of
@@ -103,6 +105,7 @@ def test_a_gateway_goes_only_after_its_successor_is_ready(made):
     budget = made().one("policy/v1:PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1
     assert budget["selector"] == spec["selector"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_probes_ask_the_ops_port_and_never_the_calls_port(made):
@@ -141,6 +144,31 @@ def test_the_pod_may_do_nothing_but_serve(made):
 def test_pods_spread_over_zones_and_nodes(made):
     keys = {constraint["topologyKey"] for constraint in pod(made())["topologySpreadConstraints"]}
     assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+
+
+@pytest.mark.parametrize("separate_nodes", [False, True])
+def test_gateways_wait_for_separate_nodes_and_never_for_zones(made, separate_nodes):
+    """Not shown: that the scheduler acts on it."""
+    zones, nodes = pod(made(separate_nodes=separate_nodes))["topologySpreadConstraints"]
+    assert zones["whenUnsatisfiable"] == "ScheduleAnyway"
+    required = {
+        "whenUnsatisfiable": "DoNotSchedule",
+        "minDomains": 2,
+        # Or GPU nodes, whose taint a gateway does not tolerate, would be counted as free nodes.
+        "nodeTaintsPolicy": "Honor",
+    }
+    assert (required.items() <= nodes.items()) is separate_nodes
+
+
+@pytest.mark.parametrize(
+    ("tier", "stated", "separate"),
+    [("prod", None, True), ("prod", False, False), ("staging", None, False), ("dev", True, True)],
+)
+def test_gateways_have_separate_nodes_in_prod_unless_the_parameters_say_otherwise(
+    tier, stated, separate
+):
+    gateway = stack_of(gateway={"separateNodes": stated}).gateway
+    assert gateway.on_separate_nodes(tier) is separate
 
 
 def test_a_prometheus_without_pod_monitors_finds_the_ops_port_by_annotation(made):
@@ -197,6 +225,15 @@ def test_pods_come_after_their_load_balancer_and_the_engine_waits_for_it_alone(m
 
 def test_pods_without_a_load_balancer_do_not_wait_for_the_service(made):
     assert "gateway-service" not in made().resource("apps/v1:Deployment").depends_on
+
+
+def test_a_stable_name_of_the_load_balancer_is_the_endpoint(made):
+    """Not shown: external-dns, which reads the annotation."""
+    exposure = {**BALANCER["exposure"], "hostName": "inference.example.com"}
+    declared = made(gateway={"exposure": exposure})
+    annotations = declared.one("core/v1:Service")["metadata"]["annotations"]
+    assert annotations["external-dns.alpha.kubernetes.io/hostname"] == "inference.example.com"
+    assert declared.outputs["gateway"]["endpoint"] == "inference.example.com:8080"
 
 
 def test_failed_health_checks_reset_no_connection_while_a_gateway_stops(made):
