@@ -47,6 +47,7 @@ def image_mirrors(settings: Settings) -> Iterator[Finding]:
     if not stated.mirrors:
         return
     names = dict(images(settings))
+    # By kind: a section imports no parts, and the inventory has no images of a chart.
     if isinstance(settings.keda, HelmKeda):
         names["keda.imageRegistry"] = f"{settings.keda.image_registry}/kedacore/keda"
     starts = (*(f"{prefix}/" for prefix in stated.mirrors.values()), f"{LOCAL_REGISTRY}/")

@@ -95,6 +95,7 @@ def load_balancer(settings: Settings) -> Iterator[Finding]:
 def gateway_nodes(settings: Settings) -> Iterator[Finding]:
     """The embedded cluster has two CPU nodes for gateways that share none."""
     platform = settings.platform
+    # By kind: the parameters define the nodes of this cluster alone.
     if not isinstance(platform, LocalPlatform) or platform.cpu_nodes >= SEPARATE_NODES:
         return
     for at in stacks(settings):
