@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-from config.inventory import ApiResource, managed_resources, parts
+from config.inventory import managed_resources, parts
+from config.part import ApiResource
 from config.settings import Settings
 
 VERBS = ("get", "list", "watch", "create", "patch", "delete")

@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.common.labels import PART_OF, PART_OF_LABEL, namespace_labels
 from components.network.policies import DEFAULT_DENY
-from config.inventory import Part, PodSecurity
+from config.part import Part, PodSecurity
 
 
 @dataclass(frozen=True, kw_only=True)

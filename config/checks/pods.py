@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from config.base import PROJECT
-from config.inventory import Part, parts
+from config.inventory import parts
+from config.part import Part
 from config.problem import Finding, refuse, warn
 from config.sections.affinity import possible_values
 from config.sections.gpu_nodes import GPU_LABEL

@@ -8,7 +8,8 @@ from components.cluster.permissions import VERBS, WATCH_VERBS, required
 from config import inventory
 from config.checks import names, platform, production
 from config.flows import Flow, Pods, gateway_pods, prometheus_pods
-from config.inventory import ApiResource, Part, parts
+from config.inventory import parts
+from config.part import ApiResource, Part
 from config.settings import Settings
 from config.sizing import packing
 from config.sizing.packing import Room

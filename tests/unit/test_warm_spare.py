@@ -6,7 +6,7 @@ import pytest
 
 from components.cluster.permissions import VERBS, required
 from components.cluster.preflight.pods import kinds
-from config.inventory import ApiResource
+from config.part import ApiResource
 from config.schema.overrides import with_overrides
 from config.settings import Settings
 from config.sizing.capacity import capacity, summary
