@@ -37,18 +37,20 @@ flows = shared_flows(settings)
 
 # GPU nodes, and the device plugin that advertises their GPUs.
 gpus: list[Resource] = []
-for group in settings.gpu_nodes.groups:
+for group, at in settings.gpu_nodes.groups_at:
     # Imported here: a stack without AWS need not pay for pulumi_aws (1.5 s, 60 MB).
     from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 
     nodes = GpuNodeGroupArgs(
         config=group,
-        gpus_per_node=settings.gpus_per_node,
+        gpus_per_node=settings.gpus_of(group),
         cluster_name=cluster.eks.name,
         subnet_ids=cluster.subnet_ids,
+        path=at.path,
     )
-    protected = ResourceOptions(depends_on=[cluster.provider], protect=settings.tier == "prod")
-    gpus.append(GpuNodeGroup("gpu", nodes, protected))
+    kept = settings.tier == "prod" and not group.retiring
+    protected = ResourceOptions(depends_on=[cluster.provider], protect=kept)
+    gpus.append(GpuNodeGroup(group.name, nodes, protected))
 if settings.device_plugin_enabled:
     plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
     # Nothing depends on it: a pod that requests a GPU is pending until a node advertises one.

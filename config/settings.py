@@ -6,12 +6,15 @@ from pydantic import Field
 
 from config.base import Section, Tier
 from config.sections.device_plugin import DevicePlugin
-from config.sections.gpu_nodes import ExistingNodes, Nodes
+from config.sections.gpu_nodes import ExistingNodes, GpuNodes
 from config.sections.images import Images
 from config.sections.inference import InferenceStack
 from config.sections.keda import ExistingKeda, Keda
+from config.sections.node_groups import EksNodeGroups
 from config.sections.platform import LocalPlatform, Platform
 from config.sections.prometheus import ManagedPrometheus, Prometheus
+
+Nodes = EksNodeGroups | ExistingNodes
 
 
 class Settings(Section):
@@ -51,7 +54,6 @@ class Settings(Section):
         stated = self.device_plugin.enabled
         return stated if stated is not None else not self.gpu_nodes.pool.brings_device_plugin
 
-    @property
-    def gpus_per_node(self) -> int:
-        """`nvidia.com/gpu` that the smallest node advertises, time slices counted."""
-        return self.gpu_nodes.pool.node.gpus * self.device_plugin.time_slices
+    def gpus_of(self, nodes: GpuNodes) -> int:
+        """Return `nvidia.com/gpu` that the smallest node of a pool advertises, with time slices."""
+        return nodes.node.gpus * self.device_plugin.time_slices

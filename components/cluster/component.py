@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 from components.cluster.api import ClusterApi
 from components.cluster.kubeconfig import KubeconfigError, as_text, read
 from components.cluster.preflight import preflight, unowned
+from components.rollout.node_groups import node_groups
 from components.rollout.outage import outages, served
 from components.state.drift import DriftWatch
 from components.state.engine import is_applied
@@ -218,6 +219,7 @@ def _unowned(
         before = served((one.kind, one.namespace, one.name) for one in claim.held)
         found = [
             *outages(settings, before, preview=pulumi.runtime.is_dry_run()),
+            *node_groups(settings, client, claim.node_groups, preview=pulumi.runtime.is_dry_run()),
             *unowned(settings, client, ownership.declared, claim),
         ]
         require(f"stack {pulumi.get_stack()}", found)

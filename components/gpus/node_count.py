@@ -1,15 +1,14 @@
 """Desired size of a managed node group: the running number, for EKS to keep."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
-from config.sections.gpu_nodes import EksNodeGroups, NodeGroup
-
-_MIN_SIZE, _MAX_SIZE = EksNodeGroups.key("minSize"), EksNodeGroups.key("maxSize")
+from config.problem import text
+from config.sections.node_groups import NodeGroup
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,9 @@ class RunningGroup:
     desired_size: int
     """Nodes that the Auto Scaling group keeps running now."""
 
+    fixed: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Facts that EKS cannot change in place, by the parameter that states them."""
+
 
 def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
     """Return the number of nodes to send to EKS: the running number within the bounds.
@@ -43,27 +45,49 @@ def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
         running: The group that runs; None if there is none yet.
     """
     if running is None:
-        return nodes.min_size
-    return min(max(running.desired_size, nodes.min_size), nodes.max_size)
+        return nodes.lowest_size
+    return min(max(running.desired_size, nodes.lowest_size), nodes.max_size)
 
 
-def ended_nodes(nodes: NodeGroup, running: RunningGroup) -> str:
+def ended_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
     """Describe the running nodes that a smaller `maxSize` ends; empty if it ends none."""
     ended = running.desired_size - nodes.max_size
     if ended <= 0:
         return ""
     return (
-        f"{_MAX_SIZE} {nodes.max_size} ends {ended} of {running.desired_size} running nodes "
+        f"{path}.maxSize {nodes.max_size} ends {ended} of {running.desired_size} running nodes "
         f"of node group {running.name}: their pods move to the nodes that stay, or wait"
     )
 
 
-def kept_nodes(nodes: NodeGroup, running: RunningGroup) -> str:
+def replaced_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
+    """Describe the outage of a group that EKS cannot change in place; empty if it can."""
+    stated: dict[str, object] = {
+        "amiType": nodes.ami_type,
+        "capacityType": nodes.capacity_type,
+        "instanceTypes": list(nodes.instance_types),
+    }
+    changed = [
+        f"{path}.{key} {text(running.fixed[key])} -> {text(value)}"
+        for key, value in stated.items()
+        if running.fixed.get(key, value) != value
+    ]
+    if not changed or not running.desired_size:
+        return ""
+    return (
+        f"OUTAGE: {', '.join(changed)} replaces node group {running.name}. Its "
+        f"{running.desired_size} nodes end as soon as the new group exists, and their replicas "
+        "with them, before others are ready. Add a group under another name beside it instead "
+        "(docs/eks.md, Replace a node group)"
+    )
+
+
+def kept_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
     """Describe the fate of the running nodes if none of them ends."""
     runs = f"node group {running.name} runs {running.desired_size} nodes"
-    started = nodes.min_size - running.desired_size
+    started = nodes.lowest_size - running.desired_size
     if started > 0:
-        return f"{runs}; {_MIN_SIZE} {nodes.min_size} starts {started} more"
+        return f"{runs}; {path}.minSize {nodes.lowest_size} starts {started} more"
     return f"{runs} and keeps them: its desired size is that number"
 
 
@@ -92,7 +116,7 @@ async def find_running(
 
 
 async def require_bounds(
-    nodes: NodeGroup, cluster: str, name: str, opts: pulumi.InvokeOptions
+    nodes: NodeGroup, cluster: str, name: str, opts: pulumi.InvokeOptions, path: str
 ) -> str:
     """Return a group's name once EKS confirms the stated bounds.
 
@@ -106,10 +130,10 @@ async def require_bounds(
     if described is None:
         raise pulumi.RunError(f"node group {name} of cluster {cluster} is gone: run `up --refresh`")
     group, _ = described
-    if (group.min_size, group.max_size) != (nodes.min_size, nodes.max_size):
+    if (group.min_size, group.max_size) != (nodes.lowest_size, nodes.max_size):
         raise pulumi.RunError(
             f"node group {name} has {group.min_size} to {group.max_size} nodes on EKS, and not "
-            f"{_MIN_SIZE} {nodes.min_size} to {_MAX_SIZE} {nodes.max_size}: EKS refused "
+            f"{path}.minSize {nodes.lowest_size} to {path}.maxSize {nodes.max_size}: EKS refused "
             "an earlier change, or the bounds were changed elsewhere. Run `pulumi up --refresh`"
         )
     return name
@@ -144,5 +168,17 @@ async def _describe(
     if found is None:
         return None
     size = found.scaling_configs[0]
-    running = RunningGroup(name, found.status, size.min_size, size.max_size, size.desired_size)
+    fixed = {
+        "amiType": found.ami_type,
+        "capacityType": found.capacity_type,
+        "instanceTypes": list(found.instance_types or ()),
+    }
+    running = RunningGroup(
+        name,
+        found.status,
+        size.min_size,
+        size.max_size,
+        size.desired_size,
+        {key: value for key, value in fixed.items() if value},
+    )
     return running, found.node_role_arn

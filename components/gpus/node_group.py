@@ -12,9 +12,11 @@ from components.gpus.node_count import (
     ended_nodes,
     find_running,
     kept_nodes,
+    replaced_nodes,
     require_bounds,
 )
-from config.sections.gpu_nodes import GPU_RESOURCE, NodeGroup
+from config.sections.gpu_nodes import GPU_RESOURCE
+from config.sections.node_groups import NodeGroup
 
 EKS_TAINT_EFFECTS = {
     "NoSchedule": "NO_SCHEDULE",
@@ -42,6 +44,8 @@ class GpuNodeGroupArgs:
     """`nvidia.com/gpu` that a node advertises, time slices counted."""
     cluster_name: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
+    path: str = "gpuNodes.groups[0]"
+    """YAML path of `config`, for messages."""
 
 
 class GpuNodeGroup(pulumi.ComponentResource):
@@ -69,6 +73,8 @@ class GpuNodeGroup(pulumi.ComponentResource):
         super().__init__("kubemind:index:GpuNodeGroup", name, None, opts)
         nodes = args.config
         child = pulumi.ResourceOptions(parent=self)
+        # Protection is for the nodes: without it a parameter could not change these.
+        part = pulumi.ResourceOptions(parent=self, protect=False)
         tags = {"project": pulumi.get_project(), "stack": pulumi.get_stack()}
 
         lookup = pulumi.InvokeOptions(parent=self)
@@ -88,7 +94,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 policy_arn=pulumi.Output.format(
                     "arn:{0}:iam::aws:policy/{1}", partition.partition, policy
                 ),
-                opts=child,
+                opts=part,
             )
             for policy in policies
         ]
@@ -96,11 +102,13 @@ class GpuNodeGroup(pulumi.ComponentResource):
 
         async def size(known: Sequence[str]) -> int:
             running = await find_running(known[0], known[1], lookup)
-            if running and (ends := ended_nodes(nodes, running)):
+            if running and (outage := replaced_nodes(nodes, running, args.path)):
+                pulumi.log.warn(outage, self)
+            elif running and (ends := ended_nodes(nodes, running, args.path)):
                 pulumi.log.warn(ends, self)
             elif running:
                 # With an older state, Pulumi shows a change to this number, but no node changes.
-                pulumi.log.info(kept_nodes(nodes, running), self)
+                pulumi.log.info(kept_nodes(nodes, running, args.path), self)
             return desired_size(nodes, running)
 
         group = aws.eks.NodeGroup(
@@ -117,17 +125,14 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 "version": template.latest_version.apply(str),
             },
             scaling_config={
-                "min_size": nodes.min_size,
+                "min_size": nodes.lowest_size,
                 "max_size": nodes.max_size,
                 "desired_size": pulumi.Output.all(args.cluster_name, role.arn).apply(size),
             },
             labels=nodes.node_labels,
             taints=[
-                {
-                    "key": nodes.taint.key,
-                    "value": nodes.taint.value,
-                    "effect": EKS_TAINT_EFFECTS[nodes.taint.effect],
-                }
+                {"key": taint.key, "value": taint.value, "effect": EKS_TAINT_EFFECTS[taint.effect]}
+                for taint in nodes.taints
             ],
             update_config={"max_unavailable": nodes.max_unavailable},
             node_repair_config={"enabled": True},
@@ -144,7 +149,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         async def confirmed(known: Sequence[str]) -> str:
             if pulumi.runtime.is_dry_run():
                 return known[1]
-            return await require_bounds(nodes, known[0], known[1], lookup)
+            return await require_bounds(nodes, known[0], known[1], lookup, args.path)
 
         named = pulumi.Output.all(group.cluster_name, group.node_group_name)
         self.node_group_name = named.apply(confirmed)
@@ -191,10 +196,9 @@ class GpuNodeGroup(pulumi.ComponentResource):
         self, name: str, args: GpuNodeGroupArgs, group: aws.eks.NodeGroup
     ) -> None:
         nodes = args.config
-        taint = nodes.taint
         templates = {
             **{f"label/{key}": value for key, value in nodes.node_labels.items()},
-            f"taint/{taint.key}": f"{taint.value}:{taint.effect}",
+            **{f"taint/{taint.key}": f"{taint.value}:{taint.effect}" for taint in nodes.taints},
             f"resources/{GPU_RESOURCE}": str(args.gpus_per_node),
         }
         # A node group's own tags do not reach its Auto Scaling group.
@@ -208,7 +212,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
                     "value": value,
                     "propagate_at_launch": False,
                 },
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(parent=self, protect=False),
             )
 
 

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pulumi
@@ -17,6 +17,7 @@ UNMARKED = "unmarked"
 """Value in `ADOPT_VARIABLE` for objects without an identity, which earlier releases created."""
 
 _STASH = "pulumi:index:Stash"
+_NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 _READ_OUTPUTS = "pulumi:pulumi:readStackOutputs"
 _READ_RESOURCES = "pulumi:pulumi:readStackResourceOutputs"
 _BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
@@ -34,6 +35,9 @@ class Claim:
 
     held: frozenset[ObjectName] = frozenset()
     """Objects that the stack's state holds."""
+
+    node_groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Physical names of the EKS node groups that the stack's state holds, by the logical names."""
 
     adopts: frozenset[str] = frozenset()
     """Identities whose objects this run takes over; see `ADOPT_VARIABLE`."""
@@ -88,10 +92,12 @@ class Ownership:
         async def claimed(identity: str) -> Claim:
             if not self._complete:
                 raise pulumi.RunError("the program did not declare everything; nothing was touched")
+            state = await _state(is_new=identity == self._proposed)
             return Claim(
                 identity=identity,
                 stack=pulumi.get_stack(),
-                held=await _held(is_new=identity == self._proposed),
+                held=frozenset(held_objects(state.values())),
+                node_groups=held_node_groups(state),
                 adopts=adopted(os.environ),
             )
 
@@ -106,8 +112,8 @@ def adopted(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(filter(None, (identity.strip() for identity in named)))
 
 
-async def _held(*, is_new: bool) -> frozenset[ObjectName]:
-    """Return the objects that the state held when the run began.
+async def _state(*, is_new: bool) -> Mapping[str, Mapping[str, Any]]:
+    """Return the resources that the state held when the run began, by URN.
 
     The engine reads any stack's outputs for a program, but fails on the resources of one without
     a state: so a stack with a new identity is first asked for its outputs.
@@ -116,9 +122,9 @@ async def _held(*, is_new: bool) -> frozenset[ObjectName]:
     if is_new:
         seen = await pulumi.runtime.invoke_async(_READ_OUTPUTS, {"name": name})
         if not seen["outputs"]:
-            return frozenset()
+            return {}
     read = await pulumi.runtime.invoke_async(_READ_RESOURCES, {"stackName": name})
-    return frozenset(held_objects(read["outputs"].values()))
+    return read["outputs"]
 
 
 def identity_in(resources: Iterable[Mapping[str, Any]]) -> str:
@@ -132,6 +138,19 @@ def held_objects(resources: Iterable[Mapping[str, Any]]) -> list[ObjectName]:
     objects = [one for one in resources if one["type"].startswith("kubernetes:")]
     named = [(one["type"], _metadata(one)) for one in objects]
     return [ObjectName.of_resource(kind, metadata) for kind, metadata in named if metadata]
+
+
+def held_node_groups(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Name the EKS node groups of a state: the physical name by the logical one.
+
+    Args:
+        resources: Type and outputs of each resource, by URN.
+    """
+    groups = {urn: one for urn, one in resources.items() if one["type"] == _NODE_GROUP}
+    outputs: dict[str, dict[str, Any]] = {
+        urn: one.get("outputs") or {} for urn, one in groups.items()
+    }
+    return {urn.rpartition("::")[2]: one.get("nodeGroupName", "") for urn, one in outputs.items()}
 
 
 def _metadata(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,15 +99,16 @@ def grace(settings: Settings) -> Iterator[Finding]:
 @refuse
 def spot(settings: Settings) -> Iterator[Finding]:
     """On spot nodes a replica has stopped before AWS removes the node."""
-    if not settings.gpu_nodes.pool.spot:
-        return
-    for at in stacks(settings):
+    on_spot = {
+        pool.key("capacityType"): "SPOT" for pool in settings.gpu_nodes.pools if pool.nodes.spot
+    }
+    for at in stacks(settings) if on_spot else ():
         taken = at.stack.triton_grace_seconds
         if not at.stack.triton.gpus or taken <= SPOT_NOTICE_SECONDS:
             continue
         yield Finding(
             keys={
-                settings.gpu_nodes.key("capacityType"): "SPOT",
+                **on_spot,
                 **_grace_keys(at),
                 **_dns_keys(at),
             },
@@ -116,7 +117,7 @@ def spot(settings: Settings) -> Iterator[Finding]:
                 f"replica may take {taken} s to stop: streams that still run are cut"
             ),
             change=_shorter_streams(settings, at, SPOT_NOTICE_SECONDS)
-            or {settings.gpu_nodes.key("capacityType"): "ON_DEMAND"},
+            or dict.fromkeys(on_spot, "ON_DEMAND"),
         )
 
 

@@ -26,7 +26,7 @@ MAX_INSTANCE_TYPES = 20
 @refuse
 def node_labels(settings: Settings) -> Iterator[Finding]:
     """EKS accepts every label of the node group."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         reasons = {
             key: reason
             for key, value in nodes.labels.items()
@@ -36,11 +36,11 @@ def node_labels(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={
                     "gpuNodes.kind": "eksNodeGroups",
-                    settings.gpu_nodes.key("labels"): nodes.labels,
+                    pool.key("labels"): nodes.labels,
                 },
                 reason="EKS refuses " + "; ".join(reasons.values()),
                 change={
-                    settings.gpu_nodes.key("labels"): {
+                    pool.key("labels"): {
                         key: value for key, value in nodes.labels.items() if key not in reasons
                     }
                 },
@@ -61,11 +61,11 @@ def _label_reason(key: str, value: str) -> str:
 @refuse
 def node_taint(settings: Settings) -> Iterator[Finding]:
     """EKS accepts the taint of the node group."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         key = nodes.taint.key
         if len(key) > MAX_KEY:
             yield Finding(
-                keys={"gpuNodes.kind": "eksNodeGroups", settings.gpu_nodes.key("taint.key"): key},
+                keys={"gpuNodes.kind": "eksNodeGroups", pool.key("taint.key"): key},
                 reason=(
                     f"EKS allows at most {MAX_KEY} characters for a taint's key with its prefix, "
                     f"and this one has {len(key)}"
@@ -77,41 +77,37 @@ def node_taint(settings: Settings) -> Iterator[Finding]:
 @refuse
 def node_update(settings: Settings) -> Iterator[Finding]:
     """A node-group update makes no more nodes unavailable than the group may have."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         if nodes.max_unavailable > nodes.max_size:
             yield Finding(
                 keys={
-                    settings.gpu_nodes.key("maxUnavailable"): nodes.max_unavailable,
-                    settings.gpu_nodes.key("maxSize"): nodes.max_size,
+                    pool.key("maxUnavailable"): nodes.max_unavailable,
+                    pool.key("maxSize"): nodes.max_size,
                 },
                 reason="an update could make more nodes unavailable than the group may have",
-                change={settings.gpu_nodes.key("maxUnavailable"): nodes.max_size},
+                change={pool.key("maxUnavailable"): nodes.max_size},
             )
 
 
 @refuse
 def instance_count(settings: Settings) -> Iterator[Finding]:
     """A node group has at most as many instance types as EKS allows."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         count = len(nodes.instance_types)
         if count > MAX_INSTANCE_TYPES:
             yield Finding(
-                keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
+                keys={pool.key("instanceTypes"): list(nodes.instance_types)},
                 reason=(
                     f"EKS allows at most {MAX_INSTANCE_TYPES} instance types, and {count} are set"
                 ),
-                change={
-                    settings.gpu_nodes.key("instanceTypes"): list(
-                        nodes.instance_types[:MAX_INSTANCE_TYPES]
-                    )
-                },
+                change={pool.key("instanceTypes"): list(nodes.instance_types[:MAX_INSTANCE_TYPES])},
             )
 
 
 @refuse
 def node_architecture(settings: Settings) -> Iterator[Finding]:
     """Instance types and AMI have the same processor architecture."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         types: dict[Architecture, list[str]] = {}
         for name in nodes.instance_types:
             types.setdefault(architecture_of(name), []).append(name)
@@ -119,15 +115,11 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
             continue
         other = {"amd64": "arm64", "arm64": "amd64"}[nodes.ami_architecture]
         spelled = "; ".join(f"{', '.join(names)}: {arch}" for arch, names in types.items())
-        change = (
-            {settings.gpu_nodes.key("amiType"): _swapped(nodes.ami_type)}
-            if set(types) == {other}
-            else {}
-        )
+        change = {pool.key("amiType"): _swapped(nodes.ami_type)} if set(types) == {other} else {}
         yield Finding(
             keys={
-                settings.gpu_nodes.key("amiType"): nodes.ami_type,
-                settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types),
+                pool.key("amiType"): nodes.ami_type,
+                pool.key("instanceTypes"): list(nodes.instance_types),
             },
             reason=(
                 f"the AMI is for {nodes.ami_architecture}, but not all instance types are "
@@ -143,13 +135,13 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
 @refuse
 def triton_architecture(settings: Settings) -> Iterator[Finding]:
     """Replicas with GPUs run on the architecture of the GPU nodes."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         for at in stacks(settings):
             stated = at.stack.triton.architecture
             if at.stack.triton.gpus and stated and stated != nodes.ami_architecture:
                 key = at.key("triton.architecture")
                 yield Finding(
-                    keys={key: stated, settings.gpu_nodes.key("amiType"): nodes.ami_type},
+                    keys={key: stated, pool.key("amiType"): nodes.ami_type},
                     reason=f"the GPU nodes are {nodes.ami_architecture}: no node can run a replica",
                     change={key: None},
                 )
@@ -164,13 +156,13 @@ def _swapped(ami_type: str) -> str:
 @refuse
 def gpu_types(settings: Settings) -> Iterator[Finding]:
     """Every instance type of the GPU nodes has NVIDIA GPUs, as their AMI requires."""
-    for nodes in settings.gpu_nodes.groups:
+    for nodes, pool in settings.gpu_nodes.groups_at:
         without = [name for name in nodes.instance_types if not has_nvidia_gpu(name)]
         if without:
             yield Finding(
                 keys={
-                    settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types),
-                    settings.gpu_nodes.key("amiType"): nodes.ami_type,
+                    pool.key("instanceTypes"): list(nodes.instance_types),
+                    pool.key("amiType"): nodes.ami_type,
                 },
                 reason=(
                     f"{', '.join(without)} has no NVIDIA GPU, but the AMI is for instances with "
@@ -183,8 +175,10 @@ def gpu_types(settings: Settings) -> Iterator[Finding]:
 @warn
 def gpu_generations(settings: Settings) -> Iterator[Finding]:
     """The GPUs of all instance types can run the same TensorRT plan."""
-    nodes = settings.gpu_nodes.pool
-    known = {name: gpu for name in nodes.instance_types if (gpu := gpu_of(name))}
+    pools = settings.gpu_nodes.pools
+    known = {
+        name: gpu for pool in pools for name in pool.nodes.instance_types if (gpu := gpu_of(name))
+    }
     if len({gpu.compute_capability for gpu in known.values()}) < 2:
         return
     spelled = ", ".join(
@@ -192,17 +186,27 @@ def gpu_generations(settings: Settings) -> Iterator[Finding]:
         for name, gpu in known.items()
     )
     first = next(iter(known.values())).compute_capability
-    kept = [
-        name
-        for name in nodes.instance_types
-        if name not in known or known[name].compute_capability == first
-    ]
+    kept = {
+        pool.key("instanceTypes"): [
+            name
+            for name in pool.nodes.instance_types
+            if name not in known or known[name].compute_capability == first
+        ]
+        for pool in pools
+    }
+    stated = {pool.key("instanceTypes"): list(pool.nodes.instance_types) for pool in pools}
     yield Finding(
-        keys={settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types)},
+        keys=stated,
         reason=(
             f"the GPUs are of several generations ({spelled}), and a TensorRT plan runs only "
             "on the generation that it was built for, unless it was built to be "
             "hardware-compatible: a replica fails to load it on the other nodes"
         ),
-        change={settings.gpu_nodes.key("instanceTypes"): kept},
+        change={key: names for key, names in kept.items() if names != stated[key]}
+        if all(kept.values())
+        else {},
+        fix=""
+        if all(kept.values())
+        else "let the retiring group take no new pods (retiring: "
+        "true), or give each generation a stack of its own",
     )

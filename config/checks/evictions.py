@@ -1,14 +1,15 @@
 """Checks that nodes which drain get rid of their replicas in time, several to a node."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from config.checks.drain import EKS_EVICTION_SECONDS, SPOT_NOTICE_SECONDS
 from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
+from config.sections.gpu_nodes import Pool
 from config.sections.triton import PULL_SECONDS
 from config.settings import Settings
-from config.sizing.packing import evictable, replicas_per_node
+from config.sizing.packing import evictable, most_per_node
 
 EKS_CORDON_SECONDS = 60
 """Time that EKS waits between the last eviction from a node and its end (the same page)."""
@@ -16,21 +17,22 @@ EKS_CORDON_SECONDS = 60
 
 def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
     """Return the stacks whose replicas run on GPU nodes of known capacity, and fit there."""
-    if settings.gpu_nodes.pool.unknown_instance_types:
+    pools = settings.gpu_nodes.pools
+    if any(pool.nodes.unknown_instance_types for pool in pools):
         return []
     return [
         at
         for at in stacks(settings)
-        if at.stack.triton.gpus and replicas_per_node(settings, at.stack).replicas
+        if at.stack.triton.gpus and most_per_node(settings, at.stack, pools)
     ]
 
 
-def _rounds(settings: Settings, at: StackAt, nodes: int) -> int:
+def _rounds(settings: Settings, at: StackAt, nodes: int, pools: Iterable[Pool]) -> int:
     """Return the number of evictions, one after another, that empty nodes which drain at once.
 
     The disruption budget holds back each until the replicas of the one before are ready elsewhere.
     """
-    held = nodes * replicas_per_node(settings, at.stack).replicas
+    held = nodes * most_per_node(settings, at.stack, pools)
     leaving = min(held, at.stack.autoscaler.max_replicas)
     return math.ceil(leaving / evictable(settings, at.stack))
 
@@ -40,16 +42,18 @@ def _budget_keys(settings: Settings, at: StackAt) -> dict[str, object]:
     key = at.key("triton.disruptionBudget")
     return {
         key if stated else derived(key): evictable(settings, at.stack),
-        derived(at.key("replicasPerNode")): replicas_per_node(settings, at.stack).replicas,
+        derived(at.key("replicasPerNode")): most_per_node(
+            settings, at.stack, settings.gpu_nodes.pools
+        ),
         at.key("triton.loadSeconds"): at.stack.triton.load_seconds,
         derived(at.key("triton.copySeconds")): math.ceil(at.stack.triton.copy_seconds),
     }
 
 
 def _update_keys(settings: Settings, at: StackAt) -> dict[str, object]:
-    groups = enumerate(settings.gpu_nodes.groups)
+    groups = settings.gpu_nodes.groups_at
     return {
-        **{f"gpuNodes.groups[{i}].maxUnavailable": group.max_unavailable for i, group in groups},
+        **{pool.key("maxUnavailable"): group.max_unavailable for group, pool in groups},
         **_budget_keys(settings, at),
         derived(at.key("triton.terminationGraceSeconds")): at.stack.triton_grace_seconds,
     }
@@ -58,11 +62,12 @@ def _update_keys(settings: Settings, at: StackAt) -> dict[str, object]:
 @refuse
 def spot_budget(settings: Settings) -> Iterator[Finding]:
     """On spot nodes the disruption budget lets all replicas of a node leave at once."""
-    for at in _on_gpu_nodes(settings) if settings.gpu_nodes.pool.spot else ():
-        if _rounds(settings, at, nodes=1) > 1:
+    pools = [pool for pool in settings.gpu_nodes.pools if pool.nodes.spot]
+    for at in _on_gpu_nodes(settings) if pools else ():
+        if _rounds(settings, at, 1, pools) > 1:
             yield Finding(
                 keys={
-                    settings.gpu_nodes.key("capacityType"): "SPOT",
+                    **{pool.key("capacityType"): "SPOT" for pool in pools},
                     **_budget_keys(settings, at),
                 },
                 reason=(
@@ -78,16 +83,21 @@ def spot_budget(settings: Settings) -> Iterator[Finding]:
 @warn
 def spot_node(settings: Settings) -> Iterator[Finding]:
     """The smallest fleet does not run on a single spot node."""
-    nodes = settings.gpu_nodes.pool
-    for at in _on_gpu_nodes(settings) if nodes.spot and nodes.min_size < 2 else ():
+    pools = settings.gpu_nodes.pools
+    alone = all(p.nodes.spot for p in pools) and sum(p.nodes.min_size for p in pools) < 2
+    for at in _on_gpu_nodes(settings) if alone else ():
         least = at.stack.autoscaler.min_replicas
-        if least > replicas_per_node(settings, at.stack).replicas:
+        if least > most_per_node(settings, at.stack, pools):
             continue
-        cold = nodes.node_start_seconds + PULL_SECONDS + at.stack.triton.ready_seconds
+        cold = (
+            settings.gpu_nodes.pool.node_start_seconds
+            + PULL_SECONDS
+            + at.stack.triton.ready_seconds
+        )
         yield Finding(
             keys={
-                settings.gpu_nodes.key("capacityType"): "SPOT",
-                settings.gpu_nodes.key("minSize"): nodes.min_size,
+                **{pool.key("capacityType"): "SPOT" for pool in pools},
+                **{pool.key("minSize"): pool.nodes.min_size for pool in pools},
                 at.key("autoscaler.minReplicas"): least,
                 **_budget_keys(settings, at),
             },
@@ -96,7 +106,7 @@ def spot_node(settings: Settings) -> Iterator[Finding]:
                 f"to {number(cold)} s, until another node and its replicas are ready"
             ),
             change={
-                settings.gpu_nodes.key("minSize"): 2,
+                pools[-1].key("minSize"): 2,
                 **({at.key("autoscaler.minReplicas"): 2} if least < 2 else {}),
             },
         )
@@ -176,7 +186,7 @@ def _updated(settings: Settings) -> list[StackAt]:
 
 def _update_rounds(settings: Settings, at: StackAt) -> int:
     nodes = max(group.max_unavailable for group in settings.gpu_nodes.groups)
-    return _rounds(settings, at, nodes)
+    return _rounds(settings, at, nodes, settings.gpu_nodes.pools)
 
 
 def _eviction_seconds(settings: Settings, at: StackAt) -> float:

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
+from config.sections.gpu_nodes import Pool
 from config.sections.triton import PULL_SECONDS, S3Repository, Triton
 from config.settings import Settings
 from config.sizing.instances import INSTANCE_TYPES
 from config.sizing.packing import (
     OTHER_IMAGES_GIB,
+    fitting_pools,
     free_disk_gib,
-    nodes_needed,
+    may_run,
+    packed,
     replicas_per_node,
     selected_nodes,
     stranded_nodes,
@@ -19,7 +22,7 @@ from config.units import MIB_PER_GIB
 
 
 def _known(settings: Settings) -> bool:
-    return not settings.gpu_nodes.pool.unknown_instance_types
+    return not any(pool.nodes.unknown_instance_types for pool in settings.gpu_nodes.pools)
 
 
 def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
@@ -27,18 +30,15 @@ def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
 
 
 def _fits(settings: Settings, at: StackAt) -> bool:
-    return replicas_per_node(settings, at.stack).replicas > 0
+    return bool(fitting_pools(settings, at.stack))
 
 
-def _node_keys(settings: Settings) -> dict[str, object]:
-    nodes = settings.gpu_nodes.pool
-    disk: dict[str, object] = {settings.gpu_nodes.key("diskGib"): nodes.disk_gib}
+def _node_keys(pool: Pool) -> dict[str, object]:
+    nodes = pool.nodes
+    disk: dict[str, object] = {pool.key("diskGib"): nodes.disk_gib}
     if nodes.capacity:
-        return {
-            settings.gpu_nodes.key("capacity"): nodes.capacity.model_dump(by_alias=True),
-            **disk,
-        }
-    return {settings.gpu_nodes.key("instanceTypes"): list(nodes.instance_types), **disk}
+        return {pool.key("capacity"): nodes.capacity.model_dump(by_alias=True), **disk}
+    return {pool.key("instanceTypes"): list(nodes.instance_types), **disk}
 
 
 def _replica_keys(at: StackAt) -> dict[str, object]:
@@ -65,35 +65,31 @@ def _replica_keys(at: StackAt) -> dict[str, object]:
 @refuse
 def instance_types(settings: Settings) -> Iterator[Finding]:
     """The capacity of every instance type is known."""
-    key, unknown = settings.gpu_nodes.key, settings.gpu_nodes.pool.unknown_instance_types
-    if unknown:
-        yield Finding(
-            keys={
-                settings.gpu_nodes.key("instanceTypes"): list(
-                    settings.gpu_nodes.pool.instance_types
-                )
-            },
-            reason=(
-                f"the capacity of {', '.join(unknown)} is not known (known: "
-                f"{', '.join(sorted(INSTANCE_TYPES))}), so no check can tell what fits"
-            ),
-            fix=f"set {key('capacity')} (gpus, cpu, memoryGib) to that of the smallest type",
-        )
+    for pool in settings.gpu_nodes.pools:
+        unknown = pool.nodes.unknown_instance_types
+        if unknown:
+            yield Finding(
+                keys={pool.key("instanceTypes"): list(pool.nodes.instance_types)},
+                reason=(
+                    f"the capacity of {', '.join(unknown)} is not known (known: "
+                    f"{', '.join(sorted(INSTANCE_TYPES))}), so no check can tell what fits"
+                ),
+                fix=f"set {pool.key('capacity')} (gpus, cpu, memoryGib) to that of the smallest "
+                "type",
+            )
 
 
 @refuse
 def node_bounds(settings: Settings) -> Iterator[Finding]:
     """The minimum number of nodes is not above the maximum."""
-    nodes = settings.gpu_nodes.pool
-    if nodes.min_size > nodes.max_size:
-        yield Finding(
-            keys={
-                settings.gpu_nodes.key("minSize"): nodes.min_size,
-                settings.gpu_nodes.key("maxSize"): nodes.max_size,
-            },
-            reason="the minimum number of nodes is above the maximum",
-            change={settings.gpu_nodes.key("maxSize"): nodes.min_size},
-        )
+    for pool in settings.gpu_nodes.pools:
+        nodes = pool.nodes
+        if nodes.min_size > nodes.max_size:
+            yield Finding(
+                keys={pool.key("minSize"): nodes.min_size, pool.key("maxSize"): nodes.max_size},
+                reason="the minimum number of nodes is above the maximum",
+                change={pool.key("maxSize"): nodes.min_size},
+            )
 
 
 @refuse
@@ -112,43 +108,73 @@ def replica_bounds(settings: Settings) -> Iterator[Finding]:
 
 @refuse
 def node_fit(settings: Settings) -> Iterator[Finding]:
-    """One replica fits on the smallest node."""
-    for at in _on_gpu_nodes(settings) if _known(settings) else ():
-        fit = replicas_per_node(settings, at.stack)
-        if fit.replicas:
-            continue
-        triton = at.stack.triton
-        pool = selected_nodes(settings.gpu_nodes.pool, triton.pods)
-        free, gpus = pool.allocatable, pool.node.gpus * settings.device_plugin.time_slices
-        memory_mib = free.memory_gib * MIB_PER_GIB
-        disk_mib = free_disk_gib(settings) * MIB_PER_GIB
-        short = [
-            f"{name} ({needed} of {number(there)})"
-            for name, count, needed, there in (
-                ("GPUs", fit.gpus, triton.gpus, gpus),
-                ("CPU", fit.cpu, number(triton.cpu), free.cpu),
-                ("memory MiB", fit.memory, triton.memory_mib, memory_mib),
-                ("disk MiB", fit.disk, triton.storage_mib, disk_mib),
+    """One replica fits on the smallest node of a pool, and every pool takes some replica."""
+    fleets = _on_gpu_nodes(settings) if _known(settings) else []
+    for at in fleets:
+        if not _fits(settings, at):
+            for pool in settings.gpu_nodes.pools:
+                yield _does_not_fit(settings, at, pool)
+    if not fleets or not all(_fits(settings, at) for at in fleets):
+        return
+    used = {
+        pool.path
+        for at in fleets
+        for pool in fitting_pools(settings, at.stack)
+        if may_run(pool.nodes, at.stack.triton.pods)
+    }
+    for pool in settings.gpu_nodes.pools:
+        running = [at for at in fleets if may_run(pool.nodes, at.stack.triton.pods)]
+        # Another check refuses pods that no node may run.
+        if not running and used:
+            yield Finding(
+                keys={
+                    pool.key("labels"): dict(pool.nodes.labels),
+                    **{
+                        at.key("triton.pods.nodeSelector"): at.stack.triton.pods.node_selector
+                        for at in fleets
+                    },
+                },
+                reason="the pods' nodeSelector or affinity rules out all nodes here: they idle",
+                fix="remove these nodes, or let a stack select them",
             )
-            if not count
-        ]
-        images = ""
-        change: dict[str, object] = {}
-        if not fit.disk:
-            gib = triton.unpacked_image_gib
-            images = f"; its image takes {gib} GiB of the disk, and others {OTHER_IMAGES_GIB} GiB"
-            change = smallest_passing(
-                settings,
-                settings.gpu_nodes.key("diskGib"),
-                range(settings.gpu_nodes.pool.disk_gib, 64 * 1024),
-                lambda after, at=at: _fits(after, at),
-            )
-        yield Finding(
-            keys={**_node_keys(settings), **_replica_keys(at)},
-            reason=f"a replica does not fit on the smallest node: {', '.join(short)}{images}",
-            change=change,
-            fix="" if change else "choose larger instance types or disks, or a smaller replica",
+        elif running and pool.path not in used:
+            yield _does_not_fit(settings, running[0], pool)
+
+
+def _does_not_fit(settings: Settings, at: StackAt, pool: Pool) -> Finding:
+    fit = replicas_per_node(settings, at.stack, pool.nodes)
+    triton = at.stack.triton
+    selected = selected_nodes(pool.nodes, triton.pods)
+    free = selected.allocatable
+    memory_mib = free.memory_gib * MIB_PER_GIB
+    disk_mib = free_disk_gib(settings, pool.nodes) * MIB_PER_GIB
+    short = [
+        f"{name} ({needed} of {number(there)})"
+        for name, count, needed, there in (
+            ("GPUs", fit.gpus, triton.gpus, settings.gpus_of(selected)),
+            ("CPU", fit.cpu, number(triton.cpu), free.cpu),
+            ("memory MiB", fit.memory, triton.memory_mib, memory_mib),
+            ("disk MiB", fit.disk, triton.storage_mib, disk_mib),
         )
+        if not count
+    ]
+    images = ""
+    change: dict[str, object] = {}
+    if not fit.disk:
+        gib = triton.unpacked_image_gib
+        images = f"; its image takes {gib} GiB of the disk, and others {OTHER_IMAGES_GIB} GiB"
+        change = smallest_passing(
+            settings,
+            pool.key("diskGib"),
+            range(pool.nodes.disk_gib, 64 * 1024),
+            lambda after: pool.path in {one.path for one in fitting_pools(after, at.stack)},
+        )
+    return Finding(
+        keys={**_node_keys(pool), **_replica_keys(at)},
+        reason=f"a replica does not fit on the smallest node: {', '.join(short)}{images}",
+        change=change,
+        fix="" if change else "choose larger instance types or disks, or a smaller replica",
+    )
 
 
 @refuse
@@ -160,32 +186,48 @@ def nodes(settings: Settings) -> Iterator[Finding]:
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    needed = nodes_needed(settings, lambda stack: stack.placed_replicas)
-    most = settings.gpu_nodes.pool.max_size
-    if needed <= most:
+    pools = settings.gpu_nodes.pools
+    taken = packed(settings, lambda stack: stack.placed_replicas)
+    small = {
+        pool.key("maxSize"): count
+        for pool, count in zip(pools, taken, strict=True)
+        if count > pool.nodes.max_size
+    }
+    if not small:
         return
-    keys: dict[str, object] = {settings.gpu_nodes.key("maxSize"): most, **_node_keys(settings)}
+    retiring = [at for group, at in settings.gpu_nodes.groups_at if group.retiring]
+    keys: dict[str, object] = {pool.key("retiring"): True for pool in retiring}
+    for pool in pools:
+        keys |= {pool.key("maxSize"): pool.nodes.max_size, **_node_keys(pool)}
     parts: list[str] = []
     for at in fleets:
-        fit = replicas_per_node(settings, at.stack)
+        fits = {
+            pool.path: replicas_per_node(settings, at.stack, pool.nodes)
+            for pool in fitting_pools(settings, at.stack)
+        }
         keys |= {
             at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
             at.key("triton.maxSurge"): at.stack.triton.max_surge,
             at.key("triton.warmSpare.replicas"): at.stack.triton.warm_spare.replicas,
             **_replica_keys(at),
-            derived(at.key("replicasPerNode")): fit.replicas,
+            derived(at.key("replicasPerNode")): [fit.replicas for fit in fits.values()]
+            if len(fits) > 1
+            else next(iter(fits.values())).replicas,
         }
-        parts.append(
-            f"{at.stack.placed_replicas} of {at.stack.deployment_name} ({fit.replicas} per node: "
-            f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory, {fit.disk} by disk)"
+        each = " or ".join(
+            f"{fit.replicas} per node{f' of {path}' if len(pools) > 1 else ''}: "
+            f"{fit.gpus} by GPUs, {fit.cpu} by CPU, {fit.memory} by memory, {fit.disk} by disk"
+            for path, fit in fits.items()
         )
+        parts.append(f"{at.stack.placed_replicas} of {at.stack.deployment_name} ({each})")
+    allowed = sum(pool.nodes.max_size for pool in pools)
     yield Finding(
         keys=keys,
         reason=(
-            f"the largest fleets with their surge and spares, {'; '.join(parts)}, need {needed} "
-            f"nodes, but {most} are allowed: the last replicas stay Pending forever"
+            f"the largest fleets with their surge and spares, {'; '.join(parts)}, need "
+            f"{sum(taken)} nodes, but {allowed} are allowed: the last replicas stay Pending forever"
         ),
-        change={settings.gpu_nodes.key("maxSize"): needed},
+        change=small,
     )
 
 
@@ -195,15 +237,19 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    most = settings.gpu_nodes.pool.max_size
-    if nodes_needed(settings, lambda stack: stack.placed_replicas) > most:
+    taken = packed(settings, lambda stack: stack.placed_replicas)
+    pools = settings.gpu_nodes.pools
+    if any(count > pool.nodes.max_size for pool, count in zip(pools, taken, strict=True)):
         return
     stranded = max(fleets, key=lambda at: stranded_nodes(settings, at.stack))
     count = stranded_nodes(settings, stranded.stack)
+    held = fitting_pools(settings, stranded.stack)
+    most = sum(pool.nodes.max_size for pool in held)
     if count >= most:
+        more = held[-1].nodes.max_size + count + 1 - most
         yield Finding(
             keys={
-                settings.gpu_nodes.key("maxSize"): most,
+                **{pool.key("maxSize"): pool.nodes.max_size for pool in held},
                 **{at.key("triton.gpus"): at.stack.triton.gpus for at in fleets},
             },
             reason=(
@@ -212,7 +258,7 @@ def stranded_gpus(settings: Settings) -> Iterator[Finding]:
                 f"replica of {stranded.stack.deployment_name} finds no node although enough "
                 "GPUs are free in total"
             ),
-            change={settings.gpu_nodes.key("maxSize"): count + 1},
+            change={held[-1].key("maxSize"): more},
         )
 
 
@@ -222,22 +268,30 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     fleets = _on_gpu_nodes(settings) if _known(settings) else []
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
-    gpu_nodes = settings.gpu_nodes.pool
-    needed = nodes_needed(settings, lambda stack: stack.autoscaler.min_replicas)
-    if needed <= gpu_nodes.min_size or needed > gpu_nodes.max_size:
+    pools = settings.gpu_nodes.pools
+    taken = packed(
+        settings, lambda stack: stack.autoscaler.min_replicas, lambda nodes: nodes.min_size
+    )
+    small = [
+        (pool, count)
+        for pool, count in zip(pools, taken, strict=True)
+        if count > pool.nodes.min_size
+    ]
+    if not small or any(count > pool.nodes.max_size for pool, count in small):
         return
-    node = gpu_nodes.node_start_seconds
+    node = max(pool.nodes.node_start_seconds for pool in pools)
     ready = max(at.stack.triton.ready_seconds for at in fleets)
     yield Finding(
         keys={
-            settings.gpu_nodes.key("minSize"): gpu_nodes.min_size,
+            **{pool.key("minSize"): pool.nodes.min_size for pool in pools},
             **{at.key("autoscaler.minReplicas"): at.stack.autoscaler.min_replicas for at in fleets},
-            settings.gpu_nodes.key("nodeStartSeconds"): node,
+            **{pool.key("nodeStartSeconds"): pool.nodes.node_start_seconds for pool in pools},
         },
         reason=(
-            f"min replicas need {needed} node(s), but {gpu_nodes.min_size} are kept: the rest "
+            f"min replicas need {sum(taken)} node(s), but "
+            f"{sum(pool.nodes.min_size for pool in pools)} are kept: the rest "
             f"start cold, after {number(node)} s for the node, up to {PULL_SECONDS} s for Triton's "
             f"image and {number(ready)} s for the models = {number(node + PULL_SECONDS + ready)} s"
         ),
-        change={settings.gpu_nodes.key("minSize"): needed},
+        change={pool.key("minSize"): count for pool, count in small},
     )

@@ -10,10 +10,11 @@ from config.settings import Settings
 @refuse
 def device_plugin(settings: Settings) -> Iterator[Finding]:
     """The stack runs no device plugin beside that of Bottlerocket's NVIDIA AMI."""
-    if settings.gpu_nodes.pool.brings_device_plugin and settings.device_plugin.enabled:
+    bringing = [pool for pool in settings.gpu_nodes.pools if pool.nodes.brings_device_plugin]
+    if bringing and settings.device_plugin.enabled:
         yield Finding(
             keys={
-                settings.gpu_nodes.key("amiType"): settings.gpu_nodes.pool.ami_type,
+                **{pool.key("amiType"): pool.nodes.ami_type for pool in bringing},
                 "devicePlugin.enabled": True,
             },
             reason="the AMI runs the device plugin itself; two would register the same GPUs",

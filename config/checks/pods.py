@@ -105,7 +105,7 @@ def pod_nodes(settings: Settings) -> Iterator[Finding]:
     local = isinstance(settings.platform, LocalPlatform)
     for at in _pods(settings):
         gpu = at.part.on_gpu_nodes
-        known = settings.gpu_nodes.pool.known_labels if gpu else {}
+        known = settings.gpu_nodes.known_labels if gpu else {}
         nodes = "GPU nodes" if gpu else "nodes without GPUs"
 
         def excluded(label: str, values: set[str], known: Mapping[str, frozenset[str]]) -> bool:
@@ -132,8 +132,8 @@ def pod_nodes(settings: Settings) -> Iterator[Finding]:
 
 
 def _labels_key(settings: Settings, *, gpu: bool) -> dict[str, object]:
-    pool = settings.gpu_nodes.pool
-    return {settings.gpu_nodes.key("labels"): dict(pool.labels)} if gpu else {}
+    pools = settings.gpu_nodes.pools if gpu else ()
+    return {pool.key("labels"): dict(pool.nodes.labels) for pool in pools}
 
 
 def _spelled(wrong: Mapping[str, str], known: Mapping[str, frozenset[str]], nodes: str) -> str:
@@ -151,7 +151,7 @@ def pod_unknown_labels(settings: Settings) -> Iterator[Finding]:
     if not settings.gpu_nodes.groups:
         return
     for at in _pods(settings):
-        known = settings.gpu_nodes.pool.known_labels
+        known = settings.gpu_nodes.known_labels
         unknown = [
             label
             for label in at.options.node_selector
@@ -170,7 +170,7 @@ def pod_unknown_labels(settings: Settings) -> Iterator[Finding]:
                     "if no other agent sets it, no replica is ever scheduled, and the autoscaler "
                     "adds no node to an empty group"
                 ),
-                fix=f"add the label to {settings.gpu_nodes.key('labels')}",
+                fix=f"add the label to {' or '.join(_labels_key(settings, gpu=True))}",
             )
 
 
@@ -202,7 +202,10 @@ def pod_tolerations(settings: Settings) -> Iterator[Finding]:
                             each.model_dump(by_alias=True, exclude_none=True)
                             for each in at.options.tolerations
                         ],
-                        settings.gpu_nodes.key("taint"): taint.model_dump(by_alias=True),
+                        **{
+                            pool.key("taint"): taint.model_dump(by_alias=True)
+                            for pool in settings.gpu_nodes.pools
+                        },
                     },
                     reason=reason,
                     change={key: kept},

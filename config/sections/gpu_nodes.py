@@ -1,28 +1,18 @@
-"""The GPU nodes: a node group on EKS, or existing nodes, which may be simulated."""
+"""GPU nodes: a pool of equal nodes, and existing nodes, which may be simulated."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from config.base import LabelKey, LabelValue, Section
-from config.sizing.instances import (
-    ARCHITECTURE_LABEL,
-    INSTANCE_TYPE_LABEL,
-    INSTANCE_TYPES,
-    Architecture,
-    InstanceType,
-)
+from config.sizing.instances import INSTANCE_TYPES, Architecture, InstanceType
 
 GPU_RESOURCE = "nvidia.com/gpu"
 """Extended resource that the device plugin advertises."""
 
 GPU_LABEL = ("nvidia.com/gpu.present", "true")
 """Label by which GPU pods and the device plugin find GPU nodes (the device plugin chart's own)."""
-
-_CAPACITY_LABEL = "eks.amazonaws.com/capacityType"
-"""Label that EKS sets on the nodes of a managed node group ("Managed node group capacity types" in
-its user guide)."""
 
 _SYSTEM_CPU = 0.5
 _SYSTEM_MEMORY_SHARE = 0.06
@@ -35,7 +25,8 @@ _SYSTEM_DISK_GIB = 1
 1 GiB of kube-reserved, as both EKS AMIs have it, and a hundredth for the file system. Images are
 counted if their sizes are known (`packing.free_disk_gib`)."""
 
-_REMOVED = {"provision": "`gpuNodes.kind` takes its place, `eksNodeGroups` or `existing`"}
+REMOVED_NODE_KEYS = {"provision": "`gpuNodes.kind` takes its place, `eksNodeGroups` or `existing`"}
+"""Keys of earlier versions, with the reason for their removal."""
 
 
 class Taint(Section):
@@ -173,78 +164,47 @@ class GpuNodes(Section):
         return self.ami_type.startswith("BOTTLEROCKET")
 
 
-class NodeGroup(GpuNodes):
-    """An EKS managed node group."""
+class Pool(NamedTuple):
+    """Equal nodes that take new GPU pods, with their place in the parameters."""
 
-    max_unavailable: int = Field(default=1, ge=1, le=100)
-    """Nodes that a node-group update may make unavailable at once; EKS allows 100 at most."""
+    nodes: GpuNodes
+    """The nodes."""
 
-    vpc_cni_policy: bool = True
-    """True if the nodes' role carries the VPC CNI's permissions; off if the add-on has a role."""
+    path: str
+    """YAML path of the section that states them."""
 
-    @property
-    def architecture(self) -> Architecture:
-        """Architecture of the nodes: the AMI's."""
-        return self.ami_architecture
-
-    @property
-    def known_labels(self) -> dict[str, frozenset[str]]:
-        """Values that nodes may have, by each label that the parameters decide."""
-        return {
-            **super().known_labels,
-            ARCHITECTURE_LABEL: frozenset([self.ami_architecture]),
-            INSTANCE_TYPE_LABEL: frozenset(self.instance_types),
-            _CAPACITY_LABEL: frozenset([self.capacity_type]),
-        }
-
-
-class EksNodeGroups(Section):
-    """EKS managed node groups that the stack creates."""
-
-    removed: ClassVar[Mapping[str, str]] = _REMOVED
-
-    kind: Literal["eksNodeGroups"]
-    """EKS managed node groups that the stack creates."""
-
-    groups: tuple[NodeGroup, ...] = Field(default=(NodeGroup(),), min_length=1, max_length=1)
-    """Node groups; one for now."""
-
-    @property
-    def pool(self) -> GpuNodes:
-        """Nodes that every capacity check counts."""
-        return self.groups[0]
-
-    @staticmethod
-    def key(path: str) -> str:
+    def key(self, path: str) -> str:
         """Return the YAML path of one of the pool's parameters."""
-        return f"gpuNodes.groups[0].{path}"
+        return f"{self.path}.{path}"
 
 
 class ExistingNodes(GpuNodes):
     """GPU nodes that someone else creates, or that the local cluster simulates."""
 
-    removed: ClassVar[Mapping[str, str]] = _REMOVED
+    removed: ClassVar[Mapping[str, str]] = REMOVED_NODE_KEYS
 
     kind: Literal["existing"] = "existing"
     """Nodes of the cluster, or simulated ones."""
 
     @property
-    def groups(self) -> tuple[NodeGroup, ...]:
+    def groups(self) -> tuple[()]:
         """No node group: the stack creates none."""
         return ()
 
     @property
+    def groups_at(self) -> tuple[()]:
+        """No node group."""
+        return ()
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The one pool."""
+        return (Pool(self, "gpuNodes"),)
+
+    @property
     def pool(self) -> GpuNodes:
-        """Nodes that every capacity check counts."""
+        """Nodes whose taint and architecture the pods' templates state."""
         return self
-
-    @staticmethod
-    def key(path: str) -> str:
-        """Return the YAML path of one of the pool's parameters."""
-        return f"gpuNodes.{path}"
-
-
-Nodes = EksNodeGroups | ExistingNodes
 
 
 def as_existing(pool: GpuNodes) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from config.sections.affinity import possible_values
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import GpuNodes, Pool
 from config.sections.inference import InferenceStack
 from config.sections.pods import PodOptions
 from config.settings import Settings
@@ -102,7 +102,7 @@ def _fitting(free: float, each: float) -> int:
     return math.floor(free / each + EPSILON)
 
 
-def free_disk_gib(settings: Settings) -> float:
+def free_disk_gib(settings: Settings, nodes: GpuNodes) -> float:
     """Return the disk of a GPU node that replicas can request beside the images, GiB.
 
     Images occupy the disk that pods write to; neither kubelet's allocatable nor the scheduler
@@ -111,23 +111,33 @@ def free_disk_gib(settings: Settings) -> float:
     tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
     sizes = {triton.image: triton.unpacked_image_gib for triton in tritons}
     images_gib = sum(sizes.values()) + OTHER_IMAGES_GIB
-    return max(0, settings.gpu_nodes.pool.allocatable_disk_gib - images_gib)
+    return max(0, nodes.allocatable_disk_gib - images_gib)
 
 
-def replicas_per_node(settings: Settings, stack: InferenceStack) -> PerNode:
-    """Return the number of a stack's replicas that the smallest allowed node holds.
+def replicas_per_node(settings: Settings, stack: InferenceStack, nodes: GpuNodes) -> PerNode:
+    """Return the number of a stack's replicas that the smallest node of a pool holds.
 
     Raises:
         KeyError: The capacity of an instance type is not known.
     """
-    triton, pool = stack.triton, selected_nodes(settings.gpu_nodes.pool, stack.triton.pods)
-    free = pool.allocatable
+    triton, pods = stack.triton, stack.triton.pods
+    elsewhere = (may_run(pool.nodes, pods) for pool in settings.gpu_nodes.pools)
+    if not may_run(nodes, pods) and any(elsewhere):
+        return PerNode(0, 0, 0, 0)
+    selected = selected_nodes(nodes, pods)
+    free = selected.allocatable
     return PerNode(
-        gpus=pool.node.gpus * settings.device_plugin.time_slices // max(1, triton.gpus),
+        gpus=settings.gpus_of(selected) // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
         memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
-        disk=_fitting(free_disk_gib(settings) * MIB_PER_GIB, triton.storage_mib),
+        disk=_fitting(free_disk_gib(settings, nodes) * MIB_PER_GIB, triton.storage_mib),
     )
+
+
+def fitting_pools(settings: Settings, stack: InferenceStack) -> list[Pool]:
+    """Return the pools whose smallest node holds a replica of a stack."""
+    pools = settings.gpu_nodes.pools
+    return [one for one in pools if replicas_per_node(settings, stack, one.nodes).replicas]
 
 
 def evictable(settings: Settings, stack: InferenceStack) -> int:
@@ -139,8 +149,14 @@ def evictable(settings: Settings, stack: InferenceStack) -> int:
     stated = stack.triton.disruption_budget
     if stated is not None:
         return stated
-    spot = stack.triton.gpus > 0 and settings.gpu_nodes.pool.spot
-    return max(1, replicas_per_node(settings, stack).replicas) if spot else 1
+    spot = [pool for pool in settings.gpu_nodes.pools if pool.nodes.spot]
+    return max(1, most_per_node(settings, stack, spot) if stack.triton.gpus else 1)
+
+
+def most_per_node(settings: Settings, stack: InferenceStack, pools: Iterable[Pool]) -> int:
+    """Return the largest number of a stack's replicas on one node of some pools; 0 for none."""
+    held = (replicas_per_node(settings, stack, pool.nodes).replicas for pool in pools)
+    return max(held, default=0)
 
 
 def selected_nodes(pool: GpuNodes, pods: PodOptions) -> GpuNodes:
@@ -161,29 +177,69 @@ def selected_nodes(pool: GpuNodes, pods: PodOptions) -> GpuNodes:
     return pool.model_copy(update={"instance_types": left}) if left else pool
 
 
+def may_run(nodes: GpuNodes, pods: PodOptions) -> bool:
+    """Return True unless the pods' placement excludes all nodes of a pool."""
+    known = nodes.known_labels
+    terms = possible_values(pods.affinity or {})
+    selected = {key: {value} for key, value in pods.node_selector.items()}
+    return all(key not in known or values & known[key] for key, values in selected.items()) and (
+        not terms
+        or any(
+            all(key not in known or values & known[key] for key, values in term.items())
+            for term in terms
+        )
+    )
+
+
 def _shape(stack: InferenceStack) -> tuple[float | str, ...]:
     triton = stack.triton
     placed = triton.pods.model_dump_json(include={"node_selector", "affinity"})
     return triton.gpus, triton.cpu, triton.memory_mib, triton.storage_mib, placed
 
 
-def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:
-    """Return the number of GPU nodes that hold a number of replicas of every stack.
+def packed(
+    settings: Settings,
+    replicas: Callable[[InferenceStack], int],
+    size: Callable[[GpuNodes], int] = lambda nodes: nodes.max_size,
+) -> list[int]:
+    """Return the number of nodes of each pool that hold a number of replicas of every stack.
 
     Replicas of the same shape and placement share nodes. Others count on nodes of their own; this
-    is never fewer nodes than the best packing of all replicas together.
+    is never fewer nodes than the best packing of all replicas together. The shapes that fit into
+    the fewest pools are placed first, into the pools that hold the fewest shapes. Replicas for
+    which no node is left count on their last pool, which then has more nodes than its size.
 
     Args:
-        settings: The parameters; every replica must fit on a node.
+        settings: The parameters; every replica must fit on a node of some pool.
         replicas: Replicas to place, by stack; stacks without GPUs need no GPU node.
+        size: Number of nodes of a pool.
     """
     counts: defaultdict[tuple[float | str, ...], int] = defaultdict(int)
-    per_node: dict[tuple[float | str, ...], int] = {}
+    holds: dict[tuple[float | str, ...], list[int]] = {}
+    pools = settings.gpu_nodes.pools
     for stack in settings.inference:
         if stack.triton.gpus:
             counts[_shape(stack)] += replicas(stack)
-            per_node[_shape(stack)] = replicas_per_node(settings, stack).replicas
-    return sum(math.ceil(count / per_node[shape]) for shape, count in counts.items())
+            holds[_shape(stack)] = [
+                replicas_per_node(settings, stack, one.nodes).replicas for one in pools
+            ]
+    shapes_of = [sum(bool(each[i]) for each in holds.values()) for i in range(len(pools))]
+    taken = [0 for _ in pools]
+    for shape in sorted(counts, key=lambda one: sum(map(bool, holds[one]))):
+        each, left = holds[shape], counts[shape]
+        fitting = sorted((i for i in range(len(pools)) if each[i]), key=lambda i: shapes_of[i])
+        for i in fitting:
+            needed = math.ceil(left / each[i])
+            if i != fitting[-1]:
+                needed = min(needed, max(0, size(pools[i].nodes) - taken[i]))
+            taken[i] += needed
+            left = max(0, left - needed * each[i])
+    return taken
+
+
+def nodes_needed(settings: Settings, replicas: Callable[[InferenceStack], int]) -> int:
+    """Return the number of GPU nodes that hold a number of replicas of every stack."""
+    return sum(packed(settings, replicas))
 
 
 def stranded_nodes(settings: Settings, stack: InferenceStack) -> int:
@@ -196,4 +252,5 @@ def stranded_nodes(settings: Settings, stack: InferenceStack) -> int:
         return 0
     gpus = stack.triton.gpus
     taken = sum(other.surge_replicas * other.triton.gpus for other in settings.inference) - gpus
-    return taken // (settings.gpus_per_node - gpus + 1)
+    least = min(settings.gpus_of(pool.nodes) for pool in fitting_pools(settings, stack))
+    return taken // (least - gpus + 1)

@@ -19,8 +19,9 @@ _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
 """Properties of a node group whose change makes EKS replace its nodes, a few at a time."""
 
 
-_ENDED_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group")
-"""Part of the program's warning, which counts the running nodes (`node_count.ended_nodes`)."""
+_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group|OUTAGE: [^.]* node group ")
+"""Parts of the program's warnings on running nodes (`components.gpus.node_count`) and on the
+replicas of a node group that goes (`components.rollout.node_groups`)."""
 
 
 def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
@@ -32,13 +33,19 @@ def impact(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
             of the steps may be older.
     """
     steps = list(steps)
-    effects = [(0, f"{text}.") for text in warnings if _ENDED_NODES.search(text)]
+    effects = [(0, f"{_line(text)}.") for text in warnings if _NODES.search(_line(text))]
     for step in steps:
         effects += _of_step(step)
     before, after = max_gpus(steps)
     if before != after:
         effects.append((3, f"GPUs that the scaler may ask for: {before} → {after}."))
     return [text for _, text in sorted(effects, key=lambda item: item[0])]
+
+
+def _line(warning: str) -> str:
+    """Return the reason of a warning on one line."""
+    reason = warning.partition("\n    now: ")[0]
+    return " ".join(reason.removeprefix("outage: ").split())
 
 
 def outages(steps: Iterable[Step]) -> list[str]:

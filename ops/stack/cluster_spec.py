@@ -34,7 +34,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
     return ClusterSpec(
         simulated_nodes=simulated_nodes(settings),
         serving_node=ServingNode(
-            gpus=settings.gpu_nodes.pool.max_size * settings.gpus_per_node,
+            gpus=settings.gpu_nodes.pool.max_size * settings.gpus_of(settings.gpu_nodes.pool),
             labels=dict([GPU_LABEL]),
         ),
         images=images(settings),
@@ -48,7 +48,8 @@ def simulated_nodes(settings: Settings) -> list[SimulatedNode]:
 
     The cluster has no autoscaler of nodes, so all `maxSize` of them are there.
     """
-    gpu, gpus = settings.gpu_nodes.pool, settings.gpus_per_node
+    gpu = settings.gpu_nodes.pool
+    gpus = settings.gpus_of(gpu)
     platform = settings.platform
     # By kind: other platforms have no parameters for nodes, and the test bed needs some.
     plain = platform if isinstance(platform, LocalPlatform) else LocalPlatform()

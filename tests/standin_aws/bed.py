@@ -14,7 +14,7 @@ from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.triton.eks_cluster import EksCluster
 from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.base import PROJECT
-from config.sections.gpu_nodes import NodeGroup
+from config.sections.node_groups import NodeGroup
 from config.sections.triton import S3Repository
 from local_cluster import toolchain
 from ops.stack.environment import StackEnvironment
@@ -30,6 +30,12 @@ class Bed:
     folder: Path
     nodes: dict[str, Any] = field(default_factory=dict)
     """Parameters of the node group, by field."""
+
+    beside: list[dict[str, Any]] = field(default_factory=list)
+    """Parameters of further node groups."""
+
+    prod: bool = False
+    """True to protect the groups as tier prod does."""
 
     @classmethod
     def make(cls, folder: Path, **nodes: Any) -> "Bed":
@@ -69,16 +75,20 @@ class Bed:
 
     def program(self) -> None:
         """Declare what the program declares to AWS."""
-        GpuNodeGroup(
-            "gpu",
-            GpuNodeGroupArgs(
-                config=NodeGroup(**self.nodes),
-                gpus_per_node=4,
-                # As from a stack reference.
-                cluster_name=pulumi.Output.from_input(CLUSTER),
-                subnet_ids=pulumi.Output.from_input(["subnet-a", "subnet-b"]),
-            ),
-        )
+        for index, parameters in enumerate((self.nodes, *self.beside)):
+            group = NodeGroup(**parameters)
+            GpuNodeGroup(
+                group.name,
+                GpuNodeGroupArgs(
+                    config=group,
+                    gpus_per_node=4,
+                    # As from a stack reference.
+                    cluster_name=pulumi.Output.from_input(CLUSTER),
+                    subnet_ids=pulumi.Output.from_input(["subnet-a", "subnet-b"]),
+                    path=f"gpuNodes.groups[{index}]",
+                ),
+                pulumi.ResourceOptions(protect=self.prod and not group.retiring),
+            )
         ModelAccess(
             "access",
             ModelAccessArgs(

@@ -98,6 +98,7 @@ def describe_group(world: Properties, arguments: dict[str, Any]) -> Properties:
     if group is None:
         raise Refused(f"reading EKS Node Group ({identifier}): couldn't find resource")
     kept = ("id", "arn", "clusterName", "nodeGroupName", "nodeRoleArn", "status", "tags")
+    kept += ("amiType", "capacityType", "instanceTypes")
     return {**{key: group[key] for key in kept}, "scalingConfigs": [group["scalingConfig"]]}
 
 

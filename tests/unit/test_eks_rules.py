@@ -10,7 +10,7 @@ import pytest
 from botocore.loaders import Loader
 
 from config.checks.eks import MAX_INSTANCE_TYPES, MAX_KEY
-from config.sections.gpu_nodes import NodeGroup
+from config.sections.node_groups import NodeGroup
 from config.sizing.instances import INSTANCE_TYPES, architecture_of, gpu_of, has_nvidia_gpu
 from tests.extremes import NUMBERS
 

@@ -1,13 +1,20 @@
 """Declared objects of the GPU node group; not shown: AWS accepts them, nodes join."""
 
 import json
+from dataclasses import replace
 
 import pulumi
 import pytest
 
-from components.gpus.node_count import RunningGroup, desired_size, ended_nodes, kept_nodes
+from components.gpus.node_count import (
+    RunningGroup,
+    desired_size,
+    ended_nodes,
+    kept_nodes,
+    replaced_nodes,
+)
 from components.gpus.node_group import EKS_TAINT_EFFECTS, GpuNodeGroup, GpuNodeGroupArgs
-from config.sections.gpu_nodes import NodeGroup
+from config.sections.node_groups import NodeGroup
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
@@ -30,7 +37,10 @@ def declared(declare):
 def test_only_gpu_pods_may_land_on_the_nodes(declared):
     group = declared().one(NODE_GROUP)
     assert group["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
-    assert group["labels"] == {"nvidia.com/gpu.present": "true"}
+    assert group["labels"] == {
+        "nvidia.com/gpu.present": "true",
+        "kubemind-inference/node-group": "gpu",
+    }
 
 
 @pytest.mark.parametrize(("kubernetes", "eks"), EKS_TAINT_EFFECTS.items())
@@ -61,10 +71,10 @@ def test_eks_is_sent_the_running_number_within_the_bounds(runs, sent):
 )
 def test_the_outlook_counts_nodes(runs, ends, kept):
     nodes = NodeGroup(min_size=2, max_size=7)
-    said = ended_nodes(nodes, running(runs))
+    said = ended_nodes(nodes, running(runs), "gpuNodes.groups[0]")
     assert said.startswith(ends)
     assert bool(said) == bool(ends)
-    assert kept in kept_nodes(nodes, running(runs))
+    assert kept in kept_nodes(nodes, running(runs), "gpuNodes.groups[0]")
 
 
 def test_the_number_is_that_of_the_group_whose_nodes_have_the_role(declared):
@@ -182,6 +192,7 @@ def test_an_empty_group_tells_the_cluster_autoscaler_what_its_nodes_would_be(dec
     prefix = "k8s.io/cluster-autoscaler/node-template"
     assert {tag.inputs["tag"]["key"]: tag.inputs["tag"]["value"] for tag in tags} == {
         f"{prefix}/label/nvidia.com/gpu.present": "true",
+        f"{prefix}/label/kubemind-inference/node-group": "gpu",
         f"{prefix}/label/team": "vision",
         f"{prefix}/taint/nvidia.com/gpu": "true:NoSchedule",
         f"{prefix}/resources/nvidia.com/gpu": "8",
@@ -190,9 +201,57 @@ def test_an_empty_group_tells_the_cluster_autoscaler_what_its_nodes_would_be(dec
     assert not any(tag.inputs["tag"]["propagateAtLaunch"] for tag in tags)
 
 
-def test_protection_reaches_the_node_group(declared):
-    assert declared(pulumi.ResourceOptions(protect=True)).resource(NODE_GROUP).protect
-    assert not declared().resource(NODE_GROUP).protect
+def test_protection_is_for_the_group_its_template_and_its_role(declared):
+    protected = declared(pulumi.ResourceOptions(protect=True)).resources
+    assert {r.typ.rpartition(":")[2] for r in protected if r.protect} == {
+        "GpuNodeGroup",
+        "LaunchTemplate",
+        "NodeGroup",
+        "Role",
+    }
+    assert not any(r.protect for r in declared().resources)
+
+
+def test_a_retiring_group_takes_no_new_pods_and_may_become_empty(declared):
+    seen = declared(min_size=2, max_size=7, retiring=True)
+    group = seen.one(NODE_GROUP)
+    assert group["taints"][1] == {
+        "key": "kubemind-inference/retiring",
+        "value": "true",
+        "effect": "NO_SCHEDULE",
+    }
+    assert (group["scalingConfig"]["minSize"], group["scalingConfig"]["maxSize"]) == (0, 7)
+    tags = {
+        tag.inputs["tag"]["key"]: tag.inputs["tag"]["value"]
+        for tag in seen.all("autoscaling/tag:Tag")
+    }
+    key = "k8s.io/cluster-autoscaler/node-template/taint/kubemind-inference/retiring"
+    assert tags[key] == "true:NoSchedule"
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        (
+            {"ami_type": "BOTTLEROCKET_x86_64_NVIDIA"},
+            "amiType AL2023_x86_64_NVIDIA -> BOTTLEROCKET",
+        ),
+        ({"capacity_type": "SPOT"}, "groups[0].capacityType ON_DEMAND -> SPOT replaces node group"),
+        ({"instance_types": ("g6.xlarge",)}, '["g6.12xlarge"] -> ["g6.xlarge"]'),
+        ({"max_size": 9, "labels": {"team": "vision"}}, ""),
+    ],
+)
+def test_a_change_that_eks_cannot_make_in_place_is_an_outage(stated, says):
+    fixed = {
+        "amiType": "AL2023_x86_64_NVIDIA",
+        "capacityType": "ON_DEMAND",
+        "instanceTypes": ["g6.12xlarge"],
+    }
+    runs = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 7, 5, fixed)
+    said = replaced_nodes(NodeGroup(**stated), runs, "gpuNodes.groups[0]")
+    assert says in said
+    assert said.startswith("OUTAGE: ") == bool(says)
+    assert not replaced_nodes(NodeGroup(**stated), replace(runs, desired_size=0), "")
 
 
 def test_identities_are_frozen(declared):
@@ -206,6 +265,7 @@ def test_identities_are_frozen(declared):
         f"{attachment}::gpu-AmazonEKS_CNI_Policy",
         f"{TEMPLATE}::gpu-launch-template",
         f"{NODE_GROUP}::gpu-nodes",
+        "aws:autoscaling/tag:Tag::gpu-label-kubemind-inference-node-group",
         "aws:autoscaling/tag:Tag::gpu-label-nvidia.com-gpu.present",
         "aws:autoscaling/tag:Tag::gpu-resources-nvidia.com-gpu",
         "aws:autoscaling/tag:Tag::gpu-taint-nvidia.com-gpu",

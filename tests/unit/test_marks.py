@@ -78,9 +78,9 @@ def test_what_is_made_elsewhere_waits_for_the_cluster(stack):
 def test_a_program_that_did_not_declare_everything_makes_no_claim(declare, monkeypatch, complete):
     async def no_state(**_how):
         await asyncio.sleep(0)
-        return frozenset()
+        return {}
 
-    monkeypatch.setattr(ownership, "_held", no_state)
+    monkeypatch.setattr(ownership, "_state", no_state)
     claims = []
 
     def program():

@@ -59,7 +59,7 @@ def test_a_gpu_node_offers_pods_what_the_capacity_checks_count_with() -> None:
     assert status["capacity"]["ephemeral-storage"] == "200Gi"
     assert status["allocatable"]["ephemeral-storage"] == "177Gi"
     assert settings.gpu_nodes.pool.allocatable_disk_gib == 177
-    assert status["allocatable"][GPU_RESOURCE] == str(settings.gpus_per_node)
+    assert status["allocatable"][GPU_RESOURCE] == str(settings.gpus_of(settings.gpu_nodes.pool))
 
 
 @pytest.mark.parametrize("kind", ["gpu-0", "cpu-0"])

@@ -71,4 +71,6 @@ def test_the_smallest_selected_instance_type_counts():
     large = {"node.kubernetes.io/instance-type": "g6.48xlarge"}
     either = with_overrides(Settings(), types)
     chosen = with_overrides(either, {"inference[0].triton.pods.nodeSelector": large})
-    assert [replicas_per_node(s, s.inference[0]).gpus for s in (either, chosen)] == [4, 8]
+    assert [
+        replicas_per_node(s, s.inference[0], s.gpu_nodes.pool).gpus for s in (either, chosen)
+    ] == [4, 8]

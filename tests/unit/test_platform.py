@@ -30,14 +30,14 @@ def read_or_local(stated, contents=None):
 
 
 async def no_state(**_how):
-    return frozenset()
+    return {}
 
 
 def engine(monkeypatch):
     """As under a real engine whose state holds nothing, on a cluster that holds nothing."""
     monkeypatch.setattr(platform, "is_applied", lambda: True)
     monkeypatch.setattr(platform, "unowned", lambda *_: [])
-    monkeypatch.setattr(ownership, "_held", no_state)
+    monkeypatch.setattr(ownership, "_state", no_state)
 
 
 @pytest.fixture

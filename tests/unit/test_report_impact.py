@@ -7,7 +7,7 @@ form.
 from typing import Any
 
 from components.gpus.node_count import RunningGroup, ended_nodes
-from config.sections.gpu_nodes import NodeGroup
+from config.sections.node_groups import NodeGroup
 from ops.pr.markdown import comment
 from ops.pr.report import read_previews
 from ops.stack.environment import PROJECT
@@ -81,7 +81,7 @@ def test_a_deleted_node_group_takes_every_gpu_node_away():
 def test_a_maximum_below_the_running_nodes_says_first_how_many_of_them_end():
     running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 8, 6)
     preview = node_group("update", scalingConfig_maxSize=(8, 4))
-    said = ended_nodes(NodeGroup(min_size=2, max_size=4), running)
+    said = ended_nodes(NodeGroup(min_size=2, max_size=4), running, "gpuNodes.groups[0]")
     preview["diagnostics"] = [{"severity": "warning", "message": said}]
     assert bullets(preview) == [
         "- gpuNodes.groups[0].maxSize 4 ends 2 of 6 running nodes of node group gpu-nodes-1a2b3c4: "

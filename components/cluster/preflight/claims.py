@@ -57,7 +57,8 @@ def _usable(
     modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
     if modes & {"ReadWriteMany", "ReadOnlyMany"}:
         return
-    most, nodes = at.stack.surge_replicas, settings.gpu_nodes.pool.max_size
+    pools = settings.gpu_nodes.pools
+    most, nodes = at.stack.surge_replicas, sum(pool.nodes.max_size for pool in pools)
     one_node = "ReadWriteOnce" in modes
     if most == 1 or (one_node and (nodes == 1 or not _is_attached(claim, reader))):
         return
@@ -68,7 +69,7 @@ def _usable(
         keys={
             **keys,
             at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
-            **({settings.gpu_nodes.key("maxSize"): nodes} if one_node else {}),
+            **{pool.key("maxSize"): pool.nodes.max_size for pool in pools if one_node},
         },
         reason=(
             f"the PersistentVolumeClaim {name} ({', '.join(sorted(modes))}) can be mounted by one "

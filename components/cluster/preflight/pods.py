@@ -71,8 +71,8 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
             key="devicePlugin.namespace",
             namespace=plugin.namespace,
             template=device_plugin.daemon_set_spec(plugin, nodes)["template"],
-            fewest=nodes.min_size,
-            most=nodes.max_size,
+            fewest=sum(pool.nodes.min_size for pool in settings.gpu_nodes.pools),
+            most=sum(pool.nodes.max_size for pool in settings.gpu_nodes.pools),
         )
 
 

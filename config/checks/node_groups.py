@@ -1,0 +1,90 @@
+"""Checks of the node groups as a list: their names, their likeness, and a group that retires."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from config.problem import Finding, refuse
+from config.sections.gpu_nodes import GpuNodes
+from config.settings import Settings
+
+
+@refuse
+def group_names(settings: Settings) -> Iterator[Finding]:
+    """Every node group has a name of its own."""
+    groups = settings.gpu_nodes.groups_at
+    counts = Counter(group.name for group, _ in groups)
+    for name, count in counts.items():
+        if count > 1:
+            where = [pool.key("name") for group, pool in groups if group.name == name]
+            yield Finding(
+                keys=dict.fromkeys(where, name),
+                reason=f"{count} node groups have the name {name}",
+                fix=f"give all but one another name; a group that exists as {name} keeps its name",
+            )
+
+
+@refuse
+def group_retiring(settings: Settings) -> Iterator[Finding]:
+    """At least one node group takes new pods."""
+    nodes = settings.gpu_nodes
+    if nodes.groups_at and not nodes.pools:
+        yield Finding(
+            keys={pool.key("retiring"): True for _, pool in nodes.groups_at},
+            reason=(
+                "every node group is retiring: no node takes a new replica, and one that stops "
+                "never starts again"
+            ),
+            fix="add the group that takes their place, under a name of its own",
+        )
+
+
+class _Trait(NamedTuple):
+    """A trait by which pods select nodes."""
+
+    key: str
+    of: str
+    why: str
+
+
+def _traits(nodes: GpuNodes) -> dict[_Trait, object]:
+    taint = nodes.taint
+    return {
+        _Trait("taint", "taints", "Triton's pods tolerate one taint"): (
+            f"{taint.key}={taint.value}:{taint.effect}"
+        ),
+        _Trait("amiType", "architectures", "Triton's pods select one architecture"): (
+            nodes.architecture
+        ),
+        _Trait("amiType", "device plugins", "a device plugin runs on all GPU nodes or none"): (
+            "its own" if nodes.brings_device_plugin else "this stack's"
+        ),
+    }
+
+
+@refuse
+def groups_alike(settings: Settings) -> Iterator[Finding]:
+    """Groups that take new pods have one taint, one architecture and one kind of device plugin."""
+    pools = settings.gpu_nodes.pools
+    for trait in _traits(pools[0].nodes) if pools else ():
+        found = {pool.path: _traits(pool.nodes)[trait] for pool in pools}
+        if len(set(found.values())) < 2:
+            continue
+        stated: dict[str, object] = {}
+        for pool in pools:
+            stated |= {
+                pool.key(key): value
+                for key, value in (
+                    ("amiType", pool.nodes.ami_type),
+                    ("taint.key", pool.nodes.taint.key),
+                    ("taint.value", pool.nodes.taint.value),
+                    ("taint.effect", pool.nodes.taint.effect),
+                )
+                if key.startswith(trait.key)
+            }
+        spelled = ", ".join(f"{path}: {value}" for path, value in found.items())
+        yield Finding(
+            keys=stated,
+            reason=f"the node groups have several {trait.of} ({spelled}), but {trait.why}",
+            fix="make them alike, or set retiring: true in the group that the others replace",
+        )

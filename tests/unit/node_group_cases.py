@@ -1,0 +1,28 @@
+"""A mutation for each check of the list of node groups."""
+
+from tests.unit.case import Case
+from tests.unit.check_cases import EKS, GROUP
+
+BESIDE = "gpuNodes.groups[1]"
+TWO_GROUPS = {**EKS, "gpuNodes": {"kind": "eksNodeGroups", "groups": [{}, {"name": "beside"}]}}
+
+CASES = [
+    Case("groupNames", f"{BESIDE}.name", "gpu", "2 node groups have the name gpu", TWO_GROUPS),
+    Case("groupRetiring", f"{BESIDE}.retiring", True, "every node group is retiring",
+         {**TWO_GROUPS, f"{GROUP}.retiring": True}),
+    Case("groupsAlike", f"{BESIDE}.taint.value", "yes", "gpuNodes.groups[1]: nvidia.com/gpu=yes:",
+         TWO_GROUPS),
+    Case("groupsAlike", f"{BESIDE}.amiType", "BOTTLEROCKET_x86_64_NVIDIA",
+         "several device plugins (gpuNodes.groups[0]: this stack's, gpuNodes.groups[1]: its own)",
+         TWO_GROUPS),
+    Case("nodes", f"{GROUP}.retiring", True, "need 6 nodes, but 3 are allowed",
+         {**TWO_GROUPS, f"{GROUP}.maxSize": 3, f"{BESIDE}.maxSize": 3}),
+    Case("nodes", f"{BESIDE}.maxSize", 2, "4 per node of gpuNodes.groups[1]",
+         {**TWO_GROUPS, f"{GROUP}.maxSize": 3, f"{BESIDE}.maxSize": 3}),
+    Case("nodeFit", f"{BESIDE}.diskGib", 20, "disk MiB (2048 of 0)", TWO_GROUPS),
+    Case("coldStart", f"{BESIDE}.minSize", 0, "min replicas need 2 node(s), but 1 are kept",
+         {**TWO_GROUPS, f"{GROUP}.minSize": 1, f"{BESIDE}.minSize": 1,
+          "inference[0].autoscaler.minReplicas": 8}),
+    Case("nodeFit", "inference[0].triton.pods.nodeSelector",
+         {"kubemind-inference/node-group": "gpu"}, "rules out all nodes here", TWO_GROUPS),
+]  # fmt: skip
