@@ -60,11 +60,14 @@ class LocalPlatform(Section):
         return {"platform.kind": self.kind}
 
 
+NODE_LOCAL_DNS = "169.254.20.10"
+"""Address of NodeLocal DNSCache, as its manifest has it."""
+
+
 class _Cluster(Section):
-    dns_addresses: tuple[Cidr, ...] = ()
-    """Addresses of a DNS that does not run in pods of `kube-system`, such as `169.254.20.10`
-    of NodeLocal DNSCache, or the cluster's DNS address on EKS Auto Mode. NetworkPolicies let pods
-    ask there, too."""
+    dns_addresses: tuple[Cidr, ...] = (f"{NODE_LOCAL_DNS}/32",)
+    """Addresses of a DNS that does not run in pods of `kube-system`: NodeLocal DNSCache by default,
+    or the cluster's DNS address on EKS Auto Mode. NetworkPolicies let pods ask there, too."""
 
 
 class _Eks(_Cluster):

@@ -78,8 +78,24 @@ def test_dns_that_leads_to_pods_under_another_name_needs_no_address():
 def test_dns_on_the_node_that_no_object_shows_is_seen_by_a_kubelet():
     """As LocalDNS of AKS."""
     (problem,) = found(kubelet("169.254.10.11"))
-    assert problem.change == {"platform.dnsAddresses": ["169.254.10.11"]}
+    assert problem.change == {"platform.dnsAddresses": ["169.254.20.10/32", "169.254.10.11"]}
     assert found(kubelet("169.254.10.11"), dnsAddresses=["169.254.10.11"]) == []
+
+
+def node_local_dns(*arguments):
+    """An API server with NodeLocal DNSCache, whose kubelets answer nobody."""
+    container = {"name": "node-cache", "args": list(arguments)}
+    cache = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    lists = {"k8s-app%3Dnode-local-dns": [cache]}
+    return Api(api_server("10.43.0.1"), lists)
+
+
+def test_node_local_dns_at_its_usual_address_needs_no_parameter():
+    assert found(node_local_dns("-localip", "169.254.20.10")) == []
+    (problem,) = found(node_local_dns("-localip", "169.254.20.10"), dnsAddresses=[])
+    assert "at 169.254.20.10" in problem.reason
+    (problem,) = found(node_local_dns("-localip", "169.254.25.10"))
+    assert "at 169.254.25.10" in problem.reason
 
 
 def test_a_user_without_access_to_kubelets_gets_no_finding():

@@ -8,11 +8,8 @@ from components.cluster import kubeconfig
 from components.cluster.preflight.reader import ClusterReader, dig
 from components.common.kubernetes_api import ApiUnreachableError
 from config.problem import Problem
-from config.sections.platform import LocalPlatform
+from config.sections.platform import NODE_LOCAL_DNS, LocalPlatform
 from config.settings import Settings
-
-_LOCAL_DNS = "169.254.20.10"
-"""Address of NodeLocal DNSCache, as its manifest has it."""
 
 _AUTO_MODE_DNS = 10
 """Host number of the cluster's DNS in EKS's service range."""
@@ -114,7 +111,7 @@ def _cache_addresses(pod: dict[str, Any]) -> Iterator[str]:
             if name.lstrip("-") == "localip":
                 yield from filter(None, (inline or value).split(","))
                 return
-    yield _LOCAL_DNS
+    yield NODE_LOCAL_DNS
 
 
 def _has_pods(slice_: dict[str, Any]) -> bool:
