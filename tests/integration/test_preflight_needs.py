@@ -58,6 +58,8 @@ class TestStorage:
         return {"kind": "managed", "persistentVolume": {"sizeGib": 1, **stated}}
 
     def gp3(self, put, **annotations):
+        driver = {"metadata": {"name": "ebs.csi.aws.com"}, "spec": {"attachRequired": True}}
+        put("/apis/storage.k8s.io/v1/csidrivers", driver, "storage.k8s.io/v1")
         metadata = {"name": "gp3", "annotations": annotations}
         body = {"metadata": metadata, "provisioner": "ebs.csi.aws.com"}
         put(self.CLASSES, body, "storage.k8s.io/v1")
@@ -153,6 +155,7 @@ class TestLoadBalancer:
         assert found(document, inference=self.EXPOSED) == []
         said = found(document, inference=self.EXPOSED, severity="warn")
         assert any("Controller does not run as a Deployment" in message for message in said)
+        assert any("no webhook mpod.elbv2.k8s.aws" in message for message in said)
         controller = workload("aws-load-balancer-controller", "aws-load-balancer-controller:v2")
         at = "/apis/apps/v1/namespaces/kube-system/deployments"
         put(at, controller, "apps/v1")

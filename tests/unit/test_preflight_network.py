@@ -3,36 +3,14 @@
 None of these clusters runs here; tests/integration/test_preflight_needs.py asks a real API server.
 """
 
-import json
-
 import pytest
 
 from components.cluster.preflight.network import network
 from components.cluster.preflight.reader import ClusterReader
-from components.common.kubernetes_api import Answer
 from config.settings import Settings
+from tests.unit.preflight_api import Api
 
 DNS = "10.43.0.10"
-
-
-class Api:
-    """Answers by the end of a path; 404 for all others, and empty lists."""
-
-    def __init__(self, answers=(), lists=()):
-        self.answers, self.lists = dict(answers), dict(lists)
-
-    def send(self, _method, path, timeout_seconds=0):
-        del timeout_seconds
-        for end, (status, body) in self.answers.items():
-            if path.endswith(end):
-                return Answer(status, json.dumps(body))
-        return Answer(404, "{}")
-
-    def items(self, path):
-        return next((found for end, found in self.lists.items() if path.endswith(end)), [])
-
-    def serves(self, *_):
-        return False
 
 
 def found(api, **platform):

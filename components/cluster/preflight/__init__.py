@@ -12,6 +12,7 @@ from components.cluster.preflight.admission import admission
 from components.cluster.preflight.balancer import balancer
 from components.cluster.preflight.claims import claims
 from components.cluster.preflight.contents import contents
+from components.cluster.preflight.eks import eks
 from components.cluster.preflight.gpus import gpus
 from components.cluster.preflight.keda import keda
 from components.cluster.preflight.network import network
@@ -65,6 +66,7 @@ def preflight(
             *network(settings, reader),
             *balancer(settings, reader),
             *gpus(settings, reader),
+            *eks(settings, reader),
             *quota(settings, reader),
             *admission(settings, stack, reader),
             *contents(settings, stack, api),

@@ -1,6 +1,6 @@
-"""The controller that creates the gateway's load balancer."""
+"""The controller that creates the gateway's load balancer, and its webhook for pods."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from components.cluster.preflight.reader import ClusterReader, dig
 from config.checks.stack_paths import stacks
@@ -9,6 +9,10 @@ from config.sections.gateway import InternalLoadBalancer
 from config.settings import Settings
 
 _CONTROLLER = "aws-load-balancer-controller"
+_POD_WEBHOOK = "mpod.elbv2.k8s.aws"
+"""Webhook by which the controller adds the readiness gate to pods (its webhooks/core)."""
+
+_WEBHOOKS_PATH = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 
 def balancer(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
@@ -36,6 +40,7 @@ def balancer(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
             fix="install the AWS Load Balancer Controller first, or set the kind to cluster",
         )
         return
+    yield from _without_webhook(settings, keys, reader)
     deployments = reader.items("/apis/apps/v1/deployments", "Deployments of all namespaces")
     if deployments is None:
         return
@@ -53,4 +58,25 @@ def balancer(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
             keys=keys,
             reason=f"the AWS Load Balancer Controller {how}: without it {wait}",
             fix=f"inspect it: kubectl get deployments -A | grep {_CONTROLLER}",
+        )
+
+
+def _without_webhook(
+    settings: Settings, keys: dict[str, object], reader: ClusterReader
+) -> Iterator[Problem]:
+    found = reader.items(_WEBHOOKS_PATH, "MutatingWebhookConfigurations")
+    if found is None:
+        return
+    hooks = [hook["name"] for one in found for hook in one.get("webhooks") or ()]
+    if _POD_WEBHOOK not in hooks:
+        yield Problem(
+            check="preflight",
+            severity="refuse" if settings.tier == "prod" else "warn",
+            keys=keys,
+            reason=(
+                f"the cluster has no webhook {_POD_WEBHOOK}, by which pods wait for the load "
+                "balancer's health checks: a rollout would replace all gateways before the "
+                "balancer knows one of the new ones"
+            ),
+            fix=f"install the {_CONTROLLER} with its webhooks, as its chart does",
         )

@@ -54,6 +54,7 @@ def _usable(
             reason=f"the PersistentVolumeClaim {name} has lost its volume: no pod can mount it",
             fix="recreate it",
         )
+    yield from _unprovisioned(claim, keys, reader)
     modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
     if modes & {"ReadWriteMany", "ReadOnlyMany"}:
         return
@@ -78,6 +79,27 @@ def _usable(
         ),
         fix="keep the models on a volume of mode ReadOnlyMany or ReadWriteMany (on EKS EFS, FSx)",
     )
+
+
+def _unprovisioned(
+    claim: dict[str, Any], keys: dict[str, object], reader: ClusterReader
+) -> Iterator[Problem]:
+    """Refuse a claim without a volume whose StorageClass does not exist."""
+    name, wanted = claim["metadata"]["name"], dig(claim, "spec", "storageClassName")
+    if not wanted or dig(claim, "spec", "volumeName") or dig(claim, "status", "phase") == "Bound":
+        return
+    path = f"/apis/storage.k8s.io/v1/storageclasses/{wanted}"
+    if reader.get(path, "StorageClasses") == {}:
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=(
+                f"the PersistentVolumeClaim {name} waits for a volume of StorageClass {wanted}, "
+                "which the cluster does not have"
+            ),
+            fix="create the class, or recreate the claim with another one",
+        )
 
 
 def _is_attached(claim: dict[str, Any], reader: ClusterReader) -> bool:

@@ -13,6 +13,7 @@ from config.selectors import DEVICE_PLUGIN
 from config.settings import Settings
 
 _LABEL = "=".join(GPU_LABEL)
+_OPERATOR_API = "nvidia.com/v1"
 _TRANSIENT = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 """Prefixes of taints that Kubernetes itself sets for a while."""
 
@@ -31,7 +32,7 @@ def gpus(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
         yield from _placeable(settings, nodes)
     daemon_sets = reader.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
     if daemon_sets is not None:
-        yield from _plugins(settings, nodes, daemon_sets)
+        yield from _plugins(settings, nodes, daemon_sets, reader)
 
 
 def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
@@ -94,13 +95,17 @@ def _blocking(tolerated: Taint, nodes: list[Node]) -> list[str]:
 
 
 def _plugins(
-    settings: Settings, nodes: list[Node] | None, daemon_sets: list[dict[str, Any]]
+    settings: Settings,
+    nodes: list[Node] | None,
+    daemon_sets: list[dict[str, Any]],
+    reader: ClusterReader,
 ) -> Iterator[Problem]:
     enabled, namespace = settings.device_plugin_enabled, settings.device_plugin.namespace
     named = {(d["metadata"]["namespace"], d["metadata"]["name"]): d for d in daemon_sets}
     ours = (namespace, DEVICE_PLUGIN)
     others = sorted(f"{name} in {at}" for (at, name), d in named.items() if (at, name) != ours
                     and _is_plugin(d))  # fmt: skip
+    others += [f"of the GPU Operator's ClusterPolicy {name}" for name in _operators(reader)]
     keys: dict[str, object] = {"devicePlugin.enabled": enabled}
     advertising = [node for node in nodes or () if _is_labelled(node) and _advertised(node)]
     if enabled and others:
@@ -136,6 +141,18 @@ def _plugins(
             ),
             change={"devicePlugin.enabled": True},
         )
+
+
+def _operators(reader: ClusterReader) -> Iterator[str]:
+    """Yield the ClusterPolicies by which the NVIDIA GPU Operator brings a device plugin.
+
+    It may create the plugin's DaemonSet only once a GPU node has joined.
+    """
+    if not reader.api.serves(_OPERATOR_API, "clusterpolicies"):
+        return
+    for policy in reader.items(f"/apis/{_OPERATOR_API}/clusterpolicies", "ClusterPolicies") or ():
+        if dig(policy, "spec", "devicePlugin", "enabled") is not False:
+            yield policy["metadata"]["name"]
 
 
 def _is_plugin(daemon_set: dict[str, Any]) -> bool:

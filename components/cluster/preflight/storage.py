@@ -1,6 +1,7 @@
 """StorageClasses of the stack's own volumes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from components.cluster.preflight.reader import ClusterReader, dig
 from config.problem import Problem
@@ -9,6 +10,10 @@ from config.settings import Settings
 
 _CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_EBS_DRIVER = "ebs.csi.aws.com"
+_EBS = (_EBS_DRIVER, "kubernetes.io/aws-ebs")
+"""Provisioners of the EBS CSI driver; Kubernetes hands those of the second name to it."""
+
 _KEY = "prometheus.persistentVolume.storageClass"
 
 
@@ -27,7 +32,9 @@ def storage(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     name = prometheus.persistent_volume.storage_class
     names = sorted(found["metadata"]["name"] for found in classes)
     marked = [f for f in classes if dig(f, "metadata", "annotations", _DEFAULT) == "true"]
-    if name in names or (name is None and marked):
+    chosen = [f for f in classes if f["metadata"]["name"] == name] if name else marked
+    if chosen:
+        yield from _without_driver(chosen[0], name, reader)
         return
     missing = f"StorageClass {name}" if name else "default StorageClass"
     yield Problem(
@@ -39,4 +46,28 @@ def storage(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
             f"there are: {', '.join(names) or 'none'}"
         ),
         fix=f"set {_KEY} to one of them, or create one first",
+    )
+
+
+def _without_driver(
+    chosen: dict[str, Any], name: str | None, reader: ClusterReader
+) -> Iterator[Problem]:
+    """Refuse a class of EBS on a cluster without the driver, which is an add-on of EKS."""
+    if chosen.get("provisioner") not in _EBS:
+        return
+    driver = reader.get(f"/apis/storage.k8s.io/v1/csidrivers/{_EBS_DRIVER}", "CSIDrivers")
+    if driver is None or driver:
+        return
+    yield Problem(
+        check="preflight",
+        severity="refuse",
+        keys={_KEY: name},
+        reason=(
+            f"the StorageClass {chosen['metadata']['name']} needs the EBS CSI driver, which the "
+            f"cluster does not have (CSIDriver {_EBS_DRIVER}): Prometheus would wait for its "
+            "volume for ever"
+        ),
+        fix="install it with its role: aws eks create-addon --cluster-name <cluster> --addon-name "
+        "aws-ebs-csi-driver --pod-identity-associations "
+        "serviceAccount=ebs-csi-controller-sa,roleArn=<role>",
     )
