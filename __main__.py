@@ -31,8 +31,13 @@ def after(*needed: Resource) -> ResourceOptions:
     return ResourceOptions(providers=[cluster.provider], depends_on=list(needed))
 
 
+# The engine deletes no namespace, no volume, no node group and no Service of callers in prod.
+protect = settings.tier == "prod"
+
 # The conditions below repeat the inventory's: they give each component its typed arguments.
-namespaces = Namespaces("namespaces", NamespacesArgs(parts=parts(settings)), after())
+namespaces = Namespaces(
+    "namespaces", NamespacesArgs(parts=parts(settings), protect=protect), after()
+)
 flows = shared_flows(settings)
 
 # GPU nodes, and the device plugin that advertises their GPUs.
@@ -48,7 +53,7 @@ for group, at in settings.gpu_nodes.groups_at:
         subnet_ids=cluster.subnet_ids,
         path=at.path,
     )
-    kept = settings.tier == "prod" and not group.retiring
+    kept = protect and not group.retiring
     protected = ResourceOptions(depends_on=[cluster.provider], protect=kept)
     gpus.append(GpuNodeGroup(group.name, nodes, protected))
 if settings.device_plugin_enabled:
@@ -67,6 +72,7 @@ if isinstance(settings.prometheus, ManagedPrometheus):
         dns_addresses=cluster.dns_addresses,
         flows=flows,
         api=cluster.api,
+        protect=protect,
     )
     prometheus = Prometheus("prometheus", watch, after(namespaces))
     rollouts.append(prometheus.rollout)
@@ -99,6 +105,7 @@ stacks = [
             api=cluster.api,
             dns_addresses=cluster.dns_addresses,
             eks=cluster.eks,
+            protect=protect,
         ),
         after(namespaces, *gpus),
     )

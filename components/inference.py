@@ -48,6 +48,8 @@ class InferenceArgs:
     """Address ranges of a DNS server outside pods, such as NodeLocal DNSCache."""
     eks: EksCluster = field(default_factory=EksCluster)
     """EKS cluster, for models in S3."""
+    protect: bool = False
+    """True if the engine must refuse to delete the gateway's Service."""
 
 
 class Inference(pulumi.ComponentResource):
@@ -107,6 +109,7 @@ class Inference(pulumi.ComponentResource):
                 prometheus=args.prometheus,
                 separate_nodes=stack.gateway.on_separate_nodes(args.tier),
                 api=args.api,
+                protect=args.protect,
             ),
             opts=connected,
         )

@@ -25,6 +25,8 @@ class EnvoyGatewayArgs:
     """True if the first two gateways never share a node."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
+    protect: bool = False
+    """True if the engine must refuse to delete the Service, whose address callers have."""
 
 
 class EnvoyGateway(pulumi.ComponentResource):
@@ -80,7 +82,7 @@ class EnvoyGateway(pulumi.ComponentResource):
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),
             spec=gateway.service_spec(stack),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         exposure = stack.gateway.exposure
         # By kind: sections know no Services and no pods.

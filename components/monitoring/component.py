@@ -42,6 +42,8 @@ class PrometheusArgs:
     """Connections of other parts; those with Prometheus are allowed, too."""
     api: pulumi.Input[KubernetesApi | None] = None
     """Questions to the cluster; None where no engine runs."""
+    protect: bool = False
+    """True if the engine must refuse to delete the volume with the samples."""
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -103,7 +105,7 @@ class Prometheus(pulumi.ComponentResource):
                     # Most storage classes bind it when its first pod is scheduled.
                     metadata=metadata(SKIP_AWAIT),
                     spec=specs.volume_claim_spec(config),
-                    opts=child,
+                    opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
                 )
             )
         spec = specs.deployment_spec(config, config_name)

@@ -17,6 +17,8 @@ class NamespacesArgs:
     """The parts that run in namespaces."""
 
     parts: Iterable[Part]
+    protect: bool = False
+    """True if the engine must refuse to delete a namespace; its policies can be replaced."""
 
 
 class Namespaces(pulumi.ComponentResource):
@@ -49,7 +51,9 @@ class Namespaces(pulumi.ComponentResource):
                 metadata=kubernetes.meta.v1.ObjectMetaArgs(
                     name=namespace, labels={**ours, **_pod_security(level), **needed[namespace]}
                 ),
-                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+                opts=pulumi.ResourceOptions(
+                    parent=self, retain_on_delete=True, protect=args.protect
+                ),
             )
             if namespace in closed:
                 kubernetes.networking.v1.NetworkPolicy(

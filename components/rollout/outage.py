@@ -62,7 +62,7 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
                     f"inference stack {name}, its gateway and its Service; every call to it fails "
                     "from then on"
                 ),
-                fix=fix if is_unconfirmed else "nothing, if no client calls it any more",
+                fix=fix if is_unconfirmed else _confirmed(settings),
             )
         )
     stale = [name for name in settings.may_remove if name in now]
@@ -77,6 +77,15 @@ def outages(settings: Settings, before: Sequence[str], *, preview: bool) -> list
             )
         )
     return problems
+
+
+def _confirmed(settings: Settings) -> str:
+    if settings.tier != "prod":
+        return "nothing, if no client calls it any more"
+    return (
+        "if no client calls it any more, lift the protection of its Service, and of its namespace "
+        "if no other entry uses it: pulumi state unprotect <URN> (the engine names the URN)"
+    )
 
 
 def _or_confirm(settings: Settings, name: str) -> str:

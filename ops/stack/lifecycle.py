@@ -22,6 +22,7 @@ from ops.stack import pulumi, recovery, serving, teardown
 from ops.stack import retain as contents
 from ops.stack.cluster_spec import cluster_of, cluster_spec
 from ops.stack.environment import StackEnvironment
+from ops.stack.protection import require_unprotected
 from ops.stack.resource_tree import resource_tree
 from ops.stack.unfinished import pending_advice
 
@@ -170,10 +171,13 @@ def destroy(env: StackEnvironment, *arguments: str) -> None:
     objects of others in them.
 
     Raises:
-        OpsError: The cluster does not answer, so the objects of others in it are unknown.
+        OpsError: The stack is protected; or the cluster does not answer, so the objects of others
+            in it are unknown.
     """
     settings = prepare(env)
-    with teardown.open_on(env, settings, pulumi.deployment(env)) as on_cluster:
+    state = pulumi.deployment(env)
+    require_unprotected(env.stack, state)
+    with teardown.open_on(env, settings, state) as on_cluster:
         on_cluster.prepare(console.print)
         pulumi.change(env, settings, "destroy", *arguments)
         if pulumi.deployment(env).get("resources"):
