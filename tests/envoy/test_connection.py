@@ -184,6 +184,17 @@ def without_idle_timeout(config):
     del parts.manager(config)["common_http_protocol_options"]["idle_timeout"]
 
 
+def assert_ends(bed: Bed, *, ends: bool) -> None:
+    """Wait for the end of the one connection; or for 8 health checks, which it survives."""
+    wait_until("it is connected", lambda: bed.gateway.downstream_stat("downstream_cx_total"))
+    if ends:
+        wait_until("it has ended", lambda: killed(bed))
+        return
+    checks = bed.gateway.cluster_stat("health_check.success")
+    wait_until("time passes", lambda: bed.gateway.cluster_stat("health_check.success") > checks + 8)
+    assert bed.gateway.downstream_stat("downstream_cx_active") == 1
+
+
 @pytest.mark.parametrize(
     ("edit", "greets", "closed"),
     [(unchanged, False, True), (unchanged, True, True), (without_idle_timeout, False, False)],
@@ -196,16 +207,7 @@ def test_a_connection_that_carries_nothing_is_closed(bed, edit, greets, closed):
         edit(config)
 
     with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=greets):
-        wait_until("it is connected", lambda: it.gateway.downstream_stat("downstream_cx_total"))
-        checks = it.gateway.cluster_stat("health_check.success")
-        if closed:
-            wait_until("it is closed", lambda: killed(it))
-        else:
-            wait_until(
-                "time passes",
-                lambda: it.gateway.cluster_stat("health_check.success") > checks + 8,
-            )
-            assert it.gateway.downstream_stat("downstream_cx_active") == 1
+        assert_ends(it, ends=closed)
 
 
 def without_pings(config):
@@ -222,13 +224,4 @@ def test_the_connection_of_a_caller_that_is_gone_is_ended(bed, edit, ended):
         edit(config)
 
     with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=True):
-        wait_until("it is connected", lambda: it.gateway.downstream_stat("downstream_cx_total"))
-        checks = it.gateway.cluster_stat("health_check.success")
-        if ended:
-            wait_until("it is ended", lambda: killed(it))
-        else:
-            wait_until(
-                "time passes",
-                lambda: it.gateway.cluster_stat("health_check.success") > checks + 8,
-            )
-            assert it.gateway.downstream_stat("downstream_cx_active") == 1
+        assert_ends(it, ends=ended)
