@@ -28,6 +28,7 @@ _CREATE = "aws eks create-addon --cluster-name <cluster> --addon-name"
 
 def eks(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     """Refuse an identity that no agent would give, and warn of agents that are missing or off."""
+    # By kind: the local cluster needs none of EKS's agents.
     if isinstance(settings.platform, LocalPlatform):
         return
     found = reader.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
@@ -42,6 +43,7 @@ def eks(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
 def _pod_identity(
     settings: Settings, reader: ClusterReader, daemon_sets: dict[str, Any]
 ) -> Iterator[Problem]:
+    # By kind: only models in S3 need an identity.
     keys: dict[str, object] = {
         at.key("triton.modelRepository.identity"): "podIdentity"
         for at in stacks(settings)
