@@ -25,7 +25,7 @@ WORKLOAD_LABEL = "workload"
 RULES_FILE = "rules.yml"
 """Name of the file with the alert rules, beside `prometheus.yml`."""
 
-_KEDA_OPERATOR = "keda-operator"
+KEDA_OPERATOR = "keda-operator"
 """Name of the operator in the labels of the chart."""
 
 _POD = "__meta_kubernetes_pod_"
@@ -115,7 +115,7 @@ def _keda_job(keda: Keda) -> dict[str, Any]:
             {
                 "role": "pod",
                 "namespaces": {"names": [keda.namespace]},
-                "selectors": [{"role": "pod", "label": f"{NAME_LABEL}={_KEDA_OPERATOR}"}],
+                "selectors": [{"role": "pod", "label": f"{NAME_LABEL}={KEDA_OPERATOR}"}],
             }
         ],
         "relabel_configs": [

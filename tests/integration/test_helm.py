@@ -15,6 +15,9 @@ import pytest
 import yaml
 
 from components.common.labels import PART_OF, PART_OF_LABEL
+from components.monitoring.scrape import KEDA_OPERATOR
+from config.sections.keda import METRICS_PORT
+from config.selectors import NAME_LABEL
 from config.versions import KEDA_CHART_VERSION
 from local_cluster import toolchain
 from tests.integration.checkout import Checkout
@@ -91,6 +94,11 @@ def test_keda_is_previewed_installed_from_the_stated_repository_and_removed_afte
         ("get", "configmaps", "ai-namespace"): "yes",
         ("update", "deployments.apps", "ai-namespace", "--subresource=scale"): "yes",
     }
+    # What the managed Prometheus looks for: the label of the pod, and the port of its metrics.
+    selector = f"{NAME_LABEL}={KEDA_OPERATOR}"
+    path = "{.items[*].spec.template.spec.containers[*].ports[*].containerPort}"
+    read = ("get", "deployments", "-l", selector, "-o", f"jsonpath={path}")
+    assert str(METRICS_PORT) in empty.kubectl("-n", "keda", *read).ok().stdout.split()
     empty.pulumi("destroy", "--yes", "--skip-preview", env=home).ok()
     left = empty.kubectl("-n", "keda", "get", "secrets,deployments", "-o", "name").ok().stdout
     assert left == ""

@@ -43,7 +43,7 @@ def test_keda_reads_no_secrets_of_others(declared):
 
 
 def test_its_operator_shows_the_metrics_that_a_managed_prometheus_scrapes(declared):
-    """An integration test of the chart shows that the operator then listens there."""
+    """tests/integration/test_helm.py shows that the chart opens the port for it."""
     operator = declared().one(RELEASE)["values"]["prometheus"]["operator"]
     assert operator == {"enabled": True, "port": METRICS_PORT}
 
