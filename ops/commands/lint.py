@@ -5,7 +5,7 @@ from ops.stack.environment import PROJECT
 
 @command("lint")
 def lint() -> None:
-    """Check docstrings and the lengths of files and lines."""
+    """Check docstrings, phrases, questions about kinds, and the lengths of files and lines."""
     findings = check(read_files(PROJECT))
     for finding in findings:
         print(finding)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from ops.lint.docstrings import check_docstrings
 from ops.lint.files import check_length, check_readme
 from ops.lint.finding import Finding
+from ops.lint.kinds import check_kinds
 from ops.lint.words import check_words
 
 Rule = Callable[[str, str], Iterator[Finding]]
@@ -27,13 +28,14 @@ def check(files: Mapping[str, str]) -> list[Finding]:
     Args:
         files: Text by path, relative to the project.
     """
-    return sorted(
+    found = (
         finding
         for file, source in files.items()
         for pattern, rule in RULES
         if PurePosixPath(file).match(pattern)
         for finding in rule(file, source)
     )
+    return sorted([*found, *check_kinds(files)])
 
 
 def read_files(project: Path) -> dict[str, str]:
