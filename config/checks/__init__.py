@@ -66,6 +66,7 @@ CHECKS: tuple[Check, ...] = (
     timing.refused_weight,
     timing.stream_length,
     timing.stream_idle,
+    timing.connection_age,
     sizing.gateway_memory,
     sizing.gateway_calls,
     sizing.triton_queue,

@@ -167,6 +167,26 @@ def stream_length(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def connection_age(settings: Settings) -> Iterator[Finding]:
+    """A client's connection lives at least as long as the longest call on it.
+
+    Otherwise the client opens new connections faster than calls leave the old ones.
+    """
+    for at in stacks(settings):
+        traffic = at.stack.traffic
+        longest = "maxStreamSeconds"
+        if traffic.deadline_seconds >= traffic.max_stream_seconds:
+            longest = "deadlineSeconds"
+        yield from _too_short(
+            at,
+            ("gateway.maxConnectionSeconds", at.stack.gateway.max_connection_seconds),
+            (f"traffic.{longest}", traffic.longest_call_seconds),
+            "the gateway replaces each connection after {stated} s, but a call on it may take "
+            "{needed} s: connections that wait for their calls pile up",
+        )
+
+
+@refuse
 def stream_idle(settings: Settings) -> Iterator[Finding]:
     """A stream may be silent for as long as one inference on it may take."""
     for at in stacks(settings):

@@ -191,6 +191,11 @@ class Gateway(Section):
     max_concurrent_streams: Calls | None = None
     """Streams on one client connection; derived from the fleet's limit if unset."""
 
+    max_connection_seconds: float | None = Field(default=None, ge=10, le=7 * 24 * 3600)
+    """Age, lengthened at random by up to a fifth, at which the gateway asks the client of a
+    connection to open another one; calls on the old one end as usual. So gateways share the calls
+    evenly again after a rollout. If unset, 900, or the longest call if that is longer."""
+
     stream_window_kib: int = Field(default=64, ge=64, le=1024 * 1024)
     """HTTP/2 flow-control window of one stream, KiB; at least one piece of a large tensor."""
 

@@ -24,6 +24,9 @@ _PENDING_SHARE = 0.16
 _MARGIN_SECONDS = 5.0
 """Slack between one process's last call and the next one's timeout."""
 
+_CONNECTION_SECONDS = 900.0
+"""Age of a client's connection: often enough that a new gateway gets its share within minutes."""
+
 _MIN_DOWNSTREAM_STREAMS = 1024
 """Envoy's own default since 1.36; room enough that refusals, not queues, answer a burst."""
 
@@ -191,6 +194,12 @@ class InferenceStack(Section):
             return self.gateway.max_concurrent_streams
         wanted = math.ceil(1.5 * (self.max_requests + self.max_pending_requests))
         return max(_MIN_DOWNSTREAM_STREAMS, 1 << (wanted - 1).bit_length())
+
+    @property
+    def max_connection_seconds(self) -> float:
+        """Age at which the gateway asks the client of a connection to open another one."""
+        stated = self.gateway.max_connection_seconds
+        return stated or max(_CONNECTION_SECONDS, self.traffic.longest_call_seconds)
 
     @property
     def dns_lag_seconds(self) -> float:

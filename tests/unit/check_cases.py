@@ -150,6 +150,8 @@ CASES = [
     Case("rateWindow", "inference[0].autoscaler.signal.rateWindowSeconds", 10, "holds 2 scrapes"),
     Case("refusedWeight", "inference[0].autoscaler.signal.refusedSeconds", 0.01, "counts 0.01 s"),
     Case("streamLength", "inference[0].traffic.maxStreamSeconds", 1, "ends a stream after 1 s"),
+    Case("connectionAge", "inference[0].gateway.maxConnectionSeconds", 30,
+         "after 30 s, but a call on it may take 60 s"),
     Case("streamIdle", "inference[0].traffic.streamIdleSeconds", 1, "after 1 s of silence"),
     Case("gatewayMemory", "inference[0].gateway.streamWindowKib", 1024, "688 streams x 1024 KiB"),
     Case("gatewayMemory", "inference[0].gateway.memoryMib", 128, "75% of 128 MiB"),

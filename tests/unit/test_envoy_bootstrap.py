@@ -28,6 +28,20 @@ def test_the_bootstrap_is_the_reviewed_one(golden, case, raw):
     golden(f"envoy/{case}.yaml", yaml.safe_dump(bootstrap(stack_of(**raw)), sort_keys=False))
 
 
+@pytest.mark.parametrize(
+    ("raw", "age"),
+    [
+        ({}, "900s"),
+        ({"traffic": {"maxStreamSeconds": 3600}}, "3600s"),
+        ({"gateway": {"maxConnectionSeconds": 120}}, "120s"),
+    ],
+)
+def test_connections_live_at_least_as_long_as_calls_and_end_at_random(raw, age):
+    options = parts.manager(bootstrap(stack_of(**raw)))["common_http_protocol_options"]
+    assert options["max_connection_duration"] == age
+    assert options["max_connection_duration_jitter"] == {"value": 20}
+
+
 def test_names_and_numbers_are_the_baselines():
     config = bootstrap(stack_of())
     listener = config["static_resources"]["listeners"][0]

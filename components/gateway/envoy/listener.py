@@ -16,6 +16,10 @@ The timeout also ends connections without a handshake: the gateway's memory boun
 open connections, and each takes the place of another.
 """
 
+_MAX_JITTER_PERCENT = 20
+"""Most by which the age of a connection exceeds `maxConnectionSeconds`, in percent. Otherwise all
+connections that a rollout has moved at once would move together for ever."""
+
 GOAWAY_SECONDS = 1.0
 """Time between the first GOAWAY, which moves the client, and the last one: several round trips."""
 
@@ -36,6 +40,8 @@ def _connection_manager(stack: InferenceStack) -> Json:
         http2_protocol_options=http2.downstream(stack),
         common_http_protocol_options={
             "idle_timeout": seconds(_IDLE_SECONDS),
+            "max_connection_duration": seconds(stack.max_connection_seconds),
+            "max_connection_duration_jitter": {"value": _MAX_JITTER_PERCENT},
             "max_headers_count": http2.MAX_HEADERS,
         },
         max_request_headers_kb=http2.MAX_HEADERS_KIB,
