@@ -5,6 +5,7 @@ They ask for kinds: a check compares several sections, or words a message about 
 
 from config.checks import (
     addresses,
+    bounds,
     drain,
     eks,
     evictions,
@@ -32,9 +33,9 @@ CHECKS: tuple[Check, ...] = (
     survival.survival,
     reach.reach_placement,
     reach.reach_refusals,
-    nodes.instance_types,
-    nodes.node_bounds,
-    nodes.replica_bounds,
+    bounds.instance_types,
+    bounds.node_bounds,
+    bounds.replica_bounds,
     nodes.node_fit,
     nodes.nodes,
     nodes.cold_start,

@@ -7,7 +7,6 @@ from config.problem import Finding, derived, number, refuse, warn
 from config.sections.gpu_nodes import Pool
 from config.sections.triton import PULL_SECONDS, S3Repository, Triton
 from config.settings import Settings
-from config.sizing.instances import INSTANCE_TYPES
 from config.sizing.packing import (
     OTHER_IMAGES_GIB,
     fitting_pools,
@@ -60,50 +59,6 @@ def _replica_keys(at: StackAt) -> dict[str, object]:
     if isinstance(triton.model_repository, S3Repository):
         keys[at.key("triton.modelRepository.cacheGib")] = triton.model_repository.cache_gib
     return keys
-
-
-@refuse
-def instance_types(settings: Settings) -> Iterator[Finding]:
-    """The capacity of every instance type is known."""
-    for pool in settings.gpu_nodes.pools:
-        unknown = pool.nodes.unknown_instance_types
-        if unknown:
-            yield Finding(
-                keys={pool.key("instanceTypes"): list(pool.nodes.instance_types)},
-                reason=(
-                    f"the capacity of {', '.join(unknown)} is not known (known: "
-                    f"{', '.join(sorted(INSTANCE_TYPES))}), so no check can tell what fits"
-                ),
-                fix=f"set {pool.key('capacity')} (gpus, cpu, memoryGib) to that of the smallest "
-                "type",
-            )
-
-
-@refuse
-def node_bounds(settings: Settings) -> Iterator[Finding]:
-    """The minimum number of nodes is not above the maximum."""
-    for pool in settings.gpu_nodes.pools:
-        nodes = pool.nodes
-        if nodes.min_size > nodes.max_size:
-            yield Finding(
-                keys={pool.key("minSize"): nodes.min_size, pool.key("maxSize"): nodes.max_size},
-                reason="the minimum number of nodes is above the maximum",
-                change={pool.key("maxSize"): nodes.min_size},
-            )
-
-
-@refuse
-def replica_bounds(settings: Settings) -> Iterator[Finding]:
-    """The minimum number of replicas is not above the maximum."""
-    for at in stacks(settings):
-        scaler = at.stack.autoscaler
-        low, high = at.key("autoscaler.minReplicas"), at.key("autoscaler.maxReplicas")
-        if scaler.min_replicas > scaler.max_replicas:
-            yield Finding(
-                keys={low: scaler.min_replicas, high: scaler.max_replicas},
-                reason="the minimum number of replicas is above the maximum",
-                change={low: scaler.max_replicas},
-            )
 
 
 @refuse
