@@ -28,3 +28,7 @@ MIN_KEDA = (2, 17)
 
 MIN_KUBERNETES = (1, 30)
 """Oldest supported API server: native `preStop.sleep` is on by default."""
+
+POD_SECURITY_VERSION = "v{}.{}".format(*MIN_KUBERNETES)
+"""Version of the Pod Security Standards that namespaces enforce: every supported API server knows
+it, so an upgrade of the cluster refuses no pod that it admitted before."""

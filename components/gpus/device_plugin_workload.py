@@ -83,7 +83,7 @@ def _container(plugin: DevicePlugin, *, configured: bool) -> Manifest:
         "image": plugin.image,
         "imagePullPolicy": "IfNotPresent",
         "env": environment if configured else [],
-        "resources": resources(cpu=0.05, memory_mib=128, storage_mib=64),
+        "resources": resources(cpu=plugin.cpu, memory_mib=plugin.memory_mib, storage_mib=64),
         # Root, because kubelet's folder and socket are root's; without any of root's capabilities.
         "securityContext": {**container_security(), "runAsUser": 0},
         "volumeMounts": mounts,

@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from components.common.labels import PART_OF, PART_OF_LABEL, namespace_labels
 from components.network.policies import DEFAULT_DENY
 from config.part import Part, PodSecurity
+from config.versions import POD_SECURITY_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +72,9 @@ class Namespaces(pulumi.ComponentResource):
 
 
 def _pod_security(level: PodSecurity) -> dict[str, str]:
-    return {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "audit", "warn")}
+    prefix = "pod-security.kubernetes.io"
+    return {
+        **{f"{prefix}/{mode}": level for mode in ("enforce", "audit", "warn")},
+        # The others keep `latest`: they announce pods that a later version would refuse.
+        f"{prefix}/enforce-version": POD_SECURITY_VERSION,
+    }

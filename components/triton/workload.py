@@ -41,7 +41,14 @@ _CORE_VERSION = re.compile(r"(2)\.(\d{2,3})\b")
 _RESPONSE_POOL_SINCE = (2, 58)
 """Version that has `--grpc-max-response-pool-size`; 2.51 refuses to start with it."""
 
-_ADMIN_APIS = "shared-memory,model-config,model-repository,statistics,trace,logging"
+_ADMIN_APIS = (
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
 _MIN_PING_SECONDS = 10
 
 
@@ -65,6 +72,7 @@ def flags(stack: InferenceStack) -> list[str]:
     triton = stack.triton
     # Most calls that one replica can hold: the model's own queue bound refuses more.
     in_flight = triton.queue_size + stack.traffic.parallelism
+    closed = [api for api in _ADMIN_APIS if api not in triton.open_apis]
     return [
         f"--model-repository={MODELS_PATH}",
         # A client that may load models may run code.
@@ -84,8 +92,8 @@ def flags(stack: InferenceStack) -> list[str]:
         *([] if triton.complete_model_configs else ["--disable-auto-complete-config"]),
         # Open: inference, metadata and health over gRPC, health over HTTP. The key is the pod's
         # own UID: a secret to all who cannot read pods.
-        f"--grpc-restricted-protocol={_ADMIN_APIS}:admin-key=$(POD_UID)",
-        f"--http-restricted-api=inference,metadata,{_ADMIN_APIS}:admin-key=$(POD_UID)",
+        f"--grpc-restricted-protocol={','.join(closed)}:admin-key=$(POD_UID)",
+        f"--http-restricted-api=inference,metadata,{','.join(_ADMIN_APIS)}:admin-key=$(POD_UID)",
         # Unbounded by default: a stream that its client does not read would fill the memory.
         *(
             [f"--grpc-max-response-pool-size={in_flight}"]

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from config.base import DnsLabel, Image, Section
+from config.base import Cores, DnsLabel, Image, MemoryMib, Section
 from config.sections.pods import PullSecrets
 from config.versions import DEVICE_PLUGIN_IMAGE
 
@@ -15,6 +15,12 @@ class DevicePlugin(Section):
 
     image: Image = DEVICE_PLUGIN_IMAGE
     """Image of the plugin."""
+
+    cpu: Cores = 0.05
+    """CPU request of the plugin on each GPU node, cores."""
+
+    memory_mib: MemoryMib = 128
+    """Memory request and limit of the plugin, MiB."""
 
     image_pull_secrets: PullSecrets = ()
     """Secrets with credentials for the registry, in the plugin's namespace."""

@@ -175,6 +175,11 @@ class Triton(Section):
     """Limit of the calls that wait in one replica beside those that it works on; the models must
     keep to it."""
 
+    open_apis: tuple[Literal["model-config", "statistics"], ...] = ()
+    """APIs that callers may use beside inference, metadata and health: `model-config` (ModelConfig)
+    for clients that read a model's configuration, `statistics` (ModelStatistics) of the one replica
+    that answers."""
+
     complete_model_configs: bool = True
     """Completion of model configurations: Triton asks each model for the settings that its
     `config.pbtxt` leaves out. For that it starts a model of the python backend once more, so each

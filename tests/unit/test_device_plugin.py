@@ -85,3 +85,10 @@ def test_is_never_evicted_for_other_pods_and_takes_no_more_than_it_asks(made):
     resources = pod["containers"][0]["resources"]
     assert resources["limits"].items() <= resources["requests"].items()
     assert {"memory", "ephemeral-storage"} == set(resources["limits"])
+
+
+def test_its_size_is_stated(made):
+    template, _ = made({"devicePlugin": {"cpu": 0.1, "memoryMib": 256}})
+    (container,) = template["spec"]["containers"]
+    assert container["resources"]["requests"]["cpu"] == "100m"
+    assert container["resources"]["limits"]["memory"] == "256Mi"

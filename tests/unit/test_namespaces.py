@@ -102,6 +102,7 @@ def test_only_the_device_plugin_may_have_privileged_pods(made):
         wanted = "privileged" if name == "nvidia-device-plugin" else "restricted"
         for mode in ("enforce", "audit", "warn"):
             assert labels[f"pod-security.kubernetes.io/{mode}"] == wanted, name
+        assert labels["pod-security.kubernetes.io/enforce-version"] == "v1.30"
 
 
 def test_every_namespace_of_our_own_pods_denies_all_traffic_in_both_directions(made):

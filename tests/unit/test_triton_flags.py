@@ -63,6 +63,14 @@ def test_admin_apis_and_inference_over_http_need_a_key_that_the_pod_alone_has():
     assert "--model-control-mode=none" in container["args"]
 
 
+def test_an_open_api_needs_no_key_over_grpc_and_one_over_http():
+    flags = container_of(openApis=["model-config", "statistics"])["args"]
+    keyed = {flag.partition("=")[0]: flag for flag in flags if flag.endswith("key=$(POD_UID)")}
+    apis = "shared-memory,model-repository,trace,logging"
+    assert keyed["--grpc-restricted-protocol"].partition("=")[2].startswith(f"{apis}:")
+    assert "model-config" in keyed["--http-restricted-api"]
+
+
 def test_ports_are_those_of_the_parameters():
     arguments = container_of(grpcPort=9001, httpPort=9002, metricsPort=9003)["args"]
     assert {"--grpc-port=9001", "--http-port=9002", "--metrics-port=9003"} <= set(arguments)
