@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from components.cluster.kubeconfig import Target
+from components.cluster.kubeconfig import KubeconfigContext
 from components.cluster.kubectl_proxy import KubectlProxy
 from components.common.kubernetes_api import JSON, Answer, ApiRefusedError, ApiUnreachableError
 
@@ -40,7 +40,7 @@ class ClusterApi:
         KubeconfigRefusedError: By every method, if client-go cannot use the kubeconfig.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: KubeconfigContext) -> None:
         self.target = target
         self._proxy = KubectlProxy(target)
         self._reached = False

@@ -56,7 +56,7 @@ class _UnusableError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class KubeconfigContext:
     """One context of a kubeconfig: a cluster, as one user of it."""
 
     context: str
@@ -101,7 +101,7 @@ def as_text(contents: object) -> str:
     return contents if isinstance(contents, str) else json.dumps(contents, sort_keys=True)
 
 
-def read(platform: Platform, contents: object = None) -> Target:
+def read(platform: Platform, contents: object = None) -> KubeconfigContext:
     """Read the one cluster that a platform names.
 
     Args:
@@ -182,7 +182,7 @@ def _parse(text: str) -> Document:
         return json.loads(ran.stdout)
 
 
-def _target(document: Document, context: str) -> Target:
+def _target(document: Document, context: str) -> KubeconfigContext:
     contexts, clusters, users = (
         {item["name"]: item[key] for item in document.get(f"{key}s") or ()}
         for key in ("context", "cluster", "user")
@@ -220,7 +220,7 @@ def _target(document: Document, context: str) -> Target:
         ],
         "users": [{"name": user_name, "user": user}] if user_name else [],
     }
-    return Target(context=context, server=cluster["server"], document=reduced)
+    return KubeconfigContext(context=context, server=cluster["server"], document=reduced)
 
 
 def _from_project(kind: str, section: Document) -> Document:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.cluster.kubeconfig import Target, kubectl_environment
+from components.cluster.kubeconfig import KubeconfigContext, kubectl_environment
 from components.common.kubernetes_api import (
     ApiRefusedError,
     ApiUnreachableError,
@@ -39,7 +39,7 @@ class KubectlProxy:
     `close` ends it, and so does the end of this program.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: KubeconfigContext) -> None:
         self._target = target
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from json import dumps
 
-from components.cluster.kubeconfig import Target, kubectl_environment
+from components.cluster.kubeconfig import KubeconfigContext, kubectl_environment
 from components.cluster.kubectl_proxy import ENDS_WITH_US, START_SECONDS, private_folder
 
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
@@ -19,7 +19,7 @@ class ForwardError(Exception):
 
 
 @contextmanager
-def forwarded(target: Target, namespace: str, service: str, port: int) -> Generator[int]:
+def forwarded(target: KubeconfigContext, namespace: str, service: str, port: int) -> Generator[int]:
     """Hold a port of 127.0.0.1 open that leads to a pod of a Service.
 
     Args:

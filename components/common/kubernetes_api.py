@@ -63,7 +63,7 @@ class KubernetesApi(Protocol):
     def ask(
         self, method: str, path: str, body: object = None, content_type: str = JSON
     ) -> dict[str, Any]:
-        """Return the answer as an object; empty for 403 (no right) and 404 (not found).
+        """Return the answer as an object; empty for 403 (no permission) and 404 (not found).
 
         Args:
             method: HTTP method.

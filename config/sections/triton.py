@@ -54,7 +54,7 @@ class S3Repository(Section):
     """Source of the pod's credentials; never static keys."""
 
     role_arn: str | None = None
-    """IAM role that may read the folder; if unset, the stack creates one with that right alone."""
+    """IAM role that may read the folder; if unset, the stack creates one for that alone."""
 
     sync_image: Image = MODEL_SYNC_IMAGE
     """Image of the init container, with a current AWS SDK."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.cluster.api import ClusterApi
-from components.cluster.kubeconfig import KubeconfigError, Target, file_of, read
+from components.cluster.kubeconfig import KubeconfigContext, KubeconfigError, file_of, read
 from components.common.kubernetes_api import (
     ApiRefusedError,
     ApiUnreachableError,
@@ -98,7 +98,7 @@ def _lines(found: Found) -> Iterator[str]:
         yield f"{found.name}: {describe(change)}{hint}; it is {value}"
 
 
-def _target(inputs: Mapping[str, Any]) -> Target:
+def _target(inputs: Mapping[str, Any]) -> KubeconfigContext:
     """Return the cluster of a provider in the state: a file, or the kubeconfig itself."""
     kubeconfig, context = pulumi.unwrap(inputs["kubeconfig"]), inputs.get("context")
     named = KubeconfigPlatform(kind="kubeconfig", path=str(kubeconfig), context=context)

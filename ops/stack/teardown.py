@@ -213,7 +213,7 @@ def adoptable(env: StackEnvironment, settings: Settings, *, required: bool) -> s
     return ",".join(sorted(identities))
 
 
-def _target(env: StackEnvironment, settings: Settings) -> kubeconfig.Target:
+def _target(env: StackEnvironment, settings: Settings) -> kubeconfig.KubeconfigContext:
     # This process looks for kubectl there too.
     os.environ["PATH"] = env.variables()["PATH"]
     platform, contents = settings.platform, None

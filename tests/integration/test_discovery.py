@@ -69,7 +69,7 @@ def declared() -> recording.Declared:
 def cluster(
     declared: recording.Declared, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A cluster with the declared objects, their pods Ready, and strangers among them."""
+    """A cluster with the declared objects, their pods Ready, and other pods among them."""
     cluster = Cluster(tmp_path_factory.mktemp("state"), mode="simulated")
     try:
         cluster.up(cluster_spec(SETTINGS))
@@ -77,15 +77,15 @@ def cluster(
         found = [r.inputs for r in declared.resources if r.inputs.get("kind") in APPLIED_KINDS]
         for manifest in sorted(found, key=lambda m: APPLIED_KINDS.index(m["kind"])):
             client.create(codecs.from_dict(manifest))
-        for stranger in strangers(declared):
-            client.create(codecs.from_dict(stranger))
+        for other in other_pods(declared):
+            client.create(codecs.from_dict(other))
         wait_until("every pod is Running", lambda: all_running(client), 120)
         yield cluster
     finally:
         cluster.down()
 
 
-def strangers(declared: recording.Declared) -> list[dict[str, Any]]:
+def other_pods(declared: recording.Declared) -> list[dict[str, Any]]:
     """Pods that look like the gateway's but for one thing each."""
     template = declared.one("apps/v1:Deployment", "envoy-gateway")["spec"]["template"]
     changes: list[tuple[str, dict[str, str]]] = [
@@ -99,7 +99,7 @@ def strangers(declared: recording.Declared) -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
-                "name": f"stranger-{index}",
+                "name": f"other-{index}",
                 "namespace": namespace,
                 "labels": {**template["metadata"]["labels"], **labels},
             },
@@ -197,7 +197,7 @@ def test_every_pod_is_one_target_and_other_pods_are_none(
     wanted = []
     for pod in cluster.client().list(Pod, namespace="*"):
         workload = pod.metadata.labels["app.kubernetes.io/instance"]
-        if workload in scraped and not pod.metadata.name.startswith("stranger"):
+        if workload in scraped and not pod.metadata.name.startswith("other-"):
             port, path = scraped[workload]
             wanted.append(f"http://{pod.status.podIP}:{port}{path}")
     assert len(wanted) == 2 * (2 + 1)

@@ -1,7 +1,7 @@
 """Preflight on a real API server: missing permissions, and a user who has enough.
 
-The nodes are simulated, so that no volume is bound and no load balancer made; which rights Helm
-needs for a chart is not shown.
+The nodes are simulated, so that no volume is bound and no load balancer made; which permissions
+Helm needs for a chart is not shown.
 """
 
 import pytest
@@ -30,7 +30,7 @@ def test_missing_permissions_are_listed(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     (message,) = found(limited)
     assert f"may not {', '.join(VERBS)} namespaces, " in message
-    for right in (
+    for permission in (
         "deployments.apps in ai-namespace",
         "scaledobjects.keda.sh in ai-namespace",
         "roles.rbac.authorization.k8s.io in ai-namespace",
@@ -39,10 +39,10 @@ def test_missing_permissions_are_listed(bare_cluster, document, found):
         "serviceaccounts in nvidia-device-plugin",
         "networkpolicies.networking.k8s.io in nvidia-device-plugin",
     ):
-        assert right in message
+        assert permission in message
 
 
-def test_rights_of_what_is_made_on_demand_are_asked_for(bare_cluster, document, found):
+def test_permissions_for_objects_made_on_demand_are_checked(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
     (message,) = found(limited, prometheus=volume, devicePlugin={"timeSlices": 2})

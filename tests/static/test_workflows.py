@@ -48,7 +48,7 @@ def privileges(workflow: dict[str, Any]) -> list[str]:
     # YAML 1.1 reads the key `on` as true.
     events = workflow[True]
     if "pull_request_target" in events or "workflow_run" in events:
-        found.append("runs a fork's code with the repository's rights")
+        found.append("runs a fork's code with the repository's permissions")
     if workflow.get("permissions") != {}:
         found.append("the workflow itself has permissions")
     for name, job in workflow["jobs"].items():
@@ -136,7 +136,7 @@ def job(name: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
     [
         (
             lambda w: w.update({True: {"pull_request_target": None}}),
-            "runs a fork's code with the repository's rights",
+            "runs a fork's code with the repository's permissions",
         ),
         (lambda w: w.update(permissions="write-all"), "the workflow itself has permissions"),
         (lambda w: w["jobs"]["dev"].pop("permissions"), "dev: all: default"),

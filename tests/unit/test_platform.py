@@ -13,7 +13,7 @@ import yaml
 from components.cluster import component as platform
 from components.cluster import kubeconfig
 from components.cluster.component import connect, needed_outputs
-from components.cluster.kubeconfig import Target
+from components.cluster.kubeconfig import KubeconfigContext
 from components.state import ownership
 from config.load import Refused
 from config.problem import Problem
@@ -25,7 +25,7 @@ from tests.unit.connected_program import KUBECONFIG, OUTPUTS, PROVIDER, STACK, e
 def read_or_local(stated, contents=None):
     """A target for every platform; no local cluster runs here."""
     if isinstance(stated, LocalPlatform):
-        return Target(context="kwok-kubemind", server="https://127.0.0.1", document={})
+        return KubeconfigContext(context="kwok-kubemind", server="https://127.0.0.1", document={})
     return kubeconfig.read(stated, contents)
 
 
