@@ -1,6 +1,7 @@
 """The scaler's metrics: a Prometheus that KEDA can query, and a query that returns load."""
 
 import base64
+import contextlib
 import http.client
 import json
 import re
@@ -13,6 +14,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from components.autoscaler.queries import scaler_query
 from components.cluster.port_forward import ForwardError, forwarded
 from components.cluster.preflight.reader import ClusterReader, dig
+from components.gateway.envoy.stats import REQUESTS_ACTIVE, cluster_selector
 from config.checks.stack_paths import stacks
 from config.problem import Finding, Problem
 from config.sections.prometheus import ExistingPrometheus
@@ -31,6 +33,12 @@ _ACCESS = "prometheus.authentication"
 class _Answer(NamedTuple):
     status: int
     body: dict[str, Any]
+
+    @property
+    def result(self) -> list[dict[str, Any]] | None:
+        """Series of the answer; None if it has none to show."""
+        found = dig(self.body, "data", "result") if self.status == 200 else None
+        return found if isinstance(found, list) else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def prometheus(settings: Settings, reader: ClusterReader) -> Iterator[Problem]:
@@ -98,13 +106,16 @@ def _existing(
         return
     for at in stacks(settings):
         query = scaler_query(at.stack, stated)
+        gateways = REQUESTS_ACTIVE + cluster_selector(at.stack.envoy_cluster)
         try:
-            if service and place:
-                to = (reader.api.target, place["namespace"], place["service"], port)
-                with forwarded(*to) as local:
-                    answer = _ask(url, local, stated.headers, values, query)
-            else:
-                answer = _ask(url, None, stated.headers, values, query)
+            with contextlib.ExitStack() as way:
+                local = None
+                if service and place:
+                    to = (reader.api.target, place["namespace"], place["service"], port)
+                    local = way.enter_context(forwarded(*to))
+                answer = series = _ask(url, local, stated.headers, values, query)
+                if answer.result == []:
+                    series = _ask(url, local, stated.headers, values, gateways)
         except ssl.SSLCertVerificationError as error:
             yield Finding(
                 keys={_ADDRESS: stated.address},
@@ -116,7 +127,7 @@ def _existing(
         except (ForwardError, OSError, http.client.HTTPException) as error:
             reader.note(f"the answer of {stated.address} to the scaler's query ({error})")
             return
-        if finding := _rejection(stated, answer):
+        if finding := _rejection(stated, answer) or _unlabelled(stated, series):
             yield finding
             return
 
@@ -206,3 +217,27 @@ def _rejection(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
     else:
         fix = "name the base URL of a Prometheus, under which /api/v1/query answers"
     return Finding(keys=keys, reason=f"{reason}; the scaler would see no load", fix=fix)
+
+
+def _unlabelled(stated: ExistingPrometheus, answer: _Answer) -> Finding | None:
+    """Find labels that the scaler's query matches, and that the gateways' series do not have."""
+    names = {key for series in answer.result or () for key in series.get("metric") or ()}
+    # The sum that the scaler asks for has no labels, and shows load.
+    if not names:
+        return None
+    keys: dict[str, object] = {}
+    missing = [name for name in (stated.namespace_label, *stated.matchers) if name not in names]
+    if stated.namespace_label in missing:
+        keys["prometheus.namespaceLabel"] = stated.namespace_label
+    if not stated.matchers.keys().isdisjoint(missing):
+        keys["prometheus.matchers"] = stated.matchers
+    if not keys:
+        return None
+    return Finding(
+        keys=keys,
+        reason=(
+            f"the gateways' series there have no label {' and '.join(missing)}: "
+            "the scaler's query would find none of them, and see no load"
+        ),
+        fix=f"name labels that they have: {', '.join(sorted(names - {'__name__'}))}",
+    )
