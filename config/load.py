@@ -17,7 +17,7 @@ from config.checks import run
 from config.deprecated import rewrite
 from config.files.stack_file import StackFileError, decoded
 from config.files.stack_file import read as read_file
-from config.mirrors import mirrored
+from config.inherited import inherited
 from config.problem import Problem
 from config.schema.errors import no_secret, schema_problems
 from config.schema.tree import fields, shape
@@ -158,7 +158,7 @@ def _checked(
     source = f"{source} (tier {stated.get('tier', Settings.model_fields['tier'].default)})"
     secrets = [no_secret(key) for key in encrypted]
     try:
-        settings = mirrored(
+        settings = inherited(
             Settings.model_validate_json(
                 json.dumps(rewritten.values, default=str), strict=True, by_alias=True, by_name=False
             )

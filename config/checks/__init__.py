@@ -90,6 +90,7 @@ CHECKS: tuple[Check, ...] = (
     addresses.prometheus_access,
     addresses.prometheus_plain_text,
     platform.local_tier,
+    platform.cluster_domain,
     platform.load_balancer,
     drain.balancer_lag,
     platform.local_nodes,

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from config.checks.stack_paths import stacks
+from config.dns import CLUSTER_DOMAIN
 from config.inventory import parts
 from config.problem import Finding, number, refuse
 from config.sections.gateway import SEPARATE_NODES, InternalLoadBalancer
 from config.sections.gpu_nodes import as_existing
 from config.sections.keda import HelmKeda
 from config.sections.platform import KubeconfigPlatform, LocalPlatform
+from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from config.sizing.packing import Pods, Room, cpu_nodes_needed
 from config.units import MIB_PER_GIB
@@ -73,6 +75,26 @@ def local_tier(settings: Settings) -> Iterator[Finding]:
             reason="the embedded cluster is for development: it ends with the machine",
             fix="name the cluster (platform.kind: kubeconfig or stackReference)",
             change={"tier": "dev"},
+        )
+
+
+@refuse
+def cluster_domain(settings: Settings) -> Iterator[Finding]:
+    """Names of Services end in the cluster's domain."""
+    prometheus = settings.prometheus
+    stated = {at.key("clusterDomain"): at.stack.cluster_domain for at in stacks(settings)}
+    # By kind: the address of an existing Prometheus is stated as a whole.
+    if isinstance(prometheus, ManagedPrometheus):
+        stated["prometheus.clusterDomain"] = prometheus.cluster_domain
+    wanted = settings.platform.cluster_domain or CLUSTER_DOMAIN
+    wrong = {key: domain for key, domain in stated.items() if (domain or wanted) != wanted}
+    if wrong:
+        local = isinstance(settings.platform, LocalPlatform)
+        where = {} if local else {"platform.clusterDomain": settings.platform.cluster_domain}
+        yield Finding(
+            keys={**wrong, **where},
+            reason=f"the cluster's domain is {wanted}: no name in another domain resolves",
+            change=dict.fromkeys(wrong),
         )
 
 

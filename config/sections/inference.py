@@ -6,7 +6,7 @@ from functools import cached_property
 from pydantic import Field
 
 from config.base import DnsLabel, Section
-from config.dns import service_dns_name
+from config.dns import ClusterDomain, service_dns_name
 from config.sections.autoscaler import Autoscaler
 from config.sections.gateway import FleetLimit, Gateway
 from config.sections.prometheus import Prometheus
@@ -40,6 +40,9 @@ class InferenceStack(Section):
     name_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9]*-)*$")
     """Put before every name: words that begin with a letter, each with a `-` after it. Unique
     within the program."""
+
+    cluster_domain: ClusterDomain | None = None
+    """DNS domain of the cluster; if unset, that of the platform, or `cluster.local`."""
 
     traffic: Traffic = Traffic()
     """Load of the callers and speed of a replica."""
@@ -76,7 +79,7 @@ class InferenceStack(Section):
     @property
     def gateway_host(self) -> str:
         """DNS name of the gateway in the cluster."""
-        return service_dns_name(self.gateway_name, self.namespace)
+        return service_dns_name(self.gateway_name, self.namespace, self.cluster_domain)
 
     @property
     def scaler_name(self) -> str:
@@ -91,7 +94,7 @@ class InferenceStack(Section):
     @property
     def service_host(self) -> str:
         """DNS name under which Envoy finds the ready replicas."""
-        return service_dns_name(self.service_name, self.namespace)
+        return service_dns_name(self.service_name, self.namespace, self.cluster_domain)
 
     @property
     def calls_per_deadline(self) -> float:

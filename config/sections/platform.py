@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from config.base import STATE_FOLDER, Cidr, DiskGib, Section
+from config.dns import ClusterDomain
 
 LOCAL_KUBECONFIG = f"{STATE_FOLDER}/local/kubeconfig"
 """Path of the embedded cluster's kubeconfig, relative to the project."""
@@ -45,6 +46,10 @@ class LocalPlatform(Section):
         return ()
 
     @property
+    def cluster_domain(self) -> None:
+        """None: its domain is Kubernetes' own."""
+
+    @property
     def path(self) -> str:
         """Path of its kubeconfig."""
         return LOCAL_KUBECONFIG
@@ -68,6 +73,10 @@ class _Cluster(Section):
     dns_addresses: tuple[Cidr, ...] = (f"{NODE_LOCAL_DNS}/32",)
     """Addresses of a DNS that does not run in pods of `kube-system`: NodeLocal DNSCache by default,
     or the cluster's DNS address on EKS Auto Mode. NetworkPolicies let pods ask there, too."""
+
+    cluster_domain: ClusterDomain | None = None
+    """DNS domain of the cluster (kubelet's `clusterDomain`), for names of Services; `cluster.local`
+    if unset."""
 
 
 class _Eks(_Cluster):

@@ -20,7 +20,7 @@ from config.base import (
     SeriesLabel,
     SeriesValue,
 )
-from config.dns import service_dns_name
+from config.dns import ClusterDomain, service_dns_name
 from config.sections.pods import PodOptions
 from config.sections.prometheus_access import NoAccess, PrometheusAccess
 from config.sizing.instances import Architecture
@@ -91,6 +91,9 @@ class ManagedPrometheus(Section):
     name: DnsLabel = "prometheus-server"
     """Name of its Service and Deployment."""
 
+    cluster_domain: ClusterDomain | None = None
+    """DNS domain of the cluster; if unset, that of the platform, or `cluster.local`."""
+
     port: Port = 9090
     """Port of the Service."""
 
@@ -126,7 +129,8 @@ class ManagedPrometheus(Section):
     @property
     def address(self) -> str:
         """URL that KEDA queries."""
-        return f"http://{service_dns_name(self.name, self.namespace)}:{self.port}"
+        name = service_dns_name(self.name, self.namespace, self.cluster_domain)
+        return f"http://{name}:{self.port}"
 
     @property
     def namespace_label(self) -> str:

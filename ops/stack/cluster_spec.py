@@ -96,7 +96,9 @@ def forwards(settings: Settings) -> dict[str, str]:
     watch = settings.prometheus
     # By kind: only the stack's own Prometheus runs in this cluster.
     if isinstance(watch, ManagedPrometheus):
-        found[PROMETHEUS_PORT] = f"{service_dns_name(watch.name, watch.namespace)}:{watch.port}"
+        found[PROMETHEUS_PORT] = (
+            f"{service_dns_name(watch.name, watch.namespace, watch.cluster_domain)}:{watch.port}"
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """A mutation for each check of the pods' options: the changed parameter, and its message."""
 
 from tests.unit.case import Case
-from tests.unit.check_cases import EKS, GROUP
+from tests.unit.check_cases import CLUSTER, EKS, GROUP
 
 _TYPES = {**EKS, f"{GROUP}.instanceTypes": ["g6.12xlarge", "g6.48xlarge"]}
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -70,4 +70,8 @@ CASES = [
     Case("imageMirrors", "images.mirrors",
          dict.fromkeys(("docker.io", "nvcr.io", "quay.io"), "mirror.example.com/all"),
          "pulls these images from ghcr.io", {"keda": {"kind": "helm"}}),
+    Case("clusterDomain", "inference[0].clusterDomain", "example.org", "domain is cluster.local"),
+    Case("clusterDomain", "prometheus.clusterDomain", "example.org", "no name in another domain"),
+    Case("clusterDomain", "inference[0].clusterDomain", "example.net", "domain is example.org",
+         {"platform": {**CLUSTER, "clusterDomain": "example.org"}}),
 ]  # fmt: skip

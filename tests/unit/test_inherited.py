@@ -1,4 +1,4 @@
-"""Images in the mirrors of their registries; not that a mirror has them."""
+"""Mirrors, credentials and the domain in all sections; not that a mirror has the images."""
 
 import re
 from typing import Any
@@ -96,3 +96,13 @@ def test_a_mirror_that_no_image_could_name_is_refused(mirrors: dict[str, str]):
         Images(mirrors=mirrors)
     with pytest.raises(Refused):
         parse({"images": {"mirrors": mirrors}})
+
+
+def test_every_name_of_a_service_ends_in_the_clusters_domain():
+    platform = {"kind": "kubeconfig", "path": "kubeconfig", "clusterDomain": "example.org"}
+    settings = parse({"platform": platform})
+    (stack,) = settings.inference
+    for name in (stack.gateway_host, stack.service_host, settings.prometheus.address):
+        assert ".svc.example.org" in name
+    (plain,) = parse({}).inference
+    assert plain.service_host.endswith(".svc.cluster.local")

@@ -1,4 +1,4 @@
-"""The parameters with every image in its mirror, and every pod with the credentials for it."""
+"""Parameters of the whole stack in each section that needs them: mirrors, the domain."""
 
 from typing import TypeVar, cast, get_args
 
@@ -15,14 +15,14 @@ _CHECK = next(mark for mark in get_args(Image) if isinstance(mark, AfterValidato
 """The mark of a parameter that names an image."""
 
 
-def mirrored(settings: Settings) -> Settings:
-    """Return the parameters with images and pull secrets as `images` states them."""
-    images = settings.images
-    return _mirrored(settings, images) if images != Images() else settings
+def inherited(settings: Settings) -> Settings:
+    """Return the parameters with mirrored images and the cluster's domain in all sections."""
+    images, domain = settings.images, settings.platform.cluster_domain
+    return _inherited(settings, images, domain) if images != Images() or domain else settings
 
 
-def _mirrored(section: _Section, images: Images) -> _Section:
-    """Return a section with its images mirrored, also those of the sections in it."""
+def _inherited(section: _Section, images: Images, domain: str | None) -> _Section:
+    """Return a section with what it inherits, also in the sections in it."""
     changes: dict[str, object] = {}
     for name, info in type(section).model_fields.items():
         value: object = getattr(section, name)
@@ -31,14 +31,17 @@ def _mirrored(section: _Section, images: Images) -> _Section:
         elif name == "image_pull_secrets":
             stated = cast("tuple[str, ...]", value)
             changes[name] = (*dict.fromkeys((*stated, *images.pull_secrets)),)
+        elif name == "cluster_domain":
+            changes[name] = value or domain
         elif name == "image_registry" and value is not None:
             changes[name] = images.mirrors.get(str(value), value)
         elif isinstance(value, Section):
-            changes[name] = _mirrored(value, images)
+            changes[name] = _inherited(value, images, domain)
         elif isinstance(value, tuple):
             items = cast("tuple[object, ...]", value)
             changes[name] = tuple(
-                _mirrored(item, images) if isinstance(item, Section) else item for item in items
+                _inherited(item, images, domain) if isinstance(item, Section) else item
+                for item in items
             )
     return section.model_copy(update=changes)
 
