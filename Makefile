@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools cluster up preview render destroy adopt down outputs refresh drift compare \
+.PHONY: help setup tools cluster up wait preview render destroy adopt down outputs refresh drift compare \
 	retain env infer status image models check-models test-quick test bench check lint format generate preview-json pr-comment pr-dev pr-post validate
 
 help: ## Show this list
@@ -26,6 +26,9 @@ tools: setup ## Find or build every tool; drop unused ones
 
 up: setup ## Provision the stack; for dev, on an embedded local Kubernetes
 	@$(PY) -m ops up --stack $(STACK) $(ARGS)
+
+wait: setup ## Wait until every replica runs what `make up` has applied
+	@$(PY) -m ops wait --stack $(STACK)
 
 preview: setup ## Show the changes that `make up` would make
 	@$(PY) -m ops preview --stack $(STACK) $(ARGS)

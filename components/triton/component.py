@@ -20,6 +20,7 @@ from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.sections.triton import ConfigMapRepository, PvcRepository, S3Repository
+from config.sizing.rollout import rollout_seconds, start_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +110,10 @@ class Triton(pulumi.ComponentResource):
         collect(args.api, Workload.of(stack.namespace, stack.deployment_name, spec), deployment)
         self.rollout = Rollout(
             deployment=deployment,
-            start_seconds=triton.start_seconds(stack, args.nodes),
-            rollout_seconds=triton.rollout_seconds(stack, args.nodes),
+            start_seconds=start_seconds(stack, args.nodes),
+            rollout_seconds=rollout_seconds(stack, args.nodes),
             least=stack.autoscaler.min_replicas,
+            awaited=stack.triton.await_rollout,
         )
         service = kubernetes.core.v1.Service(
             f"{name}-service",

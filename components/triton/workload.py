@@ -1,6 +1,5 @@
 """Triton's pods: flags by its version, probes and budgets from the stack's parameters."""
 
-import math
 import re
 
 from components.common.labels import triton_labels
@@ -27,8 +26,8 @@ from config.base import image_tag
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
-from config.sections.triton import PULL_SECONDS
 from config.selectors import triton_selector
+from config.sizing.rollout import start_seconds
 
 UID = 1000
 """User `triton-server` of the official images."""
@@ -103,23 +102,6 @@ def flags(stack: InferenceStack) -> list[str]:
     ]
 
 
-def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
-    """Return the longest time for one replica to get ready, on a node that does not exist yet."""
-    fetched = PULL_SECONDS + stack.triton.copy_seconds
-    return math.ceil(nodes.node_start_seconds + fetched + stack.startup_budget_seconds)
-
-
-def rollout_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:
-    """Return the longest time for a rollout to replace the largest fleet.
-
-    It replaces one surge after another: a new replica gets ready, and the GPUs of the old one are
-    free for the next only after the grace period of the old one.
-    """
-    rounds = math.ceil(stack.autoscaler.max_replicas / stack.triton.max_surge)
-    each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)
-    return start_seconds(stack, nodes) + (rounds - 1) * each
-
-
 def deployment_spec(
     stack: InferenceStack, nodes: GpuNodes, repository: Repository, prometheus: Prometheus
 ) -> Manifest:
@@ -158,7 +140,7 @@ def deployment_spec(
         "selector": {"matchLabels": triton_selector(stack)},
         "strategy": {
             "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": triton.max_surge, "maxUnavailable": 0},
+            "rollingUpdate": {"maxSurge": triton.surge, "maxUnavailable": 0},
         },
         "revisionHistoryLimit": REVISIONS,
         "progressDeadlineSeconds": start_seconds(stack, nodes),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.checks.rollouts import surge_keys
 from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
 from config.sections.gpu_nodes import Pool
@@ -162,7 +163,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
         }
         keys |= {
             at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
-            at.key("triton.maxSurge"): at.stack.triton.max_surge,
+            **surge_keys(at),
             at.key("triton.warmSpare.replicas"): at.stack.triton.warm_spare.replicas,
             **_replica_keys(at),
             derived(at.key("replicasPerNode")): [fit.replicas for fit in fits.values()]

@@ -272,7 +272,8 @@ class InferenceStack(Section):
     @cached_property
     def surge_replicas(self) -> int:
         """Most replicas at once: the largest fleet and one rollout's surge."""
-        return self.autoscaler.max_replicas + self.triton.max_surge
+        most = self.autoscaler.max_replicas
+        return most + self.triton.surge_of(most)
 
     @property
     def placed_replicas(self) -> int:

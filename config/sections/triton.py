@@ -1,5 +1,6 @@
 """Triton: the model server, its models and its share of a node."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -188,8 +189,12 @@ class Triton(Section):
     watchdog: Watchdog = Watchdog()
     """Watchdog that ends a replica with a dead model and a healthy server."""
 
-    max_surge: int = Field(default=1, ge=1, le=5000)
-    """Replicas beyond the fleet that a rollout may start."""
+    max_surge: int | None = Field(default=None, ge=1, le=5000)
+    """Replicas beyond the fleet that a rollout may start; 1 if `maxSurgePercent` is unset too."""
+
+    max_surge_percent: int | None = Field(default=None, ge=1, le=100)
+    """Replicas beyond the fleet that a rollout may start, as a share of the fleet, percent; rounded
+    up. Instead of `maxSurge`."""
 
     disruption_budget: int | None = Field(default=None, ge=1, le=5000)
     """Replicas that drains of nodes may evict at once; if unset, one, and on spot nodes as many as
@@ -201,6 +206,10 @@ class Triton(Section):
     warm_spare: WarmSpare = WarmSpare()
     """Placeholders that hold room for new replicas."""
 
+    await_rollout: bool = True
+    """True to let `up` wait until every replica is replaced. If false, `up` of a rollout that is
+    under way fails with "not yet rolled out", and `make wait` waits and reports its success."""
+
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Wait before SIGTERM; derived from the DNS lag if unset."""
 
@@ -211,6 +220,20 @@ class Triton(Section):
     def claim(self) -> str | None:
         """Name of the user's claim that holds the models; None for other repositories."""
         return self.model_repository.claim
+
+    @property
+    def surge(self) -> int | str:
+        """`maxSurge` of the Deployment."""
+        percent = self.max_surge_percent
+        return f"{percent}%" if percent else self.max_surge or 1
+
+    def surge_of(self, replicas: int) -> int:
+        """Return the replicas beyond a fleet that a rollout starts.
+
+        Kubernetes rounds a share up (Deployment documentation, "Max Surge").
+        """
+        percent = self.max_surge_percent
+        return math.ceil(replicas * percent / 100) if percent else self.max_surge or 1
 
     @property
     def unpacked_image_gib(self) -> int:

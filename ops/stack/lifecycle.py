@@ -18,7 +18,7 @@ from config.settings import Settings
 from local_cluster.objects import wait_for
 from local_cluster.serving import machine
 from ops.errors import OpsError
-from ops.stack import pulumi, recovery, serving, teardown
+from ops.stack import pulumi, recovery, rollouts, serving, teardown
 from ops.stack import retain as contents
 from ops.stack.cluster_spec import cluster_of, cluster_spec
 from ops.stack.environment import StackEnvironment
@@ -155,6 +155,19 @@ def preview(env: StackEnvironment, *arguments: str) -> None:
     """Show the changes that `up` would make."""
     prepare(env, runs_program=True)
     pulumi.run(env, "preview", "--stack", env.stack, "--diff", *arguments)
+
+
+@exclusive
+def wait(env: StackEnvironment) -> None:
+    """Wait until every Deployment is rolled out.
+
+    Raises:
+        OpsError: `up` has not applied all parameters, or a rollout cannot succeed.
+    """
+    rollouts.wait(
+        env, prepare(env, runs_program=True), lambda text: console.print(text, markup=False)
+    )
+    console.print(f"{env.stack} is rolled out")
 
 
 @exclusive

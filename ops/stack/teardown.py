@@ -51,7 +51,7 @@ class Teardown:
             stack=env.stack,
             held=frozenset(held_objects(self._resources)),
         )
-        self._api = ClusterApi(_target(env, settings))
+        self._api = ClusterApi(cluster_target(env, settings))
         self._kinds = Kinds(self._api)
 
     def prepare(self, say: Say) -> None:
@@ -213,7 +213,12 @@ def adoptable(env: StackEnvironment, settings: Settings, *, required: bool) -> s
     return ",".join(sorted(identities))
 
 
-def _target(env: StackEnvironment, settings: Settings) -> kubeconfig.KubeconfigContext:
+def cluster_target(env: StackEnvironment, settings: Settings) -> kubeconfig.KubeconfigContext:
+    """Read the kubeconfig of the stack's cluster.
+
+    Raises:
+        KubeconfigError: It cannot be read.
+    """
     # This process looks for kubectl there too.
     os.environ["PATH"] = env.variables()["PATH"]
     platform, contents = settings.platform, None

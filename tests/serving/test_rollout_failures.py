@@ -15,7 +15,7 @@ import yaml
 
 from bench.overload.burst_process import BurstProcess
 from components.cluster.api import ClusterApi
-from components.rollout.component import Watch
+from components.rollout.watch import Watch
 from local_cluster.serving.images import PAUSE
 from ops.stack.lifecycle import read_settings
 from ops.stack.serving import gateway_address

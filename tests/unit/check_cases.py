@@ -18,7 +18,12 @@ DIGESTS = {
     "inference[0].triton.image": f"triton:1{DIGEST}",
     "inference[0].gateway.image": f"envoy:1{DIGEST}",
 }
-PROD = {"platform": CLUSTER, "tier": "prod", **DIGESTS}
+PROD = {
+    "platform": CLUSTER,
+    "tier": "prod",
+    "inference[0].triton.awaitRollout": False,
+    **DIGESTS,
+}
 TWO_STACKS = {
     "inference": [{"namePrefix": "a-", "namespace": "a"}, {"namePrefix": "b-", "namespace": "b"}],
     "gpuNodes.maxSize": 11,
@@ -205,7 +210,8 @@ CASES = [
     Case("eksPlatform", "platform.clusterName", None, "name and subnets", EKS),
     Case("kedaVersion", "keda.chartVersion", "v2.16.1", "KEDA before 2.17 drops",
          {"keda": {"kind": "helm"}}),
-    Case("localTier", "tier", "prod", "is for development", DIGESTS),
+    Case("localTier", "tier", "prod", "is for development",
+         {**DIGESTS, "inference[0].triton.awaitRollout": False}),
     Case("loadBalancer", "inference[0].gateway.exposure.kind", "internalLoadBalancer",
          "creates no load balancers",
          {"inference[0].gateway.endpointLagSeconds": 60}),
@@ -228,6 +234,11 @@ CASES = [
     Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
          "trusts the cluster's OIDC provider", FROM_S3),
     Case("modelIdentity", "platform.clusterName", None, "the cluster's name", FROM_S3),
+    Case("rolloutSession", "inference[0].triton.awaitRollout", True, "`up` waits up to",
+         {"platform": CLUSTER, "tier": "staging", "inference[0].triton.awaitRollout": False,
+          "inference[0].triton.loadSeconds": 600}),
+    Case("surge", "inference[0].triton.maxSurge", 2, "one maxSurge",
+         {"inference[0].triton.maxSurgePercent": 5}),
     Case("modelRevision", "inference[0].triton.modelRepository.revision", None,
          "replicas of one fleet serve different models", PROD_FROM_S3),
     Case("modelIdentity", "inference[0].triton.modelRepository.kind", "s3",

@@ -12,10 +12,11 @@ import pulumi
 import pytest
 
 from components.common.kubernetes_api import Answer, ApiUnreachableError
-from components.rollout import component as rollouts
-from components.rollout.component import Rollout, Watch
+from components.rollout import component, watch
+from components.rollout.component import Rollout
 from components.rollout.status.message import telling
 from components.rollout.status.snapshot import Snapshot
+from components.rollout.watch import Watch
 from tests import recording
 from tests.unit import rollout_objects as objects
 from tests.unit.rollout_objects import snapshot, unplaced, waits
@@ -54,7 +55,7 @@ class StandIn:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "POLL_SECONDS", 0)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0)
 
 
 def watched(api: StandIn, times: tuple[float, float] = (60, 60)) -> tuple[str, list[str]]:
@@ -90,7 +91,7 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:
 
 
 def test_an_api_server_that_stays_away_fails_the_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "UNREACHABLE_SECONDS", 0)
+    monkeypatch.setattr(watch, "UNREACHABLE_SECONDS", 0)
     failure, _ = watched(StandIn(ApiUnreachableError("connection refused")))
     assert "the rollout of Deployment" in failure
     assert "is unknown" in failure
@@ -152,11 +153,14 @@ def test_an_earlier_runs_failed_pods_are_retried_at_once() -> None:
     ]
 
 
-def declared(failures: list[str], *, preview: bool = False) -> None:
-    """A program with as many Deployments, whose rollouts end so."""
-    left = iter(failures)
+DONE_WELL = ("", False)
 
-    async def ends(*_: object) -> str:
+
+def declared(*ends: tuple[str, bool], preview: bool = False) -> None:
+    """A program with as many Deployments, whose rollouts end so."""
+    left = iter(ends)
+
+    async def outcome(*_: object) -> tuple[str, bool]:
         return next(left)
 
     def program() -> None:
@@ -164,21 +168,58 @@ def declared(failures: list[str], *, preview: bool = False) -> None:
 
         found = [
             Rollout(deployment=kubernetes.apps.v1.Deployment(f"d{n}", metadata={"name": f"d{n}"}))
-            for n in range(len(failures))
+            for n in range(len(ends))
         ]
-        rollouts.await_rollouts(pulumi.Output.from_input(None), found)
+        component.await_rollouts(pulumi.Output.from_input(None), found)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollouts, "_outcome", ends)
+        patch.setattr(component, "_outcome", outcome)
         recording.declare(program, preview=preview)
 
 
 def test_one_message_names_all_failures() -> None:
     with pytest.raises(pulumi.RunError) as failed:
-        declared(["first", "", "second"])
+        declared(("first", False), DONE_WELL, ("second", False))
     assert sorted(str(failed.value).split("\n\n")[:2]) == ["first", "second"]
-    declared(["", ""])
+    declared(DONE_WELL, DONE_WELL)
 
 
 def test_a_preview_waits_for_nothing() -> None:
-    declared(["first"], preview=True)
+    declared(("first", False), preview=True)
+
+
+def seen_once(*seen: Snapshot | Exception) -> tuple[tuple[str, bool], StandIn]:
+    """Ask about a rollout once."""
+    api = StandIn(*seen)
+    stand_in: Any = api
+    return asyncio.run(Watch(stand_in, "ai", "triton", 2, (60, 60), [].append).now()), api
+
+
+def test_a_rollout_that_is_not_awaited_is_asked_about_once() -> None:
+    nodes = snapshot(unplaced("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."))
+    (text, may_succeed), api = seen_once(nodes, DONE)
+    assert may_succeed
+    assert text.startswith("Deployment ai/triton is not yet rolled out: 0 of 2 new pods ready")
+    assert "Insufficient nvidia.com/gpu" in text
+    assert len(api.seen) == 1
+    assert {method for method, _ in api.asked} == {"GET"}
+
+
+def test_a_rollout_that_has_ended_is_a_success_although_it_is_not_awaited() -> None:
+    assert seen_once(DONE)[0] == ("", False)
+    (text, may_succeed), _ = seen_once(ApiUnreachableError("connection refused"))
+    assert "is unknown: connection refused" in text
+    assert not may_succeed
+
+
+def test_up_never_succeeds_before_the_rollout_and_names_the_command_that_waits() -> None:
+    pending = ("Deployment ai/triton is not yet rolled out: 3 of 20 new pods ready", True)
+    with pytest.raises(pulumi.RunError) as failed:
+        declared(pending, DONE_WELL)
+    first, last = str(failed.value).split("\n\n")
+    assert first == pending[0]
+    assert last.startswith("not yet rolled out: everything is applied. `make wait`")
+    with pytest.raises(pulumi.RunError) as failed:
+        declared(pending, ("first", False))
+    assert "Correct the parameters" in str(failed.value)
+    assert "make wait" not in str(failed.value)

@@ -1,5 +1,6 @@
 """Declared objects of Triton; not shown: Triton takes the flags, kubelet the probes."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from components.triton import workload as specs
 from config.sections.gateway import Gateway
 from config.sections.triton import Triton
 from config.settings import Settings
+from config.sizing import rollout
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
@@ -237,9 +239,24 @@ def test_a_copy_of_the_models_has_its_time_before_the_start_up_budget():
 def test_up_waits_for_a_whole_rollout_of_the_largest_fleet():
     settings = Settings.model_validate({"inference": [{"triton": {"maxSurge": 5}}]})
     (stack,) = settings.inference
-    start = specs.start_seconds(stack, settings.gpu_nodes.pool)
+    start = rollout.start_seconds(stack, settings.gpu_nodes.pool)
     each = 60 + stack.triton_grace_seconds
-    assert specs.rollout_seconds(stack, settings.gpu_nodes.pool) == start + 3 * each
+    assert rollout.rollout_seconds(stack, settings.gpu_nodes.pool) == start + 3 * each
+
+
+@pytest.mark.parametrize(
+    ("percent", "surge", "rounds"), [(1, 1, 20), (20, 4, 5), (24, 5, 4), (34, 7, 3), (100, 20, 1)]
+)
+def test_a_surge_of_a_share_is_rounded_up_and_shortens_the_rollout(percent, surge, rounds):
+    """As the Deployment controller does; the API server has the share itself."""
+    raw = {"triton": {"maxSurgePercent": percent}, "autoscaler": {"maxReplicas": 20}}
+    (stack,) = Settings.model_validate({"inference": [raw]}).inference
+    nodes = Settings().gpu_nodes.pool
+    each = math.ceil(stack.triton.ready_seconds + stack.triton_grace_seconds)
+    start = rollout.start_seconds(stack, nodes)
+    assert stack.surge_replicas == 20 + surge
+    assert rollout.rollout_seconds(stack, nodes) == start + (rounds - 1) * each
+    assert made(raw)[0]["strategy"]["rollingUpdate"]["maxSurge"] == f"{percent}%"
 
 
 def test_a_rollout_never_takes_a_replica_before_its_successor_is_ready():
