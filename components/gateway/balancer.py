@@ -5,7 +5,7 @@ import math
 from components.gateway.envoy.admin import READY_PATH
 from config.sections.gateway import InternalLoadBalancer
 from config.sections.inference import InferenceStack
-from config.sizing.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND
+from config.sizing.capacity import BURST_CALLS, worker_calls_per_second
 
 CHECK_SECONDS = 5
 """Time between two health checks: the shortest that AWS allows (`HealthCheckIntervalSeconds` of
@@ -28,7 +28,7 @@ def failed_checks(stack: InferenceStack) -> int:
     They take longer than a burst on all client connections to one gateway, whose worker answers
     late meanwhile: a busy gateway must keep its clients.
     """
-    burst_seconds = stack.traffic.client_connections * BURST_CALLS / WORKER_CALLS_PER_SECOND
+    burst_seconds = stack.traffic.client_connections * BURST_CALLS / worker_calls_per_second(stack)
     missed = math.floor(burst_seconds / CHECK_SECONDS) + 1
     return min(max(missed + 1, _FEWEST_FAILED_CHECKS), _MOST_FAILED_CHECKS)
 

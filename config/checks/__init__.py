@@ -73,6 +73,7 @@ CHECKS: tuple[Check, ...] = (
     timing.connection_age,
     sizing.gateway_memory,
     sizing.gateway_calls,
+    sizing.message_sizes,
     sizing.triton_queue,
     sizing.shared_memory,
     sizing.largest_calls,

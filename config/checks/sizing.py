@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from config.checks.stack_paths import stacks
-from config.problem import Finding, derived, number, refuse, warn
+from config.checks.stack_paths import StackAt, stacks
+from config.problem import Finding, derived, number, refuse
 from config.sections.gateway import HEAP_SHARE
 from config.sections.inference import InferenceStack
 from config.settings import Settings
@@ -28,7 +28,20 @@ def buffered_streams(stack: InferenceStack) -> int:
 
 def buffer_mib(stack: InferenceStack) -> float:
     """Return the memory of one gateway's buffers, MiB: a window per stream in each direction."""
-    return 2 * buffered_streams(stack) * stack.gateway.stream_window_kib / KIB_PER_MIB
+    return 2 * buffered_streams(stack) * stack.stream_window_kib / KIB_PER_MIB
+
+
+def _window(at: StackAt) -> dict[str, object]:
+    """Return the window of a stream, and the message that it derives from."""
+    key, traffic = at.key("gateway.streamWindowKib"), at.stack.traffic
+    if at.stack.gateway.stream_window_kib:
+        return {key: at.stack.stream_window_kib}
+    sizes = {"requestKib": traffic.request_kib, "responseKib": traffic.response_kib}
+    larger = max(sizes, key=lambda name: sizes[name])
+    return {
+        derived(key): at.stack.stream_window_kib,
+        at.key(f"traffic.{larger}"): sizes[larger],
+    }
 
 
 @refuse
@@ -42,11 +55,11 @@ def gateway_memory(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 keys={
                     key: gateway.memory_mib,
-                    at.key("gateway.streamWindowKib"): gateway.stream_window_kib,
+                    **_window(at),
                     derived(at.key("gateway.admittedStreams")): buffered_streams(at.stack),
                 },
                 reason=(
-                    f"{buffered_streams(at.stack)} streams x {gateway.stream_window_kib} KiB in "
+                    f"{buffered_streams(at.stack)} streams x {at.stack.stream_window_kib} KiB in "
                     f"each direction take {number(buffer_mib(at.stack))} MiB; with {BASE_MIB} MiB "
                     f"for Envoy itself that exceeds its heap, {HEAP_SHARE:.0%} of "
                     f"{gateway.memory_mib} MiB: Envoy would shed load, or be killed"
@@ -81,7 +94,29 @@ def gateway_calls(settings: Settings) -> Iterator[Finding]:
         )
 
 
-@warn
+@refuse
+def message_sizes(settings: Settings) -> Iterator[Finding]:
+    """A mean message is no larger than the largest one."""
+    for at in stacks(settings):
+        traffic = at.stack.traffic
+        for name, mean, largest in (
+            ("Request", traffic.request_kib, traffic.max_request_kib),
+            ("Response", traffic.response_kib, traffic.max_response_kib),
+        ):
+            if mean > largest:
+                key = at.key(f"traffic.{name.lower()}Kib")
+                limit = at.key(f"traffic.max{name}Kib")
+                yield Finding(
+                    keys={key: mean, limit: largest},
+                    reason=(
+                        f"messages of {number(mean)} KiB on average exceed the largest one, "
+                        f"{largest} KiB"
+                    ),
+                    change={key: largest},
+                )
+
+
+@refuse
 def triton_queue(settings: Settings) -> Iterator[Finding]:
     """Triton queues all calls that the gateways admit per replica."""
     for at in stacks(settings):
@@ -100,7 +135,7 @@ def triton_queue(settings: Settings) -> Iterator[Finding]:
                 reason=(
                     f"the gateways may send {per_replica} calls to one replica, which works on "
                     f"{stack.traffic.parallelism} and queues {stack.triton.queue_size}: Triton "
-                    "refuses calls that the gateways have admitted"
+                    "refuses calls that the gateways have admitted, and the scaler does not see it"
                 ),
                 change={key: per_replica - stack.traffic.parallelism},
             )

@@ -196,8 +196,9 @@ class Gateway(Section):
     connection to open another one; calls on the old one end as usual. So gateways share the calls
     evenly again after a rollout. If unset, 900, or the longest call if that is longer."""
 
-    stream_window_kib: int = Field(default=64, ge=64, le=1024 * 1024)
-    """HTTP/2 flow-control window of one stream, KiB; at least one piece of a large tensor."""
+    stream_window_kib: int | None = Field(default=None, ge=64, le=1024 * 1024)
+    """HTTP/2 flow-control window of one stream, KiB. If unset, a mean message of `traffic`, at
+    least 64: a message takes one round trip for each window."""
 
     retries: Retries = Retries()
     """Retry policy."""

@@ -27,6 +27,10 @@ _MARGIN_SECONDS = 5.0
 _CONNECTION_SECONDS = 900.0
 """Age of a client's connection: often enough that a new gateway gets its share within minutes."""
 
+_MIN_WINDOW_KIB = 64
+_MAX_WINDOW_KIB = 1024 * 1024
+"""Smallest and largest window of a stream: HTTP/2's own initial window, and half of its limit."""
+
 _MIN_DOWNSTREAM_STREAMS = 1024
 """Envoy's own default since 1.36; room enough that refusals, not queues, answer a burst."""
 
@@ -197,6 +201,13 @@ class InferenceStack(Section):
             return self.gateway.max_concurrent_streams
         wanted = math.ceil(1.5 * (self.max_requests + self.max_pending_requests))
         return max(_MIN_DOWNSTREAM_STREAMS, 1 << (wanted - 1).bit_length())
+
+    @property
+    def stream_window_kib(self) -> int:
+        """HTTP/2 flow-control window of one stream: room for a mean message."""
+        message = max(self.traffic.request_kib, self.traffic.response_kib)
+        derived = min(max(_MIN_WINDOW_KIB, math.ceil(message)), _MAX_WINDOW_KIB)
+        return self.gateway.stream_window_kib or derived
 
     @property
     def max_connection_seconds(self) -> float:

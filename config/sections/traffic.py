@@ -26,6 +26,13 @@ class Traffic(Section):
     client_connections: int = Field(default=1, ge=1, le=1_000_000)
     """HTTP/2 connections over which the callers send; one connection lives on one gateway pod."""
 
+    request_kib: float = Field(default=1.0, ge=0.01, le=2 * 1024 * 1024 - 1)
+    """Mean size of the message of a unary call, KiB; the gateway's capacity and its windows follow
+    from it."""
+
+    response_kib: float = Field(default=1.0, ge=0.01, le=2 * 1024 * 1024 - 1)
+    """Mean size of the response of a unary call, KiB."""
+
     max_request_kib: int = Field(default=4096, ge=1, le=2 * 1024 * 1024 - 1)
     """Largest message of a unary call, KiB; the gateway answers RESOURCE_EXHAUSTED to a larger one.
     4096 is what gRPC servers accept by themselves. Messages of a stream have no limit here."""

@@ -48,6 +48,7 @@ TWO_BALANCED = {
     ],
     "gpuNodes.maxSize": 11,
 }
+ROOM_FOR_MESSAGES = {"inference[0].gateway.memoryMib": 16384}
 TWO_SHAPES = {
     "inference": [
         {"autoscaler": {"minReplicas": 1, "maxReplicas": 3}},
@@ -168,6 +169,11 @@ CASES = [
           "inference[0].traffic.maxRequestKib": 1, "inference[0].traffic.maxResponseKib": 1,
           "platform": {"kind": "local", "cpuNodes": 100, "cpuNodeDiskGib": 65536,
                        "cpuNodeMemoryGib": 1024}}),
+    Case("messageSizes", "inference[0].traffic.requestKib", 5000,
+         "5000 KiB on average exceed the largest one, 4096 KiB", ROOM_FOR_MESSAGES),
+    Case("messageSizes", "inference[0].traffic.responseKib", 5000, "the largest one, 4096 KiB",
+         ROOM_FOR_MESSAGES),
+    Case("gatewayMemory", "inference[0].traffic.requestKib", 1024, "688 streams x 1024 KiB"),
     Case("tritonQueue", "inference[0].triton.queueSize", 32, "may send 64 calls to one replica"),
     Case("sharedMemory", "inference[0].triton.shmMib", 8192,
          "is 8580 MiB, of 8192: the kernel would kill the replica"),

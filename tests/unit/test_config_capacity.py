@@ -13,7 +13,7 @@ import pytest
 from config.schema.overrides import with_overrides
 from config.sections.inference import InferenceStack
 from config.settings import Settings
-from config.sizing.capacity import burst_ok, capacity, summary
+from config.sizing.capacity import burst_ok, capacity, summary, worker_calls_per_second
 
 STACK = "inference[0]"
 STATIC = {"kind": "static", "maxRequests": 100}
@@ -65,6 +65,23 @@ def test_a_burst_is_predicted_within_ten_percent(
     stack = with_overrides(Settings(), paths).inference[0]
     predicted = burst_ok(stack, replicas, calls=50_000, issue_seconds=issue_seconds)
     assert predicted == pytest.approx(answered(stack, replicas, 50_000, issue_seconds), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("kib", "calls_per_second"),
+    [(0.01, 25_000), (1, 25_000), (600, 25_000 / (1 + 25_000 * 1198 / 1024**2))],
+)
+def test_large_messages_take_a_gateways_worker_longer(kib: float, calls_per_second: float):
+    sizes = {f"{STACK}.traffic.{name}Kib": kib for name in ("request", "response")}
+    stack = with_overrides(Settings(), sizes).inference[0]
+    assert worker_calls_per_second(stack) == pytest.approx(calls_per_second)
+    issue_seconds = 50_000 / calls_per_second
+    assert burst_ok(stack, 20) == burst_ok(stack, 20, issue_seconds=issue_seconds)
+
+
+def test_the_summary_says_the_pace_of_large_messages():
+    settings = with_overrides(Settings(), {f"{STACK}.traffic.requestKib": 600})
+    assert "on one connection at 1,636/s" in summary(settings, settings.inference[0])
 
 
 def test_a_burst_never_gets_more_answers_than_it_has_calls():

@@ -42,6 +42,21 @@ def test_connections_live_at_least_as_long_as_calls_and_end_at_random(raw, age):
     assert options["max_connection_duration_jitter"] == {"value": 20}
 
 
+@pytest.mark.parametrize(
+    ("raw", "kib"),
+    [
+        ({}, 64),
+        ({"traffic": {"requestKib": 600}}, 600),
+        ({"traffic": {"responseKib": 70.5}}, 71),
+        ({"traffic": {"requestKib": 600}, "gateway": {"streamWindowKib": 128}}, 128),
+    ],
+)
+def test_a_stream_has_room_for_a_mean_message(raw, kib):
+    config = bootstrap(stack_of(**raw))
+    for options in (parts.http2_down(config), parts.http2_up(config)):
+        assert options["initial_stream_window_size"] == kib * 1024
+
+
 def test_names_and_numbers_are_the_baselines():
     config = bootstrap(stack_of())
     listener = config["static_resources"]["listeners"][0]

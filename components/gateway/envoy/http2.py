@@ -29,7 +29,7 @@ MAX_HEADERS = 100
 def _windows(stack: InferenceStack, streams: int) -> Json:
     # Streams share the connection's window. If it were smaller than the sum of theirs, a few calls
     # that stall, such as those of one hung replica, would stop all others on the connection.
-    window = stack.gateway.stream_window_kib * BYTES_PER_KIB
+    window = stack.stream_window_kib * BYTES_PER_KIB
     connection = min(max(_MIN_CONNECTION_WINDOW, streams * window), MAX_INT32)
     return {
         "hpack_table_size": _HPACK_TABLE_BYTES,

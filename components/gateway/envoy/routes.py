@@ -156,7 +156,7 @@ def route_config(stack: InferenceStack) -> Json:
                 # A replica that knows the deadline answers DEADLINE_EXCEEDED itself, just before
                 # the gateway does. Without the header, the gateway's reset ends the call there.
                 "request_headers_to_remove": ["grpc-timeout"],
-                "request_body_buffer_limit": stack.gateway.stream_window_kib * BYTES_PER_KIB,
+                "request_body_buffer_limit": stack.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
                     _named(stack, "stream", stream_call, route=_stream(stack)),
                     _named(
