@@ -5,7 +5,7 @@ from ops.stack.environment import PROJECT
 
 @command("lint")
 def lint() -> None:
-    """Check docstrings, phrases, questions about kinds, and the lengths of files and lines."""
+    """Check the text of Python and Markdown files."""
     findings = check(read_files(PROJECT))
     for finding in findings:
         print(finding)
