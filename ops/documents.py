@@ -9,6 +9,7 @@ from config.base import PROJECT_FOLDER
 from config.load import parse, read_stack_file
 from config.schema.reference import baseline_refusal, parameter_tables
 from config.sizing.capacity import summary
+from ops.eks import costs, rights
 from ops.lint.files import README_COLUMNS
 
 README = PROJECT_FOLDER / "README.md"
@@ -36,6 +37,7 @@ def _decisions() -> str:
 GENERATED: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     README: {"refusal": _refusal},
     DOCS / "adr" / "README.md": {"decisions": _decisions},
+    DOCS / "eks.md": {"rights": rights.markdown, "costs": costs.markdown},
     DOCS / "operations.md": {"capacity": _capacity},
     DOCS / "outputs.md": {"outputs": markdown},
     DOCS / "parameters.md": {"parameters": parameter_tables},

@@ -1,4 +1,7 @@
+import http.server
+import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +12,8 @@ from lightkube import Client
 from lightkube.resources.core_v1 import Namespace
 
 from components.common.labels import namespace_labels
+from config.versions import KEDA_CHART_VERSION
+from local_cluster import toolchain
 from local_cluster.cluster import Cluster
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.api_objects import objects
@@ -141,3 +146,29 @@ def ai_namespace(api):
         account = "/api/v1/namespaces/ai-namespace/serviceaccounts/default"
         wait_until("it has an account", lambda: api.ask("GET", account), 60)
         yield "/api/v1/namespaces/ai-namespace"
+
+
+@pytest.fixture
+def chart_repository(tmp_path: Path) -> Iterator[str]:
+    """Address of a chart repository on loopback that holds KEDA's official chart."""
+    folder = tmp_path / "charts"
+    folder.mkdir()
+    chart = {"apiVersion": "v2", "name": "keda", "version": KEDA_CHART_VERSION}
+    shutil.copy(toolchain.ensure("keda-chart")["keda-chart"], folder / "keda.tgz")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
+    )
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    index = {"apiVersion": "v1", "entries": {"keda": [{**chart, "urls": [f"{address}/keda.tgz"]}]}}
+    (folder / "index.yaml").write_text(yaml.safe_dump(index))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield address
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -4,22 +4,12 @@ The cluster is simulated: its pods run no containers. Not proved here: that the 
 works with the rights that it is left with; the serving cluster runs the same operator.
 """
 
-import http.server
-import shutil
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-
-import pytest
-import yaml
 
 from components.common.labels import PART_OF, PART_OF_LABEL
 from components.monitoring.scrape import KEDA_OPERATOR
 from config.sections.keda import METRICS_PORT
 from config.selectors import NAME_LABEL
-from config.versions import KEDA_CHART_VERSION
-from local_cluster import toolchain
 from tests.integration.checkout import Checkout
 
 RELEASE = "kubernetes:helm.sh/v3:Release::keda-release"
@@ -27,38 +17,12 @@ SCALER = "kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-
 SCALED_OBJECT = ("-n", "ai-namespace", "get", "scaledobject", "triton-inference-scaler")
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[str]:
-    """The address of a chart repository on loopback."""
-    folder = tmp_path / "charts"
-    folder.mkdir()
-    chart = {"apiVersion": "v2", "name": "keda", "version": KEDA_CHART_VERSION}
-    shutil.copy(toolchain.ensure("keda-chart")["keda-chart"], folder / "keda.tgz")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
-    )
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    index = {"apiVersion": "v1", "entries": {"keda": [{**chart, "urls": [f"{address}/keda.tgz"]}]}}
-    (folder / "index.yaml").write_text(yaml.safe_dump(index))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield address
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_keda_is_previewed_installed_from_the_stated_repository_and_removed_after_the_scaler(
-    empty: Checkout, repository: str, tmp_path: Path
+    empty: Checkout, chart_repository: str, tmp_path: Path
 ) -> None:
     empty.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
     assert "scaledobjects" not in empty.kubectl("get", "crd", "-o", "name").ok().stdout
-    empty.set_config(keda={"kind": "helm", "repository": repository})
+    empty.set_config(keda={"kind": "helm", "repository": chart_repository})
     home = {f"HELM_{kind}_HOME": str(tmp_path / kind) for kind in ("CACHE", "CONFIG", "DATA")}
     empty.env.backend_dir.mkdir(parents=True, exist_ok=True)
     # Bare pulumi: make would put KEDA's definitions back into the local cluster first.
