@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from components.monitoring.alerts import alert_rules
+from config.base import PROJECT_FOLDER
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
@@ -140,6 +141,13 @@ def firing(tmp_path) -> Firing:
 def test_every_alert_has_a_fault_that_fires_it():
     (group, _) = alert_rules(STACKS, MANAGED, keda_is_scraped=True)["groups"]
     assert {rule["alert"] for rule in group["rules"]} == BAD.keys()
+
+
+def test_the_operations_name_a_first_look_for_every_alert():
+    table = (PROJECT_FOLDER / "docs/operations.md").read_text().partition("## Alerts")[2]
+    assert (
+        set(re.findall(r"`([A-Z]\w+)`", table.partition("\n## ")[0])) - {"OOMKilled"} == BAD.keys()
+    )
 
 
 def test_a_healthy_stack_raises_no_alert(firing: Firing):
