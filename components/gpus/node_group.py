@@ -1,8 +1,10 @@
 """GPU capacity: one EKS managed node group, for GPU pods only."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -30,6 +32,9 @@ NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnl
 
 VPC_CNI_POLICY = "AmazonEKS_CNI_Policy"
 """Needed on the node if the VPC CNI add-on has no role of its own."""
+
+SSM_POLICY = "AmazonSSMManagedInstanceCore"
+"""Needed on the node for Session Manager."""
 
 NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
 """Prefix of the tags that describe an empty group's nodes to the Cluster Autoscaler."""
@@ -75,7 +80,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         # Protection is for the nodes: without it a parameter could not change these.
         part = pulumi.ResourceOptions(parent=self, protect=False)
-        tags = {"project": pulumi.get_project(), "stack": pulumi.get_stack()}
+        tags = {**nodes.tags, "project": pulumi.get_project(), "stack": pulumi.get_stack()}
 
         lookup = pulumi.InvokeOptions(parent=self)
         partition = aws.get_partition_output(opts=lookup)
@@ -83,10 +88,15 @@ class GpuNodeGroup(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-role",
             assume_role_policy=partition.dns_suffix.apply(_trust),
+            permissions_boundary=nodes.permissions_boundary_arn,
             tags=tags,
             opts=child,
         )
-        policies = (*NODE_POLICIES, *((VPC_CNI_POLICY,) if nodes.vpc_cni_policy else ()))
+        policies = [
+            *NODE_POLICIES,
+            *((VPC_CNI_POLICY,) if nodes.vpc_cni_policy else ()),
+            *((SSM_POLICY,) if nodes.ssm else ()),
+        ]
         attachments = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}",
@@ -115,9 +125,12 @@ class GpuNodeGroup(pulumi.ComponentResource):
             f"{name}-nodes",
             cluster_name=args.cluster_name,
             node_role_arn=role.arn,
-            subnet_ids=args.subnet_ids,
+            subnet_ids=nodes.subnet_ids or args.subnet_ids,
             ami_type=nodes.ami_type,
-            instance_types=nodes.instance_types,
+            # EKS wants the type of a Capacity Block in the launch template, and there alone.
+            instance_types=None if _in_block(nodes) else nodes.instance_types,
+            version=nodes.kubernetes_version,
+            release_version=nodes.release_version,
             capacity_type=nodes.capacity_type,
             # A number and not "$Latest", which would differ from what EKS reports at every preview.
             launch_template={
@@ -134,7 +147,10 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 {"key": taint.key, "value": taint.value, "effect": EKS_TAINT_EFFECTS[taint.effect]}
                 for taint in nodes.taints
             ],
-            update_config={"max_unavailable": nodes.max_unavailable},
+            update_config={
+                "max_unavailable": nodes.max_unavailable,
+                "update_strategy": nodes.update_strategy,
+            },
             node_repair_config={"enabled": True},
             tags=tags,
             opts=pulumi.ResourceOptions(
@@ -171,6 +187,10 @@ class GpuNodeGroup(pulumi.ComponentResource):
                     ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
                         volume_size=gib,
                         volume_type="gp3",
+                        # The system's disk on Bottlerocket needs no more than gp3's baseline.
+                        throughput=gib and nodes.disk_throughput_mibps,
+                        iops=gib and nodes.disk_iops,
+                        kms_key_id=nodes.kms_key_arn,
                         encrypted="true",
                         delete_on_termination="true",
                     ),
@@ -185,9 +205,12 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 "http_tokens": "required",
                 "http_put_response_hop_limit": 1,
             },
+            # The group's own tags do not reach them, nor do the provider's default tags.
             tag_specifications=[
-                {"resource_type": kind, "tags": tags} for kind in ("instance", "volume")
+                {"resource_type": kind, "tags": tags}
+                for kind in ("instance", "volume", "network-interface")
             ],
+            **_reservation(nodes),
             tags=tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -200,6 +223,8 @@ class GpuNodeGroup(pulumi.ComponentResource):
             **{f"label/{key}": value for key, value in nodes.node_labels.items()},
             **{f"taint/{taint.key}": f"{taint.value}:{taint.effect}" for taint in nodes.taints},
             f"resources/{GPU_RESOURCE}": str(args.gpus_per_node),
+            # The autoscaler does not look up disks, and every replica requests some.
+            "resources/ephemeral-storage": f"{math.floor(nodes.allocatable_disk_gib * 1024)}Mi",
         }
         # A node group's own tags do not reach its Auto Scaling group.
         scaling_group = group.resources[0].autoscaling_groups[0].name
@@ -214,6 +239,33 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 },
                 opts=pulumi.ResourceOptions(parent=self, protect=False),
             )
+
+
+def _in_block(nodes: NodeGroup) -> bool:
+    return nodes.capacity_type == "CAPACITY_BLOCK"
+
+
+def _reservation(nodes: NodeGroup) -> dict[str, Any]:
+    """Return the fields of a launch template that keep the nodes in their capacity reservation.
+
+    Those of a Capacity Block are of the EKS user guide, "Create a managed node group with Capacity
+    Blocks for ML".
+    """
+    if nodes.capacity_reservation_id is None:
+        return {}
+    target = {"capacity_reservation_id": nodes.capacity_reservation_id}
+    if _in_block(nodes):
+        return {
+            "capacity_reservation_specification": {"capacity_reservation_target": target},
+            "instance_market_options": {"market_type": "capacity-block"},
+            "instance_type": nodes.instance_types[0],
+        }
+    return {
+        "capacity_reservation_specification": {
+            "capacity_reservation_preference": "capacity-reservations-only",
+            "capacity_reservation_target": target,
+        }
+    }
 
 
 def _trust(dns_suffix: str) -> str:

@@ -72,8 +72,9 @@ class GpuNodes(Section):
     instance_types: tuple[str, ...] = Field(default=("g6.12xlarge",), min_length=1)
     """EC2 instance types; the smallest one counts in every capacity check."""
 
-    capacity_type: Literal["ON_DEMAND", "SPOT"] = "ON_DEMAND"
-    """Purchase option; spot nodes get two minutes' notice, within which the pods must stop."""
+    capacity_type: Literal["ON_DEMAND", "SPOT", "CAPACITY_BLOCK"] = "ON_DEMAND"
+    """Purchase option; spot nodes get two minutes' notice, within which the pods must stop. A
+    Capacity Block needs `capacityReservationId`."""
 
     min_size: int = Field(default=1, ge=0, le=5000)
     """Fewest nodes; replicas that do not fit on them start cold."""

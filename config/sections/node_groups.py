@@ -19,6 +19,25 @@ RETIRING_TAINT = "kubemind-inference/retiring"
 """Key of the taint that keeps new pods off a retiring group."""
 
 
+_ACCELERATOR = {"k8s.amazonaws.com/accelerator": "nvidia"}
+"""Label by which the Cluster Autoscaler knows nodes whose GPUs are not advertised yet, and waits
+for them (kubernetes/autoscaler, `cloudprovider/aws/aws_cloud_provider.go`, `GPULabel`)."""
+
+
+def _arn(service: str, resource: str) -> str:
+    region = "" if service == "iam" else "[a-z0-9-]+"
+    return rf"^arn:aws[a-z-]*:{service}:{region}:([0-9]{{12}}|aws):{resource}$"
+
+
+_POLICY = _arn("iam", r"policy/[\w+=,.@/-]+")
+_TAG_TEXT = r"[\w .:/=+@-]"
+
+TagKey = Annotated[str, Field(pattern=rf"^{_TAG_TEXT}+$", max_length=128)]
+"""Key of an AWS tag (EKS's shape `TagKey`, IAM's `tagKeyType`)."""
+
+TagValue = Annotated[str, Field(pattern=rf"^{_TAG_TEXT}*$", max_length=256)]
+"""Value of an AWS tag (EKS's shape `TagValue`, IAM's `tagValueType`)."""
+
 _CAPACITY_LABEL = "eks.amazonaws.com/capacityType"
 """Label that EKS sets on the nodes of a managed node group ("Managed node group capacity types" in
 its user guide)."""
@@ -37,6 +56,47 @@ class NodeGroup(GpuNodes):
 
     max_unavailable: int = Field(default=1, ge=1, le=100)
     """Nodes that a node-group update may make unavailable at once; EKS allows 100 at most."""
+
+    update_strategy: Literal["DEFAULT", "MINIMAL"] = "DEFAULT"
+    """Order of a node-group update: `DEFAULT` starts new nodes first, up to twice as many as the
+    group has zones; `MINIMAL` ends old nodes first, for GPUs that are scarce."""
+
+    kubernetes_version: Annotated[str, Field(pattern=r"^1\.[0-9]{2}$")] | None = None
+    """Kubernetes version of the nodes, such as `1.34`; unset, a group keeps the version that it
+    was created with."""
+
+    release_version: Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.-]{2,62}$")] | None = None
+    """Release of the AMI, such as `1.34.2-20260709`; unset, a group keeps the release that it
+    was created with. Another release exchanges the nodes."""
+
+    subnet_ids: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-z-]+$")], ...] = ()
+    """Subnets of the group; unset, those of the platform. One group for each zone keeps the Auto
+    Scaling group from moving nodes between zones, which ignores disruption budgets."""
+
+    capacity_reservation_id: Annotated[str, Field(pattern=r"^cr-[0-9a-f]{8,17}$")] | None = None
+    """Capacity reservation or Capacity Block that the nodes run in, and nowhere else."""
+
+    disk_throughput_mibps: int = Field(default=600, ge=125, le=2000)
+    """Throughput of each node's disk, MiB/s, which images and copies of models share; the EKS AMI
+    asks for 600 at least."""
+
+    disk_iops: int = Field(default=3000, ge=3000, le=80_000)
+    """I/O operations per second of each node's disk."""
+
+    kms_key_arn: Annotated[str, Field(pattern=_arn("kms", "key/[0-9a-zA-Z-]+"))] | None = None
+    """KMS key of the disks; unset, the account's default key for EBS."""
+
+    permissions_boundary_arn: Annotated[str, Field(pattern=_POLICY)] | None = None
+    """IAM policy that bounds the permissions of the nodes' role."""
+
+    ssm: bool = False
+    """True to let Session Manager open a shell on the nodes."""
+
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, max_length=40, json_schema_extra={"additionalProperties": False}
+    )
+    """Tags of everything that belongs to the group in AWS, instances, volumes and network
+    interfaces included, beside the tags `project` and `stack`."""
 
     vpc_cni_policy: bool = True
     """True if the nodes' role carries the VPC CNI's permissions; off if the add-on has a role."""
@@ -59,7 +119,7 @@ class NodeGroup(GpuNodes):
     @property
     def node_labels(self) -> dict[str, str]:
         """All labels of a GPU node."""
-        return {**super().node_labels, GROUP_LABEL: self.name}
+        return {**_ACCELERATOR, **super().node_labels, GROUP_LABEL: self.name}
 
     @property
     def taints(self) -> tuple[Taint, ...]:

@@ -38,6 +38,7 @@ def test_only_gpu_pods_may_land_on_the_nodes(declared):
     group = declared().one(NODE_GROUP)
     assert group["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
     assert group["labels"] == {
+        "k8s.amazonaws.com/accelerator": "nvidia",
         "nvidia.com/gpu.present": "true",
         "kubemind-inference/node-group": "gpu",
     }
@@ -122,7 +123,7 @@ def test_the_nodes_are_those_of_the_parameters(declared):
     assert group["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
     assert group["instanceTypes"] == ["g6.xlarge", "g5.xlarge"]
     assert group["capacityType"] == "SPOT"
-    assert group["updateConfig"] == {"maxUnavailable": 3}
+    assert group["updateConfig"] == {"maxUnavailable": 3, "updateStrategy": "DEFAULT"}
     assert group["labels"]["team"] == "vision"
     assert group["clusterName"] == "inference"
     assert group["subnetIds"] == ["subnet-a", "subnet-b"]
@@ -144,6 +145,8 @@ def test_the_disk_is_encrypted_and_of_the_stated_size(declared):
         "ebs": {
             "volumeSize": 300,
             "volumeType": "gp3",
+            "throughput": 600,
+            "iops": 3000,
             "encrypted": "true",
             "deleteOnTermination": "true",
         },
@@ -191,11 +194,14 @@ def test_an_empty_group_tells_the_cluster_autoscaler_what_its_nodes_would_be(dec
     tags = declared(gpus_per_node=8, labels={"team": "vision"}).all("aws:autoscaling/tag:Tag")
     prefix = "k8s.io/cluster-autoscaler/node-template"
     assert {tag.inputs["tag"]["key"]: tag.inputs["tag"]["value"] for tag in tags} == {
+        f"{prefix}/label/k8s.amazonaws.com/accelerator": "nvidia",
         f"{prefix}/label/nvidia.com/gpu.present": "true",
         f"{prefix}/label/kubemind-inference/node-group": "gpu",
         f"{prefix}/label/team": "vision",
         f"{prefix}/taint/nvidia.com/gpu": "true:NoSchedule",
         f"{prefix}/resources/nvidia.com/gpu": "8",
+        # 200 GiB less the system's share: a replica's request finds room on a node to come.
+        f"{prefix}/resources/ephemeral-storage": f"{177 * 1024}Mi",
     }
     assert {tag.inputs["autoscalingGroupName"] for tag in tags} == {"eks-gpu-asg"}
     assert not any(tag.inputs["tag"]["propagateAtLaunch"] for tag in tags)
@@ -265,8 +271,10 @@ def test_identities_are_frozen(declared):
         f"{attachment}::gpu-AmazonEKS_CNI_Policy",
         f"{TEMPLATE}::gpu-launch-template",
         f"{NODE_GROUP}::gpu-nodes",
+        "aws:autoscaling/tag:Tag::gpu-label-k8s.amazonaws.com-accelerator",
         "aws:autoscaling/tag:Tag::gpu-label-kubemind-inference-node-group",
         "aws:autoscaling/tag:Tag::gpu-label-nvidia.com-gpu.present",
+        "aws:autoscaling/tag:Tag::gpu-resources-ephemeral-storage",
         "aws:autoscaling/tag:Tag::gpu-resources-nvidia.com-gpu",
         "aws:autoscaling/tag:Tag::gpu-taint-nvidia.com-gpu",
     ]

@@ -1,0 +1,91 @@
+"""Checks that AWS accepts the disks and the capacity reservation of node groups."""
+
+import math
+from collections.abc import Iterator
+
+from config.problem import Finding, number, refuse
+from config.settings import Settings
+
+IOPS_PER_MIBPS = 4
+"""Least I/O operations per second of a gp3 volume for each MiB/s (EBS user guide, "General Purpose
+SSD volumes": at most 0.25 MiB/s for each provisioned operation)."""
+
+IOPS_PER_GIB = 500
+"""Most I/O operations per second of a gp3 volume for each GiB (the same page)."""
+
+BASELINE_IOPS = 3000
+"""I/O operations per second of every gp3 volume (the same page)."""
+
+
+@refuse
+def disk_speed(settings: Settings) -> Iterator[Finding]:
+    """EBS accepts throughput and I/O operations of the disks."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        throughput, iops = group.disk_throughput_mibps, group.disk_iops
+        keys: dict[str, object] = {
+            pool.key("diskThroughputMibps"): throughput,
+            pool.key("diskIops"): iops,
+        }
+        if throughput * IOPS_PER_MIBPS > iops:
+            yield Finding(
+                keys=keys,
+                reason=(
+                    f"a gp3 volume of {throughput} MiB/s needs {throughput * IOPS_PER_MIBPS} I/O "
+                    "operations per second at least"
+                ),
+                change={pool.key("diskIops"): throughput * IOPS_PER_MIBPS},
+            )
+        most = max(BASELINE_IOPS, IOPS_PER_GIB * group.disk_gib)
+        if iops > most:
+            yield Finding(
+                keys={**keys, pool.key("diskGib"): group.disk_gib},
+                reason=(
+                    f"a gp3 volume of {group.disk_gib} GiB has {number(most)} I/O operations per "
+                    "second at most"
+                ),
+                change={pool.key("diskGib"): math.ceil(iops / IOPS_PER_GIB)},
+            )
+
+
+@refuse
+def capacity_reservation(settings: Settings) -> Iterator[Finding]:
+    """A Capacity Block names its reservation, and spot nodes have none."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        kind, reservation = group.capacity_type, group.capacity_reservation_id
+        keys: dict[str, object] = {
+            pool.key("capacityType"): kind,
+            pool.key("capacityReservationId"): reservation,
+        }
+        if kind == "CAPACITY_BLOCK" and not reservation:
+            yield Finding(
+                keys=keys,
+                reason="a Capacity Block is bought ahead, and this group does not name its own",
+                fix=f"set {pool.key('capacityReservationId')} to the block's id (cr-...)",
+            )
+        if kind == "SPOT" and reservation:
+            yield Finding(
+                keys=keys,
+                reason="spot nodes do not run in a capacity reservation: EC2 refuses to start them",
+                change={pool.key("capacityType"): "ON_DEMAND"},
+            )
+        if kind == "CAPACITY_BLOCK" and len(group.instance_types) > 1:
+            yield Finding(
+                keys={**keys, pool.key("instanceTypes"): list(group.instance_types)},
+                reason="a Capacity Block holds instances of one type",
+                fix=f"leave its type alone in {pool.key('instanceTypes')}",
+            )
+
+
+@refuse
+def group_tags(settings: Settings) -> Iterator[Finding]:
+    """The stack alone sets the tags that name it, and AWS those of its own prefix."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        taken = [
+            key for key in group.tags if key in ("project", "stack") or key.lower()[:4] == "aws:"
+        ]
+        if taken:
+            yield Finding(
+                keys={pool.key("tags"): group.tags},
+                reason=f"the stack or AWS sets the tag {' and '.join(taken)} itself",
+                change={pool.key("tags"): {k: v for k, v in group.tags.items() if k not in taken}},
+            )

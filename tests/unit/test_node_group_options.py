@@ -1,0 +1,99 @@
+"""Options of a GPU node group: versions, disks, tags, permissions and reserved capacity.
+
+Not shown: AWS accepts them, nodes join.
+"""
+
+import pytest
+
+from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
+from config.base import PROJECT
+from config.sections.node_groups import NodeGroup
+
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+
+
+@pytest.fixture
+def declared(declare):
+    def build(**parameters):
+        args = GpuNodeGroupArgs(
+            config=NodeGroup(**parameters),
+            gpus_per_node=4,
+            cluster_name="inference",
+            subnet_ids=["subnet-a", "subnet-b"],
+        )
+        return declare(lambda: GpuNodeGroup("gpu", args))
+
+    return build
+
+
+def test_a_group_has_the_subnets_versions_and_strategy_that_it_states(declared):
+    group = declared(
+        subnet_ids=("subnet-c",),
+        kubernetes_version="1.34",
+        release_version="1.34.2-20260709",
+        update_strategy="MINIMAL",
+    ).one(NODE_GROUP)
+    assert group["subnetIds"] == ["subnet-c"]
+    assert (group["version"], group["releaseVersion"]) == ("1.34", "1.34.2-20260709")
+    assert group["updateConfig"]["updateStrategy"] == "MINIMAL"
+    unset = declared().one(NODE_GROUP)
+    assert unset.get("version") is None
+    assert unset.get("releaseVersion") is None
+
+
+def test_the_stated_key_encrypts_every_disk_and_the_second_one_is_fast(declared):
+    key = "arn:aws:kms:eu-central-1:123456789012:key/1a2b"
+    template = declared(
+        ami_type="BOTTLEROCKET_x86_64_NVIDIA",
+        kms_key_arn=key,
+        disk_throughput_mibps=1000,
+        disk_iops=4000,
+    ).one(TEMPLATE)
+    disks = {disk["deviceName"]: disk["ebs"] for disk in template["blockDeviceMappings"]}
+    assert {ebs["kmsKeyId"] for ebs in disks.values()} == {key}
+    assert (disks["/dev/xvdb"]["throughput"], disks["/dev/xvdb"]["iops"]) == (1000, 4000)
+    assert "throughput" not in disks["/dev/xvda"]
+
+
+def test_the_stated_tags_are_on_everything_that_has_tags(declared):
+    seen = declared(tags={"cost-center": "42"})
+    stated = {"cost-center": "42", "project": PROJECT, "stack": "test"}
+    template = seen.one(TEMPLATE)
+    kinds = {one["resourceType"]: one["tags"] for one in template["tagSpecifications"]}
+    assert kinds == dict.fromkeys(("instance", "volume", "network-interface"), stated)
+    for typ in (TEMPLATE, NODE_GROUP, "aws:iam/role:Role"):
+        assert seen.one(typ)["tags"] == stated
+
+
+def test_a_role_has_its_boundary_and_session_manager_only_where_stated(declared):
+    boundary = "arn:aws:iam::123456789012:policy/nodes"
+    seen = declared(permissions_boundary_arn=boundary, ssm=True)
+    assert seen.one("aws:iam/role:Role")["permissionsBoundary"] == boundary
+    attachment = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+    assert "gpu-AmazonSSMManagedInstanceCore" in [one.name for one in seen.all(attachment)]
+    assert "gpu-AmazonSSMManagedInstanceCore" not in [
+        one.name for one in declared().all(attachment)
+    ]
+
+
+def test_nodes_run_in_the_stated_reservation_and_nowhere_else(declared):
+    reserved = declared(capacity_reservation_id="cr-02168da1478b509e0").one(TEMPLATE)
+    assert reserved["capacityReservationSpecification"] == {
+        "capacityReservationPreference": "capacity-reservations-only",
+        "capacityReservationTarget": {"capacityReservationId": "cr-02168da1478b509e0"},
+    }
+    assert "instanceMarketOptions" not in reserved
+
+
+def test_a_capacity_block_is_bought_as_such_and_its_type_is_in_the_template(declared):
+    seen = declared(
+        capacity_type="CAPACITY_BLOCK",
+        capacity_reservation_id="cr-02168da1478b509e0",
+        instance_types=("p5.48xlarge",),
+    )
+    template, group = seen.one(TEMPLATE), seen.one(NODE_GROUP)
+    assert template["instanceMarketOptions"] == {"marketType": "capacity-block"}
+    assert template["instanceType"] == "p5.48xlarge"
+    assert group["capacityType"] == "CAPACITY_BLOCK"
+    assert group.get("instanceTypes") is None
