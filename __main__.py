@@ -49,6 +49,7 @@ for group, at in settings.gpu_nodes.groups_at:
     nodes = GpuNodeGroupArgs(
         config=group,
         gpus_per_node=settings.gpus_of(group),
+        gpu_resource=settings.gpu_sharing.resource,
         cluster_name=cluster.eks.name,
         subnet_ids=cluster.subnet_ids,
         path=at.path,
@@ -57,7 +58,11 @@ for group, at in settings.gpu_nodes.groups_at:
     protected = ResourceOptions(depends_on=[cluster.provider], protect=kept)
     gpus.append(GpuNodeGroup(group.name, nodes, protected))
 if settings.device_plugin_enabled:
-    plugin = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
+    plugin = DevicePluginArgs(
+        config=settings.device_plugin,
+        nodes=settings.gpu_nodes.pool,
+        sharing=settings.gpu_sharing,
+    )
     # Nothing depends on it: a pod that requests a GPU is pending until a node advertises one.
     DevicePlugin("device-plugin", plugin, after(namespaces, *gpus))
 
@@ -98,6 +103,7 @@ stacks = [
             config=stack,
             nodes=settings.gpu_nodes.pool,
             prometheus=settings.prometheus,
+            gpu_resource=settings.gpu_sharing.resource,
             evictable=evictable(settings, stack),
             flows=flows,
             tier=settings.tier,

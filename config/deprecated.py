@@ -12,8 +12,8 @@ from config.base import is_encrypted
 from config.problem import Problem
 
 REMOVED_ON = "2027-06-01"
-"""Date from which `gpuNodes.provision`, a plain `autoscaler.signal` and the keys that moved into
-it are refused."""
+"""Date from which `gpuNodes.provision`, `devicePlugin.timeSlices`, a plain `autoscaler.signal` and
+the keys that moved into it are refused."""
 
 _Raw = dict[str, object]
 
@@ -102,6 +102,25 @@ class Rewritten:
             fix,
         )
 
+    def rewrite_sharing(self) -> None:
+        """Rewrite `devicePlugin.timeSlices`, unless `gpuSharing` is stated, too."""
+        plugin = _mapping(self.values.get("devicePlugin"))
+        if "timeSlices" not in plugin or "gpuSharing" in self.values or is_encrypted(plugin):
+            return
+        slices = plugin.pop("timeSlices")
+        self.values["devicePlugin"] = plugin
+        fix = "delete devicePlugin.timeSlices"
+        if slices != 1 or isinstance(slices, bool):
+            self.values["gpuSharing"] = {"kind": "timeSlicing", "slices": slices}
+            self._stated["gpuSharing.slices"] = "devicePlugin.timeSlices"
+            fix = f"set gpuSharing to {{kind: timeSlicing, slices: {slices}}}, and {fix}"
+        self._warn(
+            {"devicePlugin.timeSlices": slices},
+            "GPUs are shared in one of several ways, and `gpuSharing` replaces "
+            "`devicePlugin.timeSlices`",
+            fix,
+        )
+
     def rewrite_signals(self) -> None:
         """Rewrite each plain `autoscaler.signal`, and the keys that moved into it."""
         stacks = self.values.get("inference")
@@ -153,6 +172,7 @@ def rewrite(stated: Mapping[str, object]) -> Rewritten:
     """
     rewritten = Rewritten(dict(stated))
     rewritten.rewrite_nodes()
+    rewritten.rewrite_sharing()
     rewritten.rewrite_signals()
     return rewritten
 

@@ -85,7 +85,7 @@ def discovered_namespaces(stacks: Iterable[InferenceStack], keda: Keda) -> list[
 def _device_plugin(settings: Settings) -> Iterator[Part]:
     plugin = settings.device_plugin
     if settings.device_plugin_enabled:
-        config = (_CONFIG_MAP,) if plugin.time_slices > 1 else ()
+        config = (_CONFIG_MAP,) if settings.gpu_sharing.plugin_configuration else ()
         yield Part(
             key="devicePlugin",
             title="the device plugin",

@@ -7,6 +7,7 @@ from pydantic import Field
 from config.base import Section, Tier
 from config.sections.device_plugin import DevicePlugin
 from config.sections.gpu_nodes import ExistingNodes, GpuNodes
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.images import Images
 from config.sections.inference import InferenceStack
 from config.sections.keda import ExistingKeda, Keda
@@ -32,6 +33,9 @@ class Settings(Section):
     images: Images = Images()
     """Registries of the images."""
 
+    gpu_sharing: Annotated[GpuSharing, Field(discriminator="kind")] = NotShared()
+    """Sharing of one GPU by several replicas."""
+
     device_plugin: DevicePlugin = DevicePlugin()
     """The NVIDIA device plugin."""
 
@@ -55,5 +59,5 @@ class Settings(Section):
         return stated if stated is not None else not self.gpu_nodes.pool.brings_device_plugin
 
     def gpus_of(self, nodes: GpuNodes) -> int:
-        """Return `nvidia.com/gpu` that the smallest node of a pool advertises, with time slices."""
-        return nodes.node.gpus * self.device_plugin.time_slices
+        """Return the GPUs, or shares of shared ones, of the smallest node of a pool."""
+        return nodes.node.gpus * self.gpu_sharing.per_gpu

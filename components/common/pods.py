@@ -100,7 +100,14 @@ def container_security() -> Manifest:
     }
 
 
-def resources(*, cpu: float, memory_mib: int, storage_mib: int, gpus: int = 0) -> Manifest:
+def resources(
+    *,
+    cpu: float,
+    memory_mib: int,
+    storage_mib: int,
+    gpus: int = 0,
+    gpu_resource: str = GPU_RESOURCE,
+) -> Manifest:
     """Container `resources`.
 
     Memory, scratch storage and GPUs are limited to what is requested. CPU is requested only: a
@@ -110,11 +117,12 @@ def resources(*, cpu: float, memory_mib: int, storage_mib: int, gpus: int = 0) -
         cpu: Cores requested.
         memory_mib: Memory, MiB.
         storage_mib: Writable layer, logs and disk-backed emptyDirs, MiB.
-        gpus: GPUs (or time slices); none where 0.
+        gpus: GPUs (or shares of one); none where 0.
+        gpu_resource: Extended resource of the GPUs.
     """
     bounded = {"memory": f"{memory_mib}Mi", "ephemeral-storage": f"{storage_mib}Mi"}
     if gpus:
-        bounded[GPU_RESOURCE] = str(gpus)
+        bounded[gpu_resource] = str(gpus)
     return {"requests": {"cpu": f"{math.ceil(cpu * 1000)}m", **bounded}, "limits": bounded}
 
 

@@ -1,6 +1,6 @@
 """The NVIDIA device plugin, which advertises the GPUs to kubelet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -10,6 +10,7 @@ from components.common.labels import labels
 from components.gpus import device_plugin_workload as device_plugin
 from config.sections.device_plugin import DevicePlugin as DevicePluginConfig
 from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.selectors import DEVICE_PLUGIN
 
 
@@ -19,6 +20,7 @@ class DevicePluginArgs:
 
     config: DevicePluginConfig
     nodes: GpuNodes
+    sharing: GpuSharing = field(default_factory=NotShared)
 
 
 class DevicePlugin(pulumi.ComponentResource):
@@ -50,8 +52,7 @@ class DevicePlugin(pulumi.ComponentResource):
                 opts=child,
             )
         ]
-        sharing = device_plugin.sharing(config)
-        if sharing:
+        if sharing := args.sharing.plugin_configuration:
             needs.append(
                 kubernetes.core.v1.ConfigMap(
                     f"{name}-config",
@@ -63,7 +64,7 @@ class DevicePlugin(pulumi.ComponentResource):
         daemon_set = kubernetes.apps.v1.DaemonSet(
             f"{name}-daemon-set",
             metadata=metadata,
-            spec=device_plugin.daemon_set_spec(config, args.nodes),
+            spec=device_plugin.daemon_set_spec(config, args.nodes, args.sharing),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
         self.daemon_set_name = daemon_set.metadata.name

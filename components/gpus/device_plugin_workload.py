@@ -12,7 +12,8 @@ from components.common.pods import (
     resources,
 )
 from config.sections.device_plugin import DevicePlugin
-from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_sharing import GpuSharing
 from config.sections.pods import PodOptions
 from config.selectors import DEVICE_PLUGIN, selector
 
@@ -23,27 +24,15 @@ _SOCKETS_PATH = "/var/lib/kubelet/device-plugins"
 """Folder of the sockets on which kubelet serves device plugins."""
 
 
-def sharing(plugin: DevicePlugin) -> Manifest:
-    """Return the contents of the plugin's configuration file; empty if GPUs are not shared.
-
-    Format: NVIDIA/k8s-device-plugin, "Shared access to GPUs", version v1.
-    """
-    if plugin.time_slices == 1:
-        return {}
-    resource = {"name": GPU_RESOURCE, "replicas": plugin.time_slices}
-    # Two slices may be of one GPU: a pod that requests two GPUs would not get two.
-    slicing = {"failRequestsGreaterThanOne": True, "resources": [resource]}
-    return {"version": "v1", "sharing": {"timeSlicing": slicing}}
-
-
-def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
+def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes, sharing: GpuSharing) -> Manifest:
     """Return the spec of the DaemonSet.
 
     Args:
         plugin: Parameters of the plugin.
         nodes: GPU nodes; the plugin selects their label and tolerates their taint.
+        sharing: Sharing of the GPUs, which the plugin reads from its configuration file.
     """
-    shared = sharing(plugin)
+    shared = sharing.plugin_configuration
     annotations = {HASH_ANNOTATION: config_hash(shared)} if shared else {}
     volumes: list[Manifest] = [
         {"name": "sockets", "hostPath": {"path": _SOCKETS_PATH, "type": "Directory"}}
@@ -64,7 +53,7 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
                 "nodeSelector": node_selector(gpus=True),
                 "tolerations": gpu_tolerations(nodes),
                 "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [_container(plugin, configured=bool(shared))],
+                "containers": [_container(plugin, sharing)],
                 "volumes": volumes,
             },
             annotations=annotations,
@@ -73,18 +62,25 @@ def daemon_set_spec(plugin: DevicePlugin, nodes: GpuNodes) -> Manifest:
     }
 
 
-def _container(plugin: DevicePlugin, *, configured: bool) -> Manifest:
+def _container(plugin: DevicePlugin, sharing: GpuSharing) -> Manifest:
+    configured = bool(sharing.plugin_configuration)
     mounts: list[Manifest] = [{"name": "sockets", "mountPath": _SOCKETS_PATH}]
     if configured:
         mounts.append({"name": "config", "mountPath": _CONFIG_PATH, "readOnly": True})
     environment = [{"name": "CONFIG_FILE", "value": f"{_CONFIG_PATH}/{CONFIG_FILE}"}]
+    # Root, because kubelet's folder and socket are root's; without any of root's capabilities.
+    security: Manifest = {**container_security(), "runAsUser": 0}
+    if sharing.needs_sys_admin:
+        environment.append({"name": "NVIDIA_MIG_MONITOR_DEVICES", "value": "all"})
+        # The API server refuses this capability without privilege escalation.
+        security["allowPrivilegeEscalation"] = True
+        security["capabilities"] = {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
     return {
         "name": "device-plugin",
         "image": plugin.image,
         "imagePullPolicy": "IfNotPresent",
         "env": environment if configured else [],
         "resources": resources(cpu=plugin.cpu, memory_mib=plugin.memory_mib, storage_mib=64),
-        # Root, because kubelet's folder and socket are root's; without any of root's capabilities.
-        "securityContext": {**container_security(), "runAsUser": 0},
+        "securityContext": security,
         "volumeMounts": mounts,
     }

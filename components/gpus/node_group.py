@@ -46,7 +46,9 @@ class GpuNodeGroupArgs:
 
     config: NodeGroup
     gpus_per_node: int
-    """`nvidia.com/gpu` that a node advertises, time slices counted."""
+    """GPUs, or shares of shared ones, that a node advertises."""
+    gpu_resource: str = GPU_RESOURCE
+    """Extended resource of the GPUs."""
     cluster_name: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     path: str = "gpuNodes.groups[0]"
@@ -222,7 +224,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         templates = {
             **{f"label/{key}": value for key, value in nodes.node_labels.items()},
             **{f"taint/{taint.key}": f"{taint.value}:{taint.effect}" for taint in nodes.taints},
-            f"resources/{GPU_RESOURCE}": str(args.gpus_per_node),
+            f"resources/{args.gpu_resource}": str(args.gpus_per_node),
             # The autoscaler does not look up disks, and every replica requests some.
             "resources/ephemeral-storage": f"{math.floor(nodes.allocatable_disk_gib * 1024)}Mi",
         }

@@ -23,7 +23,7 @@ from components.triton import start as triton_start
 from components.triton.model_repository import Repository
 from components.triton.model_scripts import MODELS_PATH
 from config.base import image_tag
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.selectors import triton_selector
@@ -103,7 +103,11 @@ def flags(stack: InferenceStack) -> list[str]:
 
 
 def deployment_spec(
-    stack: InferenceStack, nodes: GpuNodes, repository: Repository, prometheus: Prometheus
+    stack: InferenceStack,
+    nodes: GpuNodes,
+    repository: Repository,
+    prometheus: Prometheus,
+    gpu_resource: str = GPU_RESOURCE,
 ) -> Manifest:
     """Return the spec of Triton's Deployment.
 
@@ -115,6 +119,7 @@ def deployment_spec(
         nodes: GPU nodes; their label and taint decide the placement of the pods.
         repository: Source of the models.
         prometheus: Prometheus that scrapes the pods.
+        gpu_resource: Extended resource of the GPUs.
     """
     triton = stack.triton
     pod: Manifest = {
@@ -125,7 +130,7 @@ def deployment_spec(
         "terminationGracePeriodSeconds": stack.triton_grace_seconds,
         "nodeSelector": node_selector(triton.node_architecture(nodes), gpus=triton.gpus > 0),
         "topologySpreadConstraints": spread(triton_selector(stack)),
-        "containers": [_container(stack, repository)],
+        "containers": [_container(stack, repository, gpu_resource)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": f"{triton.scratch_mib}Mi"}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}},
@@ -156,7 +161,7 @@ def deployment_spec(
     }
 
 
-def _container(stack: InferenceStack, repository: Repository) -> Manifest:
+def _container(stack: InferenceStack, repository: Repository, gpu_resource: str) -> Manifest:
     triton = stack.triton
     watchdog = triton.watchdog
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
@@ -197,6 +202,7 @@ def _container(stack: InferenceStack, repository: Repository) -> Manifest:
             memory_mib=triton.memory_mib,
             storage_mib=triton.storage_mib,
             gpus=triton.gpus,
+            gpu_resource=gpu_resource,
         ),
         "securityContext": container_security(),
         "volumeMounts": [

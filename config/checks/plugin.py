@@ -1,10 +1,13 @@
-"""Checks that one device plugin advertises the GPUs, with the slices that replicas need."""
+"""Checks that one device plugin advertises the GPUs, and shares them as replicas need."""
 
 from collections.abc import Iterator
 
 from config.checks.stack_paths import stacks
 from config.problem import Finding, refuse
+from config.sections.gpu_sharing import Mig, Mps, NotShared
+from config.sections.platform import LocalPlatform
 from config.settings import Settings
+from config.sizing.instances import MIG_COMPUTE_SLICES, gpu_of
 
 
 @refuse
@@ -23,26 +26,102 @@ def device_plugin(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
-def time_slices(settings: Settings) -> Iterator[Finding]:
-    """A replica uses at most one time slice, and this stack's device plugin slices the GPUs."""
-    slices = settings.device_plugin.time_slices
-    if slices == 1:
+def gpu_shares(settings: Settings) -> Iterator[Finding]:
+    """A replica uses at most one share of a GPU, and this stack's device plugin shares the GPUs."""
+    sharing = settings.gpu_sharing
+    # By kind: the messages are about shares.
+    if isinstance(sharing, NotShared):
         return
-    sliced = {"devicePlugin.timeSlices": slices}
+    shared: dict[str, object] = {"gpuSharing.kind": sharing.kind}
+    unshared = {"gpuSharing": {"kind": "none"}}
     for at in stacks(settings):
         gpus = at.stack.triton.gpus
         if gpus > 1:
             yield Finding(
-                keys={**sliced, at.key("triton.gpus"): gpus},
+                keys={**shared, at.key("triton.gpus"): gpus},
                 reason=(
-                    f"{gpus} slices may belong to one GPU: a replica that needs {gpus} GPUs "
+                    f"{gpus} shares may belong to one GPU: a replica that needs {gpus} GPUs "
                     "does not get them"
                 ),
-                change={"devicePlugin.timeSlices": 1},
+                change=unshared,
             )
-    if not settings.device_plugin_enabled:
+    bringing = [pool for pool in settings.gpu_nodes.pools if pool.nodes.brings_device_plugin]
+    if bringing and settings.device_plugin.enabled is None:
         yield Finding(
-            keys={**sliced, "devicePlugin.enabled": settings.device_plugin.enabled},
-            reason="this stack runs no device plugin, so nothing slices the GPUs",
-            change={"devicePlugin.timeSlices": 1},
+            keys={**shared, **{pool.key("amiType"): pool.nodes.ami_type for pool in bringing}},
+            reason=(
+                "Bottlerocket runs its own device plugin, which shares GPUs only by settings of "
+                "the node (settings.kubelet-device-plugins.nvidia), and this stack writes none"
+            ),
+            change={
+                pool.key("amiType"): "AL2023_x86_64_NVIDIA"
+                if pool.nodes.ami_architecture == "amd64"
+                else "AL2023_ARM_64_NVIDIA"
+                for pool in bringing
+            },
         )
+    elif not settings.device_plugin_enabled:
+        yield Finding(
+            keys={**shared, "devicePlugin.enabled": settings.device_plugin.enabled},
+            reason="this stack runs no device plugin, so nothing shares the GPUs",
+            change=unshared,
+        )
+
+
+@refuse
+def mps(settings: Settings) -> Iterator[Finding]:
+    """No replica loses its shared memory to the Multi-Process Service.
+
+    The device plugin mounts the service's `/dev/shm` into each client (`internal/plugin/mps.go` and
+    `cmd/mps-control-daemon/mps/daemon.go`).
+    """
+    # By kind: the message is about this one.
+    if isinstance(settings.gpu_sharing, Mps):
+        yield Finding(
+            keys={"gpuSharing.kind": "mps", "gpuSharing.clients": settings.gpu_sharing.clients},
+            reason=(
+                "the device plugin mounts one /dev/shm for all clients of MPS over that of each "
+                "replica, and a replica that starts empties it: replicas would end one another"
+            ),
+            change={"gpuSharing": {"kind": "timeSlicing", "slices": settings.gpu_sharing.clients}},
+        )
+
+
+@refuse
+def mig(settings: Settings) -> Iterator[Finding]:
+    """The GPUs can be divided into the stated MIG devices."""
+    sharing = settings.gpu_sharing
+    # By kind: profile and devices are parameters of this one.
+    if not isinstance(sharing, Mig):
+        return
+    keys: dict[str, object] = {
+        "gpuSharing.profile": sharing.profile,
+        "gpuSharing.devices": sharing.devices,
+    }
+    fitting = MIG_COMPUTE_SLICES // sharing.compute_slices
+    if sharing.devices > fitting:
+        yield Finding(
+            keys=keys,
+            reason=(
+                f"{sharing.devices} devices of {sharing.compute_slices} compute slices need more "
+                f"than the {MIG_COMPUTE_SLICES} that a GPU has"
+            ),
+            change={"gpuSharing.devices": fitting},
+        )
+    # By kind: only the local cluster simulates its GPUs.
+    if isinstance(settings.platform, LocalPlatform):
+        yield Finding(
+            keys={"platform.kind": settings.platform.kind, "gpuSharing.kind": sharing.kind},
+            reason=f"the local cluster simulates GPUs, and no node advertises {sharing.resource}",
+            change={"gpuSharing": {"kind": "none"}},
+        )
+        return
+    for pool in settings.gpu_nodes.pools:
+        types = pool.nodes.instance_types
+        without = [gpu.name for name in types if (gpu := gpu_of(name)) and not gpu.has_mig]
+        if without and not pool.nodes.capacity:
+            yield Finding(
+                keys={pool.key("instanceTypes"): list(types), **keys},
+                reason=f"MIG cannot divide GPUs of these types ({', '.join(without)})",
+                change={"gpuSharing": {"kind": "none"}},
+            )

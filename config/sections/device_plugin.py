@@ -1,6 +1,7 @@
 """The NVIDIA device plugin."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import ClassVar
 
 from config.base import Cores, DnsLabel, Image, MemoryMib, Section
 from config.sections.pods import PullSecrets
@@ -9,6 +10,10 @@ from config.versions import DEVICE_PLUGIN_IMAGE
 
 class DevicePlugin(Section):
     """The daemon set that advertises GPUs; in a namespace of its own because it needs hostPath."""
+
+    removed: ClassVar[Mapping[str, str]] = {
+        "timeSlices": "`gpuSharing.kind` timeSlicing takes its place, with `gpuSharing.slices`"
+    }
 
     enabled: bool | None = None
     """True to run the plugin; if unset, true unless the AMI includes its own plugin."""
@@ -27,6 +32,3 @@ class DevicePlugin(Section):
 
     namespace: DnsLabel = "nvidia-device-plugin"
     """Namespace of its own, the only one with the `privileged` pod security level."""
-
-    time_slices: int = Field(default=1, ge=1, le=128)
-    """Pods that share one GPU by time-slicing; 1 shares nothing. Memory is not divided."""

@@ -35,6 +35,13 @@ class Gpu(NamedTuple):
     compute_capability: str
     """CUDA compute capability (developer.nvidia.com/cuda-gpus)."""
 
+    has_mig: bool = False
+    """True if MIG divides it (NVIDIA Multi-Instance GPU user guide, "Supported GPUs")."""
+
+
+MIG_COMPUTE_SLICES = 7
+"""Compute slices of a GPU that MIG divides (the same guide, "Concepts")."""
+
 
 _G_SIZES = (
     ("xlarge", 1, 4, 16),
@@ -76,21 +83,21 @@ _GPUS: dict[str, Gpu] = {
     "p3dn": Gpu("V100", "7.0"),
     "g4dn": Gpu("T4", "7.5"),
     "g5g": Gpu("T4G", "7.5"),
-    "p4d": Gpu("A100", "8.0"),
-    "p4de": Gpu("A100", "8.0"),
+    "p4d": Gpu("A100", "8.0", has_mig=True),
+    "p4de": Gpu("A100", "8.0", has_mig=True),
     "g5": Gpu("A10G", "8.6"),
     "g6": Gpu("L4", "8.9"),
     "g6f": Gpu("L4", "8.9"),
     "gr6": Gpu("L4", "8.9"),
     "gr6f": Gpu("L4", "8.9"),
     "g6e": Gpu("L40S", "8.9"),
-    "p5": Gpu("H100", "9.0"),
-    "p5e": Gpu("H200", "9.0"),
-    "p5en": Gpu("H200", "9.0"),
-    "p6-b200": Gpu("B200", "10.0"),
-    "p6e-gb200": Gpu("GB200", "10.0"),
-    "p6-b300": Gpu("B300", "10.3"),
-    "g7e": Gpu("RTX PRO 6000", "12.0"),
+    "p5": Gpu("H100", "9.0", has_mig=True),
+    "p5e": Gpu("H200", "9.0", has_mig=True),
+    "p5en": Gpu("H200", "9.0", has_mig=True),
+    "p6-b200": Gpu("B200", "10.0", has_mig=True),
+    "p6e-gb200": Gpu("GB200", "10.0", has_mig=True),
+    "p6-b300": Gpu("B300", "10.3", has_mig=True),
+    "g7e": Gpu("RTX PRO 6000", "12.0", has_mig=True),
 }
 """NVIDIA GPU of each instance family."""
 

@@ -136,7 +136,9 @@ def _max_gpus(objects: Iterable[Mapping[str, Any]]) -> int:
 def _gpus(deployment: Mapping[str, Any]) -> int:
     containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
     limits = [item.get("resources", {}).get("limits", {}) for item in containers]
-    return sum(int(limit.get(GPU_RESOURCE, 0)) for limit in limits)
+    # MIG devices have resources of their own.
+    gpus = (GPU_RESOURCE, f"{GPU_RESOURCE.partition('/')[0]}/mig-")
+    return sum(int(n) for limit in limits for name, n in limit.items() if name.startswith(gpus))
 
 
 def object_name(inputs: Mapping[str, Any]) -> str:

@@ -119,7 +119,7 @@ def test_changed_parameters_change_the_nodes_and_those_alone(
                 "labels": {"pool": "a"},
                 "taint": {"value": "yes"},
             },
-            "device_plugin": {"time_slices": 2},
+            "gpu_sharing": {"kind": "timeSlicing", "slices": 2},
             "platform": {"kind": "local", "cpu_nodes": 3, "cpu_node_cpu": 4},
         }
     )

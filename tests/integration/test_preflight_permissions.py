@@ -45,7 +45,7 @@ def test_missing_permissions_are_listed(bare_cluster, document, found):
 def test_permissions_for_objects_made_on_demand_are_checked(bare_cluster, document, found):
     limited = with_user(document, token=token_of(bare_cluster, "limited"))
     volume = {"kind": "managed", "persistentVolume": {"sizeGib": 1}}
-    (message,) = found(limited, prometheus=volume, devicePlugin={"timeSlices": 2})
+    (message,) = found(limited, prometheus=volume, gpuSharing={"kind": "timeSlicing", "slices": 2})
     written, _, watched = message.partition("; nor list, watch ")
     assert "persistentvolumeclaims in observability" in written
     assert "persistentvolumeclaims in observability" not in watched

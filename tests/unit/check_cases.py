@@ -2,6 +2,7 @@
 
 from tests.unit.case import Case
 from tests.unit.prometheus_cases import PROMETHEUS_CASES
+from tests.unit.sharing_cases import SHARING_CASES
 
 DIGEST = "@sha256:" + "0" * 64
 
@@ -232,10 +233,7 @@ CASES = [
     Case("localNodes", "inference[0].triton.cpu", 9, "a replica without GPUs does not fit", ON_CPU),
     Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
          {"gpuNodes.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}),
-    Case("timeSlices", "inference[0].triton.gpus", 2, "belong to one GPU",
-         {"devicePlugin.timeSlices": 2}),
-    Case("timeSlices", "devicePlugin.timeSlices", 2, "nothing slices",
-         {"devicePlugin.enabled": False}),
+    *SHARING_CASES,
     Case("modelFolder", "inference[0].triton.modelRepository.folder", "nowhere", "no such folder"),
     Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
          "trusts the cluster's OIDC provider", FROM_S3),
@@ -275,6 +273,8 @@ WHOLE_SECTION = {
         }
     },
     "gpuNodes.kind": {"gpuNodes": {"kind": "eksNodeGroups"}},
+    "gpuSharing.kind": {"gpuSharing": {"kind": "mps", "clients": 2}},
+    "platform.kind": {"platform": {"kind": "local"}},
     "inference[0].triton.modelRepository.kind": {"inference[0].triton.modelRepository": S3},
 }
 """A kind brings its section with it: it cannot change alone."""

@@ -167,7 +167,9 @@ CHANGES = st.fixed_dictionaries(
         "gpuNodes.maxSize": st.integers(1, 40),
         "gpuNodes.minSize": st.integers(0, 40),
         "gpuNodes.capacityType": st.sampled_from(["ON_DEMAND", "SPOT"]),
-        "devicePlugin.timeSlices": st.integers(1, 4),
+        "gpuSharing": st.integers(1, 4).map(
+            lambda n: {"kind": "timeSlicing", "slices": n} if n > 1 else {"kind": "none"}
+        ),
     }
 )
 

@@ -102,7 +102,7 @@ def test_the_defaults_carry_what_was_measured():
 
 
 def test_time_slices_let_a_node_hold_more():
-    config = with_overrides(Settings(), {"devicePlugin.timeSlices": 4})
+    config = with_overrides(Settings(), {"gpuSharing": {"kind": "timeSlicing", "slices": 4}})
     assert capacity(config, config.inference[0]).nodes == 2
 
 

@@ -76,6 +76,16 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         },
         "move refusedSeconds into it",
     ),
+    "time slices": (
+        {"gpuNodes": ROOMY, "devicePlugin": {"timeSlices": 2}},
+        {"gpuNodes": ROOMY, "gpuSharing": {"kind": "timeSlicing", "slices": 2}},
+        "set gpuSharing to {kind: timeSlicing, slices: 2}, and delete devicePlugin.timeSlices",
+    ),
+    "one time slice": (
+        {"gpuNodes": ROOMY, "devicePlugin": {"timeSlices": 1}},
+        {"gpuNodes": ROOMY},
+        "delete devicePlugin.timeSlices",
+    ),
     "keys that a signal does not use": (
         {"gpuNodes": ROOMY, **autoscaler(signal="inFlight", refusedSeconds=0.5)},
         {"gpuNodes": ROOMY, **autoscaler(signal={"kind": "inFlight"})},

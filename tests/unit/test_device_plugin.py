@@ -14,7 +14,11 @@ from config.settings import Settings
 def made(declare):
     def of(raw: dict[str, Any] | None = None):
         settings = Settings.model_validate(raw or {})
-        args = DevicePluginArgs(config=settings.device_plugin, nodes=settings.gpu_nodes.pool)
+        args = DevicePluginArgs(
+            config=settings.device_plugin,
+            nodes=settings.gpu_nodes.pool,
+            sharing=settings.gpu_sharing,
+        )
         declared = declare(lambda: DevicePlugin("device-plugin", args))
         return declared.one("apps/v1:DaemonSet")["spec"]["template"], declared
 
@@ -38,7 +42,7 @@ def test_has_no_configuration_where_gpus_are_not_shared(made):
 
 
 def test_the_plugin_gets_time_slices_in_its_own_format(made):
-    template, declared = made({"devicePlugin": {"timeSlices": 4}})
+    template, declared = made({"gpuSharing": {"kind": "timeSlicing", "slices": 4}})
     ((file, text),) = declared.one("core/v1:ConfigMap")["data"].items()
     assert yaml.safe_load(text) == {
         "version": "v1",
@@ -55,9 +59,22 @@ def test_the_plugin_gets_time_slices_in_its_own_format(made):
     assert mount in container["volumeMounts"]
 
 
+def test_the_plugin_advertises_mig_devices_by_their_profile_and_watches_them(made):
+    mig = {"kind": "mig", "profile": "1g.10gb+me", "devices": 1}
+    template, declared = made({"gpuSharing": mig})
+    (text,) = declared.one("core/v1:ConfigMap")["data"].values()
+    assert yaml.safe_load(text) == {"version": "v1", "flags": {"migStrategy": "mixed"}}
+    (container,) = template["spec"]["containers"]
+    assert {"name": "NVIDIA_MIG_MONITOR_DEVICES", "value": "all"} in container["env"]
+    assert container["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN"]
+    assert container["securityContext"]["allowPrivilegeEscalation"] is True
+    resource = Settings.model_validate({"gpuSharing": mig}).gpu_sharing.resource
+    assert resource == "nvidia.com/mig-1g.10gb.me"
+
+
 def test_a_change_of_time_slices_rolls_the_pods(made):
-    four = made({"devicePlugin": {"timeSlices": 4}})[0]["metadata"]["annotations"]
-    two = made({"devicePlugin": {"timeSlices": 2}})[0]["metadata"]["annotations"]
+    four = made({"gpuSharing": {"kind": "timeSlicing", "slices": 4}})[0]["metadata"]["annotations"]
+    two = made({"gpuSharing": {"kind": "timeSlicing", "slices": 2}})[0]["metadata"]["annotations"]
     assert four[HASH_ANNOTATION] != two[HASH_ANNOTATION]
 
 

@@ -42,7 +42,7 @@ def test_only_gpu_nodes_carry_the_taint_the_label_and_gpus() -> None:
 
 def test_time_slices_multiply_what_a_gpu_node_advertises() -> None:
     sliced = made_for(
-        device_plugin={"time_slices": 3},
+        gpu_sharing={"kind": "timeSlicing", "slices": 3},
         gpu_nodes={"kind": "existing", "instance_types": ["g5.xlarge"]},
     )
     assert sliced["gpu-0"]["status"]["allocatable"][GPU_RESOURCE] == "3"

@@ -68,7 +68,7 @@ def every_kind_of_pod() -> list[dict[str, Any]]:
     for change in (
         {"inference[0].triton.modelRepository": {"kind": "pvc", "claim": "models"}},
         {"prometheus.persistentVolume": {"sizeGib": 1}},
-        {"devicePlugin.timeSlices": 2},
+        {"gpuSharing": {"kind": "timeSlicing", "slices": 2}},
     ):
         found += templates(with_overrides(Settings(), change)).values()
     return found

@@ -95,7 +95,7 @@ VARIANTS = [
             "podMonitors": True,
         },
         "keda": {"kind": "helm"},
-        "devicePlugin": {"timeSlices": 2},
+        "gpuSharing": {"kind": "timeSlicing", "slices": 2},
         "inference": [
             {"namePrefix": f"{name}-", "namespace": name, "autoscaler": {"maxReplicas": 2}}
             for name in "ab"
@@ -230,17 +230,6 @@ def test_nodes_join_the_platforms_cluster():
 def test_bottlerocket_nodes_get_no_second_device_plugin():
     assert not declared_by("prod").all("DevicePlugin")
     assert len(declared_by("staging").all("DevicePlugin")) == 1
-
-
-def test_all_replicas_of_a_spot_node_may_leave_at_once():
-    """Staging has four GPUs on a spot node; prod states what EKS's node updates need."""
-    evictable = {
-        stack: declared_by(stack).one(
-            "policy/v1:PodDisruptionBudget", "triton-inference-deployment"
-        )["spec"]["maxUnavailable"]
-        for stack in STACKS
-    }
-    assert evictable == {"dev": 1, "staging": 4, "prod": 2}
 
 
 def test_nothing_is_looked_up(program):

@@ -7,7 +7,7 @@ from typing import Any
 from components.cluster.preflight.reader import ClusterReader, dig
 from config.checks.stack_paths import stacks
 from config.problem import Problem
-from config.sections.gpu_nodes import GPU_LABEL, GPU_RESOURCE, Taint
+from config.sections.gpu_nodes import GPU_LABEL, Taint
 from config.sections.platform import LocalPlatform
 from config.selectors import DEVICE_PLUGIN
 from config.settings import Settings
@@ -37,7 +37,8 @@ def gpus(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
 
 def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
     labelled = [node for node in nodes if _is_labelled(node)]
-    advertising = [node["metadata"]["name"] for node in nodes if _advertised(node)]
+    resource = settings.gpu_sharing.resource
+    advertising = [node["metadata"]["name"] for node in nodes if _advertised(node, resource)]
     keys: dict[str, object] = {"gpuNodes.kind": settings.gpu_nodes.kind}
     if not labelled and advertising:
         yield Problem(
@@ -45,7 +46,7 @@ def _placeable(settings: Settings, nodes: list[Node]) -> Iterator[Problem]:
             severity="refuse",
             keys=keys,
             reason=(
-                f"{len(advertising)} nodes have GPUs ({GPU_RESOURCE}), and none has the label "
+                f"{len(advertising)} nodes have GPUs ({resource}), and none has the label "
                 f"{_LABEL}, by which Triton's pods select nodes: they would wait for ever"
             ),
             fix=f"kubectl label node {' '.join(advertising[:3])} {_LABEL} (and the others, and "
@@ -107,7 +108,10 @@ def _plugins(
                     and _is_plugin(d))  # fmt: skip
     others += [f"of the GPU Operator's ClusterPolicy {name}" for name in _operators(reader)]
     keys: dict[str, object] = {"devicePlugin.enabled": enabled}
-    advertising = [node for node in nodes or () if _is_labelled(node) and _advertised(node)]
+    resource = settings.gpu_sharing.resource
+    advertising = [
+        node for node in nodes or () if _is_labelled(node) and _advertised(node, resource)
+    ]
     if enabled and others:
         yield Problem(
             check="preflight",
@@ -115,7 +119,7 @@ def _plugins(
             keys=keys,
             reason=(
                 f"the cluster has an NVIDIA device plugin ({', '.join(others)}): two on one node "
-                f"allocate the same {GPU_RESOURCE} twice"
+                f"allocate the same {resource} twice"
             ),
             change={"devicePlugin.enabled": False},
         )
@@ -136,7 +140,7 @@ def _plugins(
             severity="warn",
             keys=keys,
             reason=(
-                f"no node with the label {_LABEL} advertises {GPU_RESOURCE}, and the cluster has "
+                f"no node with the label {_LABEL} advertises {resource}, and the cluster has "
                 "no device plugin: Triton's pods would wait for a GPU"
             ),
             change={"devicePlugin.enabled": True},
@@ -165,5 +169,5 @@ def _is_labelled(node: Node) -> bool:
     return dig(node, "metadata", "labels", GPU_LABEL[0]) == GPU_LABEL[1]
 
 
-def _advertised(node: Node) -> int:
-    return int(dig(node, "status", "allocatable", GPU_RESOURCE) or 0)
+def _advertised(node: Node, resource: str) -> int:
+    return int(dig(node, "status", "allocatable", resource) or 0)

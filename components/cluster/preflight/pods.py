@@ -70,7 +70,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
             who="the device plugin's",
             key="devicePlugin.namespace",
             namespace=plugin.namespace,
-            template=device_plugin.daemon_set_spec(plugin, nodes)["template"],
+            template=device_plugin.daemon_set_spec(plugin, nodes, settings.gpu_sharing)["template"],
             fewest=sum(pool.nodes.min_size for pool in settings.gpu_nodes.pools),
             most=sum(pool.nodes.max_size for pool in settings.gpu_nodes.pools),
         )
@@ -79,7 +79,11 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
 def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
     stack = at.stack
     spec = triton.deployment_spec(
-        stack, settings.gpu_nodes.pool, _repository(stack.triton), settings.prometheus
+        stack,
+        settings.gpu_nodes.pool,
+        _repository(stack.triton),
+        settings.prometheus,
+        settings.gpu_sharing.resource,
     )
     yield PodKind(
         who="Triton's",
