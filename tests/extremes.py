@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from config.schema.tree import leaves, locate, split
 
 _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("gpuSharing", "mig"): {"profile": "1g.10gb"},
     ("inference[0].triton.modelRepository", "s3"): {"uri": "s3://bucket/models"},
     ("prometheus", "existing"): {
         "address": "http://prometheus.monitoring:9090",
@@ -19,6 +20,7 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Further keys that a section needs, by its path and kind."""
 
+_TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
 _CAPACITY = {"gpus": 4, "cpu": 48, "memoryGib": 192}
 
 
@@ -47,6 +49,9 @@ class Number:
     def change(self, value: float) -> dict[str, Any]:
         """Return the change of the default parameters that gives it a value."""
         if not self.kind:
+            section, _, key = self.path.rpartition(".")
+            if section.endswith("tolerations[0]"):
+                return {section: {**_TOLERATION, key: value}}
             return {self.path: value}
         union = _union(self.path)
         *above, key = split(self.path)[len(split(union)) :]

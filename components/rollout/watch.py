@@ -116,6 +116,7 @@ class Watch:
             snapshot = await asyncio.to_thread(self._snapshot)
         except _NO_ANSWER as error:
             return f"the rollout of {self._what} is unknown: {error}", False
+        # By kind: the observation has three outcomes, and each gives another answer.
         match state := self._progress.observe(snapshot, time.monotonic()):
             case Done():
                 return "", False

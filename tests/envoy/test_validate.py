@@ -109,7 +109,10 @@ class TestWithoutEnvoy:
     def test_what_was_not_checked_is_named(self):
         values, fields = validate.validate(bootstrap(InferenceStack()))
         assert "not their values" in values
-        assert fields.endswith("BodySizeLimit, max_header_field_size_kb, stream_reset_burst")
+        assert fields.endswith(
+            "BodySizeLimit, max_connection_duration_jitter, max_header_field_size_kb, "
+            "stream_reset_burst"
+        )
 
     def test_a_misspelt_field_is_still_refused(self):
         config = copy.deepcopy(bootstrap(InferenceStack()))

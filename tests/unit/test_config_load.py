@@ -125,7 +125,10 @@ def test_pulumis_structured_keys_are_read(under_mocks: Any):
         {
             f"{PROJECT}:tier": "staging",
             f"{PROJECT}:gpuNodes": json.dumps({"kind": "existing", "minSize": 2}),
-            f"{PROJECT}:inference": json.dumps([{"traffic": {"serviceTimeSeconds": 0.025}}]),
+            f"{PROJECT}:inference": json.dumps(
+                # A rollout of few replicas ends before the credentials of a session do.
+                [{"traffic": {"serviceTimeSeconds": 0.025}, "autoscaler": {"maxReplicas": 4}}]
+            ),
             "aws:region": "eu-central-1",
         }
     )

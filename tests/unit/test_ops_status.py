@@ -30,7 +30,13 @@ REFUSED = {
     reason: f"sum(rate(envoy_cluster_upstream_rq_{reason}_overflow{FLEET}[15s]))"
     for reason in ("active", "pending")
 }
-SIGNAL = f"{IN_FLIGHT} + 0.32 * (" + " + ".join(f"({x} or vector(0))" for x in REFUSED.values())
+OWN = (FLEET, FLEET.replace("}", ',namespace="ai-namespace"}'))
+"""Selectors of this stack's views, and of the scaler, whose Prometheus may know other stacks."""
+SIGNAL = (
+    f"{IN_FLIGHT} + 0.32 * ("
+    + " + ".join(f"({query} or vector(0))" for query in REFUSED.values())
+    + ")"
+).replace(*OWN)
 
 ANSWERS = {
     IN_FLIGHT: "7",
@@ -38,7 +44,7 @@ ANSWERS = {
     REFUSED["active"]: "2.5",
     f"sum(rate(envoy_cluster_upstream_cx_none_healthy{FLEET}[15s]))": "3.5",
     f"sum(rate(envoy_http_downstream_rq_max_duration_reached{LISTENER}[15s]))": "4.5",
-    f"{SIGNAL})": "39",
+    SIGNAL: "39",
 }
 
 

@@ -13,7 +13,9 @@ from components.gateway.envoy.protojson import Json
 
 _TIMEOUT_SECONDS = 60
 
-_NEWER_FIELDS = frozenset({"max_header_field_size_kb", "stream_reset_burst"})
+_NEWER_FIELDS = frozenset(
+    {"max_connection_duration_jitter", "max_header_field_size_kb", "stream_reset_burst"}
+)
 """Fields that Envoy 1.40 has and `xds-protos` 1.85 lacks."""
 
 _NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
