@@ -51,7 +51,8 @@ class Number:
         if not self.kind:
             section, _, key = self.path.rpartition(".")
             if section.endswith("tolerations[0]"):
-                return {section: {**_TOLERATION, key: value}}
+                # The list is empty by default.
+                return {section.removesuffix("[0]"): [{**_TOLERATION, key: value}]}
             return {self.path: value}
         union = _union(self.path)
         *above, key = split(self.path)[len(split(union)) :]
