@@ -6,7 +6,13 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from config.base import LabelKey, LabelValue, Section
-from config.sizing.instances import INSTANCE_TYPES, Architecture, InstanceType
+from config.sizing.instances import (
+    INSTANCE_TYPES,
+    Architecture,
+    InstanceType,
+    most_pods,
+    usable_memory_gib,
+)
 
 GPU_RESOURCE = "nvidia.com/gpu"
 """Extended resource that the device plugin advertises."""
@@ -15,9 +21,7 @@ GPU_LABEL = ("nvidia.com/gpu.present", "true")
 """Label by which GPU pods and the device plugin find GPU nodes (the device plugin chart's own)."""
 
 _SYSTEM_CPU = 0.5
-_SYSTEM_MEMORY_SHARE = 0.06
-"""Share of each node for kubelet, the operating system and daemon sets; an estimate on the safe
-side of the EKS AMI's kube-reserved formula (255 MiB + 11 MiB a pod, then 100 MiB for eviction)."""
+"""vCPUs of each node for kubelet, the operating system and daemon sets; an estimate."""
 
 _SYSTEM_DISK_SHARE = 0.11
 _SYSTEM_DISK_GIB = 1
@@ -124,9 +128,9 @@ class GpuNodes(Section):
     @property
     def allocatable(self) -> InstanceType:
         """Capacity of the smallest node that pods can use, after the system's share."""
-        node = self.node
+        node, pods = self.node, max(map(most_pods, self.instance_types))
         return InstanceType(
-            node.gpus, node.cpu - _SYSTEM_CPU, node.memory_gib * (1 - _SYSTEM_MEMORY_SHARE)
+            node.gpus, node.cpu - _SYSTEM_CPU, usable_memory_gib(node.memory_gib, pods)
         )
 
     @property

@@ -71,12 +71,44 @@ INSTANCE_TYPES: dict[str, InstanceType] = {
     ),
     **_family("g6", *_G5_SIZES),
     **_family("g6e", *((size, gpus, cpu, 2 * mem) for size, gpus, cpu, mem in _G5_SIZES)),
+    **_family("g7e", ("2xlarge", 1, 8, 64), ("4xlarge", 1, 16, 128), ("8xlarge", 1, 32, 256)),
+    **_family("gr6", ("4xlarge", 1, 16, 128), ("8xlarge", 1, 32, 256)),
     **_family("p4d", ("24xlarge", 8, 96, 1152)),
     **_family("p4de", ("24xlarge", 8, 96, 1152)),
-    **_family("p5", ("48xlarge", 8, 192, 2048)),
+    **_family("p5", ("4xlarge", 1, 16, 256), ("48xlarge", 8, 192, 2048)),
     **_family("p5e", ("48xlarge", 8, 192, 2048)),
     **_family("p5en", ("48xlarge", 8, 192, 2048)),
+    **_family("p6-b200", ("48xlarge", 8, 192, 2048)),
 }
+
+_MAX_PODS: dict[int, str] = {
+    29: "g4dn.xlarge g4dn.2xlarge g4dn.4xlarge",
+    58: "g4dn.8xlarge g4dn.16xlarge g5.xlarge g5.2xlarge g5g.xlarge g5g.2xlarge g6.xlarge "
+    "g6.2xlarge g6e.xlarge g6e.2xlarge",
+    100: "p5.48xlarge p5e.48xlarge",
+    118: "p5.4xlarge",
+    198: "p5en.48xlarge p6-b200.48xlarge",
+    234: "g4dn.12xlarge g5.4xlarge g5.8xlarge g5.16xlarge g5g.4xlarge g5g.8xlarge g6.4xlarge "
+    "g6.8xlarge g6.12xlarge g6e.4xlarge g6e.8xlarge gr6.4xlarge gr6.8xlarge",
+    292: "g6e.12xlarge",
+    345: "g5.48xlarge",
+    492: "g6e.24xlarge g6e.48xlarge",
+}
+"""Instance types by the pods that the EKS AMI lets them run (awslabs/amazon-eks-ami 0254c5b,
+`templates/shared/runtime/eni-max-pods.txt`)."""
+
+_MOST_PODS = 737
+"""Pods of all others in that file that have NVIDIA GPUs, and an upper bound where it has none."""
+
+_VM_SHARE = 0.075
+"""Share of the nominal memory that the hypervisor and the kernel keep (Karpenter's
+`VM_MEMORY_OVERHEAD_PERCENT`; aws/karpenter-provider-aws#7929 has measured values below it)."""
+
+_KUBELET_MIB, _POD_MIB, _EVICTION_MIB = 255, 11, 100
+"""kube-reserved of the EKS AMI, its part for each pod, and the memory below which kubelet evicts
+(awslabs/amazon-eks-ami 81fec2e, `nodeadm/internal/kubelet/config.go`)."""
+
+_MIB_PER_GIB = 1024
 
 _GPUS: dict[str, Gpu] = {
     "p3": Gpu("V100", "7.0"),
@@ -131,6 +163,24 @@ def architecture_of(instance_type: str) -> Architecture:
     attributes = _ATTRIBUTES.match(family)
     graviton = attributes is not None and "g" in attributes[1]
     return "arm64" if graviton or family == "a1" or "-gb" in family else "amd64"
+
+
+def most_pods(instance_type: str) -> int:
+    """Return the pods that the EKS AMI lets an instance type run; an upper bound if unknown."""
+    return next(
+        (most for most, types in _MAX_PODS.items() if instance_type in types.split()), _MOST_PODS
+    )
+
+
+def usable_memory_gib(memory_gib: float, pods: int) -> float:
+    """Return the memory that pods can request on a node, GiB, on the safe side.
+
+    Args:
+        memory_gib: Nominal memory of the node, GiB.
+        pods: Pods that the node may run.
+    """
+    kept = _KUBELET_MIB + _POD_MIB * pods + _EVICTION_MIB
+    return max(0.0, memory_gib * (1 - _VM_SHARE) - kept / _MIB_PER_GIB)
 
 
 def _family_of(instance_type: str) -> str:

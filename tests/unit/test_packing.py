@@ -1,10 +1,12 @@
 """Number of equal nodes for pods of several shapes, found by placing them one by one."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config.schema.overrides import with_overrides
 from config.settings import Settings
+from config.sizing.instances import INSTANCE_TYPES, most_pods, usable_memory_gib
 from config.sizing.packing import Pods, Room, cpu_nodes_needed, nodes_needed, replicas_per_node
 
 NODE = Room(8, 8192, 4096)
@@ -74,3 +76,20 @@ def test_the_smallest_selected_instance_type_counts():
     assert [
         replicas_per_node(s, s.inference[0], s.gpu_nodes.pool).gpus for s in (either, chosen)
     ] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "kubelet_mib"), [("g6.xlarge", 15_135), ("g6.12xlarge", 192 * 1024 * 0.95)]
+)
+def test_memory_counts_less_than_kubelet_offers(instance_type: str, kubelet_mib: float) -> None:
+    """A replica that fits by the checks must fit on the node, beside its DaemonSets.
+
+    Of g6.xlarge, kubelet shows 16,128 MiB, less its own and the eviction's memory. Not shown: what
+    the other types really offer.
+    """
+    usable = usable_memory_gib(INSTANCE_TYPES[instance_type].memory_gib, most_pods(instance_type))
+    assert 0.9 * kubelet_mib < usable * 1024 < kubelet_mib
+
+
+def test_an_unknown_type_may_run_the_most_pods() -> None:
+    assert most_pods("g9.huge") == max(map(most_pods, INSTANCE_TYPES))
