@@ -46,7 +46,7 @@ GENERATED: Mapping[Path, Mapping[str, Callable[[], str]]] = {
 
 
 def fenced(text: str) -> str:
-    """Return text as Markdown shows it letter by letter, long lines folded at their spaces."""
+    """Return text as Markdown shows it letter by letter, with long lines folded."""
     folded = "\n".join(map(_folded, text.splitlines()))
     return f"```text\n{folded}\n```"
 
@@ -59,7 +59,6 @@ def _folded(line: str) -> str:
         line,
         README_COLUMNS,
         subsequent_indent=indent,
-        break_long_words=False,
         break_on_hyphens=False,
     )
 

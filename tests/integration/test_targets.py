@@ -51,6 +51,16 @@ def test_help_lists_every_target_and_a_test_runs_each(provisioned: Checkout) -> 
         assert re.search(run, (PROJECT_FOLDER / file).read_text()), (target, file)
 
 
+def test_wait_reports_rollouts_that_are_done_and_refuses_a_cluster_of_other_parameters(
+    provisioned: Checkout,
+) -> None:
+    """Not shown: a rollout that ends while it waits (unit/test_ops_rollouts.py, by stand-ins)."""
+    provisioned.target("wait").ok()
+    provisioned.set_config(inference=[{"autoscaler": {"cooldownSeconds": 77}}])
+    said = provisioned.target("wait").failed().output
+    assert "the cluster is not as the parameters of dev state it" in said
+
+
 def test_tools_finds_what_it_is_asked_for(provisioned: Checkout) -> None:
     """All of them would be built, where they are not there: also those of a node that serves."""
     provisioned.target("tools", ARGS="cluster").ok()
