@@ -63,8 +63,18 @@ def test_second_up_changes_nothing(provisioned: Checkout) -> None:
     ("stack", "updated"),
     [
         (
-            {"autoscaler": {"threshold": 12}},
+            {"autoscaler": {"cooldownSeconds": 77}},
             {"kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-object"},
+        ),
+        (
+            # An alert compares the fleet with the number of replicas that the scaler asks for.
+            {"autoscaler": {"threshold": 12}},
+            {
+                "kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-object",
+                "kubernetes:core/v1:ConfigMap::prometheus-config",
+                "kubernetes:core/v1:ConfigMap::prometheus-files",
+                "kubernetes:apps/v1:Deployment::prometheus-deployment",
+            },
         ),
         (
             {"gateway": {"outliers": {"baseEjectionSeconds": 20}}},
@@ -79,7 +89,7 @@ def test_second_up_changes_nothing(provisioned: Checkout) -> None:
             {"kubernetes:apps/v1:Deployment::inference-triton-deployment"},
         ),
     ],
-    ids=["threshold", "gateway", "triton"],
+    ids=["cooldown", "threshold", "gateway", "triton"],
 )
 def test_a_parameter_change_previews_exactly_its_resources(
     provisioned: Checkout, stack: dict[str, object], updated: set[str]
