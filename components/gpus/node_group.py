@@ -19,6 +19,7 @@ from components.gpus.node_count import (
 )
 from config.sections.gpu_nodes import GPU_RESOURCE
 from config.sections.node_groups import NodeGroup
+from config.units import MIB_PER_GIB
 
 EKS_TAINT_EFFECTS = {
     "NoSchedule": "NO_SCHEDULE",
@@ -221,12 +222,13 @@ class GpuNodeGroup(pulumi.ComponentResource):
         self, name: str, args: GpuNodeGroupArgs, group: aws.eks.NodeGroup
     ) -> None:
         nodes = args.config
+        disk_mib = math.floor(nodes.allocatable_disk_gib * MIB_PER_GIB)
         templates = {
             **{f"label/{key}": value for key, value in nodes.node_labels.items()},
             **{f"taint/{taint.key}": f"{taint.value}:{taint.effect}" for taint in nodes.taints},
             f"resources/{args.gpu_resource}": str(args.gpus_per_node),
             # The autoscaler does not look up disks, and every replica requests some.
-            "resources/ephemeral-storage": f"{math.floor(nodes.allocatable_disk_gib * 1024)}Mi",
+            "resources/ephemeral-storage": f"{disk_mib}Mi",
         }
         # A node group's own tags do not reach its Auto Scaling group.
         scaling_group = group.resources[0].autoscaling_groups[0].name

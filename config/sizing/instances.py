@@ -6,6 +6,8 @@ Source: the AWS EC2 instance type pages (accelerated computing), read 2026-11.
 import re
 from typing import Literal, NamedTuple
 
+from config.units import MIB_PER_GIB
+
 OS_LABEL = "kubernetes.io/os"
 ARCHITECTURE_LABEL = "kubernetes.io/arch"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
@@ -108,8 +110,6 @@ _KUBELET_MIB, _POD_MIB, _EVICTION_MIB = 255, 11, 100
 """kube-reserved of the EKS AMI, its part for each pod, and the memory below which kubelet evicts
 (awslabs/amazon-eks-ami 81fec2e, `nodeadm/internal/kubelet/config.go`)."""
 
-_MIB_PER_GIB = 1024
-
 _GPUS: dict[str, Gpu] = {
     "p3": Gpu("V100", "7.0"),
     "p3dn": Gpu("V100", "7.0"),
@@ -180,7 +180,7 @@ def usable_memory_gib(memory_gib: float, pods: int) -> float:
         pods: Pods that the node may run.
     """
     kept = _KUBELET_MIB + _POD_MIB * pods + _EVICTION_MIB
-    return max(0.0, memory_gib * (1 - _VM_SHARE) - kept / _MIB_PER_GIB)
+    return max(0.0, memory_gib * (1 - _VM_SHARE) - kept / MIB_PER_GIB)
 
 
 def _family_of(instance_type: str) -> str:
