@@ -3,12 +3,14 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from components.common.labels import PART_OF, PART_OF_LABEL
@@ -17,6 +19,9 @@ from config.sections.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
 from ops.stack.environment import PROJECT, StackEnvironment
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
+
+_LONGEST_SECONDS = 400
+"""Time after which a command hangs; pytest ends a test after 600 s, without the output."""
 
 _ENVIRONMENTS = (".venv", "ops/validate/checkov/.venv")
 """Entries that are not copied: uv's installation, and files that are not the project's."""
@@ -173,11 +178,23 @@ class Ran:
 
     @classmethod
     def run(cls, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> "Ran":
-        """Run to the end."""
-        done = subprocess.run(
-            arguments, cwd=cwd, env=dict(env), capture_output=True, text=True, check=False
+        """Run to the end; interrupt it and fail with its output if there is none."""
+        running = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env=dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        return cls(arguments, done.returncode, done.stdout, done.stderr)
+        with running:
+            try:
+                stdout, stderr = running.communicate(timeout=_LONGEST_SECONDS)
+            except subprocess.TimeoutExpired:
+                running.send_signal(signal.SIGINT)
+                stdout, stderr = running.communicate()
+                pytest.fail(f"{shlex.join(arguments)} did not end:\n{stdout}{stderr}")
+        return cls(arguments, running.returncode, stdout, stderr)
 
     @property
     def output(self) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from lightkube import Client
 from lightkube.core.exceptions import ApiError
 from lightkube.models.core_v1 import CSIPersistentVolumeSource as CsiVolume
@@ -39,6 +40,8 @@ _EFFECTS = {theirs: ours for ours, theirs in EKS_TAINT_EFFECTS.items()}
 def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None]:
     """Run the stand-ins while the block lasts; take their nodes and volumes away after it.
 
+    As controllers do, they look again when the API server refused them or did not answer.
+
     Args:
         client: Client of the simulated cluster.
         world: World of the stand-in for AWS.
@@ -48,9 +51,12 @@ def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None
 
     def run() -> None:
         while not over.wait(_LOOK_SECONDS):
-            _join_nodes(client, world, size)
-            _provision_volumes(client)
-            _name_balancers(client)
+            try:
+                _join_nodes(client, world, size)
+                _provision_volumes(client)
+                _name_balancers(client)
+            except (ApiError, httpx.HTTPError) as error:
+                print(f"the stand-ins look again: {error}")
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

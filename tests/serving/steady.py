@@ -75,10 +75,14 @@ class Fleet:
         return cluster(self.checkout).client()
 
     def hpa_shows(self) -> float:
-        """The signal as the HPA has it: its value per replica, for all of them; 0 without one."""
+        """The signal as the HPA has it: its value per replica, for all of them; 0 without one.
+
+        The HPA lists a metric that it could not read without a kind and a value.
+        """
         name, namespace = f"keda-hpa-{self.stack.scaler_name}", self.stack.namespace
         status = self._client.get(HorizontalPodAutoscaler, name, namespace=namespace).status
-        values = [metric.external.current.averageValue for metric in status.currentMetrics or []]
+        read = [metric.external for metric in status.currentMetrics or [] if metric.external]
+        values = [metric.current.averageValue for metric in read]
         return sum(float(parse_quantity(value) or 0) * status.currentReplicas for value in values)
 
     def wait_until_routed(self) -> None:

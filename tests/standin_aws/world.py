@@ -1,5 +1,6 @@
 """The world of the stand-in: what exists, which calls changed it, and which nodes ended."""
 
+import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,14 @@ class World:
 
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
-        """Change it, as its block does."""
-        content = self.read()
-        yield content
-        self.file.write_text(json.dumps(content, indent=1))
+        """Change it, as its block does: one writer at a time, and readers see whole files."""
+        with self.file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            content = self.read()
+            yield content
+            new = self.file.with_suffix(".new")
+            new.write_text(json.dumps(content, indent=1))
+            new.replace(self.file)
 
     def of(self, typ: str) -> dict[str, Properties]:
         """Everything of a type, by id."""
