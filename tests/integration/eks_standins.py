@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 from lightkube import Client
 from lightkube.core.exceptions import ApiError
 from lightkube.models.core_v1 import CSIPersistentVolumeSource as CsiVolume
@@ -55,7 +55,7 @@ def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None
                 _join_nodes(client, world, size)
                 _provision_volumes(client)
                 _name_balancers(client)
-            except (ApiError, httpx.HTTPError) as error:
+            except (ApiError, httpx2.HTTPError) as error:
                 print(f"the stand-ins look again: {error}")
 
     thread = threading.Thread(target=run, daemon=True)

@@ -21,7 +21,7 @@ print(*(set(sys.modules) - before))
 pulumi itself loads http.client.
 """
 
-HEAVY = ("components.cluster", "pulumi_aws", "httpx", "lightkube", "requests", "urllib3")
+HEAVY = ("components.cluster", "pulumi_aws", "httpx2", "lightkube", "requests", "urllib3")
 
 
 def loaded(module: str) -> set[str]:

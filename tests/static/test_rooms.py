@@ -56,7 +56,7 @@ REUSABLE = {
 }
 """Modules that programs of other teams import."""
 
-HEAVY = {"http.client", "httpx", "lightkube", "requests", "urllib.request", "urllib3"}
+HEAVY = {"http.client", "httpx2", "lightkube", "requests", "urllib.request", "urllib3"}
 """HTTP clients."""
 
 MAY_IMPORT = {
@@ -247,7 +247,7 @@ MUTATIONS = [
      "from components.triton.model_access import ModelAccess"),
     (reusable_components_load_no_client_and_no_cloud, "components/rollout/component.py",
      "from http import client"),
-    (reusable_components_load_no_client_and_no_cloud, "components/contract.py", "import httpx"),
+    (reusable_components_load_no_client_and_no_cloud, "components/contract.py", "import httpx2"),
     (rooms_import_downwards, "config/units.py", "from components.contract import key"),
     (rooms_import_downwards, "components/exports.py", "def late():\n    import ops.errors"),
     (rooms_import_downwards, "__main__.py", "import tests"),
