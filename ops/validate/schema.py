@@ -45,7 +45,7 @@ def identity(manifest: Mapping[str, Any]) -> str:
 
 
 def check_schemas(manifests: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Check objects with their schemas; the toolchain has the CRDs of KEDA and Prometheus.
+    """Check objects with their schemas; the toolchain has the CRDs.
 
     Raises:
         ToolchainError: The CRDs cannot be had.
@@ -77,9 +77,13 @@ def _finding(
     return Finding("schema", rule, identity(manifest), f"{where}: {message}" if where else message)
 
 
+CRDS = ("keda-crds", "podmonitor-crd", "prometheusrule-crd", "nodepool-crd", "ec2nodeclass-crd")
+"""Tools with the CRDs of every kind that the stack may create."""
+
+
 @cache
 def _custom_schemas() -> dict[tuple[str, str], dict[str, Any]]:
-    files = toolchain.ensure("keda-crds", "podmonitor-crd", "prometheusrule-crd").values()
+    files = toolchain.ensure(*CRDS).values()
     return {key: schema for file in files for key, schema in _crds(file).items()}
 
 

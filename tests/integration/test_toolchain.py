@@ -40,6 +40,20 @@ def test_keda_s_definitions_are_all_in_one_stream():
     assert len(names) == len(documents)
 
 
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ("podmonitor-crd", "podmonitors.monitoring.coreos.com"),
+        ("prometheusrule-crd", "prometheusrules.monitoring.coreos.com"),
+        ("nodepool-crd", "nodepools.karpenter.sh"),
+        ("ec2nodeclass-crd", "ec2nodeclasses.karpenter.k8s.aws"),
+    ],
+)
+def test_an_operator_s_definition_is_in_a_file_of_its_own(tool: str, name: str):
+    (document,) = yaml.safe_load_all(ensure(tool)[tool].read_text())
+    assert (document["kind"], document["metadata"]["name"]) == ("CustomResourceDefinition", name)
+
+
 def test_the_pinned_go_is_installed_from_pypi_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -39,6 +39,7 @@ _KEDA_CHART = GoModule(GO_MODULES / "keda-chart", build_mib=60, installed_mib=1)
 _COREDNS = GoModule(GO_MODULES / "coredns", build_mib=2_500, installed_mib=70)
 _CNI = GoModule(GO_MODULES / "cni", build_mib=300, installed_mib=15)
 _PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60, installed_mib=1)
+_KARPENTER = GoModule(GO_MODULES / "karpenter", build_mib=60, installed_mib=1)
 _PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
 _LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
 
@@ -132,6 +133,13 @@ def _operator_crd(kind: str) -> Tool:
     file = f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}s.yaml"
     files, name = ModuleFiles(module, file), f"{kind}-crd"
     return Tool(name, "checks", _PROMETHEUS_OPERATOR, module, files, filename=f"{name}.yaml")
+
+
+def _karpenter_crd(kind: str, plural: str) -> Tool:
+    # For the offline validation and for a test cluster; no local cluster runs Karpenter.
+    module = "github.com/aws/karpenter-provider-aws"
+    files, name = ModuleFiles(module, f"pkg/apis/crds/{plural}.yaml"), f"{kind}-crd"
+    return Tool(name, "checks", _KARPENTER, module, files, filename=f"{name}.yaml")
 
 
 _ROWS = (
@@ -235,6 +243,8 @@ _ROWS = (
     _cni("host-local", "ipam"),
     _operator_crd("podmonitor"),
     _operator_crd("prometheusrule"),
+    _karpenter_crd("nodepool", "karpenter.sh_nodepools"),
+    _karpenter_crd("ec2nodeclass", "karpenter.k8s.aws_ec2nodeclasses"),
     Tool(
         # The official chart, for tests on a cluster without KEDA.
         "keda-chart",
