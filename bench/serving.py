@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from lightkube.core.exceptions import ApiError
 
-from bench import comparison, provisioning
+from bench import comparison, provisioning, routing
 from bench.baseline.bed import baseline_bed
 from bench.baseline.documents import VARIANTS, Variant
 from bench.checkout import checkout
@@ -80,6 +80,7 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
         )
         settings = lifecycle.read_settings(env)
         images = _images(settings)
+        routing.follow(report, env, settings.inference[0], Path(scratch))
         for repeat in range(1, repeats + 1):
             for name, measured in _designs(env, settings, Path(scratch), bursts).items():
                 console.print(f"{name}: run {repeat} of {repeats}")

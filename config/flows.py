@@ -103,7 +103,9 @@ def gateway_flows(
             Flow(Addresses(cidr), gateway, (stack.gateway.ops_port,))
             for cidr in exposure.subnet_cidrs
         ]
-    flows.append(Flow(gateway, triton_pods(stack), (stack.triton.grpc_port,)))
+    watchdog = stack.triton.watchdog
+    checked = (watchdog.port,) if watchdog.enabled else ()
+    flows.append(Flow(gateway, triton_pods(stack), (stack.triton.grpc_port, *checked)))
     flows += [*_dns(gateway, dns), *_dns(callers, dns)]
     return [*flows, _gateway_scrape(stack, prometheus)]
 

@@ -4,6 +4,7 @@ They use only series of gateways and Triton, those that Prometheus itself has of
 KEDA's where Prometheus scrapes it. Nothing here sees a GPU: that takes NVIDIA's DCGM exporter.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from components.gateway.envoy.stats import (
     DOWNSTREAM_REQUESTS,
     DURATION_REACHED,
     LISTENER_LABEL,
+    LOOKUPS,
     MEMBERSHIP,
     MEMBERSHIP_HEALTHY,
     NONE_HEALTHY,
@@ -112,6 +114,16 @@ def _gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str])
         severity="critical",
         summary="The gateway refuses {{ $value | humanize }} calls a second, without a healthy "
         "replica.",
+    )
+    # Longer than a look-up and its retries take.
+    silent_seconds = math.ceil(60 + 2 * stack.gateway.dns_refresh_seconds)
+    yield _Rule(
+        "DiscoveryFailing",
+        f"max by ({POD_LABEL}) (increase({LOOKUPS}{fleet}[{silent_seconds}s])) == 0",
+        seconds=60,
+        severity="critical",
+        summary="Gateway {{ $labels.pod }} gets no answer from DNS: it keeps the replicas that it "
+        "knows, and finds no new ones.",
     )
     late = per_second(DURATION_REACHED + listener, 300)
     calls = per_second(DOWNSTREAM_REQUESTS + listener, 300)

@@ -127,6 +127,17 @@ class Triton(pulumi.ComponentResource):
             spec=triton.service_spec(stack),
             opts=child,
         )
+        if stack.triton.watchdog.enabled:
+            kubernetes.core.v1.Service(
+                f"{name}-discovery",
+                metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                    name=stack.discovery_service_name,
+                    namespace=stack.namespace,
+                    labels=triton_labels(stack),
+                ),
+                spec=triton.discovery_service_spec(stack),
+                opts=child,
+            )
         kubernetes.policy.v1.PodDisruptionBudget(
             f"{name}-disruption-budget",
             metadata=metadata,

@@ -11,8 +11,11 @@ from config.sections.watchdog import InferInput
 SHM_PATH = "/dev/shm"  # noqa: S108 - the pod's own emptyDir
 """Folder of the python backend's shared memory."""
 
-WATCHDOG = Path(__file__).with_name("watchdog.py")
-"""Program that starts Triton and watches it."""
+STOP_PATH = "/stop"
+"""Path of the preStop hook, which the watchdog answers once no gateway sends calls any more."""
+
+_WATCHDOG = Path(__file__).with_name("watchdog")
+_NOT_IN_THE_CONTAINER = ("from __future__", "from components.")
 
 _EMPTY_SHM = f"""\
 # The pod's shared memory outlives a container: remove the regions of a killed Triton, whose pages
@@ -29,6 +32,14 @@ fi
 """
 
 
+def watchdog_program() -> str:
+    """Return the text of the program that starts Triton and watches it: its modules in one."""
+    texts = [(_WATCHDOG / name).read_text(encoding="utf-8") for name in ("probe.py", "program.py")]
+    lines = [line for text in texts for line in text.splitlines(keepends=True)]
+    own = [line for line in lines if not line.startswith(_NOT_IN_THE_CONTAINER)]
+    return "".join(["from __future__ import annotations\n", *own])
+
+
 def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
     """Return the container's `args` that start a server in an empty shared memory, and watch it.
 
@@ -38,17 +49,19 @@ def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
     if not stack.triton.watchdog.enabled:
         return ["bash", "-ec", f'{_EMPTY_SHM}exec "$@"\n', "start", *server]
     # Isolated from the image's settings for its Python, and without site-packages.
-    watch = ["python3", "-ISc", WATCHDOG.read_text(encoding="utf-8")]
+    watch = ["python3", "-ISc", watchdog_program()]
     settings = json.dumps(watchdog_settings(stack))
     script = f'{_EMPTY_SHM}{_NEED_PYTHON}exec "$@"\n'
     return ["bash", "-ec", script, "start", *watch, settings, *server]
 
 
 def watchdog_settings(stack: InferenceStack) -> Manifest:
-    """Return the first argument of `triton_watchdog`."""
+    """Return the first argument of the watchdog's program."""
     watchdog = stack.triton.watchdog
     return {
         "port": watchdog.port,
+        "stop_path": STOP_PATH,
+        "pre_stop_seconds": stack.triton_pre_stop_seconds,
         "http_port": stack.triton.http_port,
         "interval_seconds": stack.watchdog_interval_seconds,
         "patience_seconds": stack.watchdog_patience_seconds,

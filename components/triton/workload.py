@@ -167,6 +167,11 @@ def _container(stack: InferenceStack, repository: Repository, gpu_resource: str)
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
     # Succeeds once the watchdog has an answer from every model.
     started = {"httpGet": {"path": "/", "port": "watchdog"}} if watchdog.enabled else ready
+    # The hook lasts until no gateway sends calls any more, because at SIGTERM Triton unloads its
+    # models. The watchdog fails the gateways' health checks while it waits.
+    pre_stop: Manifest = {"sleep": {"seconds": stack.triton_pre_stop_seconds}}
+    if watchdog.enabled:
+        pre_stop = {"httpGet": {"path": triton_start.STOP_PATH, "port": "watchdog"}}
     live = {"httpGet": {"path": "/v2/health/live", "port": "http"}}
     return {
         "name": "triton",
@@ -194,9 +199,7 @@ def _container(stack: InferenceStack, repository: Repository, gpu_resource: str)
         # Busy is not broken: a probe may wait as long as several calls take.
         "readinessProbe": {**ready, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**live, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
-        # At SIGTERM Triton unloads its models while calls still come in, until no gateway has its
-        # address any more.
-        "lifecycle": {"preStop": {"sleep": {"seconds": stack.triton_pre_stop_seconds}}},
+        "lifecycle": {"preStop": pre_stop},
         "resources": resources(
             cpu=triton.cpu,
             memory_mib=triton.memory_mib,
@@ -230,6 +233,22 @@ def service_spec(stack: InferenceStack) -> Manifest:
                 "port": triton.metrics_port,
                 "targetPort": TRITON_METRICS_PORT_NAME,
             },
+        ],
+    }
+
+
+def discovery_service_spec(stack: InferenceStack) -> Manifest:
+    """Return the spec of the headless Service by which gateways find replicas.
+
+    DNS answers with every replica that has an address. Health checks decide which of them get
+    calls, so that a replica that gets ready or stops need not wait for caches of DNS.
+    """
+    return {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": triton_selector(stack),
+        "ports": [
+            {"name": "grpc", "port": stack.triton.service_port, "targetPort": "grpc"},
         ],
     }
 

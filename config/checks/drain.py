@@ -20,8 +20,13 @@ EKS_EVICTION_SECONDS = 900
 forced (AWS EKS user guide, managed node update behaviour)."""
 
 
-def _dns_keys(at: StackAt) -> dict[str, object]:
-    gateway = at.stack.gateway
+def _lag_keys(at: StackAt) -> dict[str, object]:
+    gateway, checks = at.stack.gateway, at.stack.gateway.health_checks
+    if at.stack.triton.watchdog.enabled:
+        return {
+            at.key("gateway.healthChecks.intervalSeconds"): checks.interval_seconds,
+            at.key("gateway.healthChecks.timeoutSeconds"): checks.timeout_seconds,
+        }
     return {
         at.key("gateway.dnsTtlSeconds"): gateway.dns_ttl_seconds,
         at.key("gateway.dnsRefreshSeconds"): gateway.dns_refresh_seconds,
@@ -63,15 +68,15 @@ def _shorter_streams(settings: Settings, at: StackAt, limit_seconds: int) -> dic
 def pre_stop(settings: Settings) -> Iterator[Finding]:
     """A stated preStop lasts until no gateway sends calls to the replica any more."""
     for at in stacks(settings):
-        stated, lag = at.stack.triton.pre_stop_seconds, at.stack.dns_lag_seconds
+        stated, lag = at.stack.triton.pre_stop_seconds, at.stack.stop_lag_seconds
         if stated is not None and at.stack.triton_pre_stop_seconds < lag:
             key = at.key("triton.preStopSeconds")
             yield Finding(
-                keys={key: stated, **_dns_keys(at)},
+                keys={key: stated, **_lag_keys(at)},
                 reason=(
-                    f"gateways send calls to a stopping replica for up to {number(lag)} s (DNS TTL "
-                    f"+ refresh + jitter), but Triton gets SIGTERM after {number(stated)} s: calls "
-                    "in between fail"
+                    f"gateways send calls to a stopping replica for up to {number(lag)} s (the sum "
+                    f"of the other values), but Triton gets SIGTERM after {number(stated)} s: "
+                    "calls in between fail"
                 ),
                 change={key: None},
             )
@@ -110,7 +115,7 @@ def spot(settings: Settings) -> Iterator[Finding]:
             keys={
                 **on_spot,
                 **_grace_keys(at),
-                **_dns_keys(at),
+                **_lag_keys(at),
             },
             reason=(
                 f"a spot node is removed {SPOT_NOTICE_SECONDS} s after its notice, but a "

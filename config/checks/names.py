@@ -30,6 +30,7 @@ def _limits(stack: InferenceStack) -> dict[str, int]:
         stack.deployment_name: MAX_NAME,
         stack.gateway_name: MAX_NAME,
         stack.service_name: MAX_NAME,
+        stack.discovery_service_name: MAX_NAME,
         stack.spare_name: MAX_NAME,
     }
 

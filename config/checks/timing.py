@@ -85,7 +85,7 @@ def dead_replica(settings: Settings) -> Iterator[Finding]:
                     f"{number(checks.interval_seconds)} s after the last and with a timeout of "
                     f"{number(checks.timeout_seconds)} s"
                 ),
-                change={interval: 2, timeout: 1, threshold: 2},
+                change={interval: 0.5, timeout: 1, threshold: 4},
             )
 
 

@@ -117,15 +117,18 @@ class Retries(Section):
 
 
 class HealthChecks(Section):
-    """Active gRPC health checks (`grpc.health.v1`) of each replica."""
+    """Active health checks of each replica.
 
-    interval_seconds: float = Field(default=2.0, ge=0.05, le=3600)
-    """Time between two checks."""
+    The watchdog answers them over HTTP. Where it is off, Triton does, over gRPC (`grpc.health.v1`).
+    """
+
+    interval_seconds: float = Field(default=0.5, ge=0.05, le=3600)
+    """Time between two checks; half of it for a replica that gets no calls."""
 
     timeout_seconds: float = Field(default=1.0, ge=0.05, le=60)
     """Time after which a check without an answer has failed."""
 
-    unhealthy_threshold: int = Field(default=2, ge=1, le=100)
+    unhealthy_threshold: int = Field(default=4, ge=1, le=100)
     """Unanswered checks until a replica gets no more calls; "not serving" counts at once."""
 
     healthy_threshold: int = Field(default=1, ge=1, le=100)
@@ -210,7 +213,8 @@ class Gateway(Section):
     """Outlier detection."""
 
     dns_ttl_seconds: float = Field(default=30.0, ge=1, le=3600)
-    """TTL of the cluster's DNS answers, as set in its Corefile (5 s to 30 s)."""
+    """TTL of the cluster's DNS answers, as set in its Corefile (5 s to 30 s). Only without the
+    watchdog a stopping replica waits for it."""
 
     dns_refresh_seconds: float = Field(default=2.0, ge=0.1, le=300)
     """Interval at which Envoy resolves the fleet's addresses."""

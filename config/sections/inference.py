@@ -3,13 +3,10 @@
 import math
 from functools import cached_property
 
-from pydantic import Field
-
-from config.base import DnsLabel, Section
-from config.dns import ClusterDomain, service_dns_name
 from config.sections.autoscaler import Autoscaler
 from config.sections.gateway import FleetLimit, Gateway
 from config.sections.prometheus import Prometheus
+from config.sections.stack_names import StackNames
 from config.sections.traffic import Traffic
 from config.sections.triton import Triton
 from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
@@ -35,18 +32,8 @@ _MIN_DOWNSTREAM_STREAMS = 1024
 """Envoy's own default since 1.36; room enough that refusals, not queues, answer a burst."""
 
 
-class InferenceStack(Section):
+class InferenceStack(StackNames):
     """Triton, gateway and autoscaler: repeatable, each with a namespace and a name prefix."""
-
-    namespace: DnsLabel = "ai-namespace"
-    """Namespace of the three."""
-
-    name_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9]*-)*$")
-    """Put before every name: words that begin with a letter, each with a `-` after it. Unique
-    within the program."""
-
-    cluster_domain: ClusterDomain | None = None
-    """DNS domain of the cluster; if unset, that of the platform, or `cluster.local`."""
 
     traffic: Traffic = Traffic()
     """Load of the callers and speed of a replica."""
@@ -61,44 +48,13 @@ class InferenceStack(Section):
     """The autoscaler."""
 
     @property
-    def deployment_name(self) -> str:
-        """Triton's Deployment."""
-        return f"{self.name_prefix}triton-inference-deployment"
+    def discovery_host(self) -> str:
+        """DNS name under which Envoy finds replicas.
 
-    @property
-    def service_name(self) -> str:
-        """Triton's headless Service."""
-        return f"{self.name_prefix}ai-inference-service"
-
-    @property
-    def gateway_name(self) -> str:
-        """The gateway's Deployment and Service."""
-        return f"{self.name_prefix}envoy-gateway"
-
-    @property
-    def spare_name(self) -> str:
-        """Deployment of the warm spares."""
-        return f"{self.name_prefix}triton-warm-spare"
-
-    @property
-    def gateway_host(self) -> str:
-        """DNS name of the gateway in the cluster."""
-        return service_dns_name(self.gateway_name, self.namespace, self.cluster_domain)
-
-    @property
-    def scaler_name(self) -> str:
-        """The ScaledObject."""
-        return f"{self.name_prefix}triton-inference-scaler"
-
-    @property
-    def envoy_cluster(self) -> str:
-        """Envoy's cluster: the label by which the scaler's query finds this stack."""
-        return f"{self.name_prefix.replace('-', '_')}ai_inference_cluster"
-
-    @property
-    def service_host(self) -> str:
-        """DNS name under which Envoy finds the ready replicas."""
-        return service_dns_name(self.service_name, self.namespace, self.cluster_domain)
+        Without the watchdog, which tells it by health checks which replicas take calls, it finds
+        ready ones alone.
+        """
+        return self.all_replicas_host if self.triton.watchdog.enabled else self.service_host
 
     @property
     def calls_per_deadline(self) -> float:
@@ -216,16 +172,22 @@ class InferenceStack(Section):
         return stated or max(_CONNECTION_SECONDS, self.traffic.longest_call_seconds)
 
     @property
-    def dns_lag_seconds(self) -> float:
-        """Longest time for which Envoy still sends calls to a pod that has left the Service."""
-        gateway = self.gateway
+    def stop_lag_seconds(self) -> float:
+        """Longest time for which Envoy still sends calls to a replica that stops.
+
+        With the watchdog: a health check that began just before the stop, and the next one.
+        Without it: the pod has left the Service, but not yet DNS.
+        """
+        gateway, checks = self.gateway, self.gateway.health_checks
+        if self.triton.watchdog.enabled:
+            return checks.interval_seconds + checks.timeout_seconds
         return gateway.dns_ttl_seconds + gateway.dns_refresh_seconds + gateway.dns_jitter_seconds
 
     @property
     def triton_pre_stop_seconds(self) -> int:
         """Wait before Triton gets SIGTERM: until no gateway sends it calls any more."""
         stated = self.triton.pre_stop_seconds
-        return math.ceil(stated if stated is not None else self.dns_lag_seconds + 1)
+        return math.ceil(stated if stated is not None else self.stop_lag_seconds + 1)
 
     @property
     def triton_exit_seconds(self) -> int:

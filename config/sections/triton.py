@@ -211,7 +211,7 @@ class Triton(Section):
     under way fails with "not yet rolled out", and `make wait` waits and reports its success."""
 
     pre_stop_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
-    """Wait before SIGTERM; derived from the DNS lag if unset."""
+    """Wait before SIGTERM; if unset, until no gateway sends it calls."""
 
     termination_grace_seconds: float | None = Field(default=None, ge=1, le=24 * 3600)
     """Termination grace period; if unset, the sum of preStop, longest call and Triton's exit."""

@@ -74,8 +74,8 @@ class Watchdog(Section):
     """Models that are not watched."""
 
     port: Port = 8003
-    """Port on which it tells kubelet that every model has answered once, which makes the replica
-    ready."""
+    """Port on which it tells kubelet and the gateways whether the replica takes calls: not before
+    every model has answered once, and not while it stops."""
 
     interval_seconds: Seconds | None = None
     """Time between two inferences of a model; if unset, 2 s, and more if they would take over

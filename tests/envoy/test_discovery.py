@@ -90,7 +90,7 @@ def with_search_domains(config):
 def test_only_the_name_itself_is_asked_for(bed, edit, exact):
     """The bed gives Envoy a pod's `ndots:5` and a search domain."""
     with bed(edit=edit) as it:
-        assert (set(it.dns.asked) == {it.stack.service_host}) is exact
+        assert (set(it.dns.asked) == {it.stack.discovery_host}) is exact
 
 
 def test_a_fleet_that_does_not_fit_into_one_datagram_is_found(bed):

@@ -45,15 +45,15 @@ class Two:
 
 @contextmanager
 def two_gateways(folder: Path, edit: Edit = unchanged) -> Iterator[Two]:
-    (backend_port,) = free_ports(1, "0.0.0.0")
+    ports = free_ports(2, "0.0.0.0")
     (dns_port,) = free_ports(1)
     stacks = [
-        local_stack(backend_port, gateway={"endpointLagSeconds": LAG_SECONDS}, traffic=TRAFFIC)
+        local_stack(*ports, gateway={"endpointLagSeconds": LAG_SECONDS}, traffic=TRAFFIC)
         for _ in range(2)
     ]
     with ExitStack() as exits:
-        fleet = exits.enter_context(Fleet(2, backend_port, 0.02, 1000))
-        exits.enter_context(HeadlessService(stacks[0].service_host, dns_port, fleet.hosts, 5))
+        fleet = exits.enter_context(Fleet(2, stacks[0], 0.02, 1000))
+        exits.enter_context(HeadlessService(stacks[0].discovery_host, dns_port, fleet.hosts, 5))
         gateways: list[Gateway] = []
         for stack in stacks:
             config = local_bootstrap(stack, dns_port)
@@ -178,9 +178,8 @@ class SlowAdmin(http.server.BaseHTTPRequestHandler):
 
 
 def short_stack() -> InferenceStack:
-    (port,) = free_ports(1)
     return local_stack(
-        port,
+        *free_ports(2),
         gateway={"endpointLagSeconds": LAG_SECONDS},
         traffic={"deadlineSeconds": 0.1, "maxStreamSeconds": 0.1},
     )

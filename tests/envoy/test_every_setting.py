@@ -94,12 +94,16 @@ SHOWN: dict[str, Callable[..., None]] = {
     "health.healthy_threshold": (
         test_health.test_a_replica_is_back_after_as_many_good_checks_as_stated
     ),
-    "health.grpc_health_check": (
+    "health.http_health_check": (
         test_replicas.test_a_replica_that_fails_its_health_check_gets_no_calls
     ),
     "health.no_traffic_interval": test_health.test_replicas_are_checked_before_the_first_call,
-    "balance.ignore_new_hosts_until_first_hc": (
-        test_replicas.test_a_growing_fleet_does_not_look_half_dead
+    "health.unhealthy_interval": test_health.test_a_replica_that_starts_is_checked_twice_as_often,
+    "health.unhealthy_edge_interval": (
+        test_health.test_a_replica_that_starts_is_checked_twice_as_often
+    ),
+    "balance.healthy_panic_threshold": (
+        test_replicas.test_replicas_that_start_get_no_calls_however_many_there_are
     ),
     "balance.update_merge_window": (
         test_health.test_what_a_health_check_finds_holds_for_the_next_call
@@ -133,7 +137,6 @@ _HTTP2_DEFAULTS = {
 WRITTEN_DOWN: dict[str, Any] = {
     **{f"downstream.{name}": value for name, value in _HTTP2_DEFAULTS.items()},
     **{f"upstream.{name}": value for name, value in _HTTP2_DEFAULTS.items()},
-    "balance.healthy_panic_threshold": {"value": 50},
     "outlier.max_ejection_time": "300s",
     "outlier.enforcing_consecutive_local_origin_failure": 100,
     "outlier.enforcing_consecutive_gateway_failure": 0,
@@ -187,7 +190,7 @@ def lost_setting(config):
 
 
 def default_no_longer(config):
-    parts.common_balance(config)["healthy_panic_threshold"] = {"value": 0}
+    parts.outliers(config)["max_ejection_time"] = "600s"
 
 
 @pytest.mark.parametrize("edit", [new_setting, new_reason, lost_setting, default_no_longer])

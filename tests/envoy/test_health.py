@@ -5,7 +5,6 @@ What is to show how long something takes is counted beside the gateway's own loo
 
 import copy
 import statistics
-from functools import partial
 
 import pytest
 
@@ -16,10 +15,7 @@ from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.checks import by_hand
 from tests.envoy.harness.client import GrpcClient
-from tests.envoy.harness.raw import health_answer, refusal
 from tests.envoy.harness.waiting import wait_until
-
-not_serving = partial(health_answer, serving=False)
 
 
 def wait_for_lookups(bed: Bed, count: int) -> None:
@@ -29,7 +25,7 @@ def wait_for_lookups(bed: Bed, count: int) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["interval", "timeout", "unhealthy_threshold", "healthy_threshold", "grpc_health_check"],
+    ["interval", "timeout", "unhealthy_threshold", "healthy_threshold", "http_health_check"],
 )
 def test_envoy_refuses_a_health_check_without_it(setting):
     """Nothing to fall back on: Envoy has no defaults for these."""
@@ -67,16 +63,16 @@ def checked_by_hand(bed, **settings):
 @pytest.mark.parametrize("stated", [1, 3])
 def test_a_replica_is_out_after_as_many_failed_checks_as_stated(bed, stated):
     with checked_by_hand(bed, unhealthyThreshold=stated) as it, by_hand(it) as checks:
-        checks.answer(health_answer)
+        checks.answer(serving=True)
         for failed in range(1, stated + 1):
-            checks.answer(refusal)
+            checks.hang_up()
             assert (it.gateway.healthy_hosts() == 0) is (failed == stated)
 
 
 def test_a_replica_that_says_that_it_does_not_serve_is_out_at_once(bed):
     with checked_by_hand(bed, unhealthyThreshold=3) as it, by_hand(it) as checks:
-        checks.answer(health_answer)
-        checks.answer(not_serving)
+        checks.answer(serving=True)
+        checks.answer(serving=False)
         assert it.gateway.healthy_hosts() == 0
 
 
@@ -84,11 +80,11 @@ def test_a_replica_that_says_that_it_does_not_serve_is_out_at_once(bed):
 def test_a_replica_is_back_after_as_many_good_checks_as_stated(bed, stated):
     """Not its very first one: that one is enough, whatever is stated."""
     with checked_by_hand(bed, healthyThreshold=stated) as it, by_hand(it) as checks:
-        checks.answer(health_answer)
+        checks.answer(serving=True)
         assert it.gateway.healthy_hosts() == 1
-        checks.answer(not_serving)
+        checks.answer(serving=False)
         for good in range(1, stated + 1):
-            checks.answer(health_answer)
+            checks.answer(serving=True)
             assert (it.gateway.healthy_hosts() == 1) is (good == stated)
 
 
@@ -96,11 +92,11 @@ def test_a_replica_is_back_after_as_many_good_checks_as_stated(bed, stated):
 def test_a_check_that_is_answered_later_than_stated_has_failed(bed, stated, fails):
     settings = {"timeoutSeconds": stated, "unhealthyThreshold": 1}
     with checked_by_hand(bed, **settings) as it, by_hand(it) as checks:
-        checks.answer(health_answer)
+        checks.answer(serving=True)
         wait_for_lookups(it, 4)
         assert (it.gateway.healthy_hosts() == 0) is fails
         if not fails:
-            checks.answer(health_answer)
+            checks.answer(serving=True)
             assert it.gateway.healthy_hosts() == 1
 
 
@@ -152,3 +148,25 @@ def test_what_a_health_check_finds_holds_for_the_next_call(bed, edit, at_once):
             if wrong:
                 break
         assert (wrong == 0) is at_once
+
+
+def without_unhealthy_interval(config):
+    del parts.health_check(config)["unhealthy_interval"]
+    del parts.health_check(config)["unhealthy_edge_interval"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "sooner"), [(unchanged, True), (without_unhealthy_interval, False)]
+)
+def test_a_replica_that_starts_is_checked_twice_as_often(bed, edit, sooner):
+    """The longest interval decides how late its first call is."""
+    gateway = {"healthChecks": {"intervalSeconds": 0.4}}
+    with bed(gateway=gateway, edit=edit) as it, GrpcClient(it.gateway.port) as client:
+        client.call()
+        starts, serves = it.fleet.replicas
+        starts.serving = False
+        wait_until("it is out", lambda: it.gateway.healthy_hosts() == 1)
+        before = starts.checks, serves.checks
+        wait_until("checks pass", lambda: serves.checks > before[1] + 12)
+        ratio = (starts.checks - before[0]) / (serves.checks - before[1])
+        assert (ratio > 1.5) is sooner

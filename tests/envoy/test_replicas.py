@@ -16,7 +16,7 @@ def without_health_checks(config):
 
 def with_checks_of_the_port_alone(config):
     check = parts.health_check(config)
-    del check["grpc_health_check"]
+    del check["http_health_check"]
     check["tcp_health_check"] = {}
 
 
@@ -51,24 +51,26 @@ def test_a_replica_that_fails_its_health_check_gets_no_calls(bed, fault, edit, o
         assert sick.calls > before
 
 
-def with_unknown_hosts_in_the_balance(config):
-    del parts.cluster(config)["common_lb_config"]["ignore_new_hosts_until_first_hc"]
+def with_panic_routing(config):
+    del parts.common_balance(config)["healthy_panic_threshold"]
 
 
-@pytest.mark.parametrize(
-    ("edit", "all_ok"), [(unchanged, True), (with_unknown_hosts_in_the_balance, False)]
-)
-def test_a_growing_fleet_does_not_look_half_dead(bed, edit, all_ok):
-    """Two replicas for one join and have not been checked yet: no reason for panic routing."""
+@pytest.mark.parametrize(("edit", "all_ok"), [(unchanged, True), (with_panic_routing, False)])
+def test_replicas_that_start_get_no_calls_however_many_there_are(bed, edit, all_ok):
+    """DNS names two for one that serves, and Envoy's default sends calls to all of them."""
     with (
         bed(
             replicas=3, listed=1, gateway={"healthChecks": {"timeoutSeconds": 60}}, edit=edit
         ) as it,
         GrpcClient(it.gateway.port) as client,
     ):
-        it.fleet.freeze(*it.fleet.replicas[1:])
+        it.fleet.hang(*it.fleet.replicas[1:])
+        for starting in it.fleet.replicas[1:]:
+            starting.serving = False
         it.dns.hosts = it.fleet.hosts
-        wait_until("they are known", lambda: it.gateway.cluster_stat("membership_total") == 3)
+        checked = [replica.checks for replica in it.fleet.replicas[1:]]
+        assert checked == [0, 0]
+        wait_until("they are checked", lambda: all(r.checks > 1 for r in it.fleet.replicas[1:]))
         outcomes = client.calls(30, timeout_seconds=2, window=5)
         assert (codes(outcomes) == {"OK": 30}) is all_ok
 

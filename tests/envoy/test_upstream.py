@@ -132,7 +132,7 @@ def test_a_connection_to_a_dead_node_is_found_out(bed, edit, keepalive, user_tim
     with bed(replicas=1, edit=edit) as it, GrpcClient(it.gateway.port) as client:
         client.call()
         sockets = connections_to(it.gateway.process.pid, it.fleet.hosts[0], it.fleet.port)
-        assert len(sockets) == 2, "one for calls, one for health checks"
+        assert len(sockets) == 1
         for sock in sockets:
             tcp = [
                 sock.getsockopt(socket.IPPROTO_TCP, option)

@@ -14,21 +14,25 @@ BALANCED = {
     "inference[0].gateway.endpointLagSeconds": 60,
 }
 
+UNWATCHED = {"inference[0].triton.watchdog.enabled": False}
+"""Gateways find out by DNS that a replica stops."""
+
 CASES = [
-    Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s"),
-    Case("grace", "inference[0].triton.terminationGraceSeconds", 60, "34 s for preStop and 65 s"),
-    Case("spot", "inference[0].traffic.maxStreamSeconds", 120, "take 164 s to stop",
+    Case("preStop", "inference[0].triton.preStopSeconds", 1, "for up to 1.5 s"),
+    Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s", UNWATCHED),
+    Case("grace", "inference[0].triton.terminationGraceSeconds", 60, "3 s for preStop and 65 s"),
+    Case("spot", "inference[0].traffic.maxStreamSeconds", 120, "take 133 s to stop",
          SPOT),
     Case("spot", "inference[0].gateway.dnsTtlSeconds", 60, "may take 134 s",
-         SPOT),
+         SPOT | UNWATCHED),
     Case("spotBudget", "inference[0].triton.disruptionBudget", 3,
          "lets 3 of its replicas leave at once", SPOT),
     Case("spotNode", "gpuNodes.minSize", 1, "an outage of up to 840 s", SPOT),
     Case("evictions", "inference[0].triton.loadSeconds", 300, "in 4 rounds, each after the one",
          {**EKS, "inference[0].autoscaler.minReplicas": 3}),
-    Case("evictions", "inference[0].triton.loadSeconds", 300, "1004 s, so the update fails", EKS),
+    Case("evictions", "inference[0].triton.loadSeconds", 300, "973 s, so the update fails", EKS),
     Case("evictions", f"{GROUP}.maxUnavailable", 4, "in 16 rounds", EKS),
-    Case("coldEvictions", "inference[0].triton.loadSeconds", 100, "for up to 600 s: 1004 s", EKS),
+    Case("coldEvictions", "inference[0].triton.loadSeconds", 100, "for up to 600 s: 973 s", EKS),
     Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
     Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,

@@ -56,6 +56,7 @@ REFUSED = of_fleet("g1", "upstream_rq_active_overflow")
 UNQUEUED = of_fleet("g1", "upstream_rq_pending_overflow")
 UNHEALTHY = of_fleet("g1", "upstream_cx_none_healthy")
 MEMBERS = of_fleet("g1", "membership_total")
+LOOKUPS = of_fleet("g1", "update_success")
 HEALTHY = of_fleet("g1", "membership_healthy")
 UPTIME = of_gateway("g1", "server_uptime")
 LATE = of_listener("max_duration_reached")
@@ -74,6 +75,7 @@ GOOD = {
     REFUSED: "0x60",
     UNQUEUED: "0x60",
     UNHEALTHY: "0x60",
+    LOOKUPS: "0+15x60",
     MEMBERS: "4x60",
     HEALTHY: "4x60",
     UPTIME: "0+30x60",
@@ -92,6 +94,7 @@ BAD: dict[str, list[dict[str, str]]] = {
     "GatewayDown": [{SECOND: "_x60"}],
     "GatewayCrashLoop": [{UPTIME: RESTARTED}],
     "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
+    "DiscoveryFailing": [{LOOKUPS: "7x60"}],
     "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
     "DeadlinesExceeded": [{LATE: "0+300x60"}],
     "ReplicaCrashLoop": [{ANSWERED: RESTARTED}],

@@ -22,12 +22,12 @@ BOUNDS: list[tuple[str, dict[str, Any], str, Any, Any]] = [
     ("nodes", {}, f"{STACK}.autoscaler.maxReplicas", 23, 24),
     ("coldStart", {}, f"{STACK}.autoscaler.minReplicas", 4, 5),
     ("nodeBounds", {}, "gpuNodes.minSize", 6, 7),
-    ("preStop", {}, f"{STACK}.triton.preStopSeconds", 33, 32),
-    ("grace", {}, f"{STACK}.triton.terminationGraceSeconds", 99, 98),
-    ("spot", SPOT, f"{STACK}.traffic.maxStreamSeconds", 76, 77),
-    ("eksUpdate", EKS, f"{STACK}.traffic.maxStreamSeconds", 856, 857),
-    # Two checks, 29 s apart, each given up after 1 s.
-    ("deadReplica", {}, f"{STACK}.gateway.healthChecks.intervalSeconds", 29, 29.1),
+    ("preStop", {}, f"{STACK}.triton.preStopSeconds", 2, 1),
+    ("grace", {}, f"{STACK}.triton.terminationGraceSeconds", 68, 67),
+    ("spot", SPOT, f"{STACK}.traffic.maxStreamSeconds", 107, 108),
+    ("eksUpdate", EKS, f"{STACK}.traffic.maxStreamSeconds", 885, 886),
+    # Four checks, 14 s apart, each given up after 1 s.
+    ("deadReplica", {}, f"{STACK}.gateway.healthChecks.intervalSeconds", 14, 14.1),
     ("startupBudget", {}, f"{STACK}.triton.startupBudgetSeconds", 60, 59),
     ("scrapeInterval", {}, "prometheus.scrapeIntervalSeconds", 15, 16),
     ("rateWindow", {}, f"{STACK}.autoscaler.signal.rateWindowSeconds", 15, 14),

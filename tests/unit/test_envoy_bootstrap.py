@@ -69,15 +69,35 @@ def test_names_and_numbers_are_the_baselines():
     assert (cluster["name"], cluster["connect_timeout"]) == ("ai_inference_cluster", "0.25s")
 
 
-def test_replicas_are_dialled_on_tritons_own_port():
-    """The name is the headless Service's, which translates no port."""
-    config = bootstrap(stack_of(namespace="ml", triton={"servicePort": 9000, "grpcPort": 8123}))
+def test_replicas_are_dialled_and_checked_on_their_own_ports():
+    """The name is a headless Service's, which translates no port."""
+    triton = {"servicePort": 9000, "grpcPort": 8123, "watchdog": {"port": 8124}}
+    config = bootstrap(stack_of(namespace="ml", triton=triton))
     (locality,) = parts.cluster(config)["load_assignment"]["endpoints"]
     (endpoint,) = locality["lb_endpoints"]
     assert endpoint["endpoint"]["address"]["socket_address"] == {
-        "address": "ai-inference-service.ml.svc.cluster.local",
+        "address": "triton-discovery.ml.svc.cluster.local",
         "port_value": 8123,
     }
+    assert endpoint["endpoint"]["health_check_config"] == {"port_value": 8124}
+
+
+def test_without_the_watchdog_triton_answers_the_checks_and_dns_names_ready_replicas():
+    config = bootstrap(stack_of(namespace="ml", triton={"watchdog": {"enabled": False}}))
+    (locality,) = parts.cluster(config)["load_assignment"]["endpoints"]
+    (endpoint,) = locality["lb_endpoints"]
+    assert endpoint == {
+        "endpoint": {
+            "address": {
+                "socket_address": {
+                    "address": "ai-inference-service.ml.svc.cluster.local",
+                    "port_value": 8001,
+                }
+            }
+        }
+    }
+    assert parts.health_check(config)["grpc_health_check"] == {}
+    assert "http_health_check" not in parts.health_check(config)
 
 
 @pytest.mark.parametrize("gateway", [{}, STATIC])

@@ -102,7 +102,8 @@ def test_every_name_of_a_service_ends_in_the_clusters_domain():
     platform = {"kind": "kubeconfig", "path": "kubeconfig", "clusterDomain": "example.org"}
     settings = parse({"platform": platform})
     (stack,) = settings.inference
-    for name in (stack.gateway_host, stack.service_host, settings.prometheus.address):
+    hosts = (stack.gateway_host, stack.service_host, stack.discovery_host)
+    for name in (*hosts, settings.prometheus.address):
         assert ".svc.example.org" in name
     (plain,) = parse({}).inference
     assert plain.service_host.endswith(".svc.cluster.local")

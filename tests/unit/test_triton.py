@@ -1,5 +1,6 @@
 """Declared objects of Triton; not shown: Triton takes the flags, kubelet the probes."""
 
+import json
 import math
 import os
 import shutil
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.triton import start
 from components.triton import workload as specs
+from config.load import parse
 from config.sections.gateway import Gateway
 from config.sections.triton import Triton
 from config.settings import Settings
@@ -51,14 +54,25 @@ def test_replicas_are_stated_nowhere():
         assert "replicas" not in keys_of(resource.inputs), resource.name
 
 
-def test_an_unready_replica_is_never_published():
-    assert "publishNotReadyAddresses" not in keys_of(made()[1].one("core/v1:Service"))
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_an_unready_replica_is_published_only_to_gateways_that_check_it(is_watched):
+    stated = {"triton": {"watchdog": {"enabled": is_watched}}}
+    services = made(stated)[1].all("core/v1:Service")
+    published = {
+        service.inputs["metadata"]["name"]: "publishNotReadyAddresses" in keys_of(service.inputs)
+        for service in services
+    }
+    discovery = {"triton-discovery": True} if is_watched else {}
+    assert published == {"ai-inference-service": False, **discovery}
+    (stack,) = parse({"inference": [stated]}).inference
+    assert published[stack.discovery_host.split(".")[0]] is is_watched
 
 
 def test_service_and_budget_select_the_pods_and_no_other_stacks():
     spec, declared = made({"namePrefix": "a-"})
     selector = spec["selector"]["matchLabels"]
-    assert declared.one("core/v1:Service")["spec"]["selector"] == selector
+    for service in declared.all("core/v1:Service"):
+        assert service.inputs["spec"]["selector"] == selector
     budget = declared.one("policy/v1:PodDisruptionBudget")["spec"]
     assert budget["selector"]["matchLabels"] == selector
     assert selector.items() <= spec["template"]["metadata"]["labels"].items()
@@ -271,9 +285,13 @@ def test_drain_wait_exit_and_grace_are_one_chain():
     spec, _ = made({"traffic": {"maxStreamSeconds": 120}})
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
-    pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert container["lifecycle"]["preStop"] == {
+        "httpGet": {"path": start.STOP_PATH, "port": "watchdog"}
+    }
+    pre_stop = json.loads(container["args"][7])["pre_stop_seconds"]
     (exit_flag,) = [a for a in container["args"] if a.startswith("--exit-timeout-secs=")]
     exit_seconds = int(exit_flag.partition("=")[2])
-    assert pre_stop > Gateway().dns_ttl_seconds
+    checks = Gateway().health_checks
+    assert pre_stop > checks.interval_seconds + checks.timeout_seconds
     assert exit_seconds > 120
     assert pod["terminationGracePeriodSeconds"] > pre_stop + exit_seconds

@@ -3,161 +3,33 @@
 Not shown: that Triton answers so; tests/serving has a real one with models that are dead.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import select
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from tempfile import TemporaryFile
-from typing import IO, Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import httpx2
 import pytest
 
-from components.triton import watchdog as triton_watchdog
-from components.triton.start import WATCHDOG, watchdog_settings
-from config.schema.overrides import with_overrides
-from config.settings import Settings
-from tests.envoy.harness.waiting import free_ports, wait_until
-from tests.unit.test_triton_watchdog_requests import CONFIG, WARM
-
-PATIENCE_SECONDS, SLICE_SECONDS = 1.5, 0.1
-PATIENCE = round(PATIENCE_SECONDS / SLICE_SECONDS)
-"""Failures in a row after which a model is dead, where each comes at once."""
-
-PROGRAM = WATCHDOG.read_text().replace(
-    f"\nSLICE_SECONDS = {triton_watchdog.SLICE_SECONDS}\n", f"\nSLICE_SECONDS = {SLICE_SECONDS}\n"
+from components.triton.start import STOP_PATH, watchdog_program
+from tests.envoy.harness.waiting import wait_until
+from tests.unit.test_triton_watchdog_requests import WARM
+from tests.unit.watched import (
+    BROKEN,
+    FINE,
+    FULL,
+    PATIENCE,
+    PATIENCE_SECONDS,
+    PROGRAM,
+    SILENT,
+    SLICE_SECONDS,
+    UNKNOWN,
+    Verdict,
+    watched,
 )
-"""The watchdog, in smaller units of time."""
-
-KEY = "the-pods-uid"
-
-Verdict = tuple[int, str]
-FINE, BROKEN, FULL = (200, "{}"), (500, "boom"), (503, "Exceeds maximum queue size")
-UNKNOWN, SILENT = (404, "unknown model"), (0, "")
-
-
-@dataclass
-class FakeTriton:
-    """Answers as Triton does; an inference as the test says."""
-
-    config: dict[str, Any]
-    infer: Callable[[int], Verdict]
-    """Its answer to the nth inference."""
-    calls: int = 0
-    answered: int = 0
-    """Calls of others that were answered since."""
-    bodies: list[bytes] = field(default_factory=list[bytes])
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def reply(self, path: str, body: bytes) -> Verdict:
-        if path == "/v2/repository/index":
-            return 200, json.dumps([{"name": self.config["name"], "state": "READY"}])
-        if path.endswith("/config"):
-            return 200, json.dumps(self.config)
-        if path.endswith("/stats"):
-            count = {"success": {"count": self.answered}}
-            return 200, json.dumps({"model_stats": [{"inference_stats": count}]})
-        if path.endswith("/infer"):
-            self.calls += 1
-            self.bodies.append(body)
-            verdict = self.infer(self.calls)
-            if verdict is SILENT:
-                self.ended.wait()
-            return verdict
-        return 200, ""
-
-
-@dataclass
-class Watched:
-    """A container: the watchdog, and a child that stands for the server."""
-
-    triton: FakeTriton
-    process: "subprocess.Popen[bytes]"
-    log: IO[str]
-    port: int
-
-    def is_ready(self) -> bool:
-        """Return True if kubelet's startup probe would pass."""
-        try:
-            return httpx2.get(f"http://127.0.0.1:{self.port}/", trust_env=False).is_success
-        except httpx2.TransportError:
-            return False
-
-    def wait_until_calls(self, count: int) -> None:
-        wait_until(f"{count} inferences", lambda: self.triton.calls >= count)
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its own end; return the exit code and the log."""
-        code = self.process.wait(timeout=30)
-        self.log.seek(0)
-        return code, self.log.read()
-
-
-@contextmanager
-def watched(
-    infer: Callable[[int], Verdict],
-    config: dict[str, Any] | None = None,
-    child: str = "sleep 600",
-    **stated: Any,
-) -> Iterator[Watched]:
-    triton = FakeTriton(config or CONFIG, infer)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            assert self.headers["admin-key"] == KEY
-            status, text = triton.reply(self.path, body)
-            self.send_response(status or 500)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        do_POST = do_GET  # noqa: N815 - http.server's own spelling
-
-        def log_message(self, *_: Any) -> None: ...
-
-    class Listener(ThreadingHTTPServer):
-        def handle_error(self, *_: Any) -> None:
-            """The watchdog gave up waiting."""
-
-    # A file, for the child's own children outlive it here, as they do not in a container.
-    with Listener(("127.0.0.1", 0), Handler) as server, TemporaryFile("w+") as log:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        (port,) = free_ports(1)
-        (stack,) = with_overrides(
-            Settings(),
-            {
-                "inference[0].triton.httpPort": server.server_port,
-                "inference[0].triton.watchdog": {
-                    "port": port,
-                    "intervalSeconds": 0.1,
-                    "patienceSeconds": PATIENCE_SECONDS,
-                    **stated,
-                },
-            },
-        ).inference
-        settings = json.dumps(watchdog_settings(stack))
-        process = subprocess.Popen(
-            [sys.executable, "-ISc", PROGRAM, settings, "bash", "-c", child],
-            env={**os.environ, "POD_UID": KEY},
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield Watched(triton, process, log, port)
-        finally:
-            triton.ended.set()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            server.shutdown()
 
 
 def after(count: int, then: Verdict) -> Callable[[int], Verdict]:
@@ -172,7 +44,7 @@ def test_a_model_that_dies_ends_the_container_with_its_last_words(
     then: Verdict, words: str
 ) -> None:
     """A full queue that answers nobody is dead as well."""
-    assert WATCHDOG.read_text() != PROGRAM
+    assert watchdog_program() != PROGRAM
     began_at = time.monotonic()
     with watched(after(3, then)) as container:
         code, said = container.end()
@@ -277,3 +149,54 @@ def test_a_stop_reaches_the_server_which_is_watched_no_longer() -> None:
         code, said = container.end()
     assert code == 7
     assert "answered no inference" not in said
+
+
+@pytest.mark.parametrize(("status", "takes_calls"), [(503, False), (0, True)])
+def test_a_triton_that_is_not_ready_takes_no_calls_and_one_that_is_busy_does(
+    status: int, takes_calls: bool
+) -> None:
+    """Its models may answer all the same: another one failed to load, or is unloaded."""
+    with watched(lambda _: FINE) as container:
+        wait_until("the replica takes calls", container.is_ready)
+        container.triton.ready = status
+        if takes_calls:
+            container.wait_until_calls(container.triton.calls + 2 * PATIENCE)
+            assert container.is_ready()
+        else:
+            wait_until("it takes no calls", lambda: not container.is_ready())
+            container.triton.ready = 200
+            wait_until("it takes calls again", container.is_ready)
+
+
+def test_a_replica_that_stops_takes_no_calls_while_its_hook_waits() -> None:
+    """And none until the server ends, which gets its SIGTERM only after the hook."""
+    stop = "trap 'sleep 600' TERM; sleep 600 & wait"
+    with watched(lambda _: FINE, child=stop) as container:
+        wait_until("the replica takes calls", container.is_ready)
+        hook = socket.create_connection(("127.0.0.1", container.port), timeout=30)
+        hook.sendall(f"GET {STOP_PATH} HTTP/1.1\r\nHost: replica\r\n\r\n".encode())
+        wait_until("it takes no calls", lambda: not container.is_ready())
+        assert not select.select([hook], [], [], 0)[0], "the hook has ended"
+        assert hook.recv(4096)
+        container.process.terminate()
+        assert not container.is_ready()
+        assert container.process.poll() is None
+
+
+def test_a_replica_whose_hook_no_sigterm_follows_takes_calls_again() -> None:
+    """A stranger on the port takes a replica away for seconds, not for ever."""
+    with watched(lambda _: FINE, signal_seconds=0.3) as container:
+        wait_until("the replica takes calls", container.is_ready)
+        httpx2.get(f"http://127.0.0.1:{container.port}{STOP_PATH}", trust_env=False)
+        assert not container.is_ready()
+        wait_until("it takes calls again", container.is_ready)
+
+
+def test_a_client_that_asks_nothing_keeps_no_other_from_its_answer() -> None:
+    with watched(lambda _: FINE) as container, ExitStack() as clients:
+        wait_until("the replica takes calls", container.is_ready)
+        for _ in range(50):
+            clients.enter_context(socket.create_connection(("127.0.0.1", container.port)))
+        began_at = time.monotonic()
+        assert container.is_ready()
+        assert time.monotonic() - began_at < 50 * SLICE_SECONDS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.triton.watchdog import MAX_INPUT_BYTES, Probe
+from components.triton.watchdog.probe import MAX_INPUT_BYTES, Probe
 
 INPUT = {"name": "x", "data_type": "TYPE_FP32", "dims": ["-1", "3"]}
 CONFIG = {"name": "m", "max_batch_size": 8, "input": [INPUT]}

@@ -29,7 +29,10 @@ NONE_HEALTHY = "envoy_cluster_upstream_cx_none_healthy"
 """Counter of calls refused because no replica was available."""
 
 MEMBERSHIP = "envoy_cluster_membership_total"
-"""Gauge of replicas that the gateway knows."""
+"""Gauge of replicas that the gateway knows, those that start or stop included."""
+
+LOOKUPS = "envoy_cluster_update_success"
+"""Counter of DNS answers with the replicas' addresses."""
 
 MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy"
 """Gauge of replicas that receive calls."""

@@ -1,13 +1,18 @@
-"""Fake replicas: KServe v2 gRPC endpoints on loopback addresses, with faults to switch on."""
+"""Fake replicas: KServe v2 gRPC endpoints on loopback addresses, with faults to switch on.
+
+Each answers health checks on a port of its own, as the watchdog does.
+"""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
+from config.sections.inference import InferenceStack
 from tests.envoy.harness.waiting import wait_until
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -15,8 +20,12 @@ STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 FAIL, REFUSE = "fail", "refuse"
 """Before the name of the status that a call asks for: after its service time, or at once."""
 
-_HEALTH = "/grpc.health.v1.Health/Check"
-_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse{status}
+
+def health_answer(*, serving: bool) -> bytes:
+    """Return the watchdog's answer to a health check."""
+    status = "200 OK" if serving else "503 Service Unavailable"
+    return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
@@ -48,11 +57,11 @@ class Replica(grpc.GenericRpcHandler):
         self._checked.set()
         self._slots = asyncio.Semaphore(parallelism)
         self._server: grpc.aio.Server | None = None
+        self._health_server: asyncio.Server | None = None
+        self._checking: set[asyncio.StreamWriter] = set()
 
     def service(self, handler_call_details: Any) -> Any:
         match handler_call_details.method:
-            case method if method == _HEALTH:
-                return grpc.unary_unary_rpc_method_handler(self._health)
             case method if method == STREAM:
                 return grpc.stream_stream_rpc_method_handler(self._stream)
             case method if self.strict and method != INFER:
@@ -60,11 +69,15 @@ class Replica(grpc.GenericRpcHandler):
             case _:
                 return grpc.unary_unary_rpc_method_handler(self._infer)
 
-    async def _health(self, request: bytes, context: Any) -> bytes:
-        del request, context
-        self.checks += 1
-        await self._checked.wait()
-        return _SERVING if self.serving else _NOT_SERVING
+    async def _health(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._checking.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.checks += 1
+                await self._checked.wait()
+                writer.write(health_answer(serving=self.serving))
+        self._checking.remove(writer)
+        writer.close()
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
         self.calls += 1
@@ -103,23 +116,32 @@ class Replica(grpc.GenericRpcHandler):
         self._working.set()
         self._checked.set()
 
-    async def listen(self, port: int) -> None:
+    async def listen(self, port: int, health_port: int) -> None:
+        self._health_server = await asyncio.start_server(self._health, self.host, health_port)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
         self._server.add_insecure_port(f"{self.host}:{port}")
         await self._server.start()
 
     async def close(self) -> None:
+        if self._health_server:
+            self._health_server.close()
+            for writer in self._checking:
+                writer.transport.abort()
+            self._health_server = None
         if self._server:
             await self._server.stop(None)
             self._server = None
 
 
 class Fleet:
-    """Replicas on one port of 127.0.0.2, 127.0.0.3 ..., served from one background thread."""
+    """A stack's replicas on 127.0.0.2, 127.0.0.3 ..., served from one background thread."""
 
-    def __init__(self, size: int, port: int, service_seconds: float, parallelism: int) -> None:
-        self.port = port
+    def __init__(
+        self, size: int, stack: InferenceStack, service_seconds: float, parallelism: int
+    ) -> None:
+        self.port = stack.triton.grpc_port
+        self.health_port = stack.triton.watchdog.port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -133,7 +155,7 @@ class Fleet:
 
     def start(self, replica: Replica) -> None:
         """Let a replica listen (again)."""
-        self._run(replica.listen(self.port))
+        self._run(replica.listen(self.port, self.health_port))
 
     def stop(self, replica: Replica) -> None:
         """Close a replica's connections and its port: connections to it are refused."""

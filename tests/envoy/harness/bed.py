@@ -33,6 +33,7 @@ class Bed:
 
 def local_stack(
     backend_port: int,
+    health_port: int,
     *,
     streams_per_pod: int = 64,
     max_pending: int = 64,
@@ -61,7 +62,7 @@ def local_stack(
         {
             "gateway": {**short, **(gateway or {})},
             "traffic": {"deadlineSeconds": 20, **(traffic or {})},
-            "triton": {"grpcPort": backend_port},
+            "triton": {"grpcPort": backend_port, "watchdog": {"port": health_port}},
             **sections,
         }
     )
@@ -91,14 +92,15 @@ def open_bed(
         edit: Changes the bootstrap, as a mutation.
         stack: See `local_stack`.
     """
-    (backend_port,) = free_ports(1, "0.0.0.0")
+    backend_port, health_port = free_ports(2, "0.0.0.0")
     (dns_port,) = free_ports(1)
-    described = local_stack(backend_port, **stack)
+    described = local_stack(backend_port, health_port, **stack)
     config = local_bootstrap(described, dns_port)
     edit(config)
+    name = described.discovery_host
     with (
-        Fleet(replicas, backend_port, service_seconds, parallelism) as fleet,
-        HeadlessService(described.service_host, dns_port, fleet.hosts[:listed], ttl_seconds) as dns,
+        Fleet(replicas, described, service_seconds, parallelism) as fleet,
+        HeadlessService(name, dns_port, fleet.hosts[:listed], ttl_seconds) as dns,
         Gateway(described, config, folder) as gateway,
     ):
         expected = len(dns.hosts)

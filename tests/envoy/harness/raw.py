@@ -199,16 +199,6 @@ def malformed_answer(stream: int) -> bytes:
     return _frame(_HEADERS, _END, stream, _header(b"server", b"odd"))
 
 
-def health_answer(stream: int, *, serving: bool = True) -> bytes:
-    """Return the answer of `grpc.health.v1` to a check."""
-    message = b"\x08\x01" if serving else b"\x08\x02"
-    return (
-        _frame(_HEADERS, _END_HEADERS, stream, b"\x88" + _indexed(31, b"application/grpc"))
-        + _frame(_DATA, 0, stream, struct.pack(">BI", 0, len(message)) + message)
-        + _frame(_HEADERS, _END, stream, _header(b"grpc-status", b"0"))
-    )
-
-
 @contextmanager
 def answering(host: str, port: int, answer: Callable[[int], bytes]) -> Iterator[list[int]]:
     """A replica that gives the frames of `answer` to each call.

@@ -12,7 +12,6 @@ CONNECT_TIMEOUT_SECONDS = 0.25
 _IPPROTO_TCP = 6
 _TCP_USER_TIMEOUT = 18
 _DEAD_PEER_SECONDS = 10
-_PANIC_PERCENT = 50
 _MAX_EJECTION_SECONDS = 300
 
 
@@ -72,16 +71,30 @@ def _circuit_breakers(stack: InferenceStack) -> Json:
 def _health_checks(stack: InferenceStack) -> list[Json]:
     checks = stack.gateway.health_checks
     interval = seconds(checks.interval_seconds)
+    sooner = seconds(checks.interval_seconds / 2)
+    method: Json = {"grpc_health_check": {}}
+    if stack.triton.watchdog.enabled:
+        method = {"http_health_check": {"path": "/"}}
     return [
         {
             "interval": interval,
             "no_traffic_interval": interval,
+            "unhealthy_interval": sooner,
+            "unhealthy_edge_interval": sooner,
             "timeout": seconds(checks.timeout_seconds),
             "unhealthy_threshold": checks.unhealthy_threshold,
             "healthy_threshold": checks.healthy_threshold,
-            "grpc_health_check": {},
+            **method,
         }
     ]
+
+
+def _endpoint(stack: InferenceStack) -> Json:
+    endpoint: Json = {"address": address(stack.discovery_host, stack.triton.grpc_port)}
+    watchdog = stack.triton.watchdog
+    if watchdog.enabled:
+        endpoint["health_check_config"] = {"port_value": watchdog.port}
+    return {"endpoint": endpoint}
 
 
 def _failures_that_eject(stack: InferenceStack) -> int:
@@ -133,9 +146,8 @@ def _config(stack: InferenceStack) -> Json:
             ]
         },
         "common_lb_config": {
-            "healthy_panic_threshold": {"value": _PANIC_PERCENT},
-            # Otherwise a fleet that doubles looks half dead until its new half is health-checked.
-            "ignore_new_hosts_until_first_hc": True,
+            # DNS names replicas that start or stop, too: without a healthy one, refuse calls.
+            "healthy_panic_threshold": {"value": 0},
             # By default the worker learns the results of health checks up to a second late.
             "update_merge_window": "0s",
         },
@@ -174,20 +186,10 @@ def _config(stack: InferenceStack) -> Json:
         "outlier_detection": _outlier_detection(stack),
         "load_assignment": {
             "cluster_name": stack.envoy_cluster,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {
-                            "endpoint": {
-                                "address": address(stack.service_host, stack.triton.grpc_port)
-                            }
-                        }
-                    ]
-                }
-            ],
+            "endpoints": [{"lb_endpoints": [_endpoint(stack)]}],
         },
     }
 
 
 TRITON = Cluster(is_on=always, config=_config)
-"""The ready Triton replicas, found under the headless Service's name."""
+"""The Triton replicas, found under the headless Service's name."""

@@ -4,12 +4,14 @@ Triton's health and readiness are its server's: they stay good when a model hang
 process of a python model is dead. Its counters tell no more: an error that a python model returns
 counts as a success. So the watchdog makes one tiny inference of each model per interval, and kills
 Triton once none has been answered for as long as its patience lasts. Then kubelet starts it again.
+It also tells kubelet and the gateways whether the replica takes calls.
 
 A saturated model is never ended: it answers the inference when its turn comes, and patience covers
 the longest queue. Where a full queue refuses the inference, the answers to other calls count.
 
-This file is a program of its own. It runs in Triton's container, as the first process, on the
-image's Python (3.9 or later) and its standard library alone; `triton_start` passes its text.
+With `probe` it is a program of its own. It runs in Triton's container, as the first process, on the
+image's Python (3.9 or later) and its standard library alone; `components.triton.start` passes the
+text of both.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from components.triton.watchdog.probe import Probe
+
 SLICE_SECONDS = 0.5
 """Unit in which patience is counted. One that took half as long again does not count: this process
 was frozen, or starved of CPU, and Triton with it."""
@@ -36,20 +40,17 @@ was frozen, or starved of CPU, and Triton with it."""
 SOCKET_SECONDS = 2
 """Longest wait for a connection or a part of an answer."""
 
+IDLE_SECONDS = 60
+"""Time without a request after which a client's connection ends."""
+
+SIGTERM_SECONDS = 10
+"""Time in which kubelet's SIGTERM must follow the end of the preStop hook."""
+
 REFUSED, NOT_ACCEPTED = (429, 503), (400, 404)
 """HTTP statuses of a full queue, and those that blame the request."""
 
-ITEM_BYTES = {
-    **{"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "UINT16": 2, "FP16": 2, "BF16": 2},
-    **{"INT32": 4, "UINT32": 4, "FP32": 4, "INT64": 8, "UINT64": 8, "FP64": 8, "BYTES": 4},
-}
-"""Bytes of one zero by KServe data type; an empty text is its length alone."""
-
 DERIVED_TRIES = 3
 """Errors after which a derived request is taken to be at fault, where none was answered before."""
-
-MAX_INPUT_BYTES = 16 * 1024 * 1024
-"""Largest input that is derived."""
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """File whose text kubelet shows as the container's last state."""
@@ -152,49 +153,6 @@ class Triton:
         return sum(stat["inference_stats"]["success"]["count"] for stat in stats)
 
 
-class Probe:
-    """One tiny inference."""
-
-    def __init__(
-        self, model: str, inputs: Any, data: bytes = b"", *, stated: bool, trusted: bool
-    ) -> None:
-        # No replica is ready without an answer to a stated one, and an error of a trusted one is
-        # the model's fault.
-        self.model, self.stated, self.trusted = model, stated, trusted
-        # The sample model keeps room in a full queue for this id, which no caller knows.
-        head = {"id": os.environ.get("POD_UID", ""), "inputs": inputs}
-        text = json.dumps({**head, "parameters": {"binary_data_output": True}}).encode()
-        self.body = text + data
-        self.headers = {"Inference-Header-Content-Length": str(len(text))}
-
-    @classmethod
-    def derived(cls, config: Any) -> Probe:
-        """Derive it from a model's config, its warm-up sample first; a ValueError says why not."""
-        if config.get("model_transaction_policy", {}).get("decoupled"):
-            raise ValueError("it is decoupled, and takes no unary call")
-        if "sequence_batching" in config:
-            raise ValueError("its calls belong to sequences")
-        samples: Any = config.get("model_warmup")
-        sample: Any = samples[0]["inputs"] if samples else {}
-        batch = [1] if config.get("max_batch_size", 0) > 0 else []
-        total, inputs = 0, list[Any]()
-        for stated in config.get("input", []):
-            name = stated["name"]
-            if stated.get("optional") and name not in sample:
-                continue
-            like: Any = sample.get(name, stated)
-            datatype: str = like["data_type"].replace("TYPE_", "").replace("STRING", "BYTES")
-            # -1 stands for any size; the JSON may spell 64-bit numbers as texts.
-            shape = batch + [max(1, int(length)) for length in like["dims"]]
-            size = ITEM_BYTES[datatype] * math.prod(shape)
-            total += size
-            binary = {"parameters": {"binary_data_size": size}}
-            inputs.append({"name": name, "datatype": datatype, "shape": shape, **binary})
-        if total > MAX_INPUT_BYTES:
-            raise ValueError(f"its smallest input has {total} bytes")
-        return cls(config["name"], inputs, bytes(total), stated=False, trusted=bool(samples))
-
-
 class Watchdog:
     """Makes the inferences and decides."""
 
@@ -203,28 +161,47 @@ class Watchdog:
         self._slices = math.ceil(settings["patience_seconds"] / SLICE_SECONDS)
         self._unanswered = {""}
         """Models that have yet to answer once; not empty before they are known."""
+        self._is_ready, self._leaves_until = False, 0.0
 
     def serve(self) -> None:
-        """Answer kubelet's startup probe: 200 once every model has answered, 503 before."""
-        with socket.create_server(("", self._settings["port"])) as listener:
+        """Answer kubelet's startup probe and preStop hook, and the gateways' health checks."""
+        with socket.create_server(("", self._settings["port"]), backlog=1024) as listener:
             while True:
-                connection, _ = listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    connection.settimeout(SLICE_SECONDS)
-                    connection.recv(4096)
-                    status = "503 Service Unavailable" if self._unanswered else "200 OK"
-                    head = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                    connection.sendall(head.encode())
+                client, _ = listener.accept()
+                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        """Answer one client: 200 while the replica takes calls, else 503."""
+        with client, contextlib.suppress(OSError):
+            client.settimeout(IDLE_SECONDS)
+            while request := client.recv(4096):
+                if request.startswith(f"GET {self._settings['stop_path']} ".encode()):
+                    wait_seconds = self._settings["pre_stop_seconds"]
+                    self._leaves_until = time.monotonic() + wait_seconds + SIGTERM_SECONDS
+                    self._server.stopping.wait(wait_seconds)
+                # A hook that no SIGTERM follows was not kubelet's.
+                leaves = self._server.stopping.is_set() or time.monotonic() < self._leaves_until
+                takes_calls = self._is_ready and not self._unanswered and not leaves
+                status = "200 OK" if takes_calls else "503 Service Unavailable"
+                client.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def _look(self) -> None:
+        """See whether Triton is ready; a Triton that does not answer in time may be busy."""
+        if status := self._triton.ask("GET", "/v2/health/ready")[0]:
+            self._is_ready = status == 200
 
     def run(self) -> None:
         """Watch every model from when Triton is ready, each in a thread."""
-        while self._triton.ask("GET", "/v2/health/ready")[0] != 200:
+        while not self._is_ready:
             if self._server.stopping.wait(SLICE_SECONDS):
                 return
+            self._look()
         probes = self._probes()
         self._unanswered = {probe.model for probe in probes}
         for probe in probes:
             threading.Thread(target=self._watch, args=(probe,), daemon=True).start()
+        while not self._server.stopping.wait(self._settings["interval_seconds"]):
+            self._look()
 
     def _probes(self) -> list[Probe]:
         """Take the stated requests, and derive one for every other model."""

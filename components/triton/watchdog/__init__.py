@@ -1,0 +1,1 @@
+"""The watchdog of one replica: a program for Triton's container."""
