@@ -21,7 +21,7 @@ settings.register_profile(WHOLE, max_examples=100, deadline=None)
 # `make test-quick` loads the other one, by the option of hypothesis's own plugin.
 settings.load_profile(WHOLE)
 
-TOOL_FIXTURES = {"holds", "keda_schema", "promtool"}
+TOOL_FIXTURES = {"holds", "keda_schema", "promtool", "understood"}
 """Fixtures that talk to a real tool; their tests are marked `tools`."""
 
 GOLDEN = Path(__file__).parent / "golden"

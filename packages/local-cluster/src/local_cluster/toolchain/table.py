@@ -42,6 +42,7 @@ _PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60
 _KARPENTER = GoModule(GO_MODULES / "karpenter", build_mib=60, installed_mib=1)
 _PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
 _LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
+_DEVICE_PLUGIN = GoModule(GO_MODULES / "device-plugin", build_mib=400, installed_mib=15)
 
 _GHZ = GoModule(GO_MODULES / "ghz", build_mib=600, installed_mib=15)
 
@@ -253,6 +254,14 @@ _ROWS = (
         "github.com/kedacore/charts",
         ModuleArchive("github.com/kedacore/charts", "keda"),
         filename="keda-chart.tgz",
+    ),
+    Tool(
+        # Parses the plugin's configuration with the plugin's own package.
+        "device-plugin-config",
+        "checks",
+        _DEVICE_PLUGIN,
+        "github.com/NVIDIA/k8s-device-plugin",
+        GoPackage("."),
     ),
     _prometheus("promtool"),
     # Some distributions build older versions of it without Kubernetes discovery.
