@@ -19,6 +19,7 @@ from components.gateway.envoy.admin import METRICS_PATH
 from components.gateway.envoy.stats import MEMBERSHIP_HEALTHY, cluster_selector
 from config.sections.inference import InferenceStack
 from config.selectors import gateway_selector, triton_selector
+from eventflow.outcomes import Outcome
 from ops.errors import OpsError
 from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment
@@ -38,7 +39,7 @@ _PATIENCE_SECONDS = 180.0
 
 @dataclass
 class _Ready:
-    """Times at which the API server told of ready replicas, by name; watched in a thread."""
+    """Times at which the API server told of the ready replicas, by name; watched in a thread."""
 
     at: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -48,7 +49,9 @@ class _Ready:
         changes: Any = client.watch(Pod, namespace=stack.namespace, labels=selected)
         for _, pod in changes:
             conditions: list[Any] = pod.status.conditions or []
-            if any(found.type == "Ready" and found.status == "True" for found in conditions):
+            if pod.metadata.deletionTimestamp:
+                self.at.pop(pod.metadata.name, None)
+            elif any(found.type == "Ready" and found.status == "True" for found in conditions):
                 self.at.setdefault(pod.metadata.name, time.time())
 
 
@@ -115,9 +118,12 @@ def follow(report: BenchReport, env: StackEnvironment, stack: InferenceStack, fo
     Raises:
         OpsError: The fleet did not settle.
     """
-    client: Any = cluster_of(env).client()
+    cluster = cluster_of(env)
+    client: Any = cluster.client()
     ready, least = _Ready(), stack.autoscaler.min_replicas
-    threading.Thread(target=ready.watch, args=(client, stack), daemon=True).start()
+    # With a client of its own: one that threads share crashed the interpreter.
+    watch = threading.Thread(target=ready.watch, args=(cluster.client(), stack), daemon=True)
+    watch.start()
     listed = client.list(Pod, namespace=stack.namespace, labels=gateway_selector(stack))
     names = [pod.metadata.name for pod in listed]
     starts: list[float] = []
@@ -138,11 +144,12 @@ def follow(report: BenchReport, env: StackEnvironment, stack: InferenceStack, fo
                 _until(lambda known=before: bool(ready.at.keys() - known))
                 (new,) = ready.at.keys() - before
                 starts.append(routed_at - ready.at[new])
-                del ready.at[victim]
             outcomes = load.stop()["outcomes"]
     start = report.sample("first call to a replica, after it is Ready", "s", starts)
     stop = report.sample("last call to a replica, after its deletion", "s", stops)
-    lost = sum(count for outcome, count in outcomes.items() if outcome != "OK")
+    # The client cancels what it still holds when it is stopped.
+    ends = (Outcome.OK, Outcome.CANCELLED)
+    lost = sum(count for outcome, count in outcomes.items() if outcome not in ends)
     report.sample("calls lost meanwhile", "calls", [float(lost)])
     report.at_most("first call after Ready, longest", max(start.values), START_SECONDS, "s")
     report.at_most("first call after Ready, median", start.median, START_MEDIAN_SECONDS, "s")
