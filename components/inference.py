@@ -15,7 +15,8 @@ from components.triton.component import Triton, TritonArgs
 from components.triton.eks_cluster import EksCluster
 from config.base import Tier
 from config.flows import Flow
-from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 
@@ -31,8 +32,8 @@ class InferenceArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
-    gpu_resource: str = GPU_RESOURCE
-    """Extended resource of the GPUs; MIG devices have one of their own."""
+    sharing: GpuSharing = field(default_factory=NotShared)
+    """Sharing of the GPUs, as the nodes' device plugin has it."""
     evictable: int = 1
     """Replicas that drains may evict at once, unless `config` states them; on spot nodes, as many
     as a node holds (`config.sizing.packing.evictable`)."""
@@ -92,7 +93,7 @@ class Inference(pulumi.ComponentResource):
                 config=stack,
                 nodes=args.nodes,
                 prometheus=args.prometheus,
-                gpu_resource=args.gpu_resource,
+                sharing=args.sharing,
                 evictable=args.evictable,
                 api=args.api,
                 eks=args.eks,

@@ -16,7 +16,8 @@ from components.triton import workload as triton
 from components.triton.eks_cluster import EksCluster
 from components.triton.model_repository import Repository
 from config.model_files import read_model_files
-from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.sections.triton import ConfigMapRepository, PvcRepository, S3Repository
@@ -30,8 +31,8 @@ class TritonArgs:
     config: InferenceStack
     nodes: GpuNodes
     prometheus: Prometheus
-    gpu_resource: str = GPU_RESOURCE
-    """Extended resource of the GPUs; shared ones may have another."""
+    sharing: GpuSharing = field(default_factory=NotShared)
+    """Sharing of the GPUs."""
     evictable: int = 1
     """Replicas that drains may evict at once, unless `config` states them."""
     api: pulumi.Input[KubernetesApi | None] = None
@@ -93,9 +94,7 @@ class Triton(pulumi.ComponentResource):
             opts=child,
         )
         repository, config_maps = self._repository(name, stack, access.identity)
-        spec = triton.deployment_spec(
-            stack, args.nodes, repository, args.prometheus, args.gpu_resource
-        )
+        spec = triton.deployment_spec(stack, args.nodes, repository, args.prometheus, args.sharing)
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(

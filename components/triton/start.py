@@ -11,17 +11,21 @@ from config.sections.watchdog import InferInput
 SHM_PATH = "/dev/shm"  # noqa: S108 - the pod's own emptyDir
 """Folder of the python backend's shared memory."""
 
+SHM_PREFIX = "$(POD_UID)_"
+"""Start of the names of a replica's regions where all replicas of a node share the folder; kubelet
+puts the pod's UID there."""
+
 STOP_PATH = "/stop"
 """Path of the preStop hook, which the watchdog answers once no gateway sends calls any more."""
 
 _WATCHDOG = Path(__file__).with_name("watchdog")
 _NOT_IN_THE_CONTAINER = ("from __future__", "from components.")
 
-_EMPTY_SHM = f"""\
+_EMPTY_SHM = """\
 # The pod's shared memory outlives a container: remove the regions of a killed Triton, whose pages
 # would stay occupied, and count against the memory limit, until the pod ends.
 shopt -s dotglob nullglob
-rm -rf -- {SHM_PATH}/*
+rm -rf -- {regions}
 """
 
 _NEED_PYTHON = """\
@@ -40,18 +44,27 @@ def watchdog_program() -> str:
     return "".join(["from __future__ import annotations\n", *own])
 
 
-def command(stack: InferenceStack, server: Sequence[str]) -> list[str]:
+def command(
+    stack: InferenceStack, server: Sequence[str], *, shares_memory: bool = False
+) -> list[str]:
     """Return the container's `args` that start a server in an empty shared memory, and watch it.
 
     Arguments, not the command: the official image's entry point, which makes CUDA fit an older
     driver, runs them. Needs bash and coreutils, and no privileges beyond those of the pod's user.
+
+    Args:
+        stack: Inference stack.
+        server: Command line of the server.
+        shares_memory: True if other replicas have regions in the same folder, which must stay.
     """
+    regions = f"{SHM_PATH}/{SHM_PREFIX if shares_memory else ''}*"
+    empty_shm = _EMPTY_SHM.format(regions=regions)
     if not stack.triton.watchdog.enabled:
-        return ["bash", "-ec", f'{_EMPTY_SHM}exec "$@"\n', "start", *server]
+        return ["bash", "-ec", f'{empty_shm}exec "$@"\n', "start", *server]
     # Isolated from the image's settings for its Python, and without site-packages.
     watch = ["python3", "-ISc", watchdog_program()]
     settings = json.dumps(watchdog_settings(stack))
-    script = f'{_EMPTY_SHM}{_NEED_PYTHON}exec "$@"\n'
+    script = f'{empty_shm}{_NEED_PYTHON}exec "$@"\n'
     return ["bash", "-ec", script, "start", *watch, settings, *server]
 
 

@@ -23,7 +23,8 @@ from components.triton import start as triton_start
 from components.triton.model_repository import Repository
 from components.triton.model_scripts import MODELS_PATH
 from config.base import image_tag
-from config.sections.gpu_nodes import GPU_RESOURCE, GpuNodes
+from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.selectors import triton_selector
@@ -49,6 +50,7 @@ _ADMIN_APIS = (
     "logging",
 )
 _MIN_PING_SECONDS = 10
+_NOT_SHARED = NotShared()
 
 
 def triton_version(image: str) -> tuple[int, int]:
@@ -66,8 +68,13 @@ def triton_version(image: str) -> tuple[int, int]:
     return OLDEST
 
 
-def flags(stack: InferenceStack) -> list[str]:
-    """Return the command line of `tritonserver`."""
+def flags(stack: InferenceStack, sharing: GpuSharing = _NOT_SHARED) -> list[str]:
+    """Return the command line of `tritonserver`.
+
+    Args:
+        stack: Inference stack.
+        sharing: Sharing of the GPUs.
+    """
     triton = stack.triton
     # Most calls that one replica can hold: the model's own queue bound refuses more.
     in_flight = triton.queue_size + stack.traffic.parallelism
@@ -93,6 +100,12 @@ def flags(stack: InferenceStack) -> list[str]:
         # own UID: a secret to all who cannot read pods.
         f"--grpc-restricted-protocol={','.join(closed)}:admin-key=$(POD_UID)",
         f"--http-restricted-api=inference,metadata,{','.join(_ADMIN_APIS)}:admin-key=$(POD_UID)",
+        # By default the regions of all replicas have the same names.
+        *(
+            [f"--backend-config=python,shm-region-prefix-name={triton_start.SHM_PREFIX}"]
+            if _shares_memory(stack, sharing)
+            else []
+        ),
         # Unbounded by default: a stream that its client does not read would fill the memory.
         *(
             [f"--grpc-max-response-pool-size={in_flight}"]
@@ -107,7 +120,7 @@ def deployment_spec(
     nodes: GpuNodes,
     repository: Repository,
     prometheus: Prometheus,
-    gpu_resource: str = GPU_RESOURCE,
+    sharing: GpuSharing = _NOT_SHARED,
 ) -> Manifest:
     """Return the spec of Triton's Deployment.
 
@@ -119,9 +132,10 @@ def deployment_spec(
         nodes: GPU nodes; their label and taint decide the placement of the pods.
         repository: Source of the models.
         prometheus: Prometheus that scrapes the pods.
-        gpu_resource: Extended resource of the GPUs.
+        sharing: Sharing of the GPUs.
     """
     triton = stack.triton
+    shm = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}}
     pod: Manifest = {
         "serviceAccountName": stack.deployment_name,
         "automountServiceAccountToken": False,
@@ -130,10 +144,12 @@ def deployment_spec(
         "terminationGracePeriodSeconds": stack.triton_grace_seconds,
         "nodeSelector": node_selector(triton.node_architecture(nodes), gpus=triton.gpus > 0),
         "topologySpreadConstraints": spread(triton_selector(stack)),
-        "containers": [_container(stack, repository, gpu_resource)],
+        "containers": [_container(stack, repository, sharing)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": f"{triton.scratch_mib}Mi"}},
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{triton.shm_mib}Mi"}},
+            # It would hide the memory that clients of MPS share with the service: kubelet mounts
+            # volumes after the device plugin's mounts (`GenerateRunContainerOptions`).
+            *([] if _shares_memory(stack, sharing) else [shm]),
             *repository.volumes,
         ],
     }
@@ -161,8 +177,14 @@ def deployment_spec(
     }
 
 
-def _container(stack: InferenceStack, repository: Repository, gpu_resource: str) -> Manifest:
+def _shares_memory(stack: InferenceStack, sharing: GpuSharing) -> bool:
+    """Return True if the device plugin mounts the node's shared memory into the replicas."""
+    return sharing.needs_mps_daemon and stack.triton.gpus > 0
+
+
+def _container(stack: InferenceStack, repository: Repository, sharing: GpuSharing) -> Manifest:
     triton = stack.triton
+    shares_memory = _shares_memory(stack, sharing)
     watchdog = triton.watchdog
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
     # Succeeds once the watchdog has an answer from every model.
@@ -177,7 +199,9 @@ def _container(stack: InferenceStack, repository: Repository, gpu_resource: str)
         "name": "triton",
         "image": triton.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": triton_start.command(stack, ["tritonserver", *flags(stack)]),
+        "args": triton_start.command(
+            stack, ["tritonserver", *flags(stack, sharing)], shares_memory=shares_memory
+        ),
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own emptyDir
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
@@ -205,12 +229,12 @@ def _container(stack: InferenceStack, repository: Repository, gpu_resource: str)
             memory_mib=triton.memory_mib,
             storage_mib=triton.storage_mib,
             gpus=triton.gpus,
-            gpu_resource=gpu_resource,
+            gpu_resource=sharing.resource,
         ),
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own emptyDir
-            {"name": "shm", "mountPath": triton_start.SHM_PATH},
+            *([] if shares_memory else [{"name": "shm", "mountPath": triton_start.SHM_PATH}]),
             *repository.mounts,
         ],
     }

@@ -7,7 +7,7 @@ from config.problem import Finding, refuse
 from config.sections.gpu_sharing import Mig, Mps, NotShared
 from config.sections.platform import LocalPlatform
 from config.settings import Settings
-from config.sizing.instances import MIG_COMPUTE_SLICES, gpu_of
+from config.sizing.instances import MIG_COMPUTE_SLICES, Gpu, gpu_of
 
 
 @refuse
@@ -68,23 +68,44 @@ def gpu_shares(settings: Settings) -> Iterator[Finding]:
         )
 
 
+_MPS_CLIENTS_BEFORE_TURING = 16
+_TURING = 7.5
+"""Clients of a GPU before a compute capability, by which the plugin refuses more
+(`cmd/mps-control-daemon/mps/device.go`; CUDA itself allows 48 since 7.0)."""
+
+
 @refuse
 def mps(settings: Settings) -> Iterator[Finding]:
-    """No replica loses its shared memory to the Multi-Process Service.
-
-    The device plugin mounts the service's `/dev/shm` into each client (`internal/plugin/mps.go` and
-    `cmd/mps-control-daemon/mps/daemon.go`).
-    """
-    # By kind: the message is about this one.
-    if isinstance(settings.gpu_sharing, Mps):
+    """The Multi-Process Service runs on the GPUs, with the stated clients."""
+    sharing = settings.gpu_sharing
+    # By kind: the messages are about this one.
+    if not isinstance(sharing, Mps):
+        return
+    keys: dict[str, object] = {"gpuSharing.kind": "mps", "gpuSharing.clients": sharing.clients}
+    # By kind: only the local cluster simulates its GPUs.
+    if isinstance(settings.platform, LocalPlatform):
         yield Finding(
-            keys={"gpuSharing.kind": "mps", "gpuSharing.clients": settings.gpu_sharing.clients},
-            reason=(
-                "the device plugin mounts one /dev/shm for all clients of MPS over that of each "
-                "replica, and a replica that starts empties it: replicas would end one another"
-            ),
-            change={"gpuSharing": {"kind": "timeSlicing", "slices": settings.gpu_sharing.clients}},
+            keys={"platform.kind": settings.platform.kind, **keys},
+            reason="the local cluster simulates GPUs, and has no driver that serves MPS",
+            change={"gpuSharing": {"kind": "timeSlicing", "slices": sharing.clients}},
         )
+        return
+    for pool in settings.gpu_nodes.pools:
+        types = pool.nodes.instance_types
+        older = [
+            gpu.name
+            for name in types
+            if (gpu := gpu_of(name)) and float(gpu.compute_capability) < _TURING
+        ]
+        if older and sharing.clients > _MPS_CLIENTS_BEFORE_TURING:
+            yield Finding(
+                keys={pool.key("instanceTypes"): list(types), **keys},
+                reason=(
+                    f"the device plugin allows {_MPS_CLIENTS_BEFORE_TURING} clients of a GPU of "
+                    f"these types ({', '.join(older)}), and {sharing.clients} are stated"
+                ),
+                change={"gpuSharing.clients": _MPS_CLIENTS_BEFORE_TURING},
+            )
 
 
 @refuse
@@ -98,30 +119,59 @@ def mig(settings: Settings) -> Iterator[Finding]:
         "gpuSharing.profile": sharing.profile,
         "gpuSharing.devices": sharing.devices,
     }
-    fitting = MIG_COMPUTE_SLICES // sharing.compute_slices
-    if sharing.devices > fitting:
+    unshared = {"gpuSharing": {"kind": "none"}}
+    # By kind: only the local cluster simulates its GPUs.
+    if isinstance(settings.platform, LocalPlatform):
+        yield Finding(
+            keys={"platform.kind": settings.platform.kind, "gpuSharing.kind": sharing.kind},
+            reason=f"the local cluster simulates GPUs, and no node advertises {sharing.resource}",
+            change=unshared,
+        )
+        return
+    most = MIG_COMPUTE_SLICES // sharing.compute_slices
+    if sharing.devices > most:
         yield Finding(
             keys=keys,
             reason=(
                 f"{sharing.devices} devices of {sharing.compute_slices} compute slices need more "
                 f"than the {MIG_COMPUTE_SLICES} that a GPU has"
             ),
-            change={"gpuSharing.devices": fitting},
-        )
-    # By kind: only the local cluster simulates its GPUs.
-    if isinstance(settings.platform, LocalPlatform):
-        yield Finding(
-            keys={"platform.kind": settings.platform.kind, "gpuSharing.kind": sharing.kind},
-            reason=f"the local cluster simulates GPUs, and no node advertises {sharing.resource}",
-            change={"gpuSharing": {"kind": "none"}},
+            change={"gpuSharing.devices": most},
         )
         return
     for pool in settings.gpu_nodes.pools:
         types = pool.nodes.instance_types
-        without = [gpu.name for name in types if (gpu := gpu_of(name)) and not gpu.has_mig]
+        gpus = {name: gpu for name in types if (gpu := gpu_of(name))}
+        at = {pool.key("instanceTypes"): list(types), **keys}
+        without = [gpu.name for gpu in gpus.values() if not gpu.has_mig]
         if without and not pool.nodes.capacity:
             yield Finding(
-                keys={pool.key("instanceTypes"): list(types), **keys},
+                keys=at,
                 reason=f"MIG cannot divide GPUs of these types ({', '.join(without)})",
-                change={"gpuSharing": {"kind": "none"}},
+                change=unshared,
             )
+        for name, gpu in gpus.items():
+            if gpu.mig_devices and sharing.devices > gpu.mig_devices.get(sharing.profile, 0):
+                yield _undivided(at, sharing, name, gpu)
+                break
+
+
+def _undivided(keys: dict[str, object], sharing: Mig, instance_type: str, gpu: Gpu) -> Finding:
+    if most := gpu.mig_devices.get(sharing.profile):
+        return Finding(
+            keys=keys,
+            reason=(
+                f"a GPU of {instance_type} ({gpu.name}) can be divided into {most} devices of "
+                f"{sharing.profile}, and {sharing.devices} are stated"
+            ),
+            change={"gpuSharing.devices": most},
+        )
+    profiles = ", ".join(f"{one} x {number}" for one, number in gpu.mig_devices.items())
+    return Finding(
+        keys=keys,
+        reason=(
+            f"a GPU of {instance_type} ({gpu.name}) has no profile {sharing.profile}: no node "
+            f"would advertise {sharing.resource}"
+        ),
+        fix=f"state one of its profiles, with at most so many devices: {profiles}",
+    )

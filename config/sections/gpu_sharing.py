@@ -16,7 +16,10 @@ class NotShared(Section):
     """Each replica has GPUs of its own."""
 
     needs_sys_admin: ClassVar[bool] = False
+    needs_mps_daemon: ClassVar[bool] = False
     resource: ClassVar[str] = GPU_RESOURCE
+    shares: ClassVar[str] = "GPUs"
+    """Name of what replicas request, for messages."""
     per_gpu: ClassVar[int] = 1
     plugin_configuration: ClassVar[Configuration] = {}
 
@@ -28,7 +31,9 @@ class TimeSlicing(Section):
     """Replicas take turns on a GPU; its memory is not divided."""
 
     needs_sys_admin: ClassVar[bool] = False
+    needs_mps_daemon: ClassVar[bool] = False
     resource: ClassVar[str] = GPU_RESOURCE
+    shares: ClassVar[str] = "time slices"
 
     kind: Literal["timeSlicing"]
     """Replicas take turns on a GPU; its memory is not divided."""
@@ -38,7 +43,7 @@ class TimeSlicing(Section):
 
     @property
     def per_gpu(self) -> int:
-        """Replicas' shares that one GPU has."""
+        """Time slices of one GPU."""
         return self.slices
 
     @property
@@ -51,18 +56,24 @@ class Mps(Section):
     """CUDA's Multi-Process Service runs several replicas on a GPU at once."""
 
     needs_sys_admin: ClassVar[bool] = False
+    needs_mps_daemon: ClassVar[bool] = True
+    """True because the plugin shares GPUs only with a running control daemon
+    (`internal/plugin/mps.go`)."""
+
     resource: ClassVar[str] = GPU_RESOURCE
+    shares: ClassVar[str] = "clients of MPS"
 
     kind: Literal["mps"]
-    """CUDA's Multi-Process Service; refused for now, because the device plugin mounts one shared
-    `/dev/shm` over that of each replica."""
+    """CUDA's Multi-Process Service runs several replicas on a GPU at once, each with an equal share
+    of its memory and threads. Its control daemon is privileged, and the replicas of a node share
+    one `/dev/shm`. NVIDIA calls it experimental in its device plugin."""
 
     clients: int = Field(ge=2, le=48)
-    """Clients of each GPU; CUDA allows 48 at most."""
+    """Clients of each GPU; the plugin allows 48, and 16 on GPUs before compute capability 7.5."""
 
     @property
     def per_gpu(self) -> int:
-        """Replicas' shares that one GPU has."""
+        """Clients of one GPU."""
         return self.clients
 
     @property
@@ -78,6 +89,9 @@ class Mig(Section):
     """True because the plugin watches the health of MIG devices (its Helm chart,
     `requiresCapSysAdmin`)."""
 
+    needs_mps_daemon: ClassVar[bool] = False
+    shares: ClassVar[str] = "MIG devices"
+
     kind: Literal["mig"]
     """Each GPU is divided into MIG devices with memory of their own. The nodes' own set-up divides
     the GPUs, such as `nvidia-mig-parted` in user data; the stack's device plugin advertises the
@@ -92,7 +106,7 @@ class Mig(Section):
 
     @property
     def per_gpu(self) -> int:
-        """Replicas' shares that one GPU has."""
+        """Devices of one GPU."""
         return self.devices
 
     @property

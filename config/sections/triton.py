@@ -150,7 +150,7 @@ class Triton(Section):
     """Source of the models."""
 
     gpus: int = Field(default=1, ge=0, le=128)
-    """GPUs of one replica (time slices, if the device plugin slices GPUs)."""
+    """GPUs of one replica, or shares of GPUs with `gpuSharing`."""
 
     cpu: Cores = 2.0
     """CPU request of one replica, cores."""

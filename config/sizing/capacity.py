@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from config.sections.autoscaler import HPA_SYNC_SECONDS
+from config.sections.gpu_sharing import GpuSharing
 from config.sections.inference import InferenceStack
 from config.sections.triton import PULL_SECONDS
 from config.settings import Settings
@@ -57,10 +58,10 @@ class Capacity:
     """At max replicas."""
 
     gpus: int
-    """GPUs (or time slices) that the largest fleet takes."""
+    """GPUs (or shares of shared ones) that the largest fleet takes."""
 
     spare_gpus: int
-    """GPUs (or time slices) that the warm spares hold idle."""
+    """GPUs (or shares of shared ones) that the warm spares hold idle."""
 
     spare_seconds: float
     """Time by which a replica starts earlier on the room of a warm spare."""
@@ -171,9 +172,9 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             f"  replicas    {least.replicas} to {most.replicas}, in at least {syncs} HPA "
             f"sync{'' if syncs == 1 else 's'} of {HPA_SYNC_SECONDS:.0f} s under a lasting overload "
             f"(signal {stack.autoscaler.signal.kind})",
-            f"  GPUs        {can.gpus} at most, on {can.nodes} nodes "
-            f"({can.nodes_in_rollout} in a rollout)",
-            *_spare_lines(stack, can),
+            f"  GPUs        {can.gpus} {_shares(settings.gpu_sharing)}at most, on "
+            f"{can.nodes} nodes ({can.nodes_in_rollout} in a rollout)",
+            *_spare_lines(stack, can, settings.gpu_sharing),
             f"  in flight   {least.in_flight:,} to {most.in_flight:,} calls, of one connection "
             f"{least.in_flight_per_connection:,} to {most.in_flight_per_connection:,}",
             f"  requests/s  {least.calls_per_second:,.0f} to {most.calls_per_second:,.0f}",
@@ -184,11 +185,16 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
     )
 
 
-def _spare_lines(stack: InferenceStack, can: Capacity) -> list[str]:
+def _shares(sharing: GpuSharing) -> str:
+    shared = sharing.per_gpu > 1
+    return f"{sharing.shares} ({sharing.per_gpu} of each GPU) " if shared else ""
+
+
+def _spare_lines(stack: InferenceStack, can: Capacity, sharing: GpuSharing) -> list[str]:
     spares = stack.triton.warm_spare.replicas
     if not spares:
         return []
     return [
-        f"  warm spares {spares}, which hold {can.spare_gpus} GPUs idle; a replica in the place of "
-        f"one starts up to {can.spare_seconds:g} s earlier (no node start, no pull of its image)"
+        f"  warm spares {spares}, which hold {can.spare_gpus} {sharing.shares} idle; a replica in "
+        f"the place of one starts up to {can.spare_seconds:g} s earlier (no node start, no pull of its image)"
     ]

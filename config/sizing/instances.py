@@ -4,6 +4,8 @@ Source: the AWS EC2 instance type pages (accelerated computing), read 2026-11.
 """
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from config.units import MIB_PER_GIB
@@ -40,9 +42,41 @@ class Gpu(NamedTuple):
     has_mig: bool = False
     """True if MIG divides it (NVIDIA Multi-Instance GPU user guide, "Supported GPUs")."""
 
+    mig_devices: Mapping[str, int] = MappingProxyType({})
+    """Most MIG devices of each profile; empty if they are not known."""
+
 
 MIG_COMPUTE_SLICES = 7
 """Compute slices of a GPU that MIG divides (the same guide, "Concepts")."""
+
+
+def _sevenths(least: int, double: int, half: int, whole: int) -> Mapping[str, int]:
+    """Return the devices of a GPU with seven compute slices and eight of memory, by profile.
+
+    Source: NVIDIA/gpu-operator 0b0b6b1, `assets/state-mig-manager/0400_configmap.yaml`.
+
+    Args:
+        least: Memory of a device with one slice of memory, GB; its profile's.
+        double: Memory of a device with two.
+        half: Memory of a device with four.
+        whole: Memory of the GPU.
+    """
+    return {
+        f"1g.{least}gb": 7,
+        # The GPU has one set of media extensions.
+        f"1g.{least}gb+me": 1,
+        f"1g.{double}gb": 4,
+        f"2g.{double}gb": 3,
+        f"3g.{half}gb": 2,
+        f"4g.{half}gb": 1,
+        f"7g.{whole}gb": 1,
+    }
+
+
+_MIG_80GB = _sevenths(10, 20, 40, 80)
+_MIG_H200 = _sevenths(18, 35, 71, 141)
+_MIG_RTX_PRO_6000 = {"1g.24gb": 4, "1g.24gb+me": 1, "2g.48gb": 2, "4g.96gb": 1}
+"""Devices of a GPU with four slices (the same file)."""
 
 
 _G_SIZES = (
@@ -115,21 +149,21 @@ _GPUS: dict[str, Gpu] = {
     "p3dn": Gpu("V100", "7.0"),
     "g4dn": Gpu("T4", "7.5"),
     "g5g": Gpu("T4G", "7.5"),
-    "p4d": Gpu("A100", "8.0", has_mig=True),
-    "p4de": Gpu("A100", "8.0", has_mig=True),
+    "p4d": Gpu("A100", "8.0", has_mig=True, mig_devices=_sevenths(5, 10, 20, 40)),
+    "p4de": Gpu("A100", "8.0", has_mig=True, mig_devices=_MIG_80GB),
     "g5": Gpu("A10G", "8.6"),
     "g6": Gpu("L4", "8.9"),
     "g6f": Gpu("L4", "8.9"),
     "gr6": Gpu("L4", "8.9"),
     "gr6f": Gpu("L4", "8.9"),
     "g6e": Gpu("L40S", "8.9"),
-    "p5": Gpu("H100", "9.0", has_mig=True),
-    "p5e": Gpu("H200", "9.0", has_mig=True),
-    "p5en": Gpu("H200", "9.0", has_mig=True),
-    "p6-b200": Gpu("B200", "10.0", has_mig=True),
+    "p5": Gpu("H100", "9.0", has_mig=True, mig_devices=_MIG_80GB),
+    "p5e": Gpu("H200", "9.0", has_mig=True, mig_devices=_MIG_H200),
+    "p5en": Gpu("H200", "9.0", has_mig=True, mig_devices=_MIG_H200),
+    "p6-b200": Gpu("B200", "10.0", has_mig=True, mig_devices=_sevenths(23, 45, 90, 180)),
     "p6e-gb200": Gpu("GB200", "10.0", has_mig=True),
     "p6-b300": Gpu("B300", "10.3", has_mig=True),
-    "g7e": Gpu("RTX PRO 6000", "12.0", has_mig=True),
+    "g7e": Gpu("RTX PRO 6000", "12.0", has_mig=True, mig_devices=_MIG_RTX_PRO_6000),
 }
 """NVIDIA GPU of each instance family."""
 

@@ -22,7 +22,7 @@ class PerNode(NamedTuple):
     """Replicas that the smallest allowed node holds, by each resource."""
 
     gpus: int
-    """By GPUs (time slices counted)."""
+    """By GPUs, or by shares of shared ones."""
 
     cpu: int
     """By CPU."""

@@ -17,6 +17,7 @@ def made(stack: dict[str, Any] | None = None, **raw: Any) -> tuple[dict[str, Any
         config=settings.inference[0],
         nodes=settings.gpu_nodes.pool,
         prometheus=settings.prometheus,
+        sharing=settings.gpu_sharing,
         eks=EksCluster(name="eks"),
     )
     declared = declare(lambda: Triton("triton", args))

@@ -96,6 +96,55 @@ def test_has_no_privilege_but_root_and_one_folder_of_the_host(made):
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
 
 
+MPS = {"gpuSharing": {"kind": "mps", "clients": 4}}
+
+
+def test_the_daemon_of_mps_starts_before_the_plugin_and_both_read_one_configuration(made):
+    pod = made(MPS)[0]["spec"]
+    mount, daemon = pod["initContainers"]
+    (plugin,) = pod["containers"]
+    assert mount["command"] == ["mps-control-daemon", "mount-shm"]
+    assert "restartPolicy" not in mount
+    assert daemon["command"] == ["mps-control-daemon"]
+    assert daemon["restartPolicy"] == "Always"
+    assert daemon["startupProbe"]["exec"]["command"] == ["sh", "-c", "test -e /mps/.ready"]
+    assert {mount["image"], daemon["image"]} == {plugin["image"]}
+    config = {"name": "config", "mountPath": "/config", "readOnly": True}
+    assert all(config in one["volumeMounts"] for one in (daemon, plugin))
+    file = {"name": "CONFIG_FILE", "value": "/config/config.yaml"}
+    assert all(file in one["env"] for one in (daemon, plugin))
+
+
+def test_the_plugin_gives_clients_of_mps_the_daemon_s_pipes_and_shared_memory(made):
+    """As the plugin's Helm chart has them; not shown is a client that connects."""
+    pod = made(MPS)[0]["spec"]
+    mount, daemon = pod["initContainers"]
+    (plugin,) = pod["containers"]
+    hosts = {
+        volume["name"]: volume["hostPath"]["path"]
+        for volume in pod["volumes"]
+        if "hostPath" in volume
+    }
+    assert hosts.pop("sockets") == "/var/lib/kubelet/device-plugins"
+    assert hosts == {"mps-root": "/run/nvidia/mps", "mps-shm": "/run/nvidia/mps/shm"}
+    assert {"name": "MPS_ROOT", "value": hosts["mps-root"]} in plugin["env"]
+    (root,) = mount["volumeMounts"]
+    assert (root["name"], root["mountPath"]) == ("mps-root", "/mps")
+    assert root["mountPropagation"] == "Bidirectional"
+    for one in (daemon, plugin):
+        mounted = {at["name"]: at["mountPath"] for at in one["volumeMounts"]}
+        assert (mounted["mps-root"], mounted["mps-shm"]) == ("/mps", "/dev/shm")
+
+
+def test_only_the_daemon_of_mps_is_privileged(made):
+    pod = made(MPS)[0]["spec"]
+    assert all(one["securityContext"] == {"privileged": True} for one in pod["initContainers"])
+    unshared = made()[0]["spec"]
+    assert pod["containers"][0]["securityContext"] == unshared["containers"][0]["securityContext"]
+    assert pod["hostPID"] is True
+    assert not {"hostPID", "hostIPC", "initContainers"} & set(unshared)
+
+
 def test_is_never_evicted_for_other_pods_and_takes_no_more_than_it_asks(made):
     pod = made()[0]["spec"]
     assert pod["priorityClassName"] == "system-node-critical"

@@ -39,6 +39,11 @@ def test_defaults_are_no_change(sent, got):
     assert (found.weakened, found.other) == ([], [])
 
 
+def test_access_to_the_node_that_is_stated_is_no_change(sent):
+    stated = {**sent, "hostPID": True}
+    assert changes(stated, deepcopy(stated)).weakened == []
+
+
 def privileged(pod):
     pod["containers"][0]["securityContext"]["privileged"] = True
     pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True

@@ -35,7 +35,9 @@ def changes(sent: Mapping[str, Any], got: Mapping[str, Any]) -> Changes:
     for kind in ("initContainers", "containers"):
         _containers(found, kind, sent.get(kind) or (), got.get(kind) or ())
     found.weakened += _differs("securityContext", sent.get("securityContext"), got)
-    found.weakened += [f"{name} is true" for name in _WIDENING if got.get(name)]
+    found.weakened += [
+        f"{name} is true" for name in _WIDENING if got.get(name) and not sent.get(name)
+    ]
     if sent.get("automountServiceAccountToken") is False:
         found.weakened += _differs("automountServiceAccountToken", False, got)
     for name in _PLACING:

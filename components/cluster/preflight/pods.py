@@ -83,7 +83,7 @@ def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
         settings.gpu_nodes.pool,
         _repository(stack.triton),
         settings.prometheus,
-        settings.gpu_sharing.resource,
+        settings.gpu_sharing,
     )
     yield PodKind(
         who="Triton's",
