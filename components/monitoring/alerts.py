@@ -1,7 +1,8 @@
 """Alerts on callers who get no answer, on pods that fail, and on a scaler that does not scale.
 
 They use only series of gateways and Triton, those that Prometheus itself has of each scrape, and
-KEDA's where Prometheus scrapes it. Nothing here sees a GPU: that takes NVIDIA's DCGM exporter.
+KEDA's and those of kube-state-metrics where Prometheus scrapes them. Of a GPU they see only whether
+the device plugin calls it unhealthy: the rest takes NVIDIA's DCGM exporter.
 """
 
 import math
@@ -41,6 +42,9 @@ _NODE_SECONDS = 300
 _LATE_SHARE = 0.05
 """Share of calls that may end at their deadline."""
 
+_GPU_RESOURCES = "nvidia_com_(gpu|mig_.+)"
+"""Extended resources of GPUs and of MIG devices, as kube-state-metrics writes them."""
+
 _RESTARTS = 2
 """Restarts of a container in half an hour that may have passing causes."""
 
@@ -55,7 +59,11 @@ class _Rule:
 
 
 def alert_rules(
-    stacks: tuple[InferenceStack, ...], prometheus: Prometheus, *, keda_is_scraped: bool = False
+    stacks: tuple[InferenceStack, ...],
+    prometheus: Prometheus,
+    *,
+    keda_is_scraped: bool = False,
+    nodes_are_scraped: bool = False,
 ) -> dict[str, Any]:
     """Build a rules file, or the spec of a PrometheusRule: one group per stack's scaler.
 
@@ -64,10 +72,13 @@ def alert_rules(
         prometheus: The Prometheus that scrapes them. Its `matchers` are not in the rules, because
             it has its external labels on no series of its own.
         keda_is_scraped: True if it may have KEDA's series.
+        nodes_are_scraped: True if it may have those of kube-state-metrics.
     """
     groups: list[dict[str, Any]] = []
     for stack in stacks:
         found = [*_rules(stack, prometheus), *(_keda_rules(stack) if keda_is_scraped else ())]
+        if nodes_are_scraped and stack.triton.gpus:
+            found.append(_unhealthy_gpus())
         rules = [_manifest(stack, rule) for rule in found]
         groups.append({"name": stack.scaler_name, "rules": rules})
     return {"groups": groups}
@@ -205,6 +216,22 @@ def _keda_rules(stack: InferenceStack) -> Iterator[_Rule]:
         seconds=120,
         severity="critical",
         summary="KEDA cannot ask Prometheus: its fallback is active, and the fleet does not grow.",
+    )
+
+
+def _unhealthy_gpus() -> _Rule:
+    # The plugin calls a GPU unhealthy after a critical Xid (its `internal/rm/health.go`). kubelet
+    # counts such GPUs, and their shares, in the capacity alone (`devicemanager`'s `GetCapacity`).
+    capacity, allocatable = (
+        f'max by (node, resource) (kube_node_status_{kind}{{resource=~"{_GPU_RESOURCES}"}})'
+        for kind in ("capacity", "allocatable")
+    )
+    return _Rule(
+        "GpuUnhealthy",
+        f"{capacity} - {allocatable} > 0",
+        seconds=60,
+        severity="warning",
+        summary="Node {{ $labels.node }} has {{ $value }} unhealthy {{ $labels.resource }}.",
     )
 
 

@@ -209,8 +209,11 @@ class PodMonitors(pulumi.ComponentResource):
                     namespace=stack.namespace,
                     labels={**args.config.rule_labels, **triton_labels(stack)},
                 ),
-                # The platform team's Prometheus may scrape KEDA; a rule without series is silent.
-                spec=alert_rules((stack,), args.config, keda_is_scraped=True),
+                # The platform team's Prometheus may scrape KEDA and kube-state-metrics; a rule
+                # without series is silent.
+                spec=alert_rules(
+                    (stack,), args.config, keda_is_scraped=True, nodes_are_scraped=True
+                ),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({})

@@ -196,5 +196,6 @@ def _spare_lines(stack: InferenceStack, can: Capacity, sharing: GpuSharing) -> l
         return []
     return [
         f"  warm spares {spares}, which hold {can.spare_gpus} {sharing.shares} idle; a replica in "
-        f"the place of one starts up to {can.spare_seconds:g} s earlier (no node start, no pull of its image)"
+        f"the place of one starts up to {can.spare_seconds:g} s earlier (no node start, no pull of "
+        "its image)"
     ]

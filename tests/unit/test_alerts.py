@@ -2,7 +2,8 @@
 
 tests/envoy/test_metrics.py shows Envoy's. Triton's counter and KEDA's are named as their
 documentation and source name them (triton-inference-server/server, docs/user_guide/metrics.md;
-kedacore/keda, pkg/metricscollector/prommetrics.go).
+kedacore/keda, pkg/metricscollector/prommetrics.go; kubernetes/kube-state-metrics,
+docs/metrics/cluster/node-metrics.md).
 """
 
 import re
@@ -67,6 +68,13 @@ KEDA = (
     'keda_scaled_object_errors_total{namespace="ai-namespace",'
     'scaledObject="triton-inference-scaler"}'
 )
+GPUS, HEALTHY_GPUS = (
+    f'kube_node_status_{kind}{{node="gpu-1",resource="nvidia_com_gpu",unit="integer"}}'
+    for kind in ("capacity", "allocatable")
+)
+DEVICES, HEALTHY_DEVICES = (
+    series.replace("nvidia_com_gpu", "nvidia_com_mig_1g_10gb") for series in (GPUS, HEALTHY_GPUS)
+)
 KEDA_BY_OPERATOR = KEDA.replace("{namespace=", '{namespace="keda",exported_namespace=')
 
 GOOD = {
@@ -84,6 +92,8 @@ GOOD = {
     UP: "1x60",
     ANSWERED: "0+100x60",
     KEDA: "7x60",
+    GPUS: "4x60",
+    HEALTHY_GPUS: "4x60",
 }
 """Half an hour of a stack without a fault: 4 % of calls are late, and KEDA failed long ago."""
 
@@ -104,7 +114,10 @@ BAD: dict[str, list[dict[str, str]]] = {
     "ScalerQueryEmpty": [{ACTIVE: "_x60", SECOND: "_x60"}],
     "FleetNotGrowing": [{ACTIVE: "300x60"}],
     "ScalerFailing": [{KEDA: "0+1x60"}, {KEDA_BY_OPERATOR: "0+1x60"}],
+    "GpuUnhealthy": [{HEALTHY_GPUS: "3x60"}, {DEVICES: "7x60", HEALTHY_DEVICES: "0x60"}],
 }
+
+EVERYTHING = {"keda_is_scraped": True, "nodes_are_scraped": True}
 
 Firing = Callable[[dict[str, str]], set[str]]
 
@@ -114,7 +127,7 @@ def firing(tmp_path) -> Firing:
     """Return the names of the first stack's alerts that fire after half an hour."""
     promtool = toolchain.ensure("promtool")["promtool"]
     rules = tmp_path / "rules.yml"
-    rules.write_text(yaml.safe_dump(alert_rules((STACK,), MANAGED, keda_is_scraped=True)))
+    rules.write_text(yaml.safe_dump(alert_rules((STACK,), MANAGED, **EVERYTHING)))
 
     def judge(series: dict[str, str]) -> set[str]:
         expected: list[dict[str, Any]] = [
@@ -142,7 +155,7 @@ def firing(tmp_path) -> Firing:
 
 
 def test_every_alert_has_a_fault_that_fires_it():
-    (group, _) = alert_rules(STACKS, MANAGED, keda_is_scraped=True)["groups"]
+    (group, _) = alert_rules(STACKS, MANAGED, **EVERYTHING)["groups"]
     assert {rule["alert"] for rule in group["rules"]} == BAD.keys()
 
 
@@ -173,12 +186,25 @@ def test_a_fleet_at_its_maximum_is_not_one_that_fails_to_grow(firing: Firing):
 
 
 def test_faults_of_the_same_stack_in_another_namespace_raise_no_alert(firing: Firing):
-    faults = {k: v for changes in BAD.values() for change in changes for k, v in change.items()}
+    # A node belongs to no namespace.
+    faults = {
+        series: values
+        for changes in BAD.values()
+        for change in changes
+        for series, values in change.items()
+        if "node=" not in series
+    }
     elsewhere = {
         series.replace('namespace="ai-namespace"', 'namespace="elsewhere"'): values
         for series, values in faults.items()
     }
     assert firing(GOOD | elsewhere) == set()
+
+
+def test_a_stack_without_gpus_has_no_alert_on_them():
+    alone = InferenceStack.model_validate({"triton": {"gpus": 0}})
+    (group,) = alert_rules((alone,), MANAGED, **EVERYTHING)["groups"]
+    assert "GpuUnhealthy" not in {rule["alert"] for rule in group["rules"]}
 
 
 def test_gateways_that_disappear_blind_the_scaler(firing: Firing):
