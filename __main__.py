@@ -15,6 +15,7 @@ from components.inference import Inference, InferenceArgs
 from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.rollout.component import Rollout, await_rollouts
+from config.flows import by_namespace
 from config.inventory import parts, shared_flows
 from config.load import load
 from config.sections.keda import HelmKeda
@@ -96,6 +97,7 @@ if isinstance(settings.keda, HelmKeda):
     scaling.append(KedaRelease("keda", release, after(namespaces)))
 
 # Serving.
+near = by_namespace(flows)
 stacks = [
     Inference(
         f"{stack.name_prefix}inference",
@@ -105,7 +107,7 @@ stacks = [
             prometheus=settings.prometheus,
             sharing=settings.gpu_sharing,
             evictable=evictable(settings, stack),
-            flows=flows,
+            flows=near.get(stack.namespace, ()),
             tier=settings.tier,
             scaling=scaling,
             api=cluster.api,
@@ -113,7 +115,7 @@ stacks = [
             eks=cluster.eks,
             protect=protect,
         ),
-        after(namespaces, *gpus),
+        after(*namespaces.of(stack.namespace), *gpus),
     )
     for stack in settings.inference
 ]

@@ -5,6 +5,7 @@ allows them. The tables do not prove that a cluster enforces policies: its CNI d
 network policy agent of the VPC CNI, off by default).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,7 +35,7 @@ class Pods:
     """Pods of one namespace that have these labels; all its pods where there are none."""
 
     namespace: str
-    labels: dict[str, str] = field(default_factory=dict[str, str])
+    labels: dict[str, str] = field(default_factory=dict[str, str], hash=False)
     other_pods: bool = False
     """True to select only the pods that are not part of the stack."""
 
@@ -168,7 +169,23 @@ def prometheus_flows(
 def joined(own: Iterable[Flow], others: Iterable[Flow]) -> list[Flow]:
     """Return a part's own connections, then those of others without duplicates."""
     first = list(own)
-    return [*first, *(flow for flow in others if flow not in first)]
+    known = set(first)
+    return [*first, *(flow for flow in others if flow not in known)]
+
+
+def by_namespace(flows: Iterable[Flow]) -> dict[str, list[Flow]]:
+    """Group connections by namespace; one between the pods of two namespaces is in both groups.
+
+    A stack reads its own group, so that the time of a program does not grow with the square of
+    the number of its stacks.
+    """
+    groups: defaultdict[str, list[Flow]] = defaultdict(list)
+    for flow in flows:
+        # By kind: addresses are in no namespace.
+        ends = [end.namespace for end in (flow.source, flow.target) if isinstance(end, Pods)]
+        for namespace in dict.fromkeys(ends):
+            groups[namespace].append(flow)
+    return dict(groups)
 
 
 def _dns(source: Pods, addresses: Iterable[str]) -> list[Flow]:

@@ -6,10 +6,11 @@ cluster's images read it. To add a part that all inference stacks share, add its
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
+from itertools import chain, product
 
 from config.flows import Flow, gateway_flows, prometheus_flows, triton_flows
 from config.part import ApiResource, Part
+from config.remembered import remembered
 from config.sections.gateway import STORAGE_MIB
 from config.sections.inference import InferenceStack
 from config.sections.keda import HelmKeda, Keda
@@ -38,11 +39,12 @@ _TRIGGER_AUTHENTICATION = ("keda.sh", "clustertriggerauthentications")
 _VOLUME_CLAIM = ("", "persistentvolumeclaims")
 
 
-def parts(settings: Settings) -> Iterator[Part]:
-    """Yield the parts: the shared ones, then those of each inference stack."""
-    yield from shared_parts(settings)
-    for index, stack in enumerate(settings.inference):
-        yield from _inference(settings, f"inference[{index}]", stack)
+@remembered
+def parts(settings: Settings) -> tuple[Part, ...]:
+    """Return the parts: the shared ones, then those of each inference stack."""
+    stacks = enumerate(settings.inference)
+    own = (_inference(settings, f"inference[{index}]", stack) for index, stack in stacks)
+    return (*shared_parts(settings), *chain.from_iterable(own))
 
 
 def shared_parts(settings: Settings) -> Iterator[Part]:

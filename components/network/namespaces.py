@@ -42,6 +42,7 @@ class Namespaces(pulumi.ComponentResource):
             part.namespace: part.pod_security for part in parts if part.pod_security
         }
         closed = {part.namespace for part in parts if part.default_deny}
+        self._made: defaultdict[str, list[pulumi.Resource]] = defaultdict(list)
         ours = namespace_labels(pulumi.get_stack())
         needed: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for part in parts:
@@ -56,8 +57,9 @@ class Namespaces(pulumi.ComponentResource):
                     parent=self, retain_on_delete=True, protect=args.protect
                 ),
             )
+            self._made[namespace].append(resource)
             if namespace in closed:
-                kubernetes.networking.v1.NetworkPolicy(
+                deny = kubernetes.networking.v1.NetworkPolicy(
                     f"{name}-{namespace}-default-deny",
                     metadata=kubernetes.meta.v1.ObjectMetaArgs(
                         name="default-deny",
@@ -67,8 +69,17 @@ class Namespaces(pulumi.ComponentResource):
                     spec=DEFAULT_DENY,
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[resource]),
                 )
+                self._made[namespace].append(deny)
         self.names = pulumi.Output.from_input(sorted(levels))
         self.register_outputs({"names": self.names})
+
+    def of(self, namespace: str) -> list[pulumi.Resource]:
+        """Return one namespace with its default deny; empty if the program does not create it.
+
+        A stack depends on these alone. If each of many stacks depended on every namespace, the
+        state would grow with the square of their number.
+        """
+        return list(self._made.get(namespace, ()))
 
 
 def _pod_security(level: PodSecurity) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from config.remembered import remembered
 from config.sections.affinity import possible_values
 from config.sections.gpu_nodes import GpuNodes, Pool
 from config.sections.inference import InferenceStack
@@ -81,9 +82,13 @@ def cpu_nodes_needed(pods: Iterable[Pods], node: Room) -> int:
         pods: Pods by shape; each must fit on an empty node.
         node: Capacity of one node.
     """
+    counts: defaultdict[Room, int] = defaultdict(int)
+    for replicas, pod in pods:
+        counts[pod] += replicas
     # Nodes that are equally full form one group, so that the time does not grow with the pods.
     nodes: list[tuple[int, Room]] = []
-    for left, pod in sorted(pods, key=lambda shape: shape.each.share_of(node))[::-1]:
+    for pod in sorted(counts, key=lambda each: (each.share_of(node), each), reverse=True):
+        left = counts[pod]
         filled: list[tuple[int, Room]] = []
         for many, free in [*nodes, (left, node)]:
             each = free.holds(pod)
@@ -108,10 +113,14 @@ def free_disk_gib(settings: Settings, nodes: GpuNodes) -> float:
     Images occupy the disk that pods write to; neither kubelet's allocatable nor the scheduler
     counts them.
     """
+    return max(0, nodes.allocatable_disk_gib - _images_gib(settings))
+
+
+@remembered
+def _images_gib(settings: Settings) -> int:
     tritons = [stack.triton for stack in settings.inference if stack.triton.gpus]
     sizes = {triton.image: triton.unpacked_image_gib for triton in tritons}
-    images_gib = sum(sizes.values()) + OTHER_IMAGES_GIB
-    return max(0, nodes.allocatable_disk_gib - images_gib)
+    return sum(sizes.values()) + OTHER_IMAGES_GIB
 
 
 def replicas_per_node(settings: Settings, stack: InferenceStack, nodes: GpuNodes) -> PerNode:
@@ -219,10 +228,9 @@ def packed(
     pools = settings.gpu_nodes.pools
     for stack in settings.inference:
         if stack.triton.gpus:
-            counts[_shape(stack)] += replicas(stack)
-            holds[_shape(stack)] = [
-                replicas_per_node(settings, stack, one.nodes).replicas for one in pools
-            ]
+            shape = _shape(stack)
+            counts[shape] += replicas(stack)
+            holds[shape] = [replicas_per_node(settings, stack, one.nodes).replicas for one in pools]
     shapes_of = [sum(bool(each[i]) for each in holds.values()) for i in range(len(pools))]
     taken = [0 for _ in pools]
     for shape in sorted(counts, key=lambda one: sum(map(bool, holds[one]))):
@@ -248,9 +256,18 @@ def stranded_nodes(settings: Settings, stack: InferenceStack) -> int:
     A node refuses a replica once more than (its GPUs - the replica's) are taken. The scheduler
     spreads pods, so every node may reach that before any is full. 0 if all have one shape.
     """
-    if len({_shape(other) for other in settings.inference if other.triton.gpus}) < 2:
+    shapes, all_gpus = _shapes_and_gpus(settings)
+    if shapes < 2:
         return 0
     gpus = stack.triton.gpus
-    taken = sum(other.surge_replicas * other.triton.gpus for other in settings.inference) - gpus
+    taken = all_gpus - gpus
     least = min(settings.gpus_of(pool.nodes) for pool in fitting_pools(settings, stack))
     return taken // (least - gpus + 1)
+
+
+@remembered
+def _shapes_and_gpus(settings: Settings) -> tuple[int, int]:
+    """Return the number of shapes of replicas with GPUs, and the GPUs of the largest fleets."""
+    stacks = settings.inference
+    shapes = {_shape(stack) for stack in stacks if stack.triton.gpus}
+    return len(shapes), sum(stack.surge_replicas * stack.triton.gpus for stack in stacks)

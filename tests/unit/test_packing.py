@@ -29,7 +29,7 @@ SHAPES = st.lists(
 def one_by_one(shapes: list[Pods]) -> int:
     """The largest first, each on the first node that has room."""
     nodes: list[Room] = []
-    for count, pod in sorted(shapes, key=lambda shape: shape.each.share_of(NODE))[::-1]:
+    for count, pod in sorted(shapes, key=lambda s: (s.each.share_of(NODE), s.each))[::-1]:
         for _ in range(count):
             fits = (i for i, room in enumerate(nodes) if room.holds(pod))
             index = next(fits, len(nodes))
