@@ -17,6 +17,7 @@ from components.common.labels import PART_OF, PART_OF_LABEL
 from config.base import PROJECT as PULUMI_PROJECT
 from config.sections.platform import LOCAL_KUBECONFIG, LOCAL_REGISTRY
 from ops.stack.environment import PROJECT, StackEnvironment
+from tests.envoy.harness.waiting import wait_until
 
 CONFIG_PREFIX = f"{PULUMI_PROJECT}:"
 
@@ -146,6 +147,22 @@ class Checkout:
     def delete_namespaces(self) -> None:
         """Delete the namespaces that bare `pulumi destroy` leaves."""
         self.kubectl("delete", "namespace", "-l", f"{PART_OF_LABEL}={PART_OF}").ok()
+
+    def delete_definitions(self, *selection: str) -> None:
+        """Delete CustomResourceDefinitions by name or label; all of them without a selection.
+
+        The API server first lists the objects of each. If that list is the first one, it fails, and
+        the server may stop for 5 minutes: its finalizer ignores the conflict with its own
+        write (kubernetes/kubernetes, apiextensions-apiserver, `crd_finalizer.go`).
+        """
+        prefix = "customresourcedefinition.apiextensions.k8s.io/"
+        shown = self.kubectl("get", "crd", *selection, "-o", "name").ok().stdout.split()
+        kinds = [name.removeprefix(prefix) for name in shown]
+        if not kinds:
+            return
+        listed = ("get", ",".join(kinds), "--all-namespaces", "--output", "name")
+        wait_until("the API server lists them", lambda: self.kubectl(*listed).code == 0, 60)
+        self.kubectl("delete", "crd", *kinds).ok()
 
     def set_config(self, **sections: Any) -> None:
         """State parameters in the stack file, beside those that it states already."""

@@ -87,6 +87,7 @@ def account(empty: Checkout, bare_cluster: Cluster, tmp_path: Path) -> Iterator[
         # Of a stack that was not destroyed: without its server no namespace can go.
         api_service = ("apiservice", "v1beta1.external.metrics.k8s.io")
         empty.kubectl("delete", "--ignore-not-found", *api_service).ok()
+        empty.delete_definitions()
         empty.kubectl("delete", "--ignore-not-found", *files).ok()
         empty.git("checkout", "-q", "--", ".")
         empty.git("clean", "-q", "--force", "examples")
@@ -135,7 +136,7 @@ def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
     staging = account.stack("staging")
     # The machine has no way to the chart's own repository.
     staging.set_config(keda={"kind": "helm", "repository": chart_repository})
-    staging.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
+    staging.delete_definitions("-l", "kubemind.io/content")
     staging.pulumi("stack", "select", "staging", "--create").ok()
     assert set(steps(staging).values()) == {"create"}
     staging.pulumi("up", *UNATTENDED).ok()
@@ -159,8 +160,6 @@ def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
     left = account.world.read()["resources"]
     assert not any(left.values()), left
     staging.kubectl("delete", "namespace", "-l", f"{PART_OF_LABEL}={PART_OF}").ok()
-    # A release leaves its definitions behind: they are taken away, and the cluster's own come back.
-    staging.kubectl("delete", "crd", "--all").ok()
 
 
 def test_prod_as_shipped(account: Account) -> None:

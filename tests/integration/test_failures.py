@@ -223,7 +223,7 @@ def test_a_bad_kubeconfig_is_one_message(
 
 
 def test_missing_keda_crds_are_one_message(empty: Checkout) -> None:
-    empty.kubectl("delete", "crd", "scaledobjects.keda.sh").ok()
+    empty.delete_definitions("scaledobjects.keda.sh")
     # Bare pulumi, because make would put the local cluster right first.
     empty.env.backend_dir.mkdir(parents=True, exist_ok=True)
     empty.pulumi("stack", "select", "dev", "--create").ok()

@@ -20,7 +20,7 @@ SCALED_OBJECT = ("-n", "ai-namespace", "get", "scaledobject", "triton-inference-
 def test_keda_is_previewed_installed_from_the_stated_repository_and_removed_after_the_scaler(
     empty: Checkout, chart_repository: str, tmp_path: Path
 ) -> None:
-    empty.kubectl("delete", "crd", "-l", "kubemind.io/content").ok()
+    empty.delete_definitions("-l", "kubemind.io/content")
     assert "scaledobjects" not in empty.kubectl("get", "crd", "-o", "name").ok().stdout
     empty.set_config(keda={"kind": "helm", "repository": chart_repository})
     home = {f"HELM_{kind}_HOME": str(tmp_path / kind) for kind in ("CACHE", "CONFIG", "DATA")}
@@ -69,4 +69,4 @@ def test_keda_is_previewed_installed_from_the_stated_repository_and_removed_afte
     # Bare `pulumi destroy` leaves the namespaces.
     empty.kubectl("delete", "namespace", "-l", f"{PART_OF_LABEL}={PART_OF}").ok()
     # A release leaves its definitions behind: they are taken away, and the cluster's own come back.
-    empty.kubectl("delete", "crd", "--all").ok()
+    empty.delete_definitions()
