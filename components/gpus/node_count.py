@@ -60,15 +60,25 @@ def ended_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
     )
 
 
-def replaced_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
-    """Describe the outage of a group that EKS cannot change in place; empty if it can."""
+def replaced_nodes(
+    nodes: NodeGroup, running: RunningGroup, path: str, subnets: Sequence[str]
+) -> str:
+    """Describe the outage of a group that EKS cannot change in place; empty if it can.
+
+    Args:
+        nodes: The stated parameters.
+        running: The group that runs.
+        path: YAML path of `nodes`.
+        subnets: Subnets of the group, which the group or the platform states.
+    """
     stated: dict[str, object] = {
         "amiType": nodes.ami_type,
         "capacityType": nodes.capacity_type,
         "instanceTypes": list(nodes.instance_types),
+        "subnetIds": sorted(subnets),
     }
     changed = [
-        f"{path}.{key} {text(running.fixed[key])} -> {text(value)}"
+        f"{_place(nodes, path, key)} {text(running.fixed[key])} -> {text(value)}"
         for key, value in stated.items()
         if running.fixed.get(key, value) != value
     ]
@@ -80,6 +90,12 @@ def replaced_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
         "with them, before others are ready. Add a group under another name beside it instead "
         "(docs/eks.md, Replace a node group)"
     )
+
+
+def _place(nodes: NodeGroup, path: str, key: str) -> str:
+    if key == "subnetIds" and not nodes.subnet_ids:
+        return "the platform's subnetIds"
+    return f"{path}.{key}"
 
 
 def kept_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
@@ -172,6 +188,7 @@ async def _describe(
         "amiType": found.ami_type,
         "capacityType": found.capacity_type,
         "instanceTypes": list(found.instance_types or ()),
+        "subnetIds": sorted(found.subnet_ids or ()),
     }
     running = RunningGroup(
         name,

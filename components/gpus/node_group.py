@@ -113,9 +113,12 @@ class GpuNodeGroup(pulumi.ComponentResource):
         ]
         template = self._launch_template(name, nodes, tags)
 
-        async def size(known: Sequence[str]) -> int:
-            running = await find_running(known[0], known[1], lookup)
-            if running and (outage := replaced_nodes(nodes, running, args.path)):
+        subnets = pulumi.Output.from_input(nodes.subnet_ids or args.subnet_ids)
+
+        async def size(known: Sequence[Any]) -> int:
+            cluster, role_arn, ids = known
+            running = await find_running(cluster, role_arn, lookup)
+            if running and (outage := replaced_nodes(nodes, running, args.path, ids)):
                 pulumi.log.warn(outage, self)
             elif running and (ends := ended_nodes(nodes, running, args.path)):
                 pulumi.log.warn(ends, self)
@@ -128,7 +131,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             f"{name}-nodes",
             cluster_name=args.cluster_name,
             node_role_arn=role.arn,
-            subnet_ids=nodes.subnet_ids or args.subnet_ids,
+            subnet_ids=subnets,
             ami_type=nodes.ami_type,
             # EKS wants the type of a Capacity Block in the launch template, and there alone.
             instance_types=None if _in_block(nodes) else nodes.instance_types,
@@ -143,7 +146,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             scaling_config={
                 "min_size": nodes.lowest_size,
                 "max_size": nodes.max_size,
-                "desired_size": pulumi.Output.all(args.cluster_name, role.arn).apply(size),
+                "desired_size": pulumi.Output.all(args.cluster_name, role.arn, subnets).apply(size),
             },
             labels=nodes.node_labels,
             taints=[

@@ -98,8 +98,8 @@ def describe_group(world: Properties, arguments: dict[str, Any]) -> Properties:
     if group is None:
         raise Refused(f"reading EKS Node Group ({identifier}): couldn't find resource")
     kept = ("id", "arn", "clusterName", "nodeGroupName", "nodeRoleArn", "status", "tags")
-    kept += ("amiType", "capacityType", "instanceTypes")
-    return {**{key: group[key] for key in kept}, "scalingConfigs": [group["scalingConfig"]]}
+    kept += ("amiType", "capacityType", "instanceTypes", "subnetIds")
+    return {**{key: group.get(key) for key in kept}, "scalingConfigs": [group["scalingConfig"]]}
 
 
 def known_policy(world: Properties, attachment: Properties) -> None:

@@ -52,11 +52,20 @@ def test_prods_protection_leaves_labels_taints_and_policies_changeable(bed: Bed,
     assert bed.world.read()["ended"] == {}
 
 
-def test_prod_refuses_to_replace_a_group_and_the_preview_says_outage_first(bed: Bed):
-    bed.nodes["instance_types"] = ("g6.24xlarge",)
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [
+        ("instanceTypes", "instance_types", ("g6.24xlarge",)),
+        ("subnetIds", "subnet_ids", ("subnet-c",)),
+    ],
+)
+def test_prod_refuses_to_replace_a_group_and_the_preview_says_outage_first(
+    bed: Bed, key: str, field: str, value: object
+):
+    bed.nodes[field] = value
     with pytest.raises(automation.CommandError, match="unable to replace resource"):
         bed.preview()
-    assert "OUTAGE: gpuNodes.groups[0].instanceTypes" in bed.output
+    assert f"OUTAGE: gpuNodes.groups[0].{key}" in bed.output
     assert bed.output.index("OUTAGE: ") < bed.output.index("unable to replace resource")
 
 

@@ -244,6 +244,10 @@ def test_a_retiring_group_takes_no_new_pods_and_may_become_empty(declared):
         ),
         ({"capacity_type": "SPOT"}, "groups[0].capacityType ON_DEMAND -> SPOT replaces node group"),
         ({"instance_types": ("g6.xlarge",)}, '["g6.12xlarge"] -> ["g6.xlarge"]'),
+        (
+            {"subnet_ids": ("subnet-c",)},
+            'groups[0].subnetIds ["subnet-a", "subnet-b"] -> ["subnet-c"]',
+        ),
         ({"max_size": 9, "labels": {"team": "vision"}}, ""),
     ],
 )
@@ -252,12 +256,21 @@ def test_a_change_that_eks_cannot_make_in_place_is_an_outage(stated, says):
         "amiType": "AL2023_x86_64_NVIDIA",
         "capacityType": "ON_DEMAND",
         "instanceTypes": ["g6.12xlarge"],
+        "subnetIds": ["subnet-a", "subnet-b"],
     }
+    nodes = NodeGroup(**stated)
+    subnets = nodes.subnet_ids or ["subnet-b", "subnet-a"]
     runs = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 7, 5, fixed)
-    said = replaced_nodes(NodeGroup(**stated), runs, "gpuNodes.groups[0]")
+    said = replaced_nodes(nodes, runs, "gpuNodes.groups[0]", subnets)
     assert says in said
     assert said.startswith("OUTAGE: ") == bool(says)
-    assert not replaced_nodes(NodeGroup(**stated), replace(runs, desired_size=0), "")
+    assert not replaced_nodes(nodes, replace(runs, desired_size=0), "", subnets)
+
+
+def test_other_subnets_of_the_platform_are_an_outage():
+    runs = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 7, 5, {"subnetIds": ["subnet-a"]})
+    said = replaced_nodes(NodeGroup(), runs, "gpuNodes.groups[0]", ["subnet-c"])
+    assert said.startswith("OUTAGE: the platform's subnetIds")
 
 
 def test_identities_are_frozen(declared):
