@@ -3,11 +3,14 @@
 "API reference" is the documentation in EKS's service model (API version 2017-11-01).
 """
 
+import functools
 import json
 import re
 from typing import Any
 
-from tests.standin_aws.world import NODE_GROUP, Properties
+from botocore.loaders import Loader
+
+from tests.standin_aws.world import ASSOCIATION, LAUNCH_TEMPLATE, NODE_GROUP, Properties
 
 RESERVED_PREFIXES = ("kubernetes.io/", "k8s.io/", "eks.amazonaws.com/")
 
@@ -20,7 +23,11 @@ def new_group(world: Properties, inputs: Properties) -> Properties:
     """Return what EKS adds to a new group."""
     name = inputs["nodeGroupName"]
     partition = world["partition"]
+    # "All node groups are created with the latest AMI release version for the respective minor
+    # Kubernetes version of the cluster" (API reference, CreateNodegroup).
+    computed = {"version": world["version"], "releaseVersion": _newest(world, inputs)}
     return {
+        **{key: inputs.get(key) or value for key, value in computed.items()},
         "id": f"{inputs['clusterName']}:{name}",
         "arn": f"arn:{partition}:eks::123456789012:nodegroup/{inputs['clusterName']}/{name}",
         "resources": [{"autoscalingGroups": [{"name": f"eks-{name}"}]}],
@@ -29,7 +36,15 @@ def new_group(world: Properties, inputs: Properties) -> Properties:
 
 
 def acceptable_group(world: Properties, group: Properties) -> None:
-    """Hold a group to what EKS accepts."""
+    """Hold a new group to what EKS accepts."""
+    # API reference, CreateNodegroup: "equal to the current Kubernetes version for the cluster".
+    if group.get("version") not in (None, world["version"]):
+        raise Refused(f"InvalidParameterException: the cluster has version {world['version']}")
+    _acceptable_release(group.get("version") or world["version"], group.get("releaseVersion"))
+    _acceptable(world, group)
+
+
+def _acceptable(world: Properties, group: Properties) -> None:
     size = group["scalingConfig"]
     # "Minimum capacity can't be greater than desired size" and its like for the maximum.
     if not size["minSize"] <= size["desiredSize"] <= size["maxSize"]:
@@ -48,13 +63,113 @@ def acceptable_group(world: Properties, group: Properties) -> None:
         # API reference, taintKey and taintValue.
         if not (1 <= len(taint["key"]) <= 63 and len(taint.get("value", "")) <= 63):
             raise Refused(f"InvalidParameterException: taint {taint}: at most 63 characters")
+    # EKS user guide, "Recipe: Prevent pods from being scheduled on specific nodes".
+    if len(group.get("taints") or []) > 50:
+        raise Refused("InvalidParameterException: at most 50 taints")
     # API reference, NodegroupUpdateConfig: "The maximum number is 100."
     if not 1 <= group["updateConfig"]["maxUnavailable"] <= 100:
         raise Refused("InvalidParameterException: maxUnavailable is 1 to 100")
-    # API reference, CreateNodegroup: "you can specify 0-20 instance types".
-    if len(group["instanceTypes"]) > 20:
-        raise Refused("InvalidParameterException: at most 20 instance types")
+    # API reference, AMITypes, CapacityTypes, NodegroupUpdateStrategies and TaintEffect.
+    for shape, value in (
+        ("AMITypes", group.get("amiType")),
+        ("CapacityTypes", group.get("capacityType")),
+        ("NodegroupUpdateStrategies", group["updateConfig"].get("updateStrategy")),
+        *(("TaintEffect", taint["effect"]) for taint in group.get("taints") or []),
+    ):
+        if value is not None and value not in _values(shape):
+            raise Refused(f"InvalidParameterException: {value} is none of {shape}")
+    # EKS user guide, "Create a managed node group for your cluster": the name of the group.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", group["nodeGroupName"]):
+        raise Refused(f"InvalidParameterException: nodegroupName {group['nodeGroupName']}")
+    # API reference, CreateNodegroup: `subnets` is required.
+    if not group["subnetIds"]:
+        raise Refused("InvalidParameterException: Subnet list cannot be empty")
+    _acceptable_tags(group.get("tags") or {})
+    _acceptable_template(world, group)
     _trusted_role(world, group["nodeRoleArn"])
+
+
+def _acceptable_tags(tags: dict[str, str]) -> None:
+    """Hold tags to the restrictions of the API reference, TagMap."""
+    if len(tags) > 50:
+        raise Refused("InvalidParameterException: at most 50 tags")
+    for key, value in tags.items():
+        if not (1 <= len(key) <= 128 and len(value) <= 256) or key.lower().startswith("aws:"):
+            raise Refused(f"InvalidParameterException: tag {key}={value}")
+
+
+def _acceptable_template(world: Properties, group: Properties) -> None:
+    """Hold instance types and launch template to the API reference, CreateNodegroup."""
+    named = group["launchTemplate"]
+    template = world["resources"].get(LAUNCH_TEMPLATE, {}).get(named["id"])
+    if template is None or int(named["version"]) > template["latestVersion"]:
+        raise Refused(f"InvalidRequestException: launch template {named} does not exist")
+    types = group.get("instanceTypes") or []
+    # "you can specify 0-20 instance types"
+    if len(types) > 20:
+        raise Refused("InvalidParameterException: at most 20 instance types")
+    # "If however, you specify an instance type in your launch template and specify any
+    # instanceTypes, the node group deployment will fail."
+    if types and template.get("instanceType"):
+        raise Refused("InvalidRequestException: instance types in the group and its template")
+    # LaunchTemplateSpecification: what a template "can't include"; `diskSize` and `remoteAccess`
+    # fail beside a template.
+    wrong = [key for key in ("iamInstanceProfile", "hibernationOptions") if template.get(key)]
+    wrong += [key for key in ("diskSize", "remoteAccess") if group.get(key)]
+    market = (template.get("instanceMarketOptions") or {}).get("marketType")
+    wrong += ["RequestSpotInstances"] if market == "spot" else []
+    if wrong:
+        raise Refused(f"InvalidRequestException: {', '.join(wrong)} with a launch template")
+    # EKS user guide, "Create a managed node group with Capacity Blocks for ML".
+    block = group.get("capacityType") == "CAPACITY_BLOCK"
+    reservation = template.get("capacityReservationSpecification") or {}
+    identified = (reservation.get("capacityReservationTarget") or {}).get("capacityReservationId")
+    if block != (market == "capacity-block") or (block and not identified):
+        raise Refused("InvalidRequestException: capacity block: type, market and reservation")
+
+
+@functools.cache
+def _values(shape: str) -> tuple[str, ...]:
+    return tuple(Loader().load_service_model("eks", "service-2")["shapes"][shape]["enum"])
+
+
+def _acceptable_release(version: str, release: str | None) -> None:
+    """Refuse Amazon Linux of another version (hashicorp/terraform-provider-aws#14492)."""
+    linux = release and re.fullmatch(r"1\.\d+\.\d+-\d{8}", release)
+    if linux and not linux[0].startswith(f"{version}."):
+        raise Refused(
+            f"InvalidParameterException: Requested Nodegroup release version {release} is invalid"
+        )
+
+
+def _newest(world: Properties, group: Properties) -> str:
+    return world["releases"][group["amiType"].partition("_")[0]]
+
+
+def _order(version: str) -> list[int]:
+    """Order of versions and releases, by the numbers before a build's hash."""
+    numbers = re.match(r"[0-9.]+(-\d{8}$)?", version)
+    return [int(number) for number in re.findall(r"\d+", numbers[0] if numbers else "")]
+
+
+def _updated_version(world: Properties, group: Properties, sent: Properties) -> Properties:
+    """Return what UpdateNodegroupVersion changes; rules: API reference, UpdateNodegroupVersion."""
+    if not sent.keys() & {"launchTemplate", "version", "releaseVersion"}:
+        return {}
+    template = sent.get("launchTemplate", group["launchTemplate"])
+    if template["id"] != group["launchTemplate"]["id"]:
+        raise Refused("InvalidParameterException: You cannot specify a different launch template")
+    version = sent.get("version") or group["version"]
+    # "By default, the latest available AMI version for the node group's Kubernetes version is used"
+    release = sent.get("releaseVersion") or _newest(world, group)
+    # "You cannot roll back a node group to an earlier Kubernetes version or AMI version."
+    for key, wanted in (("version", version), ("releaseVersion", release)):
+        if _order(wanted) < _order(group[key]):
+            raise Refused(f"InvalidParameterException: {key} {wanted} is before {group[key]}")
+    if _order(version) > _order(world["version"]):
+        raise Refused(f"InvalidParameterException: the cluster has version {world['version']}")
+    _acceptable_release(version, release)
+    return {"version": version, "releaseVersion": release}
 
 
 def changed_group(world: Properties, old: Properties, new: Properties) -> Properties:
@@ -74,8 +189,8 @@ def changed_group(world: Properties, old: Properties, new: Properties) -> Proper
     sent = {key: value for key, value in new.items() if value != old.get(key)}
     if world["refuse_updates"]:
         raise Refused(world["refuse_updates"])
-    after = {**group, **sent}
-    acceptable_group(world, after)
+    after = {**group, **sent, **_updated_version(world, group, sent)}
+    _acceptable(world, after)
     ended = group["scalingConfig"]["desiredSize"] - after["scalingConfig"]["desiredSize"]
     if ended > 0:
         name = group["nodeGroupName"]
@@ -100,6 +215,17 @@ def describe_group(world: Properties, arguments: dict[str, Any]) -> Properties:
     kept = ("id", "arn", "clusterName", "nodeGroupName", "nodeRoleArn", "status", "tags")
     kept += ("amiType", "capacityType", "instanceTypes", "subnetIds")
     return {**{key: group.get(key) for key in kept}, "scalingConfigs": [group["scalingConfig"]]}
+
+
+def new_association(world: Properties, association: Properties) -> None:
+    """Refuse a second association of a service account."""
+    # EKS user guide, "Learn how EKS Pod Identity grants pods access to AWS services": "Each
+    # Kubernetes service account in a cluster can have one IAM role"; ResourceInUseException is one
+    # of the errors of CreatePodIdentityAssociation.
+    key = ("clusterName", "namespace", "serviceAccount")
+    for other in world["resources"].get(ASSOCIATION, {}).values():
+        if all(other[part] == association[part] for part in key):
+            raise Refused("ResourceInUseException: Association already exists")
 
 
 def known_policy(world: Properties, attachment: Properties) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.standin_aws import eks
-from tests.standin_aws.world import NODE_GROUP, Properties
+from tests.standin_aws.world import ASSOCIATION, LAUNCH_TEMPLATE, NODE_GROUP, Properties
 
 _ACCOUNT = "123456789012"
 
@@ -22,6 +22,9 @@ class Kind:
 
     named_by: str = ""
     """Property that Pulumi names itself where the program does not (pulumi-aws, `AutoName`)."""
+
+    kept: frozenset[str] = frozenset()
+    """Properties that stay as they are where the program states none: `Optional` and `Computed`."""
 
     recomputed: frozenset[str] = frozenset()
     """Computed properties that a change makes unknown in a preview."""
@@ -83,7 +86,7 @@ KINDS: dict[str, Kind] = {
         _plain("role", "name"), frozenset({"role", "name"}), named_by="name"
     ),
     # internal/service/ec2/ec2_launch_template.go
-    "aws:ec2/launchTemplate:LaunchTemplate": Kind(
+    LAUNCH_TEMPLATE: Kind(
         _template,
         frozenset({"name"}),
         named_by="name",
@@ -106,15 +109,17 @@ KINDS: dict[str, Kind] = {
             }
         ),
         named_by="nodeGroupName",
+        kept=frozenset({"releaseVersion", "version"}),
         check=eks.acceptable_group,
         update=eks.changed_group,
     ),
     # internal/service/autoscaling/tag.go
     "aws:autoscaling/tag:Tag": Kind(_tag, frozenset({"autoscalingGroupName", "tag.key"})),
     # internal/service/eks/pod_identity_association.go
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": Kind(
+    ASSOCIATION: Kind(
         _association,
         frozenset({"clusterName", "namespace", "serviceAccount"}),
+        check=eks.new_association,
     ),
 }
 

@@ -62,7 +62,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request, context):
         kind = _kind(request.urn, context)
         news = _plain(request.news)
-        removed = dict.fromkeys(_plain(request.old_inputs).keys() - news.keys())
+        stated = _plain(request.old_inputs).keys() - kind.kept
+        removed = dict.fromkeys(stated - news.keys())
         detailed = {}
         for path in _differences(_plain(request.olds), {**removed, **news}):
             replaces = path in kind.force_new or path.partition(".")[0] in kind.force_new

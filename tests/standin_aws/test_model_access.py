@@ -11,8 +11,8 @@ from components.triton.eks_cluster import EksCluster
 from components.triton.model_access import ModelAccess, ModelAccessArgs
 from config.sections.triton import S3Repository
 from tests.standin_aws.bed import CLUSTER, Bed
+from tests.standin_aws.world import ASSOCIATION
 
-ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 ROLE = "aws:iam/role:Role"
 
 

@@ -14,6 +14,8 @@ WORLD_VARIABLE = "STANDIN_AWS_WORLD"
 Properties = dict[str, Any]
 
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,15 @@ class World:
     def read(self) -> dict[str, Any]:
         """Everything in it.
 
-        `partition` is that of the account, `resources` holds what exists by type and id, `calls`
-        what changed it (operation, type, id), `ended` the nodes that ended by group, and
-        `refuse_updates` makes EKS refuse every change of a node group with that message.
+        `partition` is that of the account, `version` the cluster's version of Kubernetes, and
+        `releases` the newest release of each family of AMIs. `resources` holds what exists by type
+        and id, `calls` what changed it (operation, type, id), `ended` the nodes that ended by
+        group. `refuse_updates` makes EKS refuse every change of a node group with that message.
         """
         empty: dict[str, Any] = {
             "partition": "aws",
+            "version": "1.34",
+            "releases": {"AL2023": "1.34.2-20260709", "BOTTLEROCKET": "1.58.0-2f6a8c1e"},
             "resources": {},
             "calls": [],
             "ended": {},
