@@ -90,10 +90,13 @@ def _pod(settings: Settings, kind: PodKind, at: str, reader: ClusterReader) -> I
 def _manifest(kind: PodKind, at: str, reader: ClusterReader) -> dict[str, Any]:
     template = kind.template
     spec = dict(template["spec"])
-    account = f"/api/v1/namespaces/{at}/serviceaccounts/{spec['serviceAccountName']}"
-    if not reader.api.ask("GET", account):
+    created = {"serviceAccountName": f"/api/v1/namespaces/{at}/serviceaccounts"}
+    if kind.makes_priority_class:
+        created["priorityClassName"] = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    for key, path in created.items():
         # The API server refuses a pod without its account, which the stack creates before it.
-        del spec["serviceAccountName"]
+        if key in spec and not reader.api.ask("GET", f"{path}/{spec[key]}"):
+            del spec[key]
     metadata = {"generateName": "preflight-", **template["metadata"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

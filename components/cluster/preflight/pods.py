@@ -45,6 +45,9 @@ class PodKind:
     most: int
     """Most pods, with the surge of a rollout."""
 
+    makes_priority_class: bool = False
+    """True if the stack creates their PriorityClass."""
+
 
 def kinds(settings: Settings) -> Iterator[PodKind]:
     """Yield the kinds of pods, except those of a chart."""
@@ -101,6 +104,7 @@ def _inference(settings: Settings, at: StackAt) -> Iterator[PodKind]:
             template=spare.deployment_spec(stack, spec["template"]["spec"])["template"],
             fewest=spares,
             most=spares,
+            makes_priority_class=True,
         )
     spec = gateway.deployment_spec(stack, {}, settings.prometheus)
     yield PodKind(
