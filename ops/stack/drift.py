@@ -28,6 +28,9 @@ _AT_ONCE = 8
 _VALUE_WIDTH = 80
 _PROVIDER = "pulumi:providers:kubernetes"
 
+_NODE_COUNT = "scalingConfig.desiredSize"
+"""Field of a node group that the cluster's autoscaler changes."""
+
 
 def drift(env: StackEnvironment) -> list[str]:
     """Return one line for each difference; change nothing.
@@ -112,11 +115,11 @@ def _target(inputs: Mapping[str, Any]) -> KubeconfigContext:
 def _others(env: StackEnvironment, urns: list[str]) -> Iterator[str]:
     targets = [argument for urn in urns for argument in ("--target", urn)]
     arguments = ("refresh", "--stack", env.stack, "--preview-only", "--json", *targets)
-    for line in pulumi.capture(env, *arguments).splitlines():
-        event = json.loads(line)
-        step = event.get("resourcePreEvent", {}).get("metadata", {})
-        if step.get("op") in ("update", "delete"):
-            name = step["urn"].rpartition("::")[2]
-            gone = step["op"] == "delete"
-            fields = ", ".join(step.get("detailedDiff") or step.get("diffs") or ())
-            yield f"{step['type']} {name} {'is gone' if gone else f'differs: {fields}'}"
+    for step in json.loads(pulumi.capture(env, *arguments))["steps"]:
+        types, name = str(step["urn"]).split("::")[2:4]
+        what = f"{types.rpartition('$')[2]} {name}"
+        fields = [*(step.get("detailedDiff") or step.get("diffReasons") or ())]
+        if step["op"] == "delete":
+            yield f"{what} is gone"
+        elif step["op"] == "update" and fields != [_NODE_COUNT]:
+            yield f"{what} differs: {', '.join(fields)}"
