@@ -62,12 +62,13 @@ class NodeGroup(GpuNodes):
     group has zones; `MINIMAL` ends old nodes first, for GPUs that are scarce."""
 
     kubernetes_version: Annotated[str, Field(pattern=r"^1\.[0-9]{2}$")] | None = None
-    """Kubernetes version of the nodes, such as `1.34`; unset, a group keeps the version that it
-    was created with."""
+    """Kubernetes version of the nodes, such as `1.34`; unset, the control plane's at the group's
+    creation and at each change of its launch template."""
 
     release_version: Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.-]{2,62}$")] | None = None
-    """Release of the AMI, such as `1.34.2-20260709`; unset, a group keeps the release that it
-    was created with. Another release exchanges the nodes."""
+    """Release of the AMI, such as `1.34.2-20260709`; unset, the newest at the group's creation and
+    at each change of its launch template. Another release exchanges the nodes; EKS refuses an
+    earlier one."""
 
     subnet_ids: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-z-]+$")], ...] = ()
     """Subnets of the group; unset, those of the platform. One group for each zone keeps the Auto

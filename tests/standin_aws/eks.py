@@ -159,7 +159,9 @@ def _updated_version(world: Properties, group: Properties, sent: Properties) -> 
     template = sent.get("launchTemplate", group["launchTemplate"])
     if template["id"] != group["launchTemplate"]["id"]:
         raise Refused("InvalidParameterException: You cannot specify a different launch template")
-    version = sent.get("version") or group["version"]
+    # "If no version is specified, then the node group will be updated to match the cluster's
+    # current Kubernetes version" (API reference, UpdateNodegroupVersionRequest).
+    version = sent.get("version") or world["version"]
     # "By default, the latest available AMI version for the node group's Kubernetes version is used"
     release = sent.get("releaseVersion") or _newest(world, group)
     # "You cannot roll back a node group to an earlier Kubernetes version or AMI version."
