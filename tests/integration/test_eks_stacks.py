@@ -163,6 +163,10 @@ def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
 
 
 def test_prod_as_shipped(account: Account) -> None:
+    """Prod between the platform's stack and a consumer's; KEDA is only its definitions here.
+
+    Not shown: that an existing KEDA accepts the ScaledObject and scales by it.
+    """
     provision_platform(account, "prod")
     prod = account.stack("prod")
     prod.pulumi("stack", "select", "prod", "--create").ok()
