@@ -18,9 +18,11 @@ from components.rollout.component import Rollout, await_rollouts
 from config.flows import by_namespace
 from config.inventory import parts, shared_flows
 from config.load import load
+from config.sections.karpenter import Karpenter
 from config.sections.keda import HelmKeda
 from config.sections.prometheus import ManagedPrometheus
 from config.sizing.packing import evictable
+from config.sizing.rollout import longest_loading_seconds
 
 settings = load()
 check_gateways(settings)
@@ -55,9 +57,23 @@ for group, at in settings.gpu_nodes.groups_at:
         subnet_ids=cluster.subnet_ids,
         path=at.path,
     )
-    kept = protect and not group.retiring
-    protected = ResourceOptions(depends_on=[cluster.provider], protect=kept)
+    protected = ResourceOptions(
+        depends_on=[cluster.provider], protect=protect and not group.retiring
+    )
     gpus.append(GpuNodeGroup(group.name, nodes, protected))
+# By kind: Karpenter's pools are objects of the cluster, and not resources of AWS.
+if isinstance(settings.gpu_nodes, Karpenter):
+    from components.gpus.node_pool import GpuNodePool, GpuNodePoolArgs
+
+    for pool in settings.gpu_nodes.node_pools:
+        started = GpuNodePoolArgs(
+            nodes=settings.gpu_nodes,
+            config=pool,
+            loading_seconds=longest_loading_seconds(settings.inference),
+            cluster_name=cluster.eks.name,
+        )
+        kept = ResourceOptions(protect=protect and not pool.retiring)
+        gpus.append(GpuNodePool(pool.name, started, ResourceOptions.merge(after(), kept)))
 if settings.device_plugin_enabled:
     plugin = DevicePluginArgs(
         config=settings.device_plugin,

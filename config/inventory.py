@@ -71,6 +71,10 @@ def made_namespaces(settings: Settings) -> dict[str, str]:
 def managed_resources(settings: Settings) -> list[ApiResource]:
     """Return the API objects that the stack creates, without those of a chart."""
     found = [ApiResource("", "namespaces")]
+    found += [
+        ApiResource(version.partition("/")[0], resource)
+        for version, resource in settings.gpu_nodes.needed_apis
+    ]
     for part in parts(settings):
         if part.default_deny:
             found.append(ApiResource(*_NETWORK_POLICY, part.namespace))

@@ -10,12 +10,13 @@ from config.sections.gpu_nodes import ExistingNodes, GpuNodes
 from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.images import Images
 from config.sections.inference import InferenceStack
+from config.sections.karpenter import Karpenter
 from config.sections.keda import ExistingKeda, Keda
 from config.sections.node_groups import EksNodeGroups
 from config.sections.platform import LocalPlatform, Platform
 from config.sections.prometheus import ManagedPrometheus, Prometheus
 
-Nodes = EksNodeGroups | ExistingNodes
+Nodes = EksNodeGroups | ExistingNodes | Karpenter
 
 
 class Settings(Section):

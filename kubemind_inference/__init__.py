@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from components.contract import ContractError, InferenceOutputs, SharedOutputs
     from components.gpus.device_plugin import DevicePlugin, DevicePluginArgs
     from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
+    from components.gpus.node_pool import GpuNodePool, GpuNodePoolArgs
     from components.inference import Inference, InferenceArgs
     from components.monitoring.component import (
         PodMonitors,
@@ -33,6 +34,8 @@ __all__ = [
     "EksCluster",
     "GpuNodeGroup",
     "GpuNodeGroupArgs",
+    "GpuNodePool",
+    "GpuNodePoolArgs",
     "Inference",
     "InferenceArgs",
     "InferenceOutputs",
@@ -70,6 +73,8 @@ def _home(name: str) -> "ModuleType":
         case "GpuNodeGroup" | "GpuNodeGroupArgs":
             # Loads pulumi_aws, which takes 1.5 s and 60 MB.
             from components.gpus import node_group as home
+        case "GpuNodePool" | "GpuNodePoolArgs":
+            from components.gpus import node_pool as home
         case "DevicePlugin" | "DevicePluginArgs":
             from components.gpus import device_plugin as home
         case "Prometheus" | "PrometheusArgs" | "PodMonitors" | "PodMonitorsArgs":

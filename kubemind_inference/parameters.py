@@ -5,6 +5,7 @@ from config.sections.device_plugin import DevicePlugin
 from config.sections.gateway import Gateway
 from config.sections.gpu_nodes import ExistingNodes, GpuNodes
 from config.sections.inference import InferenceStack
+from config.sections.karpenter import Karpenter, KarpenterPool
 from config.sections.keda import ExistingKeda, HelmKeda
 from config.sections.node_groups import EksNodeGroups, NodeGroup
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
@@ -26,6 +27,8 @@ __all__ = [
     "HelmKeda",
     "InFlight",
     "InferenceStack",
+    "Karpenter",
+    "KarpenterPool",
     "ManagedPrometheus",
     "NodeGroup",
     "PvcRepository",

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from config.schema.tree import leaves, locate, split
 
 _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("gpuNodes", "karpenter"): {"role": "KarpenterNodeRole"},
     ("gpuSharing", "mig"): {"profile": "1g.10gb"},
     ("inference[0].triton.modelRepository", "s3"): {"uri": "s3://bucket/models"},
     ("prometheus", "existing"): {

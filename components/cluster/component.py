@@ -119,17 +119,16 @@ def needed_outputs(settings: Settings) -> list[str]:
     repositories = [stack.triton.model_repository for stack in settings.inference]
     # By kind: the platform stack's outputs depend on several sections.
     in_s3 = [repository for repository in repositories if isinstance(repository, S3Repository)]
-    nodes = bool(settings.gpu_nodes.groups)
+    for_nodes = settings.gpu_nodes.needed_outputs
     # An existing role already trusts the provider.
     trust = any(r.identity == "irsa" and not r.role_arn for r in in_s3)
     needed = {
         "kubeconfig": True,
-        "clusterName": nodes or any(r.identity == "podIdentity" for r in in_s3),
-        "subnetIds": nodes,
+        "clusterName": any(r.identity == "podIdentity" for r in in_s3),
         "oidcProviderArn": trust,
         "oidcProviderUrl": trust,
     }
-    return [name for name in PLATFORM_OUTPUTS if needed[name]]
+    return [name for name in PLATFORM_OUTPUTS if needed.get(name) or name in for_nodes]
 
 
 def _referenced(platform: ReferencePlatform, settings: Settings) -> Cluster:

@@ -28,7 +28,7 @@ from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.selectors import triton_selector
-from config.sizing.rollout import start_seconds
+from config.sizing.rollout import loading_seconds, start_seconds
 
 UID = 1000
 """User `triton-server` of the official images."""
@@ -171,6 +171,7 @@ def deployment_spec(
             annotations={
                 **scrape_annotations(prometheus, triton.metrics_port, TRITON_METRICS_PATH),
                 **repository.annotations,
+                **(nodes.replica_annotations(loading_seconds(stack)) if triton.gpus else {}),
             },
             options=triton.pods,
         ),

@@ -29,12 +29,12 @@ def instance_types(settings: Settings) -> Iterator[Finding]:
 def node_bounds(settings: Settings) -> Iterator[Finding]:
     """The minimum number of nodes is not above the maximum."""
     for pool in settings.gpu_nodes.pools:
-        nodes = pool.nodes
-        if nodes.min_size > nodes.max_size:
+        fewest, most = pool.nodes.fewest, pool.nodes.max_size
+        if fewest is not None and fewest > most:
             yield Finding(
-                keys={pool.key("minSize"): nodes.min_size, pool.key("maxSize"): nodes.max_size},
+                keys={pool.key("minSize"): fewest, pool.key("maxSize"): most},
                 reason="the minimum number of nodes is above the maximum",
-                change={pool.key("maxSize"): nodes.min_size},
+                change={pool.key("maxSize"): fewest},
             )
 
 

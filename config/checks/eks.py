@@ -107,7 +107,7 @@ def instance_count(settings: Settings) -> Iterator[Finding]:
 @refuse
 def node_architecture(settings: Settings) -> Iterator[Finding]:
     """Instance types and AMI have the same processor architecture."""
-    for nodes, pool in settings.gpu_nodes.groups_at:
+    for nodes, pool in settings.gpu_nodes.created:
         types: dict[Architecture, list[str]] = {}
         for name in nodes.instance_types:
             types.setdefault(architecture_of(name), []).append(name)
@@ -123,7 +123,7 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
             },
             reason=(
                 f"the AMI is for {nodes.ami_architecture}, but not all instance types are "
-                f"({spelled}): EKS refuses the group, or its nodes never start"
+                f"({spelled}): EKS or EC2 refuses them, or nodes never start"
             ),
             change=change,
             fix=""
@@ -135,7 +135,7 @@ def node_architecture(settings: Settings) -> Iterator[Finding]:
 @refuse
 def triton_architecture(settings: Settings) -> Iterator[Finding]:
     """Replicas with GPUs run on the architecture of the GPU nodes."""
-    for nodes, pool in settings.gpu_nodes.groups_at:
+    for nodes, pool in settings.gpu_nodes.created:
         for at in stacks(settings):
             stated = at.stack.triton.architecture
             if at.stack.triton.gpus and stated and stated != nodes.ami_architecture:
@@ -156,7 +156,7 @@ def _swapped(ami_type: str) -> str:
 @refuse
 def gpu_types(settings: Settings) -> Iterator[Finding]:
     """Every instance type of the GPU nodes has NVIDIA GPUs, as their AMI requires."""
-    for nodes, pool in settings.gpu_nodes.groups_at:
+    for nodes, pool in settings.gpu_nodes.created:
         without = [name for name in nodes.instance_types if not has_nvidia_gpu(name)]
         if without:
             yield Finding(

@@ -15,7 +15,7 @@ EKS_CORDON_SECONDS = 60
 """Time that EKS waits between the last eviction from a node and its end (the same page)."""
 
 
-def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
+def fleets_on_gpu_nodes(settings: Settings) -> list[StackAt]:
     """Return the stacks whose replicas run on GPU nodes of known capacity, and fit there."""
     pools = settings.gpu_nodes.pools
     if any(pool.nodes.unknown_instance_types for pool in pools):
@@ -27,7 +27,7 @@ def _on_gpu_nodes(settings: Settings) -> list[StackAt]:
     ]
 
 
-def _rounds(settings: Settings, at: StackAt, nodes: int, pools: Iterable[Pool]) -> int:
+def eviction_rounds(settings: Settings, at: StackAt, nodes: int, pools: Iterable[Pool]) -> int:
     """Return the number of evictions, one after another, that empty nodes which drain at once.
 
     The disruption budget holds back each until the replicas of the one before are ready elsewhere.
@@ -37,7 +37,8 @@ def _rounds(settings: Settings, at: StackAt, nodes: int, pools: Iterable[Pool]) 
     return math.ceil(leaving / evictable(settings, at.stack))
 
 
-def _budget_keys(settings: Settings, at: StackAt) -> dict[str, object]:
+def budget_keys(settings: Settings, at: StackAt) -> dict[str, object]:
+    """Return the keys on which the number of evictions from a node depends."""
     stated = at.stack.triton.disruption_budget
     key = at.key("triton.disruptionBudget")
     return {
@@ -54,7 +55,7 @@ def _update_keys(settings: Settings, at: StackAt) -> dict[str, object]:
     groups = settings.gpu_nodes.groups_at
     return {
         **{pool.key("maxUnavailable"): group.max_unavailable for group, pool in groups},
-        **_budget_keys(settings, at),
+        **budget_keys(settings, at),
         derived(at.key("triton.terminationGraceSeconds")): at.stack.triton_grace_seconds,
     }
 
@@ -63,12 +64,12 @@ def _update_keys(settings: Settings, at: StackAt) -> dict[str, object]:
 def spot_budget(settings: Settings) -> Iterator[Finding]:
     """On spot nodes the disruption budget lets all replicas of a node leave at once."""
     pools = [pool for pool in settings.gpu_nodes.pools if pool.nodes.spot]
-    for at in _on_gpu_nodes(settings) if pools else ():
-        if _rounds(settings, at, 1, pools) > 1:
+    for at in fleets_on_gpu_nodes(settings) if pools else ():
+        if eviction_rounds(settings, at, 1, pools) > 1:
             yield Finding(
                 keys={
                     **{pool.key("capacityType"): "SPOT" for pool in pools},
-                    **_budget_keys(settings, at),
+                    **budget_keys(settings, at),
                 },
                 reason=(
                     f"a spot node ends {SPOT_NOTICE_SECONDS} s after its notice, but the "
@@ -84,10 +85,12 @@ def spot_budget(settings: Settings) -> Iterator[Finding]:
 def spot_node(settings: Settings) -> Iterator[Finding]:
     """The smallest fleet does not run on a single spot node."""
     pools = settings.gpu_nodes.pools
-    alone = all(p.nodes.spot for p in pools) and sum(p.nodes.min_size for p in pools) < 2
-    for at in _on_gpu_nodes(settings) if alone else ():
+    alone = all(p.nodes.spot for p in pools) and sum(p.nodes.fewest or 0 for p in pools) < 2
+    sized = {p.key("minSize"): p.nodes.fewest for p in pools if p.nodes.fewest is not None}
+    for at in fleets_on_gpu_nodes(settings) if alone else ():
         least = at.stack.autoscaler.min_replicas
-        if least > most_per_node(settings, at.stack, pools):
+        one_node = most_per_node(settings, at.stack, pools)
+        if least > one_node:
             continue
         cold = (
             settings.gpu_nodes.pool.node_start_seconds
@@ -97,9 +100,9 @@ def spot_node(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             keys={
                 **{pool.key("capacityType"): "SPOT" for pool in pools},
-                **{pool.key("minSize"): pool.nodes.min_size for pool in pools},
+                **sized,
                 at.key("autoscaler.minReplicas"): least,
-                **_budget_keys(settings, at),
+                **budget_keys(settings, at),
             },
             reason=(
                 f"the smallest fleet fits on one spot node: each interruption is an outage of up "
@@ -108,7 +111,9 @@ def spot_node(settings: Settings) -> Iterator[Finding]:
             change={
                 pools[-1].key("minSize"): 2,
                 **({at.key("autoscaler.minReplicas"): 2} if least < 2 else {}),
-            },
+            }
+            if sized
+            else {at.key("autoscaler.minReplicas"): one_node + 1},
         )
 
 
@@ -179,14 +184,14 @@ def _updated(settings: Settings) -> list[StackAt]:
         return []
     return [
         at
-        for at in _on_gpu_nodes(settings)
+        for at in fleets_on_gpu_nodes(settings)
         if at.stack.triton_grace_seconds <= EKS_EVICTION_SECONDS
     ]
 
 
 def _update_rounds(settings: Settings, at: StackAt) -> int:
     nodes = max(group.max_unavailable for group in settings.gpu_nodes.groups)
-    return _rounds(settings, at, nodes, settings.gpu_nodes.pools)
+    return eviction_rounds(settings, at, nodes, settings.gpu_nodes.pools)
 
 
 def _eviction_seconds(settings: Settings, at: StackAt) -> float:

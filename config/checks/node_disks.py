@@ -20,7 +20,7 @@ BASELINE_IOPS = 3000
 @refuse
 def disk_speed(settings: Settings) -> Iterator[Finding]:
     """EBS accepts throughput and I/O operations of the disks."""
-    for group, pool in settings.gpu_nodes.groups_at:
+    for group, pool in settings.gpu_nodes.created:
         throughput, iops = group.disk_throughput_mibps, group.disk_iops
         keys: dict[str, object] = {
             pool.key("diskThroughputMibps"): throughput,
@@ -50,7 +50,7 @@ def disk_speed(settings: Settings) -> Iterator[Finding]:
 @refuse
 def capacity_reservation(settings: Settings) -> Iterator[Finding]:
     """A Capacity Block names its reservation, and spot nodes have none."""
-    for group, pool in settings.gpu_nodes.groups_at:
+    for group, pool in settings.gpu_nodes.created:
         kind, reservation = group.capacity_type, group.capacity_reservation_id
         keys: dict[str, object] = {
             pool.key("capacityType"): kind,
@@ -59,7 +59,7 @@ def capacity_reservation(settings: Settings) -> Iterator[Finding]:
         if kind == "CAPACITY_BLOCK" and not reservation:
             yield Finding(
                 keys=keys,
-                reason="a Capacity Block is bought ahead, and this group does not name its own",
+                reason="a Capacity Block is bought ahead, and this pool does not name its own",
                 fix=f"set {pool.key('capacityReservationId')} to the block's id (cr-...)",
             )
         if kind == "SPOT" and reservation:
@@ -79,13 +79,15 @@ def capacity_reservation(settings: Settings) -> Iterator[Finding]:
 @refuse
 def group_tags(settings: Settings) -> Iterator[Finding]:
     """The stack alone sets the tags that name it, and AWS those of its own prefix."""
-    for group, pool in settings.gpu_nodes.groups_at:
+    for group, pool in settings.gpu_nodes.created:
         taken = [
-            key for key in group.tags if key in ("project", "stack") or key.lower()[:4] == "aws:"
+            key
+            for key in group.tags
+            if key in ("project", "stack") or key.lower().startswith(group.reserved_tags)
         ]
         if taken:
             yield Finding(
                 keys={pool.key("tags"): group.tags},
-                reason=f"the stack or AWS sets the tag {' and '.join(taken)} itself",
+                reason=f"{group.tagging} sets the tag {' and '.join(taken)} itself",
                 change={pool.key("tags"): {k: v for k, v in group.tags.items() if k not in taken}},
             )

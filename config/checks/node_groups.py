@@ -11,31 +11,31 @@ from config.settings import Settings
 
 @refuse
 def group_names(settings: Settings) -> Iterator[Finding]:
-    """Every node group has a name of its own."""
-    groups = settings.gpu_nodes.groups_at
+    """Every pool that the stack creates has a name of its own."""
+    groups = settings.gpu_nodes.created
     counts = Counter(group.name for group, _ in groups)
     for name, count in counts.items():
         if count > 1:
             where = [pool.key("name") for group, pool in groups if group.name == name]
             yield Finding(
                 keys=dict.fromkeys(where, name),
-                reason=f"{count} node groups have the name {name}",
-                fix=f"give all but one another name; a group that exists as {name} keeps its name",
+                reason=f"{count} {settings.gpu_nodes.noun}s have the name {name}",
+                fix=f"give all but one another name; the one that exists as {name} keeps its name",
             )
 
 
 @refuse
 def group_retiring(settings: Settings) -> Iterator[Finding]:
-    """At least one node group takes new pods."""
+    """At least one pool takes new pods."""
     nodes = settings.gpu_nodes
-    if nodes.groups_at and not nodes.pools:
+    if nodes.created and not nodes.pools:
         yield Finding(
-            keys={pool.key("retiring"): True for _, pool in nodes.groups_at},
+            keys={pool.key("retiring"): True for _, pool in nodes.created},
             reason=(
-                "every node group is retiring: no node takes a new replica, and one that stops "
+                f"every {nodes.noun} is retiring: no node takes a new replica, and one that stops "
                 "never starts again"
             ),
-            fix="add the group that takes their place, under a name of its own",
+            fix=f"add the {nodes.noun} that takes their place, under a name of its own",
         )
 
 
@@ -85,6 +85,9 @@ def groups_alike(settings: Settings) -> Iterator[Finding]:
         spelled = ", ".join(f"{path}: {value}" for path, value in found.items())
         yield Finding(
             keys=stated,
-            reason=f"the node groups have several {trait.of} ({spelled}), but {trait.why}",
-            fix="make them alike, or set retiring: true in the group that the others replace",
+            reason=(
+                f"the {settings.gpu_nodes.noun}s have several {trait.of} ({spelled}), but "
+                f"{trait.why}"
+            ),
+            fix="make them alike, or set retiring: true in the one that the others replace",
         )

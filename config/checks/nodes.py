@@ -151,7 +151,7 @@ def nodes(settings: Settings) -> Iterator[Finding]:
     }
     if not small:
         return
-    retiring = [at for group, at in settings.gpu_nodes.groups_at if group.retiring]
+    retiring = [at for nodes, at in settings.gpu_nodes.created if nodes.retiring]
     keys: dict[str, object] = {pool.key("retiring"): True for pool in retiring}
     for pool in pools:
         keys |= {pool.key("maxSize"): pool.nodes.max_size, **_node_keys(pool)}
@@ -225,13 +225,17 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     if not fleets or not all(_fits(settings, at) for at in fleets):
         return
     pools = settings.gpu_nodes.pools
+    kept = [pool.nodes.fewest for pool in pools]
+    # Nodes that come and go with their pods run as long as the replicas do.
+    if None in kept:
+        return
     taken = packed(
-        settings, lambda stack: stack.autoscaler.min_replicas, lambda nodes: nodes.min_size
+        settings, lambda stack: stack.autoscaler.min_replicas, lambda nodes: nodes.fewest or 0
     )
     small = [
         (pool, count)
         for pool, count in zip(pools, taken, strict=True)
-        if count > pool.nodes.min_size
+        if count > (pool.nodes.fewest or 0)
     ]
     if not small or any(count > pool.nodes.max_size for pool, count in small):
         return
@@ -239,13 +243,13 @@ def cold_start(settings: Settings) -> Iterator[Finding]:
     ready = max(at.stack.triton.ready_seconds for at in fleets)
     yield Finding(
         keys={
-            **{pool.key("minSize"): pool.nodes.min_size for pool in pools},
+            **{pool.key("minSize"): pool.nodes.fewest for pool in pools},
             **{at.key("autoscaler.minReplicas"): at.stack.autoscaler.min_replicas for at in fleets},
             **{pool.key("nodeStartSeconds"): pool.nodes.node_start_seconds for pool in pools},
         },
         reason=(
             f"min replicas need {sum(taken)} node(s), but "
-            f"{sum(pool.nodes.min_size for pool in pools)} are kept: the rest "
+            f"{sum(pool.nodes.fewest or 0 for pool in pools)} are kept: the rest "
             f"start cold, after {number(node)} s for the node, up to {PULL_SECONDS} s for Triton's "
             f"image and {number(ready)} s for the models = {number(node + PULL_SECONDS + ready)} s"
         ),

@@ -17,33 +17,34 @@ from config.sizing.packing import Pods, Room, cpu_nodes_needed
 from config.units import MIB_PER_GIB
 from config.versions import KEDA_CHART_VERSION, MIN_KEDA
 
+_FACTS = {"clusterName": "a cluster's name", "subnetIds": "subnets"}
+
 
 @refuse
 def eks_platform(settings: Settings) -> Iterator[Finding]:
-    """A node group needs an EKS cluster and its subnets."""
+    """Nodes that the stack creates on EKS need facts of the cluster."""
     platform, nodes = settings.platform, settings.gpu_nodes
-    if not nodes.groups:
+    if not nodes.created:
         return
     keys: dict[str, object] = {"gpuNodes.kind": nodes.kind, "platform.kind": platform.kind}
     # By kind here and below: the check compares nodes and platform.
     if isinstance(platform, LocalPlatform):
         yield Finding(
             keys=keys,
-            reason="the embedded cluster is not on EKS: no node group can join it",
+            reason=f"the embedded cluster is not on EKS: it has no {nodes.noun}s",
             change={"gpuNodes": as_existing(nodes.pool)},
         )
-    elif isinstance(platform, KubeconfigPlatform) and not (
-        platform.cluster_name and platform.subnet_ids
-    ):
-        yield Finding(
-            keys={
-                **keys,
-                "platform.clusterName": platform.cluster_name,
-                "platform.subnetIds": list(platform.subnet_ids),
-            },
-            reason="a node group needs a cluster's name and subnets, and a kubeconfig has neither",
-            fix="set both, or take them from the platform team's stack (kind: stackReference)",
-        )
+    elif isinstance(platform, KubeconfigPlatform):
+        facts = {"clusterName": platform.cluster_name, "subnetIds": list(platform.subnet_ids)}
+        needed = {f"platform.{name}": facts[name] for name in nodes.needed_outputs}
+        if not all(needed.values()):
+            named = " and ".join(_FACTS[name] for name in nodes.needed_outputs)
+            yield Finding(
+                keys={**keys, **needed},
+                reason=f"a {nodes.noun} needs {named}, which a kubeconfig does not have",
+                fix=f"set {' and '.join(needed)}, or take it from the platform team's stack (kind: "
+                "stackReference)",
+            )
 
 
 @refuse

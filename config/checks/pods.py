@@ -147,8 +147,8 @@ def _spelled(wrong: Mapping[str, str], known: Mapping[str, frozenset[str]], node
 
 @warn
 def pod_unknown_labels(settings: Settings) -> Iterator[Finding]:
-    """The node group's parameters state the labels that replicas select."""
-    if not settings.gpu_nodes.groups:
+    """The parameters of the nodes state the labels that replicas select."""
+    if not settings.gpu_nodes.created:
         return
     for at in _pods(settings):
         known = settings.gpu_nodes.known_labels

@@ -80,9 +80,6 @@ class GpuNodes(Section):
     """Purchase option; spot nodes get two minutes' notice, within which the pods must stop. A
     Capacity Block needs `capacityReservationId`."""
 
-    min_size: int = Field(default=1, ge=0, le=5000)
-    """Fewest nodes; replicas that do not fit on them start cold."""
-
     max_size: int = Field(default=6, ge=1, le=5000)
     """Most nodes; must hold the largest fleet and the surge of one rollout."""
 
@@ -144,6 +141,11 @@ class GpuNodes(Section):
         return {**self.labels, GPU_LABEL[0]: GPU_LABEL[1]}
 
     @property
+    def fewest(self) -> int | None:
+        """Fewest nodes, whatever runs on them; None if nodes run only while pods need them."""
+        return None
+
+    @property
     def spot(self) -> bool:
         """True if AWS may take the nodes away, with two minutes' notice."""
         return self.capacity_type == "SPOT"
@@ -168,6 +170,26 @@ class GpuNodes(Section):
         """True if the AMI already runs the NVIDIA device plugin (Bottlerocket NVIDIA does)."""
         return self.ami_type.startswith("BOTTLEROCKET")
 
+    def replica_annotations(self, loading_seconds: int) -> dict[str, str]:  # noqa: ARG002
+        """Return the annotations by which the nodes' autoscaler spares a replica that loads.
+
+        Args:
+            loading_seconds: Longest time from the start of a replica's pod until it is ready.
+        """
+        return {}
+
+
+class SizedNodes(GpuNodes):
+    """Nodes that have a fewest number, as those of an Auto Scaling group have."""
+
+    min_size: int = Field(default=1, ge=0, le=5000)
+    """Fewest nodes; replicas that do not fit on them start cold."""
+
+    @property
+    def fewest(self) -> int:
+        """Fewest nodes, whatever runs on them."""
+        return self.min_size
+
 
 class Pool(NamedTuple):
     """Equal nodes that take new GPU pods, with their place in the parameters."""
@@ -183,13 +205,29 @@ class Pool(NamedTuple):
         return f"{self.path}.{path}"
 
 
-class ExistingNodes(GpuNodes):
+class ExistingNodes(SizedNodes):
     """GPU nodes that someone else creates, or that the local cluster simulates."""
 
     removed: ClassVar[Mapping[str, str]] = REMOVED_NODE_KEYS
 
     kind: Literal["existing"] = "existing"
     """Nodes of the cluster, or simulated ones."""
+
+    noun: ClassVar[str] = "node"
+    """Name of one of them in messages."""
+
+    needed_apis: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """API versions and resources that the cluster must serve for them: none."""
+
+    @property
+    def needed_outputs(self) -> tuple[str, ...]:
+        """Facts of the platform that the nodes need: none."""
+        return ()
+
+    @property
+    def created(self) -> tuple[()]:
+        """No pool: the stack creates none."""
+        return ()
 
     @property
     def groups(self) -> tuple[()]:
@@ -215,6 +253,6 @@ class ExistingNodes(GpuNodes):
 def as_existing(pool: GpuNodes) -> dict[str, object]:
     """Return the value of `gpuNodes` with which a pool's nodes are existing ones."""
     kept = pool.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, include={*GpuNodes.model_fields}
+        mode="json", by_alias=True, exclude_defaults=True, include={*SizedNodes.model_fields}
     )
     return {"kind": "existing", **kept}

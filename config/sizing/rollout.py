@@ -1,10 +1,21 @@
 """The longest times that replicas need to get ready, and that a rollout needs to replace them."""
 
 import math
+from collections.abc import Iterable
 
 from config.sections.gpu_nodes import GpuNodes
 from config.sections.inference import InferenceStack
 from config.sections.triton import PULL_SECONDS
+
+
+def loading_seconds(stack: InferenceStack) -> int:
+    """Return the time from the start of a replica's pod on a new node until it is ready."""
+    return math.ceil(PULL_SECONDS + stack.triton.ready_seconds)
+
+
+def longest_loading_seconds(stacks: Iterable[InferenceStack]) -> int:
+    """Return the longest time that a replica of any stack takes to load on a new GPU node."""
+    return max((loading_seconds(stack) for stack in stacks if stack.triton.gpus), default=0)
 
 
 def start_seconds(stack: InferenceStack, nodes: GpuNodes) -> int:

@@ -15,6 +15,8 @@ _SERVICE = "kubernetes:core/v1:Service"
 _NAMESPACE = "kubernetes:core/v1:Namespace"
 _PROVIDER = "pulumi:providers:kubernetes"
 _NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+_NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
+_NODE_CLASS = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"
 _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
 """Properties of a node group whose change makes EKS replace its nodes, a few at a time."""
 
@@ -65,6 +67,8 @@ def _of_step(step: Step) -> list[tuple[int, str]]:
     back = "" if step.operation == "delete" else " before a new one starts; no call is answered"
     if step.type == _NODE_GROUP:
         return _of_node_group(step)
+    if step.type in (_NODE_POOL, _NODE_CLASS):
+        return _of_node_pool(step)
     if step.type == _NAMESPACE and gone:
         of = f"`{step.old['metadata']['name']}`"
         return [(0, f"OUTAGE. Namespace {of} goes with all that it holds.")]
@@ -112,6 +116,20 @@ def _of_node_group(step: Step) -> list[tuple[int, str]]:
             if change.path == f"scalingConfig.{key}"
         ]
     return effects
+
+
+def _of_node_pool(step: Step) -> list[tuple[int, str]]:
+    name = f"`{(step.new or step.old)['metadata']['name']}`"
+    if step.operation in {"replace", "delete"}:
+        ends = f"NodePool {name}: Karpenter drains and ends all of its nodes at once."
+        return [(0, ends)] if step.type == _NODE_POOL else []
+    spec = [change.path for change in step.changes if change.path.startswith("spec.")]
+    # By these a NodePool guides Karpenter; all else is a part of its nodes.
+    guides = ("spec.limits", "spec.disruption", "spec.weight")
+    if step.operation == "update" and any(not path.startswith(guides) for path in spec):
+        effect = "nodes that no longer match are exchanged; their pods drain first."
+        return [(1, f"NodePool {name}: {effect}")]
+    return []
 
 
 def max_gpus(steps: Iterable[Step]) -> tuple[int, int]:

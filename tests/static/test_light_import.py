@@ -39,6 +39,10 @@ def test_the_node_group_loads_aws() -> None:
     assert "pulumi_aws" in loaded("components.gpus.node_group")
 
 
+def test_karpenters_node_pool_loads_no_aws() -> None:
+    assert not [one for one in loaded("components.gpus.node_pool") if one.startswith(HEAVY)]
+
+
 def test_the_package_loads_nothing_until_a_name_is_used() -> None:
     code = "import sys, kubemind_inference; print(*sys.modules)"
     found = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True).split()

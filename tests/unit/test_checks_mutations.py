@@ -13,17 +13,25 @@ from config.checks import CHECKS, run
 from config.schema.overrides import with_overrides
 from config.schema.tree import locate, split
 from config.settings import Settings
-from tests.unit import drain_cases, node_group_cases, pod_cases
+from tests.unit import drain_cases, karpenter_cases, node_group_cases, pod_cases
 from tests.unit.case import Case
 from tests.unit.check_cases import CASES as GENERAL_CASES
 from tests.unit.check_cases import DIGEST, WHOLE_SECTION
 
-CASES = [*GENERAL_CASES, *drain_cases.CASES, *node_group_cases.CASES, *pod_cases.CASES]
+CASES = [
+    *GENERAL_CASES,
+    *drain_cases.CASES,
+    *karpenter_cases.CASES,
+    *node_group_cases.CASES,
+    *pod_cases.CASES,
+]
 
 
 def mutated(case: Case) -> tuple[Settings, Settings]:
     base = with_overrides(Settings(), case.base)
     change = WHOLE_SECTION.get(case.key, {case.key: case.value})
+    if case.key.endswith(".kind") and isinstance(case.value, dict):
+        change = {case.key.removesuffix(".kind"): case.value}
     return base, with_overrides(base, change)
 
 

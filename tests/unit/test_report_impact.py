@@ -74,6 +74,32 @@ def test_a_replaced_node_group_ends_every_node_of_the_old_one():
     assert "is replaced: once a new group runs, every node of the old one ends." in said
 
 
+def node_pool(operation: str, path: str) -> dict[str, Any]:
+    """A preview with one NodePool, in which one field changes."""
+    inputs = {"metadata": {"name": "gpu"}, "spec": {}}
+    parent = "kubemind:index:GpuNodePool$kubernetes:karpenter.sh/v1:NodePool"
+    step = {
+        "op": operation,
+        "urn": f"urn:pulumi:prod::p::{parent}::gpu-node-pool",
+        "oldState": {"inputs": inputs},
+        "newState": {} if operation == "delete" else {"inputs": inputs},
+        "detailedDiff": {path: {"kind": "update", "inputDiff": True}},
+    }
+    return {"steps": [step], "changeSummary": {operation: 1}}
+
+
+def test_a_deleted_node_pool_ends_all_of_its_nodes_at_once():
+    said = "- NodePool `gpu`: Karpenter drains and ends all of its nodes at once."
+    assert said in bullets(node_pool("delete", "spec"))
+
+
+def test_nodes_of_a_node_pool_are_exchanged_by_a_change_of_their_template_alone():
+    said = "- NodePool `gpu`: nodes that no longer match are exchanged; their pods drain first."
+    assert said in bullets(node_pool("update", "spec.template.spec.expireAfter"))
+    for guide in ("spec.limits.cpu", "spec.weight", "spec.disruption.budgets[0].nodes"):
+        assert said not in bullets(node_pool("update", guide))
+
+
 def test_a_deleted_node_group_takes_every_gpu_node_away():
     assert "- GPU node group `gpu`: every GPU node goes away." in bullets(node_group("delete"))
 

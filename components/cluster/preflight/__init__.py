@@ -16,6 +16,7 @@ from components.cluster.preflight.eks import eks
 from components.cluster.preflight.gpus import gpus
 from components.cluster.preflight.keda import keda
 from components.cluster.preflight.network import network
+from components.cluster.preflight.node_agents import node_agents
 from components.cluster.preflight.operator import prometheus_operator
 from components.cluster.preflight.ownership import foreign_objects
 from components.cluster.preflight.permissions import permissions
@@ -66,6 +67,7 @@ def preflight(
             *network(settings, reader),
             *balancer(settings, reader),
             *gpus(settings, reader),
+            *node_agents(settings, api),
             *eks(settings, reader),
             *quota(settings, reader),
             *admission(settings, stack, reader),

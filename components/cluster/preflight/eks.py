@@ -52,8 +52,8 @@ def _pod_identity(
     }
     if not keys or _IDENTITY_AGENT in daemon_sets:
         return
-    # Auto Mode's nodes have the agent, and a managed node group's beside them have not.
-    if not settings.gpu_nodes.groups and reader.api.serves("eks.amazonaws.com/v1", "nodeclasses"):
+    # Auto Mode's nodes have the agent, and those that the stack creates beside them have not.
+    if not settings.gpu_nodes.created and reader.api.serves("eks.amazonaws.com/v1", "nodeclasses"):
         return
     yield Problem(
         check="preflight",

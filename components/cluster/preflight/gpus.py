@@ -28,7 +28,7 @@ def gpus(settings: Settings, reader: ClusterReader) -> Iterable[Problem]:
     if not any(at.stack.triton.gpus for at in stacks(settings)):
         return
     nodes = reader.items("/api/v1/nodes", "nodes (GPUs, labels and taints)")
-    if nodes is not None and not settings.gpu_nodes.groups:
+    if nodes is not None and not settings.gpu_nodes.created:
         yield from _placeable(settings, nodes)
     daemon_sets = reader.items("/apis/apps/v1/daemonsets", "DaemonSets of all namespaces")
     if daemon_sets is not None:

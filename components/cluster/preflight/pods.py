@@ -74,7 +74,7 @@ def kinds(settings: Settings) -> Iterator[PodKind]:
             key="devicePlugin.namespace",
             namespace=plugin.namespace,
             template=device_plugin.daemon_set_spec(plugin, nodes, settings.gpu_sharing)["template"],
-            fewest=sum(pool.nodes.min_size for pool in settings.gpu_nodes.pools),
+            fewest=sum(pool.nodes.fewest or 0 for pool in settings.gpu_nodes.pools),
             most=sum(pool.nodes.max_size for pool in settings.gpu_nodes.pools),
         )
 
