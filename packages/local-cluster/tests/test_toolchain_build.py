@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -169,6 +170,36 @@ def test_a_compiler_that_outlives_its_killed_parent_still_holds_the_cache(
     compiler.kill()
     assert second.wait(timeout=300) == 0
     second.stdout.close()
+    assert leftovers(cache) == []
+
+
+def test_the_next_modules_sources_are_downloaded_while_one_compiles_and_no_longer(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+):
+    """A stand-in for Go: its first build waits for the second module's download, which hangs.
+
+    This does not show that Go finds all sources in the first place: the build downloads the rest.
+    """
+    modules = [tiny_tool.write_module(tmp_path / name) for name in ("first", "second")]
+    table = {
+        module.name: replace(tiny_tool.table(module)["tiny"], name=module.name, probe=None)
+        for module in modules
+    }
+    listed = tmp_path / "listed"
+    script = f"""
+        if [ "$1" = list ]; then echo $$ "$@" >> {listed}; exec sleep 600; fi
+        tries=0
+        until [ -e {listed} ] || [ $tries = 1000 ]; do tries=$((tries + 1)); sleep 0.01; done
+        while [ "$1" != -o ]; do shift; done
+        echo built > "$2"
+    """
+    monkeypatch.setenv("PATH", f"{stand_in_for_go(cache, script)}:{os.environ['PATH']}")
+    ensure(table=table, cache=cache)
+    # One module downloads beside another: nothing is left to download beside the last one.
+    [begun] = listed.read_text().splitlines()
+    number, *arguments = begun.split()
+    assert arguments == ["list", "-e", "-deps", "-mod=readonly", "test.local/tiny"]
+    assert not psutil.pid_exists(int(number))
     assert leftovers(cache) == []
 
 

@@ -1,4 +1,7 @@
-"""Builds tools from their pinned Go modules, one after another."""
+"""Builds tools from their pinned Go modules, one after another.
+
+While one module compiles, the sources of the next one are downloaded.
+"""
 
 import shutil
 import signal
@@ -42,14 +45,33 @@ def build(tools: Sequence[Tool], cache: Cache, lock: int, progress: Progress) ->
     with _unwinding():
         go = find_go(max(tool.module.mod.go for tool in tools), cache, progress.say)
         scratch = cache.scratch()
-        for members in modules.values():
+        groups = list(modules.values())
+        for members, following in zip(groups, [*groups[1:], []], strict=True):
+            used = Go(go, scratch, lock)
             try:
-                for tool in members:
-                    _build_one(tool, cache, Go(go, scratch, lock), progress)
+                # A directory that is deleted with the module must not hold the next one's sources.
+                with _downloading(following if shares else [], cache, used):
+                    for tool in members:
+                        _build_one(tool, cache, used, progress)
             finally:
                 if not shares:
                     shutil.rmtree(scratch, ignore_errors=True)
                     scratch = cache.scratch()
+
+
+@contextmanager
+def _downloading(tools: Sequence[Tool], cache: Cache, go: Go) -> Generator[None]:
+    """Download the sources of one module's tools beside the work in the block."""
+    # By kind: other sources are one small module each.
+    packages = [tool.source for tool in tools if isinstance(tool.source, GoPackage)]
+    if not packages:
+        yield
+        return
+    work = cache.scratch()
+    shutil.copytree(tools[0].module.directory, work, dirs_exist_ok=True)
+    tags = sorted({tag for package in packages for tag in package.tags})
+    with go.downloading([package.path for package in packages], tags, work):
+        yield
 
 
 def _build_one(tool: Tool, cache: Cache, go: Go, progress: Progress) -> None:

