@@ -5,6 +5,8 @@ configuration, and runs preflight on the cluster. Each component's docstring nam
 the component owns.
 """
 
+import gc
+
 from pulumi import Resource, ResourceOptions
 
 from components.cluster.component import connect
@@ -15,6 +17,7 @@ from components.inference import Inference, InferenceArgs
 from components.monitoring.component import PodMonitors, PodMonitorsArgs, Prometheus, PrometheusArgs
 from components.network.namespaces import Namespaces, NamespacesArgs
 from components.rollout.component import Rollout, await_rollouts
+from components.state.engine import is_applied
 from config.flows import by_namespace
 from config.inventory import parts, shared_flows
 from config.load import load
@@ -23,6 +26,11 @@ from config.sections.keda import HelmKeda
 from config.sections.prometheus import ManagedPrometheus
 from config.sizing.packing import evictable
 from config.sizing.rollout import longest_loading_seconds
+
+if is_applied():
+    # The imports' objects live to the end. Otherwise the garbage collector visits all of them again
+    # when the program ends, which takes a fifth of the time of the imports.
+    gc.freeze()
 
 settings = load()
 check_gateways(settings)

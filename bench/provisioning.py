@@ -14,6 +14,7 @@ import yaml
 from bench.checkout import checkout
 from bench.report import BenchReport, timed
 from bench.rounds import rounds
+from bench.shares import preview_shares, scale
 from local_cluster import toolchain
 from local_cluster.cluster import Cluster
 from local_cluster.modes import SIMULATED
@@ -30,7 +31,7 @@ _MANY = 20
 _UP_SECONDS = 360.0
 _PREVIEW_SECONDS = 90.0
 _MANY_SECONDS = 540.0
-"""Longest repetition of a part; with the set-up all parts end in 15 minutes."""
+"""Longest repetition of a part; with the set-up all parts end in half an hour."""
 
 
 def _up(env: StackEnvironment) -> None:
@@ -96,6 +97,7 @@ def _apply_and_wait(env: StackEnvironment, folder: Path) -> None:
 
 def _preview_without_changes(report: BenchReport, env: StackEnvironment, repeats: int) -> None:
     _up(env)
+    preview_shares(report, env, repeats)
     seconds: list[float] = []
     peaks: list[float] = []
     for _ in rounds("preview without changes", repeats, _PREVIEW_SECONDS):
@@ -165,15 +167,22 @@ def with_stacks(text: str, count: int) -> str:
     ]
     nodes = document["config"].get("kubemind-inference:gpuNodes", {"kind": "existing"})
     nodes = json.loads(json.dumps(nodes))
-    # The same nodes for both counts, so that nodes make no difference.
-    document["config"]["kubemind-inference:gpuNodes"] = {**nodes, "maxSize": _MANY + 4}
-    document["config"]["kubemind-inference:platform"] = {"kind": "local", "cpuNodes": 8}
+    # The same nodes for one and for twenty, so that nodes make no difference.
+    size = max(_MANY, count) + 4
+    document["config"]["kubemind-inference:gpuNodes"] = {**nodes, "maxSize": size}
+    cpu_nodes = 8 if count <= _MANY else count
+    document["config"]["kubemind-inference:platform"] = {"kind": "local", "cpuNodes": cpu_nodes}
     return yaml.safe_dump(document)
+
+
+def _preview_scale(report: BenchReport, env: StackEnvironment, repeats: int) -> None:
+    scale(report, env, repeats, with_stacks)
 
 
 PARTS: Mapping[str, Callable[[BenchReport, StackEnvironment, int], None]] = {
     "up": _up_simulated,
     "preview": _preview_without_changes,
+    "scale": _preview_scale,
     "stacks": _many_stacks,
 }
 """Parts of the benchmark, the quickest and most telling first."""
