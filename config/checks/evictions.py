@@ -121,13 +121,13 @@ def spot_node(settings: Settings) -> Iterator[Finding]:
 def evictions(settings: Settings) -> Iterator[Finding]:
     """The disruption budget lets an EKS node-group update empty a node in time."""
     for at in _updated(settings):
-        rounds, seconds = _update_rounds(settings, at), _eviction_seconds(settings, at)
+        rounds, seconds = update_rounds(settings, at), eviction_seconds(settings, at)
         if seconds <= EKS_EVICTION_SECONDS:
             continue
         key, least = at.key("triton.disruptionBudget"), at.stack.autoscaler.min_replicas
 
         def passes(after: Settings, index: int = at.index) -> bool:
-            return _eviction_seconds(after, StackAt(index, after.inference[index])) <= (
+            return eviction_seconds(after, StackAt(index, after.inference[index])) <= (
                 EKS_EVICTION_SECONDS
             )
 
@@ -159,7 +159,7 @@ def cold_evictions(settings: Settings) -> Iterator[Finding]:
     new nodes. A node also waits for the replicas of the node before, which use up the budget.
     """
     for at in _updated(settings):
-        warm, ready = _eviction_seconds(settings, at), at.stack.triton.ready_seconds
+        warm, ready = eviction_seconds(settings, at), at.stack.triton.ready_seconds
         seconds = PULL_SECONDS + max(warm, ready - EKS_CORDON_SECONDS)
         if warm <= EKS_EVICTION_SECONDS < seconds:
             yield Finding(
@@ -189,12 +189,13 @@ def _updated(settings: Settings) -> list[StackAt]:
     ]
 
 
-def _update_rounds(settings: Settings, at: StackAt) -> int:
+def update_rounds(settings: Settings, at: StackAt) -> int:
+    """Return the rounds of evictions that empty the nodes that an update drains at once."""
     nodes = max(group.max_unavailable for group in settings.gpu_nodes.groups)
     return eviction_rounds(settings, at, nodes, settings.gpu_nodes.pools)
 
 
-def _eviction_seconds(settings: Settings, at: StackAt) -> float:
+def eviction_seconds(settings: Settings, at: StackAt) -> float:
     """Return the time until the last replica leaves a node, if new nodes have Triton's image."""
-    waits = (_update_rounds(settings, at) - 1) * at.stack.triton.ready_seconds
+    waits = (update_rounds(settings, at) - 1) * at.stack.triton.ready_seconds
     return waits + at.stack.triton_grace_seconds

@@ -1,4 +1,6 @@
+import hashlib
 import http.server
+import re
 import shutil
 import subprocess
 import threading
@@ -19,6 +21,7 @@ from tests.envoy.harness.waiting import wait_until
 from tests.integration.api_objects import objects
 from tests.integration.checkout import Checkout, Ran
 from tests.integration.preflights import STACK, Kubeconfig, api_of, problems
+from tests.integration.standin_kubelet import Join, Kubelet, own_nodes
 
 
 @pytest.fixture(scope="package")
@@ -104,11 +107,27 @@ def found(tmp_path: Path) -> Callable[..., list[str]]:
 @pytest.fixture
 def namespace(client: Client, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, under the strictest pod security."""
-    name = request.node.name.replace("_", "-")[:60].strip("-")
+    words, digest = request.node.name, hashlib.sha256(request.node.nodeid.encode()).hexdigest()
+    name = f"{re.sub('[^a-z0-9]+', '-', words.lower())[:50].strip('-')}-{digest[:8]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     client.create(Namespace.from_dict({"metadata": {"name": name, "labels": labels}}))
     yield name
     client.delete(Namespace, name)
+
+
+@pytest.fixture
+def join(client: Client) -> Iterator[Join]:
+    """Add a node, on which no pod of others may run."""
+    with own_nodes(client) as add:
+        yield add
+
+
+@pytest.fixture
+def kubelet(client: Client, namespace: str) -> Iterator[Kubelet]:
+    """The kubelet of the namespace's pods, which the test tells what to report."""
+    kubelet = Kubelet(client, namespace)
+    yield kubelet
+    kubelet.stop()
 
 
 @pytest.fixture

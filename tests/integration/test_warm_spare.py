@@ -1,16 +1,16 @@
-"""A replica takes the room of a placeholder at once, on a real scheduler.
+"""A new replica with and without a placeholder's room, on a real scheduler.
 
 Not proved here: that an autoscaler adds the node (the test does), and that a kubelet pulls an image
 or ends a placeholder within its second. The nodes are kwok's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lightkube import Client
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.core_v1 import Node, Pod, ServiceAccount
+from lightkube.resources.core_v1 import Pod, ServiceAccount
 from lightkube.resources.scheduling_v1 import PriorityClass
 
 from components.spare import workload as spare
@@ -18,39 +18,15 @@ from components.triton import model_repository
 from components.triton import workload as triton
 from config.sections.inference import InferenceStack
 from config.settings import Settings
-from local_cluster import simulated
 from local_cluster.cluster import Cluster
 from local_cluster.objects import holds
-from local_cluster.spec import Resources, SimulatedNode, Taint
 from tests.envoy.harness.waiting import wait_until
-
-TAINT = {"key": "example.com/warm-spare-test", "value": "true"}
+from tests.integration.standin_kubelet import TAINT, Join
 
 
 @pytest.fixture
 def client(bare_cluster: Cluster) -> Client:
     return bare_cluster.client()
-
-
-@pytest.fixture
-def join(client: Client) -> Iterator[Callable[[str], None]]:
-    """Add a node with room for one replica, on which no pod of others may run."""
-    joined: list[str] = []
-
-    def add(name: str) -> None:
-        node = SimulatedNode(
-            name=name,
-            capacity=Resources(cpu=4, memory_gib=16, disk_gib=20, gpus=1),
-            labels=Settings().gpu_nodes.pool.node_labels,
-            taints=[Taint(**TAINT)],
-        )
-        (manifest,) = simulated.nodes([node])
-        client.create(Node.from_dict(manifest))
-        joined.append(name)
-
-    yield add
-    for name in joined:
-        client.delete(Node, name)
 
 
 @pytest.fixture
@@ -76,35 +52,74 @@ def places(client: Client, stack: InferenceStack) -> dict[str, list[str]]:
     return found
 
 
-def test_a_replica_without_room_takes_a_placeholders_and_that_takes_the_next_node(
-    client: Client, settings: Settings, join: Callable[[str], None]
-) -> None:
+def unschedulable(client: Client, stack: InferenceStack) -> int:
+    """Return the number of pods for which the scheduler has found no node."""
+    return sum(
+        condition.type == "PodScheduled" and condition.reason == "Unschedulable"
+        for pod in client.list(Pod, namespace=stack.namespace)
+        for condition in pod.status.conditions or []
+    )
+
+
+@pytest.fixture
+def replicas(client: Client, settings: Settings) -> dict[str, Any]:
+    """Spec of Triton's Deployment, and the account of its pods."""
     (stack,) = settings.inference
-    priority = {"metadata": {"name": spare.priority_class_name(stack)}, "value": spare.PRIORITY}
-    client.create(PriorityClass.from_dict(priority))
     account = {"metadata": {"name": stack.deployment_name}}
     client.create(ServiceAccount.from_dict(account), namespace=stack.namespace)
     repository = model_repository.config_map("models", {"model/config.pbtxt": b""})
-    replicas = triton.deployment_spec(
-        stack, settings.gpu_nodes.pool, repository, settings.prometheus
+    return triton.deployment_spec(stack, settings.gpu_nodes.pool, repository, settings.prometheus)
+
+
+@pytest.fixture
+def priority(client: Client, settings: Settings) -> Iterator[None]:
+    """The placeholders' PriorityClass."""
+    name = spare.priority_class_name(settings.inference[0])
+    manifest = {"metadata": {"name": name}, "value": spare.PRIORITY, "preemptionPolicy": "Never"}
+    client.create(PriorityClass.from_dict(manifest))
+    yield
+    client.delete(PriorityClass, name)
+
+
+@pytest.mark.usefixtures("priority")
+def test_a_replica_takes_a_placeholders_room_before_the_next_node_joins(
+    client: Client, settings: Settings, replicas: dict[str, Any], join: Join
+) -> None:
+    (stack,) = settings.inference
+    join("first")
+    spares = spare.deployment_spec(stack, replicas["template"]["spec"])
+    deploy(client, stack, stack.spare_name, spares)
+    wait_until(
+        "the placeholder holds the only room",
+        lambda: places(client, stack) == {"triton": [], "warm-spare": ["first"]},
     )
-    try:
-        join("first")
-        spares = spare.deployment_spec(stack, replicas["template"]["spec"])
-        deploy(client, stack, stack.spare_name, spares)
-        wait_until(
-            "the placeholder holds the only room",
-            lambda: places(client, stack) == {"triton": [], "warm-spare": ["first"]},
-        )
-        deploy(client, stack, stack.deployment_name, {**replicas, "replicas": 1})
-        wait_until(
-            "the replica runs, and the placeholder waits",
-            lambda: places(client, stack) == {"triton": ["first"], "warm-spare": ["pending"]},
-        )
-        join("second")
-        wait_until(
-            "the placeholder holds the new room",
-            lambda: places(client, stack) == {"triton": ["first"], "warm-spare": ["second"]},
-        )
-    finally:
-        client.delete(PriorityClass, spare.priority_class_name(stack))
+    deploy(client, stack, stack.deployment_name, {**replicas, "replicas": 1})
+    wait_until(
+        "the replica runs, and the placeholder waits",
+        lambda: places(client, stack) == {"triton": ["first"], "warm-spare": ["pending"]},
+    )
+    join("second")
+    wait_until(
+        "the placeholder holds the new room",
+        lambda: places(client, stack) == {"triton": ["first"], "warm-spare": ["second"]},
+    )
+
+
+def test_a_replica_without_a_placeholder_waits_for_the_next_node(
+    client: Client, settings: Settings, replicas: dict[str, Any], join: Join
+) -> None:
+    (stack,) = settings.inference
+    join("first")
+    deploy(client, stack, stack.deployment_name, {**replicas, "replicas": 2})
+    wait_until(
+        "one replica runs, and the scheduler has found no room for the other",
+        lambda: (
+            sorted(places(client, stack)["triton"]) == ["first", "pending"]
+            and unschedulable(client, stack) == 1
+        ),
+    )
+    join("second")
+    wait_until(
+        "the other runs on the new node",
+        lambda: sorted(places(client, stack)["triton"]) == ["first", "second"],
+    )

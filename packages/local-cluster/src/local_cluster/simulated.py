@@ -23,12 +23,19 @@ COMPONENTS = (
 # A new process does not wait for the lease of a killed one.
 _NO_LEASE = {"leader-elect": "false"}
 
+OWN_STATUS = {"kwok.x-k8s.io/status": "custom"}
+"""Annotation of pods and nodes that kwok leaves alone: their owner writes their status, and deletes
+them. kwok itself declares every readiness gate of a pod fulfilled."""
+
+_OWN_STATUS_SELECTOR = ",".join(f"{key}={value}" for key, value in OWN_STATUS.items())
+
 COMPONENT_ARGS = {
     # The API server does not advertise a loopback address, and otherwise needs a default route,
     # which a machine without network lacks. No simulated pod dials this address (RFC 5737).
     "kube-apiserver": {"advertise-address": "192.0.2.1"},
     "kube-controller-manager": _NO_LEASE,
     "kube-scheduler": _NO_LEASE,
+    "kwok-controller": {"disregard-status-with-annotation-selector": _OWN_STATUS_SELECTOR},
 }
 
 _PODS = 110
