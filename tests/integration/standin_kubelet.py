@@ -179,3 +179,18 @@ class Kubelet:
 
 def _is_ready(pod: Any) -> bool:
     return holds(pod, "Ready") and not pod.metadata.deletionTimestamp
+
+
+def unschedulable(pods: Iterable[Any]) -> int:
+    """Return the number of pods for which the scheduler has found no node."""
+    return sum(
+        condition.type == "PodScheduled" and condition.reason == "Unschedulable"
+        for pod in pods
+        for condition in pod.status.conditions or []
+    )
+
+
+def takes_pods(client: Client, node: str) -> bool:
+    """Tell whether a new node has lost the taint with which it starts."""
+    keys = {taint.key for taint in client.get(Node, node).spec.taints or []}
+    return "node.kubernetes.io/not-ready" not in keys

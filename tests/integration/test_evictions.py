@@ -1,4 +1,4 @@
-"""Drains of nodes with several replicas, by a real eviction API, budget controller and scheduler.
+"""Drains of nodes with several replicas, and their spread, on a real API server and scheduler.
 
 `config/checks/evictions.py` computes how long such a drain takes; here its rounds are counted. Not
 proved here: EKS's own drain, and the seconds that a replica takes to load and to end.
@@ -29,7 +29,7 @@ from local_cluster import toolchain
 from local_cluster.cluster import Cluster
 from local_cluster.spec import Resources
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.standin_kubelet import TAINT, Join, Kubelet
+from tests.integration.standin_kubelet import TAINT, Join, Kubelet, takes_pods
 
 PROD = parse(read_stack_file(PROJECT_FOLDER / "Pulumi.prod.yaml"))
 GROUP = "gpuNodes.groups[0]"
@@ -59,7 +59,7 @@ class Fleet:
     def budget(self) -> int:
         return evictable(self.settings, self.at.stack)
 
-    def add_nodes(self, name: str) -> list[str]:
+    def add_nodes(self, name: str, zone: str = "local-a") -> list[str]:
         """Add as many nodes as an update drains at once."""
         pool = self.settings.gpu_nodes.pool
         size = pool.allocatable
@@ -71,7 +71,7 @@ class Fleet:
         )
         names = [f"{name}-{index}" for index in range(self.nodes)]
         for each in names:
-            self.join(each, room, labels=pool.node_labels)
+            self.join(each, room, zone, pool.node_labels)
         return names
 
     def start(self) -> None:
@@ -156,6 +156,16 @@ def test_nodes_are_empty_after_as_many_rounds_of_evictions_as_the_check_counts(
         fleet.recovers()
     assert counted == update_rounds(fleet.settings, fleet.at) == rounds
     assert kubelet.fewest_ready(before) == replicas - fleet.budget
+
+
+def test_replicas_use_every_zone_while_nodes_have_room(kubelet: Kubelet, join: Join) -> None:
+    """They share a node where there is no other: the tests above start four on one."""
+    fleet = Fleet(kubelet, join, PROD)
+    nodes = [name for zone in "abc" for name in fleet.add_nodes(zone, f"eu-central-1{zone}")]
+    for node in nodes:
+        wait_until(f"{node} takes pods", lambda node=node: takes_pods(fleet.client, node))
+    fleet.start()
+    assert {pod.spec.nodeName for pod in kubelet.pods()} == set(nodes)
 
 
 def documented_drain() -> list[str]:

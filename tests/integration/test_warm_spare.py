@@ -21,7 +21,7 @@ from config.settings import Settings
 from local_cluster.cluster import Cluster
 from local_cluster.objects import holds
 from tests.envoy.harness.waiting import wait_until
-from tests.integration.standin_kubelet import TAINT, Join
+from tests.integration.standin_kubelet import TAINT, Join, unschedulable
 
 
 @pytest.fixture
@@ -50,15 +50,6 @@ def places(client: Client, stack: InferenceStack) -> dict[str, list[str]]:
             ready = holds(pod, "Ready")
             found[workload].append(pod.spec.nodeName if ready else "pending")
     return found
-
-
-def unschedulable(client: Client, stack: InferenceStack) -> int:
-    """Return the number of pods for which the scheduler has found no node."""
-    return sum(
-        condition.type == "PodScheduled" and condition.reason == "Unschedulable"
-        for pod in client.list(Pod, namespace=stack.namespace)
-        for condition in pod.status.conditions or []
-    )
 
 
 @pytest.fixture
@@ -115,7 +106,7 @@ def test_a_replica_without_a_placeholder_waits_for_the_next_node(
         "one replica runs, and the scheduler has found no room for the other",
         lambda: (
             sorted(places(client, stack)["triton"]) == ["first", "pending"]
-            and unschedulable(client, stack) == 1
+            and unschedulable(client.list(Pod, namespace=stack.namespace)) == 1
         ),
     )
     join("second")
