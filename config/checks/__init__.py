@@ -72,6 +72,7 @@ CHECKS: tuple[Check, ...] = (
     evictions.spot_budget,
     evictions.spot_node,
     evictions.evictions,
+    evictions.minimal_update,
     evictions.cold_evictions,
     drain.eks_update,
     timing.service_time,

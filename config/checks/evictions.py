@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from config.checks.drain import EKS_EVICTION_SECONDS, SPOT_NOTICE_SECONDS
 from config.checks.stack_paths import StackAt, smallest_passing, stacks
 from config.problem import Finding, derived, number, refuse, warn
-from config.sections.gpu_nodes import Pool
+from config.sections.gpu_nodes import GpuNodes, Pool
+from config.sections.inference import InferenceStack
+from config.sections.node_groups import NodeGroup
 from config.sections.triton import PULL_SECONDS
 from config.settings import Settings
-from config.sizing.packing import evictable, most_per_node
+from config.sizing.packing import evictable, most_per_node, packed
 
 EKS_CORDON_SECONDS = 60
 """Time that EKS waits between the last eviction from a node and its end (the same page)."""
@@ -32,9 +34,13 @@ def eviction_rounds(settings: Settings, at: StackAt, nodes: int, pools: Iterable
 
     The disruption budget holds back each until the replicas of the one before are ready elsewhere.
     """
+    return math.ceil(_leaving(settings, at, nodes, pools) / evictable(settings, at.stack))
+
+
+def _leaving(settings: Settings, at: StackAt, nodes: int, pools: Iterable[Pool]) -> int:
+    """Return the most replicas that nodes which drain at once hold."""
     held = nodes * most_per_node(settings, at.stack, pools)
-    leaving = min(held, at.stack.autoscaler.max_replicas)
-    return math.ceil(leaving / evictable(settings, at.stack))
+    return min(held, at.stack.autoscaler.max_replicas)
 
 
 def budget_keys(settings: Settings, at: StackAt) -> dict[str, object]:
@@ -151,24 +157,95 @@ def evictions(settings: Settings) -> Iterator[Finding]:
         )
 
 
+@refuse
+def minimal_update(settings: Settings) -> Iterator[Finding]:
+    """Other nodes have room for the replicas that a node-group update waits for.
+
+    With `updateStrategy: MINIMAL` EKS starts a new node only after an old one has ended (AWS EKS
+    user guide, managed node update behavior, "Upgrade phase").
+    """
+    minimal = [at for at in settings.gpu_nodes.groups_at if at[0].update_strategy == "MINIMAL"]
+    for at in _updated(settings):
+        for group, pool in minimal:
+            if group.retiring or _successors_have_room(settings, at, group, pool):
+                continue
+            strategy, budget = pool.key("updateStrategy"), at.key("triton.disruptionBudget")
+            leaving = _leaving(settings, at, group.max_unavailable, [pool])
+            yield Finding(
+                keys={
+                    strategy: group.update_strategy,
+                    pool.key("maxSize"): group.max_size,
+                    at.key("autoscaler.maxReplicas"): at.stack.autoscaler.max_replicas,
+                    **_update_keys(settings, at),
+                },
+                reason=(
+                    f"an update of strategy MINIMAL adds no node before {leaving} replicas have "
+                    f"left the old ones, but the disruption budget lets "
+                    f"{evictable(settings, at.stack)} leave at once, and others only after those "
+                    "are ready elsewhere, where the largest fleet leaves no room for them: the "
+                    "update fails with PodEvictionFailure"
+                ),
+                fix=(
+                    f"set {strategy} to DEFAULT; or, if no more GPUs can be had, let all of these "
+                    f"replicas leave at once ({budget}: {leaving}), which the rest of the fleet "
+                    "must bear; or lower autoscaler.maxReplicas"
+                ),
+                change={strategy: "DEFAULT"},
+            )
+
+
+def _successors_have_room(settings: Settings, at: StackAt, group: NodeGroup, pool: Pool) -> bool:
+    """Return True if the last replica can leave the draining nodes of the largest fleet.
+
+    All but those that leave last are ready on other nodes then.
+    """
+    leaving = _leaving(settings, at, group.max_unavailable, [pool])
+    rounds = math.ceil(leaving / evictable(settings, at.stack))
+    if rounds < 2:
+        return True
+    last = leaving - (rounds - 1) * evictable(settings, at.stack)
+
+    def placed(stack: InferenceStack) -> int:
+        return stack.autoscaler.max_replicas - (last if stack is at.stack else 0)
+
+    def size(nodes: GpuNodes) -> int:
+        return max(0, nodes.max_size - (group.max_unavailable if nodes is group else 0))
+
+    needed = packed(settings, placed, size)
+    pools = settings.gpu_nodes.pools
+    return all(count <= size(pool.nodes) for count, pool in zip(needed, pools, strict=True))
+
+
 @warn
 def cold_evictions(settings: Settings) -> Iterator[Finding]:
     """An EKS node-group update succeeds although the new nodes pull Triton's image.
 
     EKS makes all old nodes unschedulable before it drains the first, so evicted replicas start on
-    new nodes. A node also waits for the replicas of the node before, which use up the budget.
+    new nodes. A node also waits for the replicas of the node before, which use up the budget. With
+    `updateStrategy: MINIMAL` the new nodes have not started yet.
     """
+    minimal = [at for at in settings.gpu_nodes.groups_at if at[0].update_strategy == "MINIMAL"]
+    start = max((group.node_start_seconds for group, _ in minimal), default=0)
+    starting = f"start within {number(start)} s and " if minimal else ""
+    stated: dict[str, object] = {
+        pool.key(key): value
+        for group, pool in minimal
+        for key, value in (
+            ("updateStrategy", group.update_strategy),
+            ("nodeStartSeconds", group.node_start_seconds),
+        )
+    }
     for at in _updated(settings):
         warm, ready = eviction_seconds(settings, at), at.stack.triton.ready_seconds
-        seconds = PULL_SECONDS + max(warm, ready - EKS_CORDON_SECONDS)
+        seconds = start + PULL_SECONDS + max(warm, ready - EKS_CORDON_SECONDS)
         if warm <= EKS_EVICTION_SECONDS < seconds:
             yield Finding(
-                keys=_update_keys(settings, at),
+                keys={**stated, **_update_keys(settings, at)},
                 reason=(
                     f"EKS gives pods {EKS_EVICTION_SECONDS} s to leave a node that it updates, but "
-                    "the disruption budget waits for replicas on new nodes, which pull Triton's "
-                    f"image for up to {PULL_SECONDS} s: {number(seconds)} s in all, so the update "
-                    "may fail with PodEvictionFailure"
+                    f"the disruption budget waits for replicas on new nodes, which {starting}pull "
+                    f"Triton's image for up to {PULL_SECONDS} s: {number(seconds)} s in all, so "
+                    "the update may fail with PodEvictionFailure"
                 ),
                 fix=(
                     "force an update that fails (aws eks update-nodegroup-version --force): it "

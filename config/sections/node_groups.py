@@ -39,7 +39,8 @@ class NodeGroup(AwsNodes, SizedNodes):
 
     update_strategy: Literal["DEFAULT", "MINIMAL"] = "DEFAULT"
     """Order of a node-group update: `DEFAULT` starts new nodes first, up to twice as many as the
-    group has zones; `MINIMAL` ends old nodes first, for GPUs that are scarce."""
+    group has zones; `MINIMAL` ends old nodes first, for GPUs that are scarce. Then other nodes must
+    have room for the replicas that the disruption budget waits for."""
 
     kubernetes_version: Annotated[str, Field(pattern=r"^1\.[0-9]{2}$")] | None = None
     """Kubernetes version of the nodes, such as `1.34`; unset, the control plane's at the group's

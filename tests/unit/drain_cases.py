@@ -17,6 +17,10 @@ BALANCED = {
 UNWATCHED = {"inference[0].triton.watchdog.enabled": False}
 """Gateways find out by DNS that a replica stops."""
 
+# Two nodes drain at once, and their successors load fast.
+FAST = {**EKS, f"{GROUP}.maxUnavailable": 2, f"{GROUP}.nodeStartSeconds": 60,
+        "inference[0].triton.loadSeconds": 10}  # fmt: skip
+
 CASES = [
     Case("preStop", "inference[0].triton.preStopSeconds", 1, "for up to 1.5 s"),
     Case("preStop", "inference[0].triton.preStopSeconds", 10, "for up to 32.2 s", UNWATCHED),
@@ -33,6 +37,12 @@ CASES = [
     Case("evictions", "inference[0].triton.loadSeconds", 300, "973 s, so the update fails", EKS),
     Case("evictions", f"{GROUP}.maxUnavailable", 4, "in 16 rounds", EKS),
     Case("coldEvictions", "inference[0].triton.loadSeconds", 100, "for up to 600 s: 973 s", EKS),
+    Case("coldEvictions", f"{GROUP}.updateStrategy", "MINIMAL",
+         "on new nodes, which start within 180 s and pull Triton's image for up to 600 s: 1033 s",
+         EKS),
+    Case("minimalUpdate", f"{GROUP}.updateStrategy", "MINIMAL", "8 replicas have left", FAST),
+    Case("minimalUpdate", f"{GROUP}.maxUnavailable", 2, "lets 1 leave at once",
+         {**FAST, f"{GROUP}.maxUnavailable": 1, f"{GROUP}.updateStrategy": "MINIMAL"}),
     Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
     Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
