@@ -9,6 +9,16 @@ from config.checks.stack_paths import StackAt, stacks
 from config.problem import Problem
 from config.settings import Settings
 
+_DRIVERS = "/apis/storage.k8s.io/v1/csidrivers"
+_VOLUMES = "/api/v1/persistentvolumes"
+
+_ADDONS = {
+    "efs.csi.aws.com": "aws-efs-csi-driver",
+    "fsx.csi.aws.com": "aws-fsx-csi-driver",
+    "s3.csi.aws.com": "aws-mountpoint-s3-csi-driver",
+}
+"""Add-ons of EKS that install a driver, by the driver ("AWS add-ons" in the EKS user guide)."""
+
 
 def claims(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Problem]:
     """Refuse claims that Triton's pods cannot mount."""
@@ -55,6 +65,7 @@ def _usable(
             fix="recreate it",
         )
     yield from _unprovisioned(claim, keys, reader)
+    yield from _without_driver(claim, keys, reader)
     modes: set[str] = set(dig(claim, "spec", "accessModes") or ())
     if modes & {"ReadWriteMany", "ReadOnlyMany"}:
         return
@@ -102,17 +113,46 @@ def _unprovisioned(
         )
 
 
+def _without_driver(
+    claim: dict[str, Any], keys: dict[str, object], reader: ClusterReader
+) -> Iterator[Problem]:
+    """Refuse a volume of a driver that is an add-on of EKS and is not installed.
+
+    Other drivers need no CSIDriver object.
+    """
+    driver = dig(_volume(claim, reader), "spec", "csi", "driver")
+    addon = _ADDONS.get(driver)
+    if addon and reader.get(f"{_DRIVERS}/{driver}", "CSIDrivers") == {}:
+        yield Problem(
+            check="preflight",
+            severity="refuse",
+            keys=keys,
+            reason=(
+                f"the volume of the PersistentVolumeClaim {claim['metadata']['name']} needs the "
+                f"driver {driver}, which the cluster does not have: Triton's pods would wait for "
+                "the mount for ever"
+            ),
+            fix=f"install it with its role: aws eks create-addon --cluster-name <cluster> "
+            f"--addon-name {addon}",
+        )
+
+
+def _volume(claim: dict[str, Any], reader: ClusterReader) -> dict[str, Any]:
+    """Return the volume of a claim; empty if there is none or it may not be read."""
+    name = claim["spec"].get("volumeName")
+    return (reader.get(f"{_VOLUMES}/{name}", "PersistentVolumes") if name else None) or {}
+
+
 def _is_attached(claim: dict[str, Any], reader: ClusterReader) -> bool:
     """Return True unless the volume is known to be mounted without an attachment to a node.
 
     Kubernetes keeps a ReadWriteOnce volume to one node only if it attaches the volume.
     """
-    volume = claim["spec"].get("volumeName")
-    found = reader.get(f"/api/v1/persistentvolumes/{volume}", "PersistentVolumes") if volume else {}
+    found = _volume(claim, reader)
     if not found:
         return True
     csi = found["spec"].get("csi")
     if not csi:
         return "nfs" not in found["spec"] and "hostPath" not in found["spec"]
-    driver = reader.get(f"/apis/storage.k8s.io/v1/csidrivers/{csi['driver']}", "CSIDrivers")
+    driver = reader.get(f"{_DRIVERS}/{csi['driver']}", "CSIDrivers")
     return dig(driver, "spec", "attachRequired") is not False
