@@ -100,8 +100,6 @@ def balanced(client: Client, settings: Settings, namespace: str) -> Iterator[Non
         for key, value in part.namespace_labels.items()
     }
     client.patch(Namespace, namespace, {"metadata": {"labels": labels}})
-    client.create(MutatingAdmissionPolicy.from_dict(POLICY))
-    client.create(MutatingAdmissionPolicyBinding.from_dict(BINDING))
     account = {"metadata": {"name": "probe"}}
     client.create(ServiceAccount.from_dict(account), namespace=namespace)
     probe = Pod.from_dict(a_pod("probe", serviceAccountName="probe"))
@@ -110,10 +108,14 @@ def balanced(client: Client, settings: Settings, namespace: str) -> Iterator[Non
         made = client.create(probe, namespace=namespace, dry_run=True)
         return bool(made.spec.readinessGates)
 
-    wait_until("the policy injects readiness gates", injects)
-    yield
-    client.delete(MutatingAdmissionPolicyBinding, BINDING["metadata"]["name"])
-    client.delete(MutatingAdmissionPolicy, POLICY["metadata"]["name"])
+    client.create(MutatingAdmissionPolicy.from_dict(POLICY))
+    client.create(MutatingAdmissionPolicyBinding.from_dict(BINDING))
+    try:
+        wait_until("the policy injects readiness gates", injects)
+        yield
+    finally:
+        client.delete(MutatingAdmissionPolicyBinding, BINDING["metadata"]["name"])
+        client.delete(MutatingAdmissionPolicy, POLICY["metadata"]["name"])
 
 
 class Gateways:
