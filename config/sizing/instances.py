@@ -1,6 +1,7 @@
 """Capacity, GPU and processor of EC2 instance types.
 
-Source: the AWS EC2 instance type pages (accelerated computing), read 2026-11.
+Source of the capacities: EC2's DescribeInstanceTypes of 2026-07-11, as Karpenter prints it
+(aws/karpenter-provider-aws 1d92708, `website/content/en/docs/reference/instance-types.md`).
 """
 
 import re
@@ -19,15 +20,16 @@ Architecture = Literal["amd64", "arm64"]
 
 
 class InstanceType(NamedTuple):
-    """Capacity of one node: GPUs, vCPUs and memory in GiB."""
+    """Capacity of one node: GPUs, vCPUs, memory in GiB and local NVMe disks in GB."""
 
     gpus: int
     cpu: float
     memory_gib: float
+    local_disk_gb: float = 0
 
 
-def _family(name: str, *sizes: tuple[str, int, int, int]) -> dict[str, InstanceType]:
-    return {f"{name}.{size}": InstanceType(gpus, cpu, mem) for size, gpus, cpu, mem in sizes}
+def _family(name: str, *sizes: tuple[str, int, int, int, int]) -> dict[str, InstanceType]:
+    return {f"{name}.{size}": InstanceType(*capacity) for size, *capacity in sizes}
 
 
 class Gpu(NamedTuple):
@@ -79,42 +81,76 @@ _MIG_RTX_PRO_6000 = {"1g.24gb": 4, "1g.24gb+me": 1, "2g.48gb": 2, "4g.96gb": 1}
 """Devices of a GPU with four slices (the same file)."""
 
 
-_G_SIZES = (
-    ("xlarge", 1, 4, 16),
-    ("2xlarge", 1, 8, 32),
-    ("4xlarge", 1, 16, 64),
-    ("8xlarge", 1, 32, 128),
-    ("12xlarge", 4, 48, 192),
-)
-_G5_SIZES = (
-    *_G_SIZES,
-    ("16xlarge", 1, 64, 256),
-    ("24xlarge", 4, 96, 384),
-    ("48xlarge", 8, 192, 768),
-)
-
 INSTANCE_TYPES: dict[str, InstanceType] = {
-    **_family("g4dn", *_G_SIZES, ("16xlarge", 1, 64, 256), ("metal", 8, 96, 384)),
-    **_family("g5", *_G5_SIZES),
+    **_family(
+        "g4dn",
+        ("xlarge", 1, 4, 16, 125),
+        ("2xlarge", 1, 8, 32, 225),
+        ("4xlarge", 1, 16, 64, 225),
+        ("8xlarge", 1, 32, 128, 900),
+        ("12xlarge", 4, 48, 192, 900),
+        ("16xlarge", 1, 64, 256, 900),
+        ("metal", 8, 96, 384, 1800),
+    ),
+    **_family(
+        "g5",
+        ("xlarge", 1, 4, 16, 250),
+        ("2xlarge", 1, 8, 32, 450),
+        ("4xlarge", 1, 16, 64, 600),
+        ("8xlarge", 1, 32, 128, 900),
+        ("12xlarge", 4, 48, 192, 3800),
+        ("16xlarge", 1, 64, 256, 1900),
+        ("24xlarge", 4, 96, 384, 3800),
+        ("48xlarge", 8, 192, 768, 7600),
+    ),
     **_family(
         "g5g",
-        ("xlarge", 1, 4, 8),
-        ("2xlarge", 1, 8, 16),
-        ("4xlarge", 1, 16, 32),
-        ("8xlarge", 1, 32, 64),
-        ("16xlarge", 2, 64, 128),
-        ("metal", 2, 64, 128),
+        ("xlarge", 1, 4, 8, 0),
+        ("2xlarge", 1, 8, 16, 0),
+        ("4xlarge", 1, 16, 32, 0),
+        ("8xlarge", 1, 32, 64, 0),
+        ("16xlarge", 2, 64, 128, 0),
+        ("metal", 2, 64, 128, 0),
     ),
-    **_family("g6", *_G5_SIZES),
-    **_family("g6e", *((size, gpus, cpu, 2 * mem) for size, gpus, cpu, mem in _G5_SIZES)),
-    **_family("g7e", ("2xlarge", 1, 8, 64), ("4xlarge", 1, 16, 128), ("8xlarge", 1, 32, 256)),
-    **_family("gr6", ("4xlarge", 1, 16, 128), ("8xlarge", 1, 32, 256)),
-    **_family("p4d", ("24xlarge", 8, 96, 1152)),
-    **_family("p4de", ("24xlarge", 8, 96, 1152)),
-    **_family("p5", ("4xlarge", 1, 16, 256), ("48xlarge", 8, 192, 2048)),
-    **_family("p5e", ("48xlarge", 8, 192, 2048)),
-    **_family("p5en", ("48xlarge", 8, 192, 2048)),
-    **_family("p6-b200", ("48xlarge", 8, 192, 2048)),
+    **_family(
+        "g6",
+        ("xlarge", 1, 4, 16, 250),
+        ("2xlarge", 1, 8, 32, 450),
+        ("4xlarge", 1, 16, 64, 600),
+        ("8xlarge", 1, 32, 128, 900),
+        ("12xlarge", 4, 48, 192, 3760),
+        ("16xlarge", 1, 64, 256, 1880),
+        ("24xlarge", 4, 96, 384, 3760),
+        ("48xlarge", 8, 192, 768, 7520),
+    ),
+    **_family(
+        "g6e",
+        ("xlarge", 1, 4, 32, 250),
+        ("2xlarge", 1, 8, 64, 450),
+        ("4xlarge", 1, 16, 128, 600),
+        ("8xlarge", 1, 32, 256, 900),
+        ("12xlarge", 4, 48, 384, 3800),
+        ("16xlarge", 1, 64, 512, 1900),
+        ("24xlarge", 4, 96, 768, 3800),
+        ("48xlarge", 8, 192, 1536, 7600),
+    ),
+    **_family(
+        "g7e",
+        ("2xlarge", 1, 8, 64, 1900),
+        ("4xlarge", 1, 16, 128, 1900),
+        ("8xlarge", 1, 32, 256, 1900),
+        ("12xlarge", 2, 48, 512, 3800),
+        ("24xlarge", 4, 96, 1024, 7600),
+        ("48xlarge", 8, 192, 2048, 15200),
+    ),
+    **_family("gr6", ("4xlarge", 1, 16, 128, 600), ("8xlarge", 1, 32, 256, 900)),
+    **_family("p4d", ("24xlarge", 8, 96, 1152, 8000)),
+    **_family("p4de", ("24xlarge", 8, 96, 1152, 8000)),
+    **_family("p5", ("4xlarge", 1, 16, 256, 3800), ("48xlarge", 8, 192, 2048, 30400)),
+    **_family("p5e", ("48xlarge", 8, 192, 2048, 30400)),
+    **_family("p5en", ("48xlarge", 8, 192, 2048, 30400)),
+    **_family("p6-b200", ("48xlarge", 8, 192, 2048, 30400)),
+    **_family("p6-b300", ("48xlarge", 8, 192, 4096, 30400)),
 }
 
 _MAX_PODS: dict[int, str] = {
