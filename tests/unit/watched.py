@@ -106,6 +106,7 @@ def watched(
     infer: Callable[[int], Verdict],
     config: dict[str, Any] | None = None,
     child: str = "sleep 600",
+    pre_stop_seconds: int = 1,
     signal_seconds: float = program.SIGTERM_SECONDS,
     **stated: Any,
 ) -> Iterator[Watched]:
@@ -137,6 +138,7 @@ def watched(
             Settings(),
             {
                 "inference[0].triton.httpPort": server.server_port,
+                "inference[0].triton.preStopSeconds": pre_stop_seconds,
                 "inference[0].triton.watchdog": {
                     "port": port,
                     "intervalSeconds": 0.1,
