@@ -61,6 +61,7 @@ for group, at in settings.gpu_nodes.groups_at:
         config=group,
         gpus_per_node=settings.gpus_of(group),
         gpu_resource=settings.gpu_sharing.resource,
+        sharing=settings.gpu_sharing,
         cluster_name=cluster.eks.name,
         subnet_ids=cluster.subnet_ids,
         path=at.path,

@@ -1,9 +1,10 @@
 """GPU capacity: one EKS managed node group, for GPU pods only."""
 
+import base64
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -18,8 +19,10 @@ from components.gpus.node_count import (
     require_bounds,
 )
 from config.sections.gpu_nodes import GPU_RESOURCE
+from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.node_groups import NodeGroup
 from config.units import MIB_PER_GIB
+from config.user_data import user_data
 
 EKS_TAINT_EFFECTS = {
     "NoSchedule": "NO_SCHEDULE",
@@ -50,6 +53,8 @@ class GpuNodeGroupArgs:
     """GPUs, or shares of shared ones, that a node advertises."""
     gpu_resource: str = GPU_RESOURCE
     """Extended resource of the GPUs."""
+    sharing: GpuSharing = field(default_factory=NotShared)
+    """Sharing of the GPUs, which Bottlerocket's own device plugin reads from the user data."""
     cluster_name: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     path: str = "gpuNodes.groups[0]"
@@ -111,7 +116,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             )
             for policy in policies
         ]
-        template = self._launch_template(name, nodes, tags)
+        template = self._launch_template(name, args, tags)
 
         subnets = pulumi.Output.from_input(nodes.subnet_ids or args.subnet_ids)
 
@@ -179,8 +184,10 @@ class GpuNodeGroup(pulumi.ComponentResource):
         self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
 
     def _launch_template(
-        self, name: str, nodes: NodeGroup, tags: dict[str, str]
+        self, name: str, args: GpuNodeGroupArgs, tags: dict[str, str]
     ) -> aws.ec2.LaunchTemplate:
+        nodes = args.config
+        stated = user_data(nodes, args.sharing)
         # Bottlerocket keeps images on its second disk; the first holds the system and stays as
         # small as the AMI makes it.
         system_first = nodes.ami_type.startswith("BOTTLEROCKET")
@@ -216,6 +223,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 {"resource_type": kind, "tags": tags}
                 for kind in ("instance", "volume", "network-interface")
             ],
+            user_data=base64.b64encode(stated.encode()).decode() if stated else None,
             **_reservation(nodes),
             tags=tags,
             opts=pulumi.ResourceOptions(parent=self),

@@ -25,6 +25,7 @@ from config.checks import (
     sizing,
     survival,
     timing,
+    user_data,
     watchdog,
 )
 from config.problem import Check, Problem
@@ -47,6 +48,8 @@ CHECKS: tuple[Check, ...] = (
     node_groups.group_retiring,
     node_groups.groups_alike,
     node_disks.disk_speed,
+    node_disks.local_disks,
+    user_data.node_user_data,
     node_disks.capacity_reservation,
     node_disks.group_tags,
     karpenter.ami_release,

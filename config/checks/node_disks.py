@@ -48,6 +48,26 @@ def disk_speed(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def local_disks(settings: Settings) -> Iterator[Finding]:
+    """Every instance type of a group that uses local disks has some."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        # Another check asks for the capacity of unknown types.
+        if group.local_disks == "none" or group.unknown_instance_types:
+            continue
+        if group.node.local_disk_gb:
+            continue
+        size = pool.key("capacity.localDiskGb" if group.capacity else "instanceTypes")
+        yield Finding(
+            keys={
+                pool.key("localDisks"): group.local_disks,
+                size: 0 if group.capacity else list(group.instance_types),
+            },
+            reason="a node has no local NVMe disk: its images and pods stay on the EBS volume",
+            change={pool.key("localDisks"): "none"},
+        )
+
+
+@refuse
 def capacity_reservation(settings: Settings) -> Iterator[Finding]:
     """A Capacity Block names its reservation, and spot nodes have none."""
     for group, pool in settings.gpu_nodes.created:

@@ -35,7 +35,7 @@ def _fits(settings: Settings, at: StackAt) -> bool:
 
 def _node_keys(pool: Pool) -> dict[str, object]:
     nodes = pool.nodes
-    disk: dict[str, object] = {pool.key("diskGib"): nodes.disk_gib}
+    disk = {pool.key(key): value for key, value in nodes.disk_keys.items()}
     if nodes.capacity:
         return {pool.key("capacity"): nodes.capacity.model_dump(by_alias=True), **disk}
     return {pool.key("instanceTypes"): list(nodes.instance_types), **disk}
@@ -103,7 +103,7 @@ def _does_not_fit(settings: Settings, at: StackAt, pool: Pool) -> Finding:
     selected = selected_nodes(pool.nodes, triton.pods)
     free = selected.allocatable
     memory_mib = free.memory_gib * MIB_PER_GIB
-    disk_mib = free_disk_gib(settings, pool.nodes) * MIB_PER_GIB
+    disk_mib = free_disk_gib(settings, selected) * MIB_PER_GIB
     short = [
         f"{name} ({needed} of {number(there)})"
         for name, count, needed, there in (

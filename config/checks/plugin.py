@@ -46,21 +46,26 @@ def gpu_shares(settings: Settings) -> Iterator[Finding]:
                 change=unshared,
             )
     bringing = [pool for pool in settings.gpu_nodes.pools if pool.nodes.brings_device_plugin]
-    if bringing and settings.device_plugin.enabled is None:
+    unset = [
+        pool for pool in bringing if sharing.bottlerocket is None or not pool.nodes.takes_user_data
+    ]
+    # Another check refuses a device plugin of the stack beside Bottlerocket's.
+    if unset and not settings.device_plugin.enabled:
         yield Finding(
-            keys={**shared, **{pool.key("amiType"): pool.nodes.ami_type for pool in bringing}},
+            keys={**shared, **{pool.key("amiType"): pool.nodes.ami_type for pool in unset}},
             reason=(
                 "Bottlerocket runs its own device plugin, which shares GPUs only by settings of "
-                "the node (settings.kubelet-device-plugins.nvidia), and this stack writes none"
+                "the node (settings.kubelet-device-plugins.nvidia), and this stack writes none "
+                f"{'for these nodes' if sharing.bottlerocket else f'for {sharing.kind}'}"
             ),
             change={
                 pool.key("amiType"): "AL2023_x86_64_NVIDIA"
                 if pool.nodes.ami_architecture == "amd64"
                 else "AL2023_ARM_64_NVIDIA"
-                for pool in bringing
+                for pool in unset
             },
         )
-    elif not settings.device_plugin_enabled:
+    elif not bringing and not settings.device_plugin_enabled:
         yield Finding(
             keys={**shared, "devicePlugin.enabled": settings.device_plugin.enabled},
             reason="this stack runs no device plugin, so nothing shares the GPUs",

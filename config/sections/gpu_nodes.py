@@ -58,6 +58,9 @@ class NodeCapacity(Section):
     memory_gib: float = Field(ge=1, le=64 * 1024)
     """Memory of one node, GiB."""
 
+    local_disk_gb: float = Field(default=0, ge=0, le=1_000_000)
+    """Local NVMe disks of one node together, GB, as EC2 states them."""
+
 
 class GpuNodes(Section):
     """A pool of equal nodes that only GPU pods may run on."""
@@ -116,11 +119,10 @@ class GpuNodes(Section):
             KeyError: An instance type is unknown and no capacity is stated (a check refuses it).
         """
         if self.capacity:
-            return InstanceType(self.capacity.gpus, self.capacity.cpu, self.capacity.memory_gib)
+            stated = self.capacity
+            return InstanceType(stated.gpus, stated.cpu, stated.memory_gib, stated.local_disk_gb)
         types = [INSTANCE_TYPES[name] for name in self.instance_types]
-        return InstanceType(
-            min(t.gpus for t in types), min(t.cpu for t in types), min(t.memory_gib for t in types)
-        )
+        return InstanceType(*(min(each) for each in zip(*types, strict=True)))
 
     @property
     def allocatable(self) -> InstanceType:
@@ -133,7 +135,22 @@ class GpuNodes(Section):
     @property
     def allocatable_disk_gib(self) -> float:
         """Disk of one node that pods can request, GiB, after the system's share."""
-        return self.disk_gib * (1 - _SYSTEM_DISK_SHARE) - _SYSTEM_DISK_GIB
+        return self.pods_disk_gib * (1 - _SYSTEM_DISK_SHARE) - _SYSTEM_DISK_GIB
+
+    @property
+    def pods_disk_gib(self) -> float:
+        """Disk of one node that holds images and the files of pods, GiB."""
+        return self.disk_gib
+
+    @property
+    def disk_keys(self) -> dict[str, object]:
+        """Parameters that decide the disk for pods, with their values."""
+        return {"diskGib": self.disk_gib}
+
+    @property
+    def takes_user_data(self) -> bool:
+        """True if the stack writes the nodes' user data."""
+        return False
 
     @property
     def node_labels(self) -> dict[str, str]:

@@ -7,6 +7,12 @@ from pydantic import Field
 from config.base import Section
 from config.sections.gpu_nodes import GPU_RESOURCE
 
+Tables = dict[str, dict[str, object]]
+"""Tables of Bottlerocket's settings by name (bottlerocket.dev, 1.54.x,
+`settings.kubelet-device-plugins`), with which its own device plugin shares GPUs."""
+
+_BOTTLEROCKET = "settings.kubelet-device-plugins.nvidia"
+
 Configuration = dict[str, Any]
 """Contents of the device plugin's configuration file, version v1 (NVIDIA/k8s-device-plugin,
 `api/config/v1`); empty if it needs none."""
@@ -22,6 +28,7 @@ class NotShared(Section):
     """Name of what replicas request, for messages."""
     per_gpu: ClassVar[int] = 1
     plugin_configuration: ClassVar[Configuration] = {}
+    bottlerocket: ClassVar[Tables | None] = {}
 
     kind: Literal["none"] = "none"
     """Each replica has GPUs of its own."""
@@ -51,10 +58,25 @@ class TimeSlicing(Section):
         """Contents of the device plugin's configuration file."""
         return _replicated("timeSlicing", self.slices)
 
+    @property
+    def bottlerocket(self) -> Tables | None:
+        """Settings of Bottlerocket; None if the stack writes none for this kind."""
+        slicing = {
+            "replicas": self.slices,
+            # Renamed shares would be another resource than the one that replicas request.
+            "rename-by-default": False,
+            "fail-requests-greater-than-one": True,
+        }
+        return {
+            _BOTTLEROCKET: {"device-sharing-strategy": "time-slicing"},
+            f"{_BOTTLEROCKET}.time-slicing": slicing,
+        }
+
 
 class Mps(Section):
     """CUDA's Multi-Process Service runs several replicas on a GPU at once."""
 
+    bottlerocket: ClassVar[Tables | None] = None
     needs_sys_admin: ClassVar[bool] = False
     needs_mps_daemon: ClassVar[bool] = True
     """True because the plugin shares GPUs only with a running control daemon
@@ -89,6 +111,7 @@ class Mig(Section):
     """True because the plugin watches the health of MIG devices (its Helm chart,
     `requiresCapSysAdmin`)."""
 
+    bottlerocket: ClassVar[Tables | None] = None
     needs_mps_daemon: ClassVar[bool] = False
     shares: ClassVar[str] = "MIG devices"
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from config.base import DnsLabel
 from config.sections.aws_nodes import FIRST_GROUP, AwsNodes, AwsPools, SubnetId, arn
 from config.sections.gpu_nodes import REMOVED_NODE_KEYS, Pool, SizedNodes
+from config.units import GB_PER_GIB
 
 GROUP_LABEL = "kubemind-inference/node-group"
 """Node label with the group's name, by which `kubectl drain` selects the nodes of a group."""
@@ -55,6 +56,18 @@ class NodeGroup(AwsNodes, SizedNodes):
     """Subnets of the group; unset, those of the platform. One group for each zone keeps the Auto
     Scaling group from moving nodes between zones, which ignores disruption budgets."""
 
+    local_disks: Literal["none", "raid0"] = "none"
+    """Use of the instance types' local NVMe disks: `raid0` makes them one disk that holds images
+    and the files of pods, and counts in place of `diskGib`. A node takes it along when it ends."""
+
+    fast_image_pull: bool = False
+    """True to load and unpack the parts of an image at once, which takes memory, CPU and disk speed
+    while a node starts. nodeadm calls it experimental; it needs an AMI release of late 2025."""
+
+    user_data: Annotated[str, Field(max_length=16 * 1024)] | None = None
+    """Further user data of the nodes: for Bottlerocket settings in TOML, else a shell script that
+    begins with `#!`, or a `NodeConfig` of nodeadm. No place for secrets."""
+
     permissions_boundary_arn: Annotated[str, Field(pattern=_POLICY)] | None = None
     """IAM policy that bounds the permissions of the nodes' role."""
 
@@ -63,6 +76,23 @@ class NodeGroup(AwsNodes, SizedNodes):
 
     vpc_cni_policy: bool = True
     """True if the nodes' role carries the VPC CNI's permissions; off if the add-on has a role."""
+
+    @property
+    def pods_disk_gib(self) -> float:
+        """Disk of one node that holds images and the files of pods, GiB."""
+        local = 0.0 if self.local_disks == "none" else self.node.local_disk_gb / GB_PER_GIB
+        # A node without local disks keeps all on its EBS volume.
+        return local or super().pods_disk_gib
+
+    @property
+    def disk_keys(self) -> dict[str, object]:
+        """Parameters that decide the disk for pods, with their values."""
+        return super().disk_keys if self.local_disks == "none" else {"localDisks": self.local_disks}
+
+    @property
+    def takes_user_data(self) -> bool:
+        """True: the stack writes the launch template."""
+        return True
 
     @property
     def known_labels(self) -> dict[str, frozenset[str]]:

@@ -139,7 +139,7 @@ def replicas_per_node(settings: Settings, stack: InferenceStack, nodes: GpuNodes
         gpus=settings.gpus_of(selected) // max(1, triton.gpus),
         cpu=_fitting(free.cpu, triton.cpu),
         memory=_fitting(free.memory_gib * MIB_PER_GIB, triton.memory_mib),
-        disk=_fitting(free_disk_gib(settings, nodes) * MIB_PER_GIB, triton.storage_mib),
+        disk=_fitting(free_disk_gib(settings, selected) * MIB_PER_GIB, triton.storage_mib),
     )
 
 

@@ -5,6 +5,13 @@ from tests.unit.check_cases import EKS, GROUP
 
 BESIDE = "gpuNodes.groups[1]"
 TWO_GROUPS = {**EKS, "gpuNodes": {"kind": "eksNodeGroups", "groups": [{}, {"name": "beside"}]}}
+BOTTLEROCKET = {**EKS, f"{GROUP}.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}
+ARM = {
+    **EKS,
+    f"{GROUP}.amiType": "AL2023_ARM_64_NVIDIA",
+    f"{GROUP}.instanceTypes": ["g5g.16xlarge"],
+    f"{GROUP}.maxSize": 11,
+}
 
 CASES = [
     Case("groupNames", f"{BESIDE}.name", "gpu", "2 node groups have the name gpu", TWO_GROUPS),
@@ -28,6 +35,23 @@ CASES = [
     Case("diskSpeed", f"{GROUP}.diskThroughputMibps", 1000, "needs 4000 I/O operations", EKS),
     Case("diskSpeed", f"{GROUP}.diskIops", 60000, "of 100 GiB has 50000 I/O operations",
          {**EKS, f"{GROUP}.diskGib": 100}),
+    Case("localDisks", f"{GROUP}.localDisks", "raid0", "a node has no local NVMe disk", ARM),
+    Case("localDisks", f"{GROUP}.capacity.localDiskGb", 0, "a node has no local NVMe disk",
+         {**EKS, f"{GROUP}.localDisks": "raid0",
+          f"{GROUP}.capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192, "localDiskGb": 3760}}),
+    Case("nodeFit", f"{GROUP}.capacity",
+         {"gpus": 4, "cpu": 48, "memoryGib": 192, "localDiskGb": 8}, "disk MiB (2048 of 0)",
+         {**EKS, f"{GROUP}.localDisks": "raid0",
+          f"{GROUP}.capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192, "localDiskGb": 3760}}),
+    Case("nodeUserData", f"{GROUP}.userData", "echo", "neither a script", EKS),
+    Case("nodeUserData", f"{GROUP}.userData", "MIME-Version: 1.0\n\n--//", "neither a script", EKS),
+    Case("nodeUserData", f"{GROUP}.userData", "#!" + 8150 * "é", "and EC2 takes 16384", EKS),
+    Case("nodeUserData", f"{GROUP}.userData", "echo it", "takes TOML alone", BOTTLEROCKET),
+    Case("nodeUserData", f"{GROUP}.userData", "[kubernetes]\na = 1", "[settings.…] alone",
+         BOTTLEROCKET),
+    Case("nodeUserData", f"{GROUP}.userData",
+         '[settings.container-runtime]\nsnapshotter = "overlayfs"', "takes each table once",
+         {**BOTTLEROCKET, f"{GROUP}.fastImagePull": True}),
     Case("capacityReservation", f"{GROUP}.capacityReservationId", None, "does not name its own",
          {**EKS, f"{GROUP}.capacityType": "CAPACITY_BLOCK",
           f"{GROUP}.capacityReservationId": "cr-02168da1478b509e0"}),

@@ -20,7 +20,7 @@ SHARING_CASES = [
     Case("gpuShares", "inference[0].triton.gpus", 2, "belong to one GPU", SLICED),
     Case("gpuShares", "devicePlugin.enabled", False, "nothing shares", SLICED),
     Case("gpuShares", "gpuNodes.amiType", "BOTTLEROCKET_x86_64_NVIDIA",
-         "settings.kubelet-device-plugins.nvidia", SLICED),
+         "this stack writes none for these nodes", SLICED),
     Case("mps", "platform.kind", "local", "no driver that serves MPS", MPS),
     Case("mps", "gpuSharing.clients", 17, "16 clients of a GPU of these types (V100)", MPS),
     Case("mig", "gpuSharing.profile", "2g.20gb", "more than the 7 that a GPU has", MIG),
