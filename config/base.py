@@ -12,6 +12,9 @@ from pydantic.alias_generators import to_camel
 PROJECT = "kubemind-inference"
 """Pulumi project, and so the namespace of every key in a stack file."""
 
+OWNER_TAGS = ("project", "stack")
+"""AWS tags with the names of the project and the stack, on everything that has tags."""
+
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 """The checkout, or the installed package."""
 

@@ -9,7 +9,7 @@ from email.message import Message
 
 import yaml
 
-from config.sections.gpu_sharing import GpuSharing
+from config.sections.gpu_sharing import GpuSharing, Tables
 from config.sections.node_groups import NodeGroup
 
 MAX_BYTES = 16 * 1024
@@ -31,7 +31,7 @@ _SOCI_FOLDER = "/var/lib/soci-snapshotter"
 """Folder of the images on Bottlerocket once SOCI unpacks them (bottlerocket.dev, 1.45.x,
 `settings.container-runtime.snapshotter`)."""
 
-_SOCI = {
+_SOCI: Tables = {
     "settings.container-runtime": {"snapshotter": "soci"},
     "settings.container-runtime-plugins.soci-snapshotter": {"pull-mode": "parallel-pull-unpack"},
     "settings.container-runtime-plugins.soci-snapshotter.parallel-pull-unpack": {
@@ -59,7 +59,7 @@ def user_data(nodes: NodeGroup, sharing: GpuSharing) -> str:
 
 def stack_settings(nodes: NodeGroup, sharing: GpuSharing) -> str:
     """Return the settings that the parameters give Bottlerocket's nodes, in TOML."""
-    tables: dict[str, dict[str, object]] = {}
+    tables: Tables = {}
     if nodes.local_disks == "raid0":
         folders = [*_BOUND, *([_SOCI_FOLDER] if nodes.fast_image_pull else [])]
         storage = ["apiclient", "ephemeral-storage"]

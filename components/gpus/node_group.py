@@ -18,6 +18,7 @@ from components.gpus.node_count import (
     replaced_nodes,
     require_bounds,
 )
+from components.state.engine import owner_tags
 from config.sections.gpu_nodes import GPU_RESOURCE
 from config.sections.gpu_sharing import GpuSharing, NotShared
 from config.sections.node_groups import NodeGroup
@@ -88,7 +89,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         # Protection is for the nodes: without it a parameter could not change these.
         part = pulumi.ResourceOptions(parent=self, protect=False)
-        tags = {**nodes.tags, "project": pulumi.get_project(), "stack": pulumi.get_stack()}
+        tags = {**nodes.tags, **owner_tags()}
 
         lookup = pulumi.InvokeOptions(parent=self)
         partition = aws.get_partition_output(opts=lookup)

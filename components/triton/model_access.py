@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from components.state.engine import is_applied
+from components.state.engine import is_applied, owner_tags
 from components.triton.eks_cluster import EksCluster
 from config.sections.triton import S3Repository
 
@@ -65,7 +65,7 @@ class ModelAccess(pulumi.ComponentResource):
             role = aws.iam.Role(
                 f"{name}-role",
                 assume_role_policy=_trust(args),
-                tags={"project": pulumi.get_project(), "stack": pulumi.get_stack()},
+                tags=owner_tags(),
                 opts=child,
             )
             needs = [

@@ -49,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
     node_groups.groups_alike,
     node_disks.disk_speed,
     node_disks.local_disks,
+    node_disks.copy_speed,
     user_data.node_user_data,
     node_disks.capacity_reservation,
     node_disks.group_tags,

@@ -1,10 +1,15 @@
-"""Checks that AWS accepts the disks and the capacity reservation of node groups."""
+"""Checks of node groups' disks and capacity reservations: AWS accepts them, and copies are fast."""
 
 import math
 from collections.abc import Iterator
 
-from config.problem import Finding, number, refuse
+from config.base import OWNER_TAGS
+from config.checks.stack_paths import stacks
+from config.problem import Finding, number, refuse, warn
+from config.sections.triton import COPY_MIB_PER_SECOND
 from config.settings import Settings
+from config.sizing.packing import replicas_per_node
+from config.units import MIB_PER_GIB
 
 IOPS_PER_MIBPS = 4
 """Least I/O operations per second of a gp3 volume for each MiB/s (EBS user guide, "General Purpose
@@ -12,6 +17,9 @@ SSD volumes": at most 0.25 MiB/s for each provisioned operation)."""
 
 IOPS_PER_GIB = 500
 """Most I/O operations per second of a gp3 volume for each GiB (the same page)."""
+
+MAX_MIBPS = 2000
+"""Highest throughput of a gp3 volume, MiB/s (the same page)."""
 
 BASELINE_IOPS = 3000
 """I/O operations per second of every gp3 volume (the same page)."""
@@ -44,6 +52,42 @@ def disk_speed(settings: Settings) -> Iterator[Finding]:
                     "second at most"
                 ),
                 change={pool.key("diskGib"): math.ceil(iops / IOPS_PER_GIB)},
+            )
+
+
+@warn
+def copy_speed(settings: Settings) -> Iterator[Finding]:
+    """A node's volume takes the copies of all its replicas at the rate that start-up times count.
+
+    Of local disks no rate is known; EBS volumes are slower.
+    """
+    groups = [
+        (group, pool)
+        for group, pool in settings.gpu_nodes.groups_at
+        if not group.retiring and not group.unknown_instance_types and group.local_disks == "none"
+    ]
+    for at in stacks(settings):
+        copied = at.stack.triton.model_repository.copied_mib
+        for group, pool in groups if copied else ():
+            held = replicas_per_node(settings, at.stack, group).replicas
+            needed, throughput = held * COPY_MIB_PER_SECOND, group.disk_throughput_mibps
+            if needed <= throughput:
+                continue
+            yield Finding(
+                keys={
+                    pool.key("diskThroughputMibps"): throughput,
+                    at.key("triton.modelRepository.cacheGib"): copied / MIB_PER_GIB,
+                },
+                reason=(
+                    f"{held} replicas that start on a node at once write their models at "
+                    f"{throughput} MiB/s together, and the start-up times count "
+                    f"{COPY_MIB_PER_SECOND} MiB/s for each"
+                ),
+                change={
+                    pool.key("diskThroughputMibps"): needed,
+                    pool.key("diskIops"): max(group.disk_iops, needed * IOPS_PER_MIBPS),
+                },
+                fix=f"set {pool.key('localDisks')} to raid0" if needed > MAX_MIBPS else "",
             )
 
 
@@ -103,7 +147,7 @@ def group_tags(settings: Settings) -> Iterator[Finding]:
         taken = [
             key
             for key in group.tags
-            if key in ("project", "stack") or key.lower().startswith(group.reserved_tags)
+            if key in OWNER_TAGS or key.lower().startswith(group.reserved_tags)
         ]
         if taken:
             yield Finding(

@@ -28,8 +28,9 @@ _TRTLLM_IMAGE_GIB = 40
 PULL_SECONDS = 600
 """Time to pull Triton's image (10 GB and more) to a new node: 7 to 10 minutes with overlayfs."""
 
-_COPY_MIB_PER_SECOND = 100
-"""Assumed rate of the copy of models from S3; the network of most GPU instances is faster."""
+COPY_MIB_PER_SECOND = 100
+"""Assumed rate of one replica's copy of models from S3; the network of most GPU instances is
+faster, and a check compares the disks of the nodes."""
 
 
 class S3Repository(Section):
@@ -262,4 +263,4 @@ class Triton(Section):
     @property
     def copy_seconds(self) -> float:
         """Time to copy the models before Triton starts; 0 if they are not copied."""
-        return self.model_repository.copied_mib / _COPY_MIB_PER_SECOND
+        return self.model_repository.copied_mib / COPY_MIB_PER_SECOND

@@ -1,7 +1,7 @@
 """A mutation for each check of the list of node groups."""
 
 from tests.unit.case import Case
-from tests.unit.check_cases import EKS, GROUP
+from tests.unit.check_cases import EKS, GROUP, S3
 
 BESIDE = "gpuNodes.groups[1]"
 TWO_GROUPS = {**EKS, "gpuNodes": {"kind": "eksNodeGroups", "groups": [{}, {"name": "beside"}]}}
@@ -43,6 +43,9 @@ CASES = [
          {"gpus": 4, "cpu": 48, "memoryGib": 192, "localDiskGb": 8}, "disk MiB (2048 of 0)",
          {**EKS, f"{GROUP}.localDisks": "raid0",
           f"{GROUP}.capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192, "localDiskGb": 3760}}),
+    Case("copySpeed", f"{GROUP}.diskThroughputMibps", 300, "4 replicas that start on a node",
+         {**EKS, "inference[0].triton.modelRepository": S3,
+          "inference[0].triton.disruptionBudget": 4}),
     Case("nodeUserData", f"{GROUP}.userData", "echo", "neither a script", EKS),
     Case("nodeUserData", f"{GROUP}.userData", "MIME-Version: 1.0\n\n--//", "neither a script", EKS),
     Case("nodeUserData", f"{GROUP}.userData", "#!" + 8150 * "é", "and EC2 takes 16384", EKS),

@@ -1,9 +1,10 @@
 """Every AWS input that is declared fits the model of its API, which botocore ships.
 
-Lengths, ranges and enumerations are read from the model itself; patterns are not. Not shown: that
-AWS enforces them, what else it enforces, and that the provider hands the inputs on as they are.
+Lengths, ranges, enumerations and patterns are read from the model itself. Not shown: that AWS
+enforces them, what else it enforces, and that the provider hands the inputs on as they are.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -45,8 +46,22 @@ RENAMED = {
 }
 """Member of a request by the provider's name for it, if they differ by more than a capital."""
 
+JAVA = {
+    r"\p{L}\p{Z}\p{N}": r"\w \xA0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000",
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF",
+}
+"""Python's form of the parts of Java's patterns that it reads in another way: letters, separators
+and digits, and characters that are two in UTF-16."""
+
 OTHER_FORM = {"encrypted", "deleteOnTermination"}
 """Inputs that the provider spells as text, and the API as a truth value."""
+
+
+@cache
+def pattern_of(java: str) -> re.Pattern[str]:
+    for theirs, ours in JAVA.items():
+        java = java.replace(theirs, ours)
+    return re.compile(java)
 
 
 @cache
@@ -83,6 +98,8 @@ def violations(service: str, shape: str, value: Any, path: str) -> Iterator[str]
         yield f"{path} = {value}: at least {low}"
     if size is not None and high is not None and size > high:
         yield f"{path} = {value}: at most {high}"
+    if "pattern" in found and not pattern_of(found["pattern"]).fullmatch(value):
+        yield f"{path} = {value}: not as {shape} is spelled, {found['pattern']}"
     if found.get("enum") and value not in found["enum"]:
         yield f"{path} = {value}: not one of {shape}"
 
@@ -99,7 +116,11 @@ def of_resource(typ: str, inputs: dict[str, Any]) -> list[str]:
         for one in stated.get("tagSpecifications", ()):
             assert one["resourceType"] in shapes("ec2")["ResourceType"]["enum"]
         stated = {k: v for k, v in stated.items() if k not in kept}
-    return list(violations(service, shape, stated, typ))
+    found = list(violations(service, shape, stated, typ))
+    if service == "iam":
+        for key, value in (inner.get("tags") or {}).items():
+            found += violations("iam", "Tag", {"Key": key, "Value": value}, f"{typ}.tags")
+    return found
 
 
 def test_the_walk_finds_values_that_do_not_fit():
@@ -111,6 +132,24 @@ def test_the_walk_finds_values_that_do_not_fit():
     assert "at least 1" in of_resource(eks, {"scalingConfig": {"maxSize": 0}})[0]
     role = {"permissionsBoundary": "arn:aws"}
     assert "at least 20" in of_resource("aws:iam/role:Role", role)[0]
+    role = {"name": "a role"}
+    assert "not as roleNameType is spelled" in of_resource("aws:iam/role:Role", role)[0]
+    assert "not as tagKeyType" in of_resource("aws:iam/role:Role", {"tags": {"a!": ""}})[0]
+
+
+@pytest.mark.parametrize("service", sorted({service for service, _ in REQUESTS.values()}))
+def test_python_reads_every_pattern_of_the_models(service: str):
+    for shape in shapes(service).values():
+        pattern_of(shape.get("pattern", ""))
+
+
+def test_characters_beyond_ascii_match_as_in_java():
+    tag, text = (
+        pattern_of(shapes(service)[shape]["pattern"])
+        for service, shape in (("iam", "tagKeyType"), ("autoscaling", "TagKey"))
+    )
+    assert [bool(tag.fullmatch(one)) for one in ("é ٣", "a\tb", "€")] == [True, False, False]
+    assert [bool(text.fullmatch(one)) for one in ("é\U0001f600", "\x00")] == [True, False]
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])
