@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
+from components.state.engine import owner_tags
 from config.problem import text
-from config.sections.node_groups import NodeGroup
+from config.sections.node_groups import GROUP_LABEL, NodeGroup
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def replaced_nodes(
         "capacityType": nodes.capacity_type,
         "instanceTypes": list(nodes.instance_types),
         "subnetIds": sorted(subnets),
+        **({"roleArn": nodes.role_arn} if nodes.role_arn else {}),
+        **({"launchTemplate.id": nodes.launch_template.id} if nodes.launch_template else {}),
     }
     changed = [
         f"{_place(nodes, path, key)} {text(running.fixed[key])} -> {text(value)}"
@@ -108,17 +111,20 @@ def kept_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
 
 
 async def find_running(
-    cluster: str, role_arn: str, opts: pulumi.InvokeOptions
+    cluster: str, role_arn: str, nodes: NodeGroup, opts: pulumi.InvokeOptions
 ) -> RunningGroup | None:
-    """Find a node group by the IAM role of its nodes.
+    """Find a node group by the IAM role of its nodes, or by its tags and its label.
 
-    Pulumi generates the name of a group and of its replacement. The role belongs to one group alone
-    and outlives the group's replacement. While an old group and its replacement both exist, the one
-    that is not being deleted counts, and of two such groups the larger.
+    Pulumi generates the name of a group and of its replacement. The role that the stack creates
+    belongs to one group alone and outlives the group's replacement. A role of another owner may
+    belong to many groups: there the stack's tags and the label with the group's name count. While
+    an old group and its replacement both exist, the one that is not being deleted counts, and of
+    two such groups the larger.
 
     Args:
         cluster: Name of the EKS cluster.
         role_arn: ARN of the nodes' IAM role.
+        nodes: The stated parameters.
         opts: Options of the requests, which name the provider.
 
     Raises:
@@ -127,8 +133,17 @@ async def find_running(
     described = await asyncio.gather(
         *(_describe(cluster, name, opts) for name in await _names(cluster, opts))
     )
-    ours = [group for group, role in filter(None, described) if role == role_arn]
+    ours = [
+        group
+        for group, found in filter(None, described)
+        if (_is_named(nodes, found) if nodes.role_arn else found.node_role_arn == role_arn)
+    ]
     return max(ours, key=lambda g: (g.status != "DELETING", g.desired_size), default=None)
+
+
+def _is_named(nodes: NodeGroup, found: aws.eks.GetNodeGroupResult) -> bool:
+    tagged = owner_tags().items() <= dict(found.tags or {}).items()
+    return tagged and dict(found.labels or {}).get(GROUP_LABEL) == nodes.name
 
 
 async def require_bounds(
@@ -168,8 +183,8 @@ async def _names(cluster: str, opts: pulumi.InvokeOptions) -> Sequence[str]:
 
 async def _describe(
     cluster: str, name: str, opts: pulumi.InvokeOptions
-) -> tuple[RunningGroup, str] | None:
-    """Return a group and its nodes' role; None if the group is gone by now."""
+) -> tuple[RunningGroup, aws.eks.GetNodeGroupResult] | None:
+    """Return a group, and all that EKS describes of it; None if the group is gone by now."""
     try:
         found = await aws.eks.get_node_group_output(
             cluster_name=cluster, node_group_name=name, opts=opts
@@ -189,6 +204,8 @@ async def _describe(
         "capacityType": found.capacity_type,
         "instanceTypes": list(found.instance_types or ()),
         "subnetIds": sorted(found.subnet_ids or ()),
+        "roleArn": found.node_role_arn,
+        "launchTemplate.id": next((one.id for one in found.launch_templates or ()), None),
     }
     running = RunningGroup(
         name,
@@ -198,4 +215,4 @@ async def _describe(
         size.desired_size,
         {key: value for key, value in fixed.items() if value},
     )
-    return running, found.node_role_arn
+    return running, found

@@ -1,7 +1,6 @@
 """GPU capacity: one EKS managed node group, for GPU pods only."""
 
 import base64
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from components.gpus.node_count import (
     replaced_nodes,
     require_bounds,
 )
+from components.gpus.node_role import node_role
 from components.state.engine import owner_tags
 from config.sections.gpu_nodes import GPU_RESOURCE
 from config.sections.gpu_sharing import GpuSharing, NotShared
@@ -31,15 +31,6 @@ EKS_TAINT_EFFECTS = {
     "PreferNoSchedule": "PREFER_NO_SCHEDULE",
 }
 """EKS's spelling of Kubernetes' taint effects."""
-
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
-"""AWS managed policies that every node needs (EKS user guide, "Amazon EKS node IAM role")."""
-
-VPC_CNI_POLICY = "AmazonEKS_CNI_Policy"
-"""Needed on the node if the VPC CNI add-on has no role of its own."""
-
-SSM_POLICY = "AmazonSSMManagedInstanceCore"
-"""Needed on the node for Session Manager."""
 
 NODE_TEMPLATE = "k8s.io/cluster-autoscaler/node-template"
 """Prefix of the tags that describe an empty group's nodes to the Cluster Autoscaler."""
@@ -86,44 +77,23 @@ class GpuNodeGroup(pulumi.ComponentResource):
     ) -> None:
         super().__init__("kubemind:index:GpuNodeGroup", name, None, opts)
         nodes = args.config
-        child = pulumi.ResourceOptions(parent=self)
-        # Protection is for the nodes: without it a parameter could not change these.
-        part = pulumi.ResourceOptions(parent=self, protect=False)
         tags = {**nodes.tags, **owner_tags()}
 
         lookup = pulumi.InvokeOptions(parent=self)
-        partition = aws.get_partition_output(opts=lookup)
-
-        role = aws.iam.Role(
-            f"{name}-role",
-            assume_role_policy=partition.dns_suffix.apply(_trust),
-            permissions_boundary=nodes.permissions_boundary_arn,
-            tags=tags,
-            opts=child,
-        )
-        policies = [
-            *NODE_POLICIES,
-            *((VPC_CNI_POLICY,) if nodes.vpc_cni_policy else ()),
-            *((SSM_POLICY,) if nodes.ssm else ()),
-        ]
-        attachments = [
-            aws.iam.RolePolicyAttachment(
-                f"{name}-{policy}",
-                role=role.name,
-                policy_arn=pulumi.Output.format(
-                    "arn:{0}:iam::aws:policy/{1}", partition.partition, policy
-                ),
-                opts=part,
-            )
-            for policy in policies
-        ]
-        template = self._launch_template(name, args, tags)
+        role_arn, attachments = node_role(name, nodes, tags, self)
+        # A number and not "$Latest", which would differ from what EKS reports at every preview.
+        if nodes.launch_template:
+            own, version = nodes.launch_template.id, str(nodes.launch_template.version)
+            template: Any = {"id": own, "version": version}
+        else:
+            written = self._launch_template(name, args, tags)
+            template = {"id": written.id, "version": written.latest_version.apply(str)}
 
         subnets = pulumi.Output.from_input(nodes.subnet_ids or args.subnet_ids)
 
         async def size(known: Sequence[Any]) -> int:
-            cluster, role_arn, ids = known
-            running = await find_running(cluster, role_arn, lookup)
+            cluster, role, ids = known
+            running = await find_running(cluster, role, nodes, lookup)
             if running and (outage := replaced_nodes(nodes, running, args.path, ids)):
                 pulumi.log.warn(outage, self)
             elif running and (ends := ended_nodes(nodes, running, args.path)):
@@ -136,7 +106,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         group = aws.eks.NodeGroup(
             f"{name}-nodes",
             cluster_name=args.cluster_name,
-            node_role_arn=role.arn,
+            node_role_arn=role_arn,
             subnet_ids=subnets,
             ami_type=nodes.ami_type,
             # EKS wants the type of a Capacity Block in the launch template, and there alone.
@@ -144,15 +114,11 @@ class GpuNodeGroup(pulumi.ComponentResource):
             version=nodes.kubernetes_version,
             release_version=nodes.release_version,
             capacity_type=nodes.capacity_type,
-            # A number and not "$Latest", which would differ from what EKS reports at every preview.
-            launch_template={
-                "id": template.id,
-                "version": template.latest_version.apply(str),
-            },
+            launch_template=template,
             scaling_config={
                 "min_size": nodes.lowest_size,
                 "max_size": nodes.max_size,
-                "desired_size": pulumi.Output.all(args.cluster_name, role.arn, subnets).apply(size),
+                "desired_size": pulumi.Output.all(args.cluster_name, role_arn, subnets).apply(size),
             },
             labels=nodes.node_labels,
             taints=[
@@ -181,7 +147,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
 
         named = pulumi.Output.all(group.cluster_name, group.node_group_name)
         self.node_group_name = named.apply(confirmed)
-        self.role_arn = role.arn
+        self.role_arn = role_arn
         self.register_outputs({"nodeGroupName": self.node_group_name, "roleArn": self.role_arn})
 
     def _launch_template(
@@ -282,20 +248,3 @@ def _reservation(nodes: NodeGroup) -> dict[str, Any]:
             "capacity_reservation_target": target,
         }
     }
-
-
-def _trust(dns_suffix: str) -> str:
-    """Return the trust policy of the nodes' role.
-
-    In China EKS asks for `ec2.amazonaws.com.cn` and refuses a node group whose role trusts
-    `ec2.amazonaws.com` alone (awslabs/cdk-eks-blueprints#558).
-
-    Args:
-        dns_suffix: DNS suffix of the AWS partition, such as `amazonaws.com`.
-    """
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": f"ec2.{dns_suffix}"},
-        "Action": "sts:AssumeRole",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

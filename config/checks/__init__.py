@@ -47,6 +47,8 @@ CHECKS: tuple[Check, ...] = (
     node_groups.group_names,
     node_groups.group_retiring,
     node_groups.groups_alike,
+    node_groups.group_template,
+    node_groups.group_role,
     node_disks.disk_speed,
     node_disks.local_disks,
     node_disks.copy_speed,

@@ -64,7 +64,8 @@ def copy_speed(settings: Settings) -> Iterator[Finding]:
     groups = [
         (group, pool)
         for group, pool in settings.gpu_nodes.groups_at
-        if not group.retiring and not group.unknown_instance_types and group.local_disks == "none"
+        if not (group.retiring or group.unknown_instance_types or group.launch_template)
+        and group.local_disks == "none"
     ]
     for at in stacks(settings):
         copied = at.stack.triton.model_repository.copied_mib
@@ -120,7 +121,7 @@ def capacity_reservation(settings: Settings) -> Iterator[Finding]:
             pool.key("capacityType"): kind,
             pool.key("capacityReservationId"): reservation,
         }
-        if kind == "CAPACITY_BLOCK" and not reservation:
+        if kind == "CAPACITY_BLOCK" and not reservation and not group.launch_template:
             yield Finding(
                 keys=keys,
                 reason="a Capacity Block is bought ahead, and this pool does not name its own",

@@ -1,11 +1,14 @@
 """Checks of the node groups as a list: their names, their likeness, and a group that retires."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from pydantic.alias_generators import to_camel
+
 from config.problem import Finding, refuse
-from config.sections.gpu_nodes import GpuNodes
+from config.sections.gpu_nodes import GpuNodes, Pool
+from config.sections.node_groups import NodeGroup
 from config.settings import Settings
 
 
@@ -36,6 +39,57 @@ def group_retiring(settings: Settings) -> Iterator[Finding]:
                 "never starts again"
             ),
             fix=f"add the {nodes.noun} that takes their place, under a name of its own",
+        )
+
+
+_IN_TEMPLATE = (
+    "disk_throughput_mibps",
+    "disk_iops",
+    "kms_key_arn",
+    "local_disks",
+    "fast_image_pull",
+    "user_data",
+    "capacity_reservation_id",
+)
+"""Parameters that the stack's own launch template carries."""
+
+_OF_ROLE = ("permissions_boundary_arn", "ssm", "vpc_cni_policy")
+"""Parameters of the role that the stack creates."""
+
+
+@refuse
+def group_template(settings: Settings) -> Iterator[Finding]:
+    """No parameter is stated that another launch template than the stack's decides."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        if group.launch_template:
+            reason = "these nodes have a launch template of another owner, which decides"
+            yield from _without_effect(group, pool, "launchTemplate", _IN_TEMPLATE, reason)
+
+
+@refuse
+def group_role(settings: Settings) -> Iterator[Finding]:
+    """No parameter is stated that the owner of the nodes' role decides."""
+    for group, pool in settings.gpu_nodes.groups_at:
+        if group.role_arn:
+            reason = "these nodes have a role of another owner, who decides"
+            yield from _without_effect(group, pool, "roleArn", _OF_ROLE, reason)
+
+
+def _without_effect(
+    group: NodeGroup, pool: Pool, owner: str, fields: Iterable[str], reason: str
+) -> Iterator[Finding]:
+    """Find parameters of a group that have no effect beside another one."""
+    stated = {
+        to_camel(field): getattr(group, field)
+        for field in fields
+        if getattr(group, field) != NodeGroup.model_fields[field].default
+    }
+    if stated:
+        own: object = group.model_dump(by_alias=True)[owner]
+        yield Finding(
+            keys={pool.key(owner): own, **{pool.key(key): v for key, v in stated.items()}},
+            reason=f"{reason} {' and '.join(stated)}",
+            change={pool.key(key): None for key in stated},
         )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from config.base import DnsLabel
+from config.base import DnsLabel, Section
 from config.sections.aws_nodes import FIRST_GROUP, AwsNodes, AwsPools, SubnetId, arn
 from config.sections.gpu_nodes import REMOVED_NODE_KEYS, Pool, SizedNodes
 from config.units import GB_PER_GIB
@@ -22,6 +22,17 @@ _POLICY = arn("iam", r"policy/[\w+=,.@/-]+")
 _CAPACITY_LABEL = "eks.amazonaws.com/capacityType"
 """Label that EKS sets on the nodes of a managed node group ("Managed node group capacity types" in
 its user guide)."""
+
+
+class OwnTemplate(Section):
+    """A launch template of EC2 that someone else writes."""
+
+    id: Annotated[str, Field(pattern=r"^lt-[0-9a-f]{8,17}$")]
+    """ID of the template. It names no AMI, no role and, but for a Capacity Block, no instance
+    type; its disk is `diskGib`."""
+
+    version: int = Field(ge=1)
+    """Version of the template; another one exchanges the nodes."""
 
 
 class NodeGroup(AwsNodes, SizedNodes):
@@ -68,6 +79,12 @@ class NodeGroup(AwsNodes, SizedNodes):
     """Further user data of the nodes: for Bottlerocket settings in TOML, else a shell script that
     begins with `#!`, or a `NodeConfig` of nodeadm. No place for secrets."""
 
+    launch_template: OwnTemplate | None = None
+    """Launch template of the nodes; unset, the stack writes one."""
+
+    role_arn: Annotated[str, Field(pattern=arn("iam", r"role/[\w+=,.@/-]+"))] | None = None
+    """IAM role of the nodes, with the policies of its owner; unset, the stack creates one."""
+
     permissions_boundary_arn: Annotated[str, Field(pattern=_POLICY)] | None = None
     """IAM policy that bounds the permissions of the nodes' role."""
 
@@ -91,8 +108,8 @@ class NodeGroup(AwsNodes, SizedNodes):
 
     @property
     def takes_user_data(self) -> bool:
-        """True: the stack writes the launch template."""
-        return True
+        """True if the stack writes the launch template."""
+        return self.launch_template is None
 
     @property
     def known_labels(self) -> dict[str, frozenset[str]]:

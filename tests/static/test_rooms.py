@@ -28,6 +28,7 @@ DECLARES = {
     "components.gpus.node_count",
     "components.gpus.node_group",
     "components.gpus.node_pool",
+    "components.gpus.node_role",
     "components.inference",
     "components.network.namespaces",
     "components.state.contents",

@@ -5,6 +5,7 @@ from tests.unit.check_cases import EKS, GROUP, S3
 
 BESIDE = "gpuNodes.groups[1]"
 TWO_GROUPS = {**EKS, "gpuNodes": {"kind": "eksNodeGroups", "groups": [{}, {"name": "beside"}]}}
+TEMPLATE = {"id": "lt-0a1b2c3d4e5f60718", "version": 3}
 BOTTLEROCKET = {**EKS, f"{GROUP}.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}
 ARM = {
     **EKS,
@@ -55,6 +56,16 @@ CASES = [
     Case("nodeUserData", f"{GROUP}.userData",
          '[settings.container-runtime]\nsnapshotter = "overlayfs"', "takes each table once",
          {**BOTTLEROCKET, f"{GROUP}.fastImagePull": True}),
+    Case("groupTemplate", f"{GROUP}.userData", "#!/bin/bash", "which decides userData",
+         {**EKS, f"{GROUP}.launchTemplate": TEMPLATE}),
+    Case("groupTemplate", f"{GROUP}.diskThroughputMibps", 700, "decides diskThroughputMibps",
+         {**EKS, f"{GROUP}.launchTemplate": TEMPLATE}),
+    Case("groupRole", f"{GROUP}.ssm", True, "who decides ssm",
+         {**EKS, f"{GROUP}.roleArn": "arn:aws:iam::123456789012:role/nodes"}),
+    Case("gpuShares", f"{GROUP}.amiType", "BOTTLEROCKET_x86_64_NVIDIA", "writes none for these",
+         {**EKS, f"{GROUP}.launchTemplate": TEMPLATE,
+          "inference[0].triton.disruptionBudget": 8,
+          "gpuSharing": {"kind": "timeSlicing", "slices": 2}}),
     Case("capacityReservation", f"{GROUP}.capacityReservationId", None, "does not name its own",
          {**EKS, f"{GROUP}.capacityType": "CAPACITY_BLOCK",
           f"{GROUP}.capacityReservationId": "cr-02168da1478b509e0"}),

@@ -5,6 +5,7 @@ Not shown: AWS accepts them, nodes join.
 
 import pytest
 
+from components.gpus.node_count import RunningGroup, replaced_nodes
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from config.base import PROJECT
 from config.sections.node_groups import NodeGroup
@@ -15,14 +16,14 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 @pytest.fixture
 def declared(declare):
-    def build(**parameters):
+    def build(lookups=None, **parameters):
         args = GpuNodeGroupArgs(
             config=NodeGroup(**parameters),
             gpus_per_node=4,
             cluster_name="inference",
             subnet_ids=["subnet-a", "subnet-b"],
         )
-        return declare(lambda: GpuNodeGroup("gpu", args))
+        return declare(lambda: GpuNodeGroup("gpu", args), lookups=lookups)
 
     return build
 
@@ -97,3 +98,67 @@ def test_a_capacity_block_is_bought_as_such_and_its_type_is_in_the_template(decl
     assert template["instanceType"] == "p5.48xlarge"
     assert group["capacityType"] == "CAPACITY_BLOCK"
     assert group.get("instanceTypes") is None
+
+
+ROLE = "arn:aws:iam::123456789012:role/platform/nodes"
+OWN = {"id": "lt-0a1b2c3d4e5f60718", "version": 3}
+
+
+def test_a_launch_template_of_another_owner_takes_the_place_of_the_stacks(declared):
+    seen = declared(launch_template=OWN)
+    assert seen.all(TEMPLATE) == []
+    assert seen.one(NODE_GROUP)["launchTemplate"] == {"id": OWN["id"], "version": "3"}
+
+
+def test_a_role_of_another_owner_takes_the_place_of_the_stacks(declared):
+    seen = declared(role_arn=ROLE)
+    assert [one.typ for one in seen.resources if one.typ.startswith("aws:iam/")] == []
+    assert seen.one(NODE_GROUP)["nodeRoleArn"] == ROLE
+
+
+GROUP = {
+    "nodeRoleArn": ROLE,
+    "status": "ACTIVE",
+    "scalingConfigs": [{"minSize": 1, "maxSize": 6, "desiredSize": 5}],
+    "tags": {"project": PROJECT, "stack": "test"},
+    "labels": {"kubemind-inference/node-group": "gpu"},
+    "launchTemplates": [{"id": "lt-00000000000000000", "name": "old", "version": "1"}],
+}
+
+
+def looked_up(**changed):
+    return {
+        "aws:eks/getNodeGroups:getNodeGroups": {"names": ["gpu-nodes-1a2b3c4"]},
+        "aws:eks/getNodeGroup:getNodeGroup": {**GROUP, **changed},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "sent"),
+    [
+        ({}, 5),
+        ({"labels": {"kubemind-inference/node-group": "other"}}, 1),
+        ({"tags": {"project": PROJECT, "stack": "other"}}, 1),
+        # The group had a role of its own before.
+        ({"nodeRoleArn": "arn:aws:iam::123456789012:role/gpu-role-1a2b3c4"}, 5),
+    ],
+)
+def test_groups_that_share_a_role_are_told_apart(declared, changed, sent):
+    group = declared(lookups=looked_up(**changed), role_arn=ROLE).one(NODE_GROUP)
+    assert group["scalingConfig"]["desiredSize"] == sent
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"role_arn": ROLE}, ""),
+        ({"role_arn": f"{ROLE}-2"}, f"p.roleArn {ROLE} -> {ROLE}-2"),
+        ({"launch_template": OWN}, "p.launchTemplate.id lt-00000000000000000 -> lt-0a1b2c3d"),
+    ],
+)
+def test_another_role_or_template_is_an_outage(parameters, says):
+    fixed = {"roleArn": ROLE, "launchTemplate.id": "lt-00000000000000000"}
+    running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 1, 6, 5, fixed)
+    outage = replaced_nodes(NodeGroup(**parameters), running, "p")
+    assert says in outage
+    assert bool(outage) == bool(says)
