@@ -119,7 +119,7 @@ def of_resource(typ: str, inputs: dict[str, Any]) -> list[str]:
     found = list(violations(service, shape, stated, typ))
     if service == "iam":
         for key, value in (inner.get("tags") or {}).items():
-            found += violations("iam", "Tag", {"Key": key, "Value": value}, f"{typ}.tags")
+            found += violations("iam", "Tag", {"Key": key, "Value": value}, f"{typ}.tags[{key}]")
     return found
 
 
