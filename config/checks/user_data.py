@@ -1,7 +1,8 @@
 """Checks that nodes can read their user data."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import yaml
 
@@ -50,7 +51,8 @@ def _unreadable(group: NodeGroup) -> str:
     except yaml.YAMLError:
         config = None
     # Media types of cloud-init are among the texts that are none.
-    known = isinstance(config, dict) and config.get("kind") == "NodeConfig"
+    stated = cast("Mapping[str, object]", config) if isinstance(config, Mapping) else {}
+    known = stated.get("kind") == "NodeConfig"
     return "" if known else "it is neither a script, which begins with #!, nor a NodeConfig"
 
 

@@ -61,7 +61,7 @@ class TimeSlicing(Section):
     @property
     def bottlerocket(self) -> Tables | None:
         """Settings of Bottlerocket; None if the stack writes none for this kind."""
-        slicing = {
+        slicing: dict[str, object] = {
             "replicas": self.slices,
             # Renamed shares would be another resource than the one that replicas request.
             "rename-by-default": False,

@@ -98,7 +98,7 @@ def violations(service: str, shape: str, value: Any, path: str) -> Iterator[str]
         yield f"{path} = {value}: at least {low}"
     if size is not None and high is not None and size > high:
         yield f"{path} = {value}: at most {high}"
-    if "pattern" in found and not pattern_of(found["pattern"]).fullmatch(value):
+    if "pattern" in found and not pattern_of(found["pattern"]).fullmatch(str(value)):
         yield f"{path} = {value}: not as {shape} is spelled, {found['pattern']}"
     if found.get("enum") and value not in found["enum"]:
         yield f"{path} = {value}: not one of {shape}"
