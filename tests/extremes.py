@@ -22,7 +22,11 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 """Further keys that a section needs, by its path and kind."""
 
 _TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
-_CAPACITY = {"gpus": 4, "cpu": 48, "memoryGib": 192}
+_NEEDED: dict[str | int, dict[str, Any]] = {
+    "capacity": {"gpus": 4, "cpu": 48, "memoryGib": 192},
+    "launchTemplate": {"id": "lt-0a1b2c3d4e5f60718"},
+}
+"""Further keys that a section needs, by the key that holds it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Number:
         union = _union(self.path)
         *above, key = split(self.path)[len(split(union)) :]
         inner: Any = {key: value}
-        if above and above[-1] == "capacity":
-            inner = {**_CAPACITY, **inner}
+        if above:
+            inner = {**_NEEDED.get(above[-1], {}), **inner}
         for step in reversed(above):
             inner = [inner] if isinstance(step, int) else {step: inner}
         return {union: {"kind": self.kind, **_BESIDE.get((union, self.kind), {}), **inner}}

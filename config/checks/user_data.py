@@ -51,8 +51,8 @@ def _unreadable(group: NodeGroup) -> str:
     except yaml.YAMLError:
         config = None
     # Media types of cloud-init are among the texts that are none.
-    stated = cast("Mapping[str, object]", config) if isinstance(config, Mapping) else {}
-    known = stated.get("kind") == "NodeConfig"
+    is_table = isinstance(config, Mapping)
+    known = is_table and cast("Mapping[str, object]", config).get("kind") == "NodeConfig"
     return "" if known else "it is neither a script, which begins with #!, nor a NodeConfig"
 
 

@@ -31,7 +31,7 @@ class OwnTemplate(Section):
     """ID of the template. It names no AMI, no role and, but for a Capacity Block, no instance
     type; its disk is `diskGib`."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=1_000_000)
     """Version of the template; another one exchanges the nodes."""
 
 
