@@ -121,7 +121,7 @@ def capacity_reservation(settings: Settings) -> Iterator[Finding]:
             pool.key("capacityType"): kind,
             pool.key("capacityReservationId"): reservation,
         }
-        if kind == "CAPACITY_BLOCK" and not reservation and not group.launch_template:
+        if kind == "CAPACITY_BLOCK" and not reservation and group.names_reservation:
             yield Finding(
                 keys=keys,
                 reason="a Capacity Block is bought ahead, and this pool does not name its own",

@@ -77,6 +77,11 @@ class AwsNodes(GpuNodes):
     interfaces included, beside the tags `project` and `stack`."""
 
     @property
+    def names_reservation(self) -> bool:
+        """True if the parameters say in which reservation the nodes run."""
+        return True
+
+    @property
     def architecture(self) -> Architecture:
         """Architecture of the nodes: the AMI's."""
         return self.ami_architecture

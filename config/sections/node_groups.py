@@ -107,6 +107,11 @@ class NodeGroup(AwsNodes, SizedNodes):
         return super().disk_keys if self.local_disks == "none" else {"localDisks": self.local_disks}
 
     @property
+    def names_reservation(self) -> bool:
+        """True unless a launch template of another owner says it."""
+        return self.launch_template is None
+
+    @property
     def takes_user_data(self) -> bool:
         """True if the stack writes the launch template."""
         return self.launch_template is None
