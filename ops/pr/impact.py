@@ -21,7 +21,9 @@ _NODE_ROLL = ("version", "releaseVersion", "launchTemplate")
 """Properties of a node group whose change makes EKS replace its nodes, a few at a time."""
 
 
-_NODES = re.compile(r"ends \d+ of \d+ running nodes of node group|OUTAGE: [^.]* node group ")
+_NODES = re.compile(
+    r"ends \d+ of \d+ running nodes of node group|OUTAGE: .* node group (?P<group>[\w-]+)"
+)
 """Parts of the program's warnings on running nodes (`components.gpus.node_count`) and on the
 replicas of a node group that goes (`components.rollout.node_groups`)."""
 
@@ -50,15 +52,22 @@ def _line(warning: str) -> str:
     return " ".join(reason.removeprefix("outage: ").split())
 
 
-def outages(steps: Iterable[Step]) -> list[str]:
-    """Return the objects that answer calls and are deleted or replaced, as `namespace/name`."""
+def outages(steps: Iterable[Step], warnings: Iterable[str] = ()) -> list[str]:
+    """Return what answers calls and ends: objects as `namespace/name`, and node groups.
+
+    Args:
+        steps: The preview's steps.
+        warnings: The program's warnings, which name node groups that end with nodes or replicas.
+    """
     ended = [step for step in steps if step.operation in {"replace", "delete"}]
     names = {
         object_name(step.old)
         for step in ended
         if step.type in {_DEPLOYMENT, _SERVICE} and (step.within(_TRITON) or step.within(_GATEWAY))
     }
-    return sorted(names)
+    matches = (_NODES.search(_line(text)) for text in warnings)
+    groups = {f"node group {found['group']}" for found in matches if found and found["group"]}
+    return sorted(names | groups)
 
 
 def _of_step(step: Step) -> list[tuple[int, str]]:

@@ -94,7 +94,7 @@ def verdict(preview: Mapping[str, Any]) -> str:
     if not counted_changes:
         return f"no changes to {_unchanged(preview)} resources"
     counted = ", ".join(counted_changes) + f"; {_unchanged(preview)} unchanged"
-    ended = outages(steps)
+    ended = outages(steps, messages(preview, "warning"))
     return f"OUTAGE of {_some(ended)}: {counted}" if ended else counted
 
 

@@ -6,7 +6,7 @@ form.
 
 from typing import Any
 
-from components.gpus.node_count import RunningGroup, ended_nodes
+from components.gpus.node_count import RunningGroup, ended_nodes, replaced_nodes
 from config.sections.node_groups import NodeGroup
 from ops.pr.markdown import comment
 from ops.pr.report import read_previews
@@ -98,6 +98,34 @@ def test_nodes_of_a_node_pool_are_exchanged_by_a_change_of_their_template_alone(
     assert said in bullets(node_pool("update", "spec.template.spec.expireAfter"))
     for guide in ("spec.limits.cpu", "spec.weight", "spec.disruption.budgets[0].nodes"):
         assert said not in bullets(node_pool("update", guide))
+
+
+def test_a_comment_begins_with_the_outage_of_a_replaced_node_group():
+    fixed = {"amiType": "AL2023_x86_64_NVIDIA"}
+    running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 8, 6, fixed)
+    other = NodeGroup(ami_type="BOTTLEROCKET_x86_64_NVIDIA")
+    said = replaced_nodes(other, running, "gpuNodes.groups[0]")
+    preview = node_group("replace", amiType=("AL2023_x86_64_NVIDIA", "BOTTLEROCKET_x86_64_NVIDIA"))
+    preview["diagnostics"] = [{"severity": "warning", "message": said}]
+    head = comment({"prod": preview}).splitlines()[1]
+    assert head.startswith("### `prod`: OUTAGE of node group gpu-nodes-1a2b3c4: 1 replaced")
+    first = bullets(preview)[1]
+    assert first.startswith("- OUTAGE: gpuNodes.groups[0].amiType ")
+    assert "Its 6 nodes end as soon as the new group exists" in first
+
+
+def test_a_comment_names_a_node_group_that_goes_with_replicas_on_it():
+    preview = node_group("delete")
+    preview["diagnostics"] = [
+        {
+            "severity": "warning",
+            "message": "outage: OUTAGE: `up` would delete the node group gpu with 3 replicas on "
+            "its nodes.\n    now: gpuNodes.groups = []",
+        }
+    ]
+    assert "`prod`: OUTAGE of node group gpu: 1 deleted" in comment({"prod": preview})
+    # A drained group goes without one.
+    assert "OUTAGE" not in comment({"prod": node_group("delete")})
 
 
 def test_a_deleted_node_group_takes_every_gpu_node_away():
