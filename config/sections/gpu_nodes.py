@@ -11,6 +11,7 @@ from config.sizing.instances import (
     Architecture,
     InstanceType,
     most_pods,
+    usable_cpu,
     usable_memory_gib,
 )
 
@@ -19,9 +20,6 @@ GPU_RESOURCE = "nvidia.com/gpu"
 
 GPU_LABEL = ("nvidia.com/gpu.present", "true")
 """Label by which GPU pods and the device plugin find GPU nodes (the device plugin chart's own)."""
-
-_SYSTEM_CPU = 0.5
-"""vCPUs of each node for kubelet, the operating system and daemon sets; an estimate."""
 
 _SYSTEM_DISK_SHARE = 0.11
 _SYSTEM_DISK_GIB = 1
@@ -129,7 +127,7 @@ class GpuNodes(Section):
         """Capacity of the smallest node that pods can use, after the system's share."""
         node, pods = self.node, max(map(most_pods, self.instance_types))
         return InstanceType(
-            node.gpus, node.cpu - _SYSTEM_CPU, usable_memory_gib(node.memory_gib, pods)
+            node.gpus, usable_cpu(node.cpu), usable_memory_gib(node.memory_gib, pods)
         )
 
     @property

@@ -4,6 +4,7 @@ Source of the capacities: EC2's DescribeInstanceTypes of 2026-07-11, as Karpente
 (aws/karpenter-provider-aws 1d92708, `website/content/en/docs/reference/instance-types.md`).
 """
 
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -180,6 +181,14 @@ _KUBELET_MIB, _POD_MIB, _EVICTION_MIB = 255, 11, 100
 """kube-reserved of the EKS AMI, its part for each pod, and the memory below which kubelet evicts
 (awslabs/amazon-eks-ami 81fec2e, `nodeadm/internal/kubelet/config.go`)."""
 
+_KUBELET_CPU_SHARES = ((0.06, 0, 1), (0.01, 1, 2), (0.005, 2, 4), (0.0025, 4, math.inf))
+"""kube-reserved of the EKS AMI: shares of the vCPUs from a number to another (the same file,
+`getCPUMillicoresToReserve`)."""
+
+_DAEMON_SETS_CPU = 0.42
+"""vCPUs that the DaemonSets of a node request: VPC CNI with its policy agent 0.05, kube-proxy 0.1,
+EBS CSI driver 0.03, device plugin 0.05, and an estimate for agents of logs and metrics."""
+
 _GPUS: dict[str, Gpu] = {
     "p3": Gpu("V100", "7.0"),
     "p3dn": Gpu("V100", "7.0"),
@@ -251,6 +260,18 @@ def usable_memory_gib(memory_gib: float, pods: int) -> float:
     """
     kept = _KUBELET_MIB + _POD_MIB * pods + _EVICTION_MIB
     return max(0.0, memory_gib * (1 - _VM_SHARE) - kept / MIB_PER_GIB)
+
+
+def usable_cpu(cpu: float) -> float:
+    """Return the vCPUs that pods can request on a node, beside EKS's DaemonSets.
+
+    Args:
+        cpu: Number of its vCPUs.
+    """
+    kept = sum(
+        share * max(0.0, min(cpu, end) - start) for share, start, end in _KUBELET_CPU_SHARES
+    )
+    return round(cpu - kept - _DAEMON_SETS_CPU, 3)
 
 
 def _family_of(instance_type: str) -> str:

@@ -128,7 +128,7 @@ CASES = [
          {"inference[0].autoscaler.maxReplicas": 3}),
     Case("nodeFit", "inference[0].triton.gpus", 8, "GPUs (8 of 4)"),
     Case("nodeFit", "inference[0].triton.memoryMib", 204800, "memory MiB (204800 of 178933)"),
-    Case("nodeFit", "inference[0].triton.cpu", 48, "CPU (48 of 47.5)"),
+    Case("nodeFit", "inference[0].triton.cpu", 48, "CPU (48 of 47.39)"),
     Case("nodeFit", "gpuNodes.diskGib", 20, "disk MiB (22528 of 0); its image",
          FROM_S3),
     Case("nodeFit", "gpuNodes.diskGib", 20, "disk MiB (2048 of 0); its image takes 18"),

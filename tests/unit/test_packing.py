@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from config.schema.overrides import with_overrides
 from config.settings import Settings
-from config.sizing.instances import INSTANCE_TYPES, most_pods, usable_memory_gib
+from config.sizing.instances import INSTANCE_TYPES, most_pods, usable_cpu, usable_memory_gib
 from config.sizing.packing import Pods, Room, cpu_nodes_needed, nodes_needed, replicas_per_node
 
 NODE = Room(8, 8192, 4096)
@@ -89,6 +89,20 @@ def test_memory_counts_less_than_kubelet_offers(instance_type: str, kubelet_mib:
     """
     usable = usable_memory_gib(INSTANCE_TYPES[instance_type].memory_gib, most_pods(instance_type))
     assert 0.9 * kubelet_mib < usable * 1024 < kubelet_mib
+
+
+@pytest.mark.parametrize(
+    ("cpu", "reserved_millis"), [(4, 80), (8, 90), (48, 190), (96, 310), (192, 550)]
+)
+def test_cpu_counts_less_than_kubelet_offers_beside_the_daemon_sets(
+    cpu: int, reserved_millis: int
+) -> None:
+    """Of eight replicas with an eighth of 191.5 vCPUs, a node with 192 holds seven.
+
+    `reserved_millis` is the AMI's own result (`getCPUMillicoresToReserve`).
+    """
+    left_millis = 1000 * (cpu - usable_cpu(cpu)) - reserved_millis
+    assert 200 <= round(left_millis) <= 500
 
 
 def test_an_unknown_type_may_run_the_most_pods() -> None:
