@@ -15,7 +15,12 @@ from config.sections.inference import InferenceStack
 from config.sections.keda import Keda
 from config.sections.prometheus import ManagedPrometheus, Prometheus
 from config.sections.triton import S3Repository
-from config.selectors import gateway_selector, prometheus_selector, triton_selector
+from config.selectors import (
+    gateway_selector,
+    prometheus_selector,
+    triton_selector,
+    warm_spare_selector,
+)
 
 _DNS_NAMESPACE = "kube-system"
 _DNS_PORT = 53
@@ -66,6 +71,11 @@ def gateway_pods(stack: InferenceStack) -> Pods:
 def triton_pods(stack: InferenceStack) -> Pods:
     """Select the pods of a stack's Triton."""
     return Pods(stack.namespace, triton_selector(stack))
+
+
+def spare_pods(stack: InferenceStack) -> Pods:
+    """Select a stack's placeholders, which have no connections."""
+    return Pods(stack.namespace, warm_spare_selector(stack))
 
 
 def namespace_callers(stack: InferenceStack) -> Pods:

@@ -11,6 +11,7 @@ from config.selectors import (
     PART_OF_LABEL,
     PROMETHEUS,
     TRITON,
+    WARM_SPARE,
     selector,
 )
 
@@ -87,6 +88,11 @@ def triton_labels(stack: InferenceStack) -> dict[str, str]:
 def gateway_labels(stack: InferenceStack) -> dict[str, str]:
     """Labels of a stack's gateway and its objects."""
     return labels(ENVOY, "gateway", stack.gateway_name)
+
+
+def spare_labels(stack: InferenceStack) -> dict[str, str]:
+    """Labels of a stack's placeholders; no Service selects them."""
+    return labels(WARM_SPARE, "warm-spare", stack.spare_name)
 
 
 def prometheus_labels(prometheus: ManagedPrometheus) -> dict[str, str]:

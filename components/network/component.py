@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.common.labels import gateway_labels, triton_labels
+from components.common.labels import gateway_labels, spare_labels, triton_labels
 from components.network.policies import policy_spec
 from config.flows import (
     Flow,
@@ -14,6 +14,7 @@ from config.flows import (
     gateway_pods,
     joined,
     namespace_callers,
+    spare_pods,
     triton_flows,
     triton_pods,
 )
@@ -50,6 +51,8 @@ class NetworkPolicies(pulumi.ComponentResource):
             for flow in of(stack, args.prometheus, args.dns_addresses)
         ]
         flows = joined(own, args.flows)
+        # Beside the namespace's default deny, which a program of another team may lack.
+        spares = [("warm-spare", spare_pods(stack), stack.spare_name, spare_labels(stack))]
         for role, subject, policy, labels in (
             ("gateway", gateway_pods(stack), stack.gateway_name, gateway_labels(stack)),
             ("triton", triton_pods(stack), stack.deployment_name, triton_labels(stack)),
@@ -59,6 +62,7 @@ class NetworkPolicies(pulumi.ComponentResource):
                 f"{stack.gateway_name}-callers",
                 gateway_labels(stack),
             ),
+            *(spares if stack.triton.warm_spare.replicas else ()),
         ):
             kubernetes.networking.v1.NetworkPolicy(
                 f"{name}-{role}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.common.labels import ROLLOUT_UNAWAITED
+from components.common.labels import ROLLOUT_UNAWAITED, spare_labels
 from components.common.pods import Manifest
 from components.spare import workload as spare
 from config.sections.inference import InferenceStack
@@ -39,7 +39,7 @@ class WarmSpare(pulumi.ComponentResource):
         priority = kubernetes.scheduling.v1.PriorityClass(
             f"{name}-priority",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
-                name=spare.priority_class_name(stack), labels=spare.spare_labels(stack)
+                name=spare.priority_class_name(stack), labels=spare_labels(stack)
             ),
             value=spare.PRIORITY,
             # Placeholders take no room from pods of an even lower priority.
@@ -52,7 +52,7 @@ class WarmSpare(pulumi.ComponentResource):
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
                 name=stack.spare_name,
                 namespace=stack.namespace,
-                labels=spare.spare_labels(stack),
+                labels=spare_labels(stack),
                 annotations=ROLLOUT_UNAWAITED,
             ),
             spec=spare.deployment_spec(stack, args.replica),

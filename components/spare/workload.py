@@ -1,9 +1,9 @@
 """The placeholders' Deployment and PriorityClass, made from the pods of Triton."""
 
-from components.common.labels import labels
+from components.common.labels import spare_labels
 from components.common.pods import Manifest, spread
 from config.sections.inference import InferenceStack
-from config.selectors import WARM_SPARE, warm_spare_selector
+from config.selectors import warm_spare_selector
 
 PRIORITY = -10
 """Priority of the placeholders: below that of every other pod, so that a replica preempts them. The
@@ -12,11 +12,6 @@ Cluster Autoscaler adds nodes for pods of this priority, but not for a lower one
 
 _PLACED = ("nodeSelector", "tolerations", "affinity", "runtimeClassName", "imagePullSecrets")
 """Fields of a pod that decide where it runs and whether its images can be pulled."""
-
-
-def spare_labels(stack: InferenceStack) -> dict[str, str]:
-    """Labels of a stack's placeholders; no Service and no open flow selects them."""
-    return labels(WARM_SPARE, "warm-spare", stack.spare_name)
 
 
 def priority_class_name(stack: InferenceStack) -> str:

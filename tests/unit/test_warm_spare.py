@@ -60,15 +60,29 @@ def test_a_replica_preempts_placeholders_for_which_the_cluster_autoscaler_adds_n
     assert spare["terminationGracePeriodSeconds"] == 1
 
 
-def test_no_service_policy_or_scaler_selects_a_placeholder(program):
+def test_no_service_selects_a_placeholder(program):
     made = program.one("kubernetes:apps/v1:Deployment", "triton-warm-spare")
     carried = made["spec"]["template"]["metadata"]["labels"]
     assert made["spec"]["selector"]["matchLabels"].items() <= carried.items()
     for service in program.all("kubernetes:core/v1:Service"):
         assert not service.inputs["spec"]["selector"].items() <= carried.items()
-    for policy in program.all("kubernetes:networking.k8s.io/v1:NetworkPolicy"):
-        selected = policy.inputs["spec"]["podSelector"].get("matchLabels", {})
-        assert not selected or not selected.items() <= carried.items()
+
+
+def test_a_placeholder_may_connect_to_nothing(program):
+    """Their own policy, because a program of another team may declare no default deny."""
+    made = program.one("kubernetes:apps/v1:Deployment", "triton-warm-spare")
+    carried = made["spec"]["template"]["metadata"]["labels"]
+    policies = program.all("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+    (own,) = [
+        policy.inputs["spec"]
+        for policy in policies
+        if (selected := policy.inputs["spec"]["podSelector"].get("matchLabels"))
+        and selected.items() <= carried.items()
+    ]
+    assert own["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & own.keys()
+    others = [policy.name for policy in run({}).all("networking.k8s.io/v1:NetworkPolicy")]
+    assert not [name for name in others if "spare" in name]
 
 
 def test_there_is_none_unless_it_is_stated():
