@@ -18,6 +18,7 @@ from config.deprecated import rewrite
 from config.files.stack_file import StackFileError, decoded
 from config.files.stack_file import read as read_file
 from config.inherited import inherited
+from config.model_folders import model_folder
 from config.problem import Problem
 from config.schema.errors import no_secret, schema_problems
 from config.schema.tree import fields, shape
@@ -166,7 +167,7 @@ def _checked(
     except ValidationError as error:
         found = [rewritten.as_stated(problem) for problem in schema_problems(error)]
         raise Refused(source, [*secrets, *found]) from None
-    checked = (rewritten.as_stated(problem) for problem in run(settings))
+    checked = map(rewritten.as_stated, [*run(settings), *model_folder.run(settings)])
     found = [*secrets, *rewritten.warnings, *checked]
     require(source, found)
     return settings, found

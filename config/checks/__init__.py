@@ -127,7 +127,6 @@ CHECKS: tuple[Check, ...] = (
     plugin.gpu_shares,
     plugin.mps,
     plugin.mig,
-    models.model_folder,
     models.model_identity,
     models.model_revision,
     images.local_images,

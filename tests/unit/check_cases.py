@@ -234,7 +234,6 @@ CASES = [
     Case("devicePlugin", "devicePlugin.enabled", True, "register the same GPUs",
          {"gpuNodes.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}),
     *SHARING_CASES,
-    Case("modelFolder", "inference[0].triton.modelRepository.folder", "nowhere", "no such folder"),
     Case("modelIdentity", "inference[0].triton.modelRepository.identity", "irsa",
          "trusts the cluster's OIDC provider", FROM_S3),
     Case("modelIdentity", "platform.clusterName", None, "the cluster's name", FROM_S3),

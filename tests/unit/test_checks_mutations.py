@@ -5,8 +5,6 @@ what the checks say of numbers; that Envoy, the HPA and the nodes behave by thos
 where the real ones run.
 """
 
-from pathlib import Path
-
 import pytest
 
 from config.checks import CHECKS, run
@@ -65,16 +63,6 @@ def test_every_problem_offers_a_way_out_and_a_stated_change_is_enough(case: Case
         if problem.change:
             after = run(with_overrides(bad, problem.change))
             assert problem.check not in {left.check for left in after}
-
-
-def test_models_beyond_a_config_map_are_refused(tmp_path: Path):
-    model = tmp_path / "large" / "1"
-    model.mkdir(parents=True)
-    (model / "model.onnx").write_bytes(b"0" * (1024 * 1024 + 1))
-    folder = "inference[0].triton.modelRepository.folder"
-    (problem,) = run(with_overrides(Settings(), {folder: str(tmp_path)}))
-    assert problem.check == "modelFolder"
-    assert "1,048,577 bytes, and a ConfigMap holds 1,048,576 at most" in problem.reason
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.checks import run
+from config.load import Refused, parse
 from config.model_files import MAX_BYTES, MAX_FILES, ModelFilesError, read_model_files
 from config.sections.inference import InferenceStack
+from config.settings import Settings
 from tests.unit.declared_triton import S3, container_of, made, pod_of
 
 
@@ -129,6 +133,34 @@ def test_a_folder_that_cannot_be_a_config_map_says_why(tmp_path, files, message)
     with pytest.raises(ModelFilesError) as caught:
         read_model_files(InferenceStack(), str(tmp_path))
     assert message in str(caught.value)
+
+
+def test_load_refuses_a_folder_beside_all_other_problems(tmp_path):
+    model = tmp_path / "large" / "1"
+    model.mkdir(parents=True)
+    (model / "model.onnx").write_bytes(b"0" * (MAX_BYTES + 1))
+
+    def raw(folder: str) -> dict[str, Any]:
+        triton = {"modelRepository": {"kind": "configMap", "folder": folder}}
+        return {"inference": [{"triton": triton}], "gpuNodes": {"maxSize": 1}}
+
+    for folder, says in ((str(tmp_path), "1,048,577 bytes"), ("nowhere", "no such folder")):
+        with pytest.raises(Refused) as caught:
+            parse(raw(folder))
+        checks = {problem.check: problem for problem in caught.value.problems}
+        assert set(checks) == {"nodes", "modelFolder"}
+        assert says in checks["modelFolder"].reason
+        assert checks["modelFolder"].keys == {"inference[0].triton.modelRepository.folder": folder}
+
+
+def test_checks_read_no_file(monkeypatch):
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("a check opened a file")
+
+    monkeypatch.setattr("io.open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert run(Settings()) == []
 
 
 def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
