@@ -18,6 +18,9 @@ _FEWEST_FAILED_CHECKS = 3
 _MOST_FAILED_CHECKS = 10
 """The controller's default, and the most that AWS allows (`UnhealthyThresholdCount`: 2 to 10)."""
 
+_TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+"""TLS 1.2 and 1.3 (ELB user guide, "Security policies for your Network Load Balancer")."""
+
 _HOST_NAME = "external-dns.alpha.kubernetes.io/hostname"
 _PREFIX = "service.beta.kubernetes.io/aws-load-balancer"
 
@@ -54,6 +57,7 @@ def balancer_annotations(stack: InferenceStack, exposure: InternalLoadBalancer) 
     named = {_HOST_NAME: exposure.host_name} if exposure.host_name else {}
     return {
         **named,
+        **_tls(stack, exposure),
         f"{_PREFIX}-scheme": "internal",
         # Directly to the pods: through node ports a call could cross a node that drains.
         f"{_PREFIX}-nlb-target-type": "ip",
@@ -68,6 +72,21 @@ def balancer_annotations(stack: InferenceStack, exposure: InternalLoadBalancer) 
         f"{_PREFIX}-healthcheck-timeout": str(CHECK_TIMEOUT_SECONDS),
         f"{_PREFIX}-healthcheck-healthy-threshold": "2",
         f"{_PREFIX}-healthcheck-unhealthy-threshold": str(failed_checks(stack)),
+    }
+
+
+def _tls(stack: InferenceStack, exposure: InternalLoadBalancer) -> dict[str, str]:
+    """Build the annotations of a TLS listener, if the balancer has a certificate."""
+    if not exposure.certificate_arn:
+        return {}
+    return {
+        f"{_PREFIX}-ssl-cert": exposure.certificate_arn,
+        f"{_PREFIX}-ssl-ports": str(stack.gateway.port),
+        # The controller's default accepts TLS 1.0.
+        f"{_PREFIX}-ssl-negotiation-policy": _TLS_POLICY,
+        # gRPC clients refuse a server that does not choose HTTP/2 (ALPN), and the gateway speaks
+        # nothing else.
+        f"{_PREFIX}-alpn-policy": "HTTP2Only",
     }
 
 

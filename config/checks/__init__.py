@@ -104,6 +104,7 @@ CHECKS: tuple[Check, ...] = (
     names.host_names,
     names.own_namespaces,
     names.privileged_ports,
+    names.certificate_name,
     names.ports,
     platform.eks_platform,
     platform.keda_version,

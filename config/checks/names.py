@@ -113,6 +113,26 @@ def host_names(settings: Settings) -> Iterator[Finding]:
 
 
 @refuse
+def certificate_name(settings: Settings) -> Iterator[Finding]:
+    """Callers can verify the certificate: the balancer has the name that it is for."""
+    for at in stacks(settings):
+        exposure = at.stack.gateway.exposure
+        if exposure.certificate_arn and not exposure.host_name:
+            key = at.key("gateway.exposure.hostName")
+            yield Finding(
+                keys={
+                    at.key("gateway.exposure.certificateArn"): exposure.certificate_arn,
+                    key: None,
+                },
+                reason=(
+                    "AWS generates the name of a load balancer, and no certificate has it: every "
+                    "client would refuse the connection"
+                ),
+                fix=f"set {key} to the certificate's name",
+            )
+
+
+@refuse
 def own_namespaces(settings: Settings) -> Iterator[Finding]:
     """The stack creates its namespaces, and never takes over a namespace of the cluster."""
     for key, namespace in made_namespaces(settings).items():

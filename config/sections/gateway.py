@@ -41,6 +41,9 @@ class ClusterOnly(Section):
     host_name: ClassVar[str | None] = None
     """Stable DNS name outside the cluster."""
 
+    certificate_arn: ClassVar[str | None] = None
+    """Certificate of a load balancer."""
+
     kind: Literal["cluster"] = "cluster"
     """A ClusterIP Service."""
 
@@ -66,6 +69,13 @@ class InternalLoadBalancer(Section):
     host_name: HostName | None = None
     """DNS name that external-dns creates for the balancer, and that the output `endpoint` states.
     It stays when the balancer, whose own name AWS generates, is replaced. Needs external-dns."""
+
+    certificate_arn: str | None = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]{36}$"
+    )
+    """ACM certificate of `hostName`, with which the balancer ends TLS 1.2 or 1.3: callers of
+    `endpoint` then use TLS, and between balancer and gateways calls stay in plain text. If unset,
+    callers use plain text."""
 
     cross_zone: bool = True
     """True if each address of the balancer leads to the gateways of all zones. AWS charges for the

@@ -49,6 +49,7 @@ TWO_BALANCED = {
     ],
     "gpuNodes.maxSize": 11,
 }
+CERTIFICATE = "0a1b2c3d-0000-1111-2222-333344445555"
 ROOM_FOR_MESSAGES = {"inference[0].gateway.memoryMib": 16384}
 TWO_SHAPES = {
     "inference": [
@@ -197,6 +198,9 @@ CASES = [
     Case("namespaces", "prometheus.namespace", "keda", "keda would be shared"),
     Case("hostNames", "inference[1].gateway.exposure.hostName", "a.example.com",
          "lead to several load balancers", TWO_BALANCED),
+    Case("certificateName", "inference[0].gateway.exposure.hostName", None,
+         "no certificate has it", {**TWO_BALANCED, "inference[0].gateway.exposure.certificateArn":
+         "arn:aws-us-gov:acm:us-gov-west-1:123456789012:certificate/" + CERTIFICATE}),
     Case("gatewayNodes", "inference[0].gateway.separateNodes", True,
          "the second gateway would never be scheduled", {"platform.cpuNodes": 1}),
     Case("ownNamespaces", "inference[0].namespace", "default", "belongs to the cluster"),

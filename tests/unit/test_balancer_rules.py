@@ -56,6 +56,32 @@ def test_each_number_of_a_health_check_is_in_elbs_range(annotation: str, member:
     assert shape["min"] <= value <= shape["max"]
 
 
+def test_a_certificate_makes_a_tls_listener_of_the_gateways_port():
+    """The policy's name and the ALPN policy are ELBv2's own; its model lists the latter."""
+    certificate = "arn:aws-cn:acm:cn-north-1:123456789012:certificate/" + "0" * 36
+    tls = annotations(
+        port=8443,
+        exposure={**EXPOSURE, "hostName": "a.example.com", "certificateArn": certificate},
+    )
+    assert tls[f"{PREFIX}ssl-cert"] == certificate
+    assert tls[f"{PREFIX}ssl-ports"] == "8443"
+    assert (
+        f"<code>{tls[f'{PREFIX}alpn-policy']}</code>"
+        in (SHAPES["CreateListenerInput"]["members"]["AlpnPolicy"]["documentation"])
+    )
+    assert "TLS13-1-2" in tls[f"{PREFIX}ssl-negotiation-policy"]
+    assert not [key for key in annotations() if "ssl" in key or "alpn" in key]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    ["arn:aws:iam::123456789012:server-certificate/a", "certificate", "arn:aws:acm:eu-west-1:1:x"],
+)
+def test_a_certificate_of_another_service_is_refused(arn):
+    with pytest.raises(ValueError, match="certificateArn"):
+        annotations(exposure={**EXPOSURE, "certificateArn": arn})
+
+
 @pytest.mark.parametrize(
     "name", ["inference", "inference.example.com.", "a..b", "*.example.com", f"{'a' * 64}.com"]
 )
