@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from pydantic.alias_generators import to_camel
 
+from config.checks.stack_paths import stacks
 from config.problem import Finding, refuse
+from config.sections.aws_nodes import RETIRING_TAINT
 from config.sections.gpu_nodes import GpuNodes, Pool
 from config.sections.node_groups import NodeGroup
 from config.settings import Settings
@@ -24,6 +26,32 @@ def group_names(settings: Settings) -> Iterator[Finding]:
                 keys=dict.fromkeys(where, name),
                 reason=f"{count} {settings.gpu_nodes.noun}s have the name {name}",
                 fix=f"give all but one another name; the one that exists as {name} keeps its name",
+            )
+
+
+@refuse
+def release_version(settings: Settings) -> Iterator[Finding]:
+    """A release of the AMI is for the stated Kubernetes version.
+
+    Releases of AL2023 begin with it (EKS user guide, "Amazon EKS optimized Amazon Linux AMI
+    versions"); Bottlerocket's have a number of their own.
+    """
+    for group, pool in settings.gpu_nodes.groups_at:
+        release, kubernetes = group.release_version, group.kubernetes_version
+        if (
+            release
+            and kubernetes
+            and group.ami_type.startswith("AL2023")
+            and not release.startswith(f"{kubernetes}.")
+        ):
+            yield Finding(
+                keys={
+                    pool.key("releaseVersion"): release,
+                    pool.key("kubernetesVersion"): kubernetes,
+                },
+                reason=f"release {release} is not for Kubernetes {kubernetes}: EKS refuses it",
+                fix=f"state a release of {kubernetes}, or none for the newest",
+                change={pool.key("releaseVersion"): None},
             )
 
 
@@ -91,6 +119,35 @@ def _without_effect(
             reason=f"{reason} {' and '.join(stated)}",
             change={pool.key(key): None for key in stated},
         )
+
+
+@refuse
+def retiring_tolerated(settings: Settings) -> Iterator[Finding]:
+    """Replicas do not return to a retiring group that is drained."""
+    retiring = [
+        pool.key("retiring") for group, pool in settings.gpu_nodes.groups_at if group.retiring
+    ]
+    for at in stacks(settings) if retiring else ():
+        stated = at.stack.triton.pods.tolerations
+        kept = [one for one in stated if not one.tolerates(RETIRING_TAINT, "true", "NoSchedule")]
+        if len(kept) < len(stated):
+            key = at.key("triton.pods.tolerations")
+            yield Finding(
+                keys={
+                    **dict.fromkeys(retiring, True),
+                    key: [one.model_dump(by_alias=True, exclude_none=True) for one in stated],
+                },
+                reason=(
+                    "a toleration of every taint also tolerates those of retiring and of drained "
+                    "nodes: the replicas that leave such a node start on it again"
+                ),
+                change={
+                    key: [
+                        one.model_dump(mode="json", by_alias=True, exclude_none=True)
+                        for one in kept
+                    ]
+                },
+            )
 
 
 class _Trait(NamedTuple):
