@@ -79,10 +79,15 @@ def _retiring(key: str, name: str, replicas: int | None) -> Problem:
             f"{counted} run on the node group {name}, which takes no new ones: they stay until "
             "they are drained"
         ),
-        fix=(
-            f"kubectl drain --selector {GROUP_LABEL}={name} --ignore-daemonsets "
-            f"--delete-emptydir-data --timeout 0 ({_DOCUMENT})"
-        ),
+        fix=f"{drain_command(name)} ({_DOCUMENT})",
+    )
+
+
+def drain_command(name: str) -> str:
+    """Return the command that moves all pods of a group's nodes, within disruption budgets."""
+    return (
+        f"kubectl drain --selector {GROUP_LABEL}={name} --ignore-daemonsets "
+        "--delete-emptydir-data --timeout 0"
     )
 
 
