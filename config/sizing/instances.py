@@ -268,9 +268,7 @@ def usable_cpu(cpu: float) -> float:
     Args:
         cpu: Number of its vCPUs.
     """
-    kept = sum(
-        share * max(0.0, min(cpu, end) - start) for share, start, end in _KUBELET_CPU_SHARES
-    )
+    kept = sum(share * max(0.0, min(cpu, end) - start) for share, start, end in _KUBELET_CPU_SHARES)
     return round(cpu - kept - _DAEMON_SETS_CPU, 3)
 
 
