@@ -34,6 +34,9 @@ class RunningGroup:
     fixed: Mapping[str, object] = field(default_factory=dict[str, object])
     """Facts that EKS cannot change in place, by the parameter that states them."""
 
+    version: str = ""
+    """Kubernetes version, such as `1.34`; empty if unknown."""
+
 
 def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
     """Return the number of nodes to send to EKS: the running number within the bounds.
@@ -99,6 +102,26 @@ def _place(nodes: NodeGroup, path: str, key: str) -> str:
     if key == "subnetIds" and not nodes.subnet_ids:
         return "the platform's subnetIds"
     return f"{path}.{key}"
+
+
+def earlier_version(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
+    """Describe the refusal of a Kubernetes version below that of the nodes; empty if it is not.
+
+    "You cannot roll back a node group to an earlier Kubernetes version or AMI version" (EKS API
+    reference, UpdateNodegroupVersion).
+    """
+    stated = nodes.kubernetes_version
+    if not stated or not running.version or _minor(stated) >= _minor(running.version):
+        return ""
+    return (
+        f"{path}.kubernetesVersion {stated}: node group {running.name} runs {running.version}, "
+        "and EKS refuses an earlier version. Add a group under another name that states it "
+        "(docs/eks.md, Rollback)"
+    )
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
 
 
 def kept_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
@@ -214,5 +237,6 @@ async def _describe(
         size.max_size,
         size.desired_size,
         {key: value for key, value in fixed.items() if value},
+        found.version or "",
     )
     return running, found

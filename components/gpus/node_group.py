@@ -11,6 +11,7 @@ import pulumi_aws as aws
 
 from components.gpus.node_count import (
     desired_size,
+    earlier_version,
     ended_nodes,
     find_running,
     kept_nodes,
@@ -94,6 +95,8 @@ class GpuNodeGroup(pulumi.ComponentResource):
         async def size(known: Sequence[Any]) -> int:
             cluster, role, ids = known
             running = await find_running(cluster, role, nodes, lookup)
+            if running and (back := earlier_version(nodes, running, args.path)):
+                pulumi.log.warn(back, self)
             if running and (outage := replaced_nodes(nodes, running, args.path, ids)):
                 pulumi.log.warn(outage, self)
             elif running and (ends := ended_nodes(nodes, running, args.path)):

@@ -5,7 +5,7 @@ Not shown: AWS accepts them, nodes join.
 
 import pytest
 
-from components.gpus.node_count import RunningGroup, replaced_nodes
+from components.gpus.node_count import RunningGroup, earlier_version, replaced_nodes
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from config.base import PROJECT
 from config.sections.node_groups import NodeGroup
@@ -162,3 +162,16 @@ def test_another_role_or_template_is_an_outage(parameters, says):
     outage = replaced_nodes(NodeGroup(**parameters), running, "p")
     assert says in outage
     assert bool(outage) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("stated", "runs", "refused"),
+    [("1.34", "1.35", True), ("1.9", "1.34", True), ("1.35", "1.34", False), (None, "1.34", False)],
+)
+def test_a_preview_says_that_eks_takes_no_group_back_to_an_earlier_version(stated, runs, refused):
+    nodes = NodeGroup().model_copy(update={"kubernetes_version": stated})
+    said = earlier_version(
+        nodes, RunningGroup("gpu-nodes-1", "ACTIVE", 2, 7, 2, version=runs), "gpuNodes.groups[0]"
+    )
+    assert bool(said) == refused
+    assert not refused or f"runs {runs}, and EKS refuses an earlier version" in said
