@@ -159,7 +159,7 @@ def test_groups_that_share_a_role_are_told_apart(declared, changed, sent):
 def test_another_role_or_template_is_an_outage(parameters, says):
     fixed = {"roleArn": ROLE, "launchTemplate.id": "lt-00000000000000000"}
     running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 1, 6, 5, fixed)
-    outage = replaced_nodes(NodeGroup(**parameters), running, "p")
+    outage = replaced_nodes(NodeGroup(**parameters), running, "p", [])
     assert says in outage
     assert bool(outage) == bool(says)
 
