@@ -25,6 +25,9 @@ def test_a_preview_without_changes_is_measured(
     assert {sample.name: len(sample.values) for sample in report.samples} == {
         "preview of dev without changes": 1,
         "memory of the dev program, peak": 1,
+        "CPU of the engine in a preview": 1,
+        "CPU of the imports of a preview": 1,
+        "CPU of our share of a preview": 1,
     }
     assert all(min(sample.values) > 0 for sample in report.samples), report.samples
     assert [goal.name for goal in report.goals] == [
