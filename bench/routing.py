@@ -1,11 +1,9 @@
 """Time in which gateways follow the fleet: to a replica that gets ready, from one that stops."""
 
 import re
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import httpx2
 from lightkube.resources.core_v1 import Pod
 
+from bench.api_proxy import pods_by_proxy
 from bench.overload.burst_process import BurstProcess
 from bench.report import BenchReport
 from components.gateway.envoy.admin import METRICS_PATH
@@ -58,12 +57,9 @@ class _Ready:
 class _Gateways:
     """The gateways' own count of replicas that get calls."""
 
-    def __init__(self, server: str, stack: InferenceStack, names: list[str]) -> None:
+    def __init__(self, pods: str, stack: InferenceStack, names: list[str]) -> None:
         port = stack.gateway.ops_port
-        self._pages = [
-            f"{server}/api/v1/namespaces/{stack.namespace}/pods/{name}:{port}/proxy{METRICS_PATH}"
-            for name in names
-        ]
+        self._pages = [f"{pods}/{name}:{port}/proxy{METRICS_PATH}" for name in names]
         self._name = re.compile(
             re.escape(MEMBERSHIP_HEALTHY)
             + r"\{[^}]*"
@@ -93,19 +89,6 @@ def _until(holds: Callable[[], bool]) -> float:
     return time.time()
 
 
-@contextmanager
-def _proxy(env: StackEnvironment) -> Generator[str]:
-    kubeconfig, variables = str(cluster_of(env).kubeconfig), env.variables()
-    command = ["kubectl", "--kubeconfig", kubeconfig, "proxy", "--port=0"]
-    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as proxy:
-        try:
-            if not proxy.stdout:
-                raise OpsError("kubectl proxy has no output")
-            yield f"http://{proxy.stdout.readline().rpartition(' ')[2].strip()}"
-        finally:
-            proxy.terminate()
-
-
 def follow(report: BenchReport, env: StackEnvironment, stack: InferenceStack, folder: Path) -> None:
     """Delete replicas under a light load, and time how the gateways follow.
 
@@ -128,8 +111,8 @@ def follow(report: BenchReport, env: StackEnvironment, stack: InferenceStack, fo
     names = [pod.metadata.name for pod in listed]
     starts: list[float] = []
     stops: list[float] = []
-    with _proxy(env) as server:
-        gateways = _Gateways(server, stack, names)
+    with pods_by_proxy(cluster.kubeconfig, env.variables(), stack.namespace) as pods:
+        gateways = _Gateways(pods, stack, names)
         gateways.until_all(least)
         address = gateway_address(env)
         with BurstProcess.start(address, window=_WINDOW, folder=folder) as load:

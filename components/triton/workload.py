@@ -241,25 +241,25 @@ def _container(stack: InferenceStack, repository: Repository, sharing: GpuSharin
     }
 
 
-def service_spec(stack: InferenceStack) -> Manifest:
-    """Return the spec of the headless Service: DNS answers with the ready replicas' addresses."""
-    triton = stack.triton
+def _headless(stack: InferenceStack) -> Manifest:
     return {
         "clusterIP": "None",
         "selector": triton_selector(stack),
-        "ports": [
-            {
-                "name": "grpc",
-                "port": triton.service_port,
-                "targetPort": "grpc",
-            },
-            {
-                "name": TRITON_METRICS_PORT_NAME,
-                "port": triton.metrics_port,
-                "targetPort": TRITON_METRICS_PORT_NAME,
-            },
-        ],
+        "ports": [{"name": "grpc", "port": stack.triton.service_port, "targetPort": "grpc"}],
     }
+
+
+def service_spec(stack: InferenceStack) -> Manifest:
+    """Return the spec of the headless Service: DNS answers with the ready replicas' addresses."""
+    spec = _headless(stack)
+    spec["ports"].append(
+        {
+            "name": TRITON_METRICS_PORT_NAME,
+            "port": stack.triton.metrics_port,
+            "targetPort": TRITON_METRICS_PORT_NAME,
+        }
+    )
+    return spec
 
 
 def discovery_service_spec(stack: InferenceStack) -> Manifest:
@@ -268,14 +268,7 @@ def discovery_service_spec(stack: InferenceStack) -> Manifest:
     DNS answers with every replica that has an address. Health checks decide which of them get
     calls, so that a replica that gets ready or stops need not wait for caches of DNS.
     """
-    return {
-        "clusterIP": "None",
-        "publishNotReadyAddresses": True,
-        "selector": triton_selector(stack),
-        "ports": [
-            {"name": "grpc", "port": stack.triton.service_port, "targetPort": "grpc"},
-        ],
-    }
+    return {**_headless(stack), "publishNotReadyAddresses": True}
 
 
 def disruption_budget_spec(stack: InferenceStack, evictable: int = 1) -> Manifest:

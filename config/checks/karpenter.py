@@ -21,6 +21,9 @@ types (its CEL rules on `spec.template.metadata.labels`)."""
 _RELEASES = {"AL2023": r"latest|v[0-9]{8}", "Bottlerocket": r"latest|v[0-9]+\.[0-9]+\.[0-9]+"}
 """Releases by AMI family (karpenter.sh, "NodeClasses", `spec.amiSelectorTerms`, `alias`)."""
 
+_EXAMPLES = {"AL2023": "v20260709", "Bottlerocket": "v1.47.0"}
+"""A release of each family."""
+
 
 def _pools(settings: Settings) -> list[tuple[KarpenterPool, Pool]]:
     nodes = settings.gpu_nodes
@@ -42,7 +45,7 @@ def ami_release(settings: Settings) -> Iterator[Finding]:
                     "and a replica that stops loads its models again elsewhere"
                 ),
                 fix=f"set {at.key('amiVersion')} to a release that staging runs, such as "
-                + ("v1.47.0" if pool.ami_family == "Bottlerocket" else "v20260709"),
+                + _EXAMPLES[pool.ami_family],
             )
 
 
@@ -64,12 +67,11 @@ def ami_alias(settings: Settings) -> Iterator[Finding]:
                 change={at.key("amiType"): pool.ami_type.removesuffix("_FIPS")},
             )
         if not re.fullmatch(_RELEASES[pool.ami_family], pool.ami_version):
-            example = "v1.47.0" if pool.ami_family == "Bottlerocket" else "v20260709"
             yield Finding(
                 keys=keys,
                 reason=(
-                    f"{pool.ami_family} has releases such as {example}: the EC2NodeClass would "
-                    "find no AMI, and no node would start"
+                    f"{pool.ami_family} has releases such as {_EXAMPLES[pool.ami_family]}: the "
+                    "EC2NodeClass would find no AMI, and no node would start"
                 ),
                 change={at.key("amiVersion"): "latest"},
             )

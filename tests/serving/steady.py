@@ -13,6 +13,7 @@ from typing import Any
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.utils.quantity import parse_quantity
 
+from bench.api_proxy import pods_by_proxy
 from bench.overload.burst_process import BurstProcess
 from components.common.scraping import TRITON_METRICS_PATH
 from components.gateway.envoy.stats import cluster_selector
@@ -112,26 +113,10 @@ class Fleet:
         metadata = [pod["metadata"] for pod in pods]
         names = [found["name"] for found in metadata if "deletionTimestamp" not in found]
         assert len(names) == self.replicas
-        with subprocess.Popen(
-            [
-                "kubectl",
-                "--kubeconfig",
-                str(cluster(self.checkout).kubeconfig),
-                "proxy",
-                "--port=0",
-            ],
-            env=self.checkout.variables,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as proxy:
-            try:
-                assert proxy.stdout
-                server = proxy.stdout.readline().rpartition(" ")[2].strip()
-                folder = f"http://{server}/api/v1/namespaces/{stack.namespace}/pods"
-                page = f"{stack.triton.metrics_port}/proxy{TRITON_METRICS_PATH}"
-                yield [f"--counters={folder}/{name}:{page}" for name in names]
-            finally:
-                proxy.terminate()
+        kubeconfig = cluster(self.checkout).kubeconfig
+        with pods_by_proxy(kubeconfig, self.checkout.variables, stack.namespace) as folder:
+            page = f"{stack.triton.metrics_port}/proxy{TRITON_METRICS_PATH}"
+            yield [f"--counters={folder}/{name}:{page}" for name in names]
 
 
 class Held:
