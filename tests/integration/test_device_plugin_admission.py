@@ -23,24 +23,23 @@ SHARED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-def client(bare_cluster: Cluster) -> Client:
-    return bare_cluster.client()
-
-
-def host_pid(client: Client, namespace: str, level: str, template: Any) -> bool:
-    """Let the API server admit a pod at a level of pod security, and return what it made of it."""
-    labels = {"pod-security.kubernetes.io/enforce": level}
-    client.patch(Namespace, namespace, {"metadata": {"labels": labels}})
+def host_pid(client: Client, namespace: str, template: Any) -> bool:
+    """Let the API server admit a pod, and return whether it shares the node's processes."""
     pod = {**template, "metadata": {**template["metadata"], "name": "plugin"}}
     admitted = client.create(Pod.from_dict(pod), namespace=namespace, dry_run=True)
     return bool(admitted.to_dict()["spec"].get("hostPID"))
 
 
-def test_the_plugin_is_admitted_in_its_namespace(client: Client, namespace: str):
+def test_the_plugin_is_admitted_in_its_namespace(bare_cluster: Cluster):
     """And at no stricter level, whatever the sharing."""
-    account = {"metadata": {"name": DEVICE_PLUGIN}}
-    client.create(ServiceAccount.from_dict(account), namespace=namespace)
+    client = bare_cluster.client()
+    # A namespace for each level: admission may read a level that was changed a moment ago.
+    spaces = {level: f"plugin-{level}" for level in ("baseline", "privileged")}
+    for level, space in spaces.items():
+        labels = {"pod-security.kubernetes.io/enforce": level}
+        client.create(Namespace.from_dict({"metadata": {"name": space, "labels": labels}}))
+        account = {"metadata": {"name": DEVICE_PLUGIN}}
+        client.create(ServiceAccount.from_dict(account), namespace=space)
     for sharing in SHARED:
         settings = Settings.model_validate({"gpuSharing": sharing})
         plugin, nodes = settings.device_plugin, settings.gpu_nodes.pool
@@ -48,6 +47,8 @@ def test_the_plugin_is_admitted_in_its_namespace(client: Client, namespace: str)
         (part,) = [one for one in parts(settings) if one.key == "devicePlugin"]
         assert part.pod_security is not None
         with pytest.raises(ApiError, match="violates PodSecurity"):
-            host_pid(client, namespace, "baseline", template)
+            host_pid(client, spaces["baseline"], template)
         needed = settings.gpu_sharing.needs_mps_daemon
-        assert host_pid(client, namespace, part.pod_security, template) == needed
+        assert host_pid(client, spaces[part.pod_security], template) == needed
+    for space in spaces.values():
+        client.delete(Namespace, space)

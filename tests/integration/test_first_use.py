@@ -15,9 +15,11 @@ def test_prod_is_made_where_the_user_says_and_not_in_devs_backend(
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    # As `eval "$(make -s env)"` leaves a shell; the tools stay in the user's cache.
+    # As `eval "$(make -s env)"` leaves a shell; the tools stay in the user's cache. Without a
+    # PULUMI_HOME the engine finds the login by the account's home, whatever HOME says.
     shell = checkout.variables | {
         "HOME": str(tmp_path / "home"),
+        "PULUMI_HOME": str(tmp_path / "pulumi"),
         "XDG_CACHE_HOME": str(cache_root().parent),
     }
 
