@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, Self, cast
 import pulumi
 from pulumi import Output
 
-CONTRACT_VERSION = "1.1"
+CONTRACT_VERSION = "1.2"
 """Version of the contract. A new output raises the second number. A removed, renamed or retyped
 output raises the first."""
 
@@ -109,11 +109,22 @@ class InferenceOutputs(_Outputs):
     """Outputs of each inference stack, under keys that begin with its `namePrefix`."""
 
     endpoint: Annotated[
-        Output[str], Meaning("gRPC address of the gateway (h2c), for the VPC", "host:port")
+        Output[str], Meaning("gRPC address of the gateway, for the VPC", "host:port")
     ]
     cluster_endpoint: Annotated[
         Output[str],
-        Meaning("gRPC address of the gateway (h2c), for pods of the cluster", "host:port"),
+        Meaning("gRPC address of the gateway, for pods of the cluster", "host:port"),
+    ]
+    tls: Annotated[
+        Output[str],
+        Meaning(
+            "end of the callers' TLS: `gateway` (both addresses have TLS), `loadBalancer` "
+            "(`endpoint` alone has it), or `none` (h2c)"
+        ),
+    ]
+    server_name: Annotated[
+        Output[str],
+        Meaning("DNS name that callers verify in the certificate, whatever the address"),
     ]
     namespace: Annotated[Output[str], Meaning("namespace of Triton, gateway and scaler")]
     deployment_name: Annotated[Output[str], Meaning("Triton's Deployment")]

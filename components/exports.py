@@ -35,6 +35,8 @@ def _outputs(settings: Settings, config: InferenceStack, stack: Inference) -> In
     return InferenceOutputs(
         endpoint=stack.endpoint,
         cluster_endpoint=stack.cluster_endpoint,
+        tls=Output.from_input(config.tls_ends_at),
+        server_name=Output.from_input(config.server_name),
         namespace=Output.from_input(config.namespace),
         deployment_name=Output.from_input(config.deployment_name),
         scaler_name=Output.from_input(config.scaler_name),

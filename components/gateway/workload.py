@@ -18,10 +18,12 @@ from components.gateway.balancer import (
     balancer_annotations,
     failed_checks,
 )
+from components.gateway.envoy import tls
 from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
 from components.gateway.envoy.drain import drain_script
+from components.gateway.envoy.protojson import Json
 from components.state.content_names import REVISIONS, content_name
 from config.sections.gateway import SEPARATE_NODES, STORAGE_MIB, InternalLoadBalancer
 from config.sections.inference import InferenceStack
@@ -31,7 +33,6 @@ from config.selectors import gateway_selector
 BOOTSTRAP_FILE = "envoy.yaml"
 DRAIN_FILE = "drain.sh"
 
-_FOLDER = "/etc/envoy"
 _UID = 10101
 """A user without permissions; above 10000, so that no user of the node has the number."""
 _GRPC_PORT_NAME = "grpc"
@@ -43,8 +44,13 @@ _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 def config_files(stack: InferenceStack) -> dict[str, str]:
     """Build the files of the gateway's ConfigMap, by name."""
-    text = yaml.dump(bootstrap(stack), Dumper=_Dumper, sort_keys=False)
-    return {BOOTSTRAP_FILE: text, DRAIN_FILE: drain_script(stack)}
+    files = {BOOTSTRAP_FILE: _yaml(bootstrap(stack)), DRAIN_FILE: drain_script(stack)}
+    secrets = tls.sds(stack)
+    return {**files, tls.SDS_FILE: _yaml(secrets)} if secrets else files
+
+
+def _yaml(message: Json) -> str:
+    return yaml.dump(message, Dumper=_Dumper, sort_keys=False)
 
 
 def config_name(stack: InferenceStack, files: dict[str, str]) -> str:
@@ -79,16 +85,16 @@ def deployment_spec(
         },
         "template": pod_template(
             gateway_labels(stack),
-            _pod(stack, config_name(stack, files), separate_nodes),
+            _pod(stack, files, separate_nodes),
             annotations=scrape_annotations(prometheus, stack.gateway.ops_port, METRICS_PATH),
             options=stack.gateway.pods,
         ),
     }
 
 
-def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
+def _pod(stack: InferenceStack, files: dict[str, str], separate_nodes: bool) -> Manifest:
     gateway = stack.gateway
-    extra = mounts(stack)
+    extra = [*mounts(stack), *tls.mounts(stack)]
     ready: Manifest = {
         "httpGet": {"path": READY_PATH, "port": GATEWAY_OPS_PORT_NAME},
         # The one worker answers probes: in a burst it may need longer than kubelet's one second.
@@ -112,7 +118,7 @@ def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
                 "name": "envoy",
                 "image": gateway.image,
                 # Not the image's entry point, which changes the user: this pod may not.
-                "command": ["envoy", *arguments(f"{_FOLDER}/{BOOTSTRAP_FILE}")],
+                "command": ["envoy", *arguments(f"{tls.CONFIG_FOLDER}/{BOOTSTRAP_FILE}")],
                 "ports": [
                     {"name": _GRPC_PORT_NAME, "containerPort": gateway.port},
                     {"name": GATEWAY_OPS_PORT_NAME, "containerPort": gateway.ops_port},
@@ -126,7 +132,7 @@ def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
                 # It would fail while the gateway drains, but kubelet no longer probes by then.
                 "livenessProbe": {**ready, "periodSeconds": 10, "failureThreshold": 6},
                 "lifecycle": {
-                    "preStop": {"exec": {"command": ["bash", f"{_FOLDER}/{DRAIN_FILE}"]}}
+                    "preStop": {"exec": {"command": ["bash", f"{tls.CONFIG_FOLDER}/{DRAIN_FILE}"]}}
                 },
                 # One mount per file: such a mount keeps its contents from the container's start.
                 # The next rollout's drain script need not fit the Envoy that runs here.
@@ -134,11 +140,11 @@ def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
                     *(
                         {
                             "name": "config",
-                            "mountPath": f"{_FOLDER}/{file}",
+                            "mountPath": f"{tls.CONFIG_FOLDER}/{file}",
                             "subPath": file,
                             "readOnly": True,
                         }
-                        for file in (BOOTSTRAP_FILE, DRAIN_FILE)
+                        for file in files
                     ),
                     *(
                         {"name": mount.name, "mountPath": mount.path, "readOnly": True}
@@ -148,7 +154,7 @@ def _pod(stack: InferenceStack, config: str, separate_nodes: bool) -> Manifest:
             }
         ],
         "volumes": [
-            {"name": "config", "configMap": {"name": config}},
+            {"name": "config", "configMap": {"name": config_name(stack, files)}},
             *({"name": mount.name, **mount.source} for mount in extra),
         ],
     }
@@ -166,7 +172,8 @@ def service_spec(stack: InferenceStack) -> Manifest:
                 "name": _GRPC_PORT_NAME,
                 "port": stack.gateway.port,
                 "targetPort": _GRPC_PORT_NAME,
-                "appProtocol": "kubernetes.io/h2c",
+                # Kubernetes' own name of HTTP/2 in plain text; else IANA's of HTTP over TLS.
+                "appProtocol": "https" if stack.gateway.tls.secret_name else "kubernetes.io/h2c",
             }
         ],
     }

@@ -25,6 +25,7 @@ from config.checks import (
     sizing,
     survival,
     timing,
+    tls,
     user_data,
     watchdog,
 )
@@ -105,6 +106,7 @@ CHECKS: tuple[Check, ...] = (
     names.namespaces,
     names.host_names,
     names.certificate_name,
+    tls.balancer_tls,
     names.own_namespaces,
     names.privileged_ports,
     names.ports,

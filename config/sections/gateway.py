@@ -18,6 +18,7 @@ from config.base import (
     Share,
     Tier,
 )
+from config.sections.gateway_tls import GatewayTls, NoTls
 from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
 from config.versions import ENVOY_IMAGE
@@ -194,6 +195,9 @@ class Gateway(Section):
         default=ClusterOnly(), discriminator="kind"
     )
     """Callers that can reach the Service."""
+
+    tls: GatewayTls = Field(default=NoTls(), discriminator="kind")
+    """TLS at the gateway's port. Load balancers pass it through."""
 
     client_namespaces: tuple[DnsLabel, ...] = ()
     """Namespaces whose pods may call, beside the stack's own."""

@@ -2,6 +2,7 @@
 
 import math
 from functools import cached_property
+from typing import Literal
 
 from config.sections.autoscaler import Autoscaler
 from config.sections.gateway import FleetLimit, Gateway
@@ -55,6 +56,19 @@ class InferenceStack(StackNames):
         ready ones alone.
         """
         return self.all_replicas_host if self.triton.watchdog.enabled else self.service_host
+
+    @property
+    def server_name(self) -> str:
+        """DNS name that callers verify in the certificate."""
+        gateway = self.gateway
+        return gateway.tls.server_name or gateway.exposure.host_name or self.gateway_host
+
+    @property
+    def tls_ends_at(self) -> Literal["none", "gateway", "loadBalancer"]:
+        """Part that ends the callers' TLS."""
+        if self.gateway.tls.secret_name:
+            return "gateway"
+        return "loadBalancer" if self.gateway.exposure.certificate_arn else "none"
 
     @property
     def calls_per_deadline(self) -> float:

@@ -20,6 +20,11 @@ pulumi.export("contractVersion", shared.contract_version)
 in_cluster = config.get_bool("inCluster") or False
 address = inference.cluster_endpoint if in_cluster else inference.endpoint
 pulumi.export("target", pulumi.Output.format("dns:///{0}", address))
+# The load balancer's own TLS is not on the way of the cluster's pods.
+encrypted = inference.tls.apply(lambda end: end == "gateway" or (end != "none" and not in_cluster))
+pulumi.export("tls", encrypted)
+# Name to verify: gRPC's channel option `grpc.ssl_target_name_override`.
+pulumi.export("serverName", inference.server_name)
 pulumi.export("deadlineMilliseconds", inference.deadline_seconds.apply(lambda s: round(s * 1000)))
 # range() takes no float: a whole number must come back as one.
 pulumi.export("windows", inference.min_in_flight.apply(lambda calls: list(range(0, calls, 64))))

@@ -15,7 +15,6 @@ from config.inventory import made_namespaces
 from config.load import parse, read_stack_file
 from config.sections.platform import LOCAL_CONTEXT, LOCAL_KUBECONFIG, LocalPlatform
 from config.settings import Settings
-from local_cluster.objects import wait_for
 from local_cluster.serving import machine
 from ops.errors import OpsError
 from ops.stack import pulumi, recovery, rollouts, serving, teardown
@@ -143,9 +142,7 @@ def _provision(env: StackEnvironment, settings: Settings, *arguments: str) -> No
     console.print(resource_tree(held["resources"]))
     if serving.serves(env, settings):
         serving.wait_for_scaler(env, settings, console.print)
-        # After a restart of the node Kubernetes still reports its pods as ready.
-        address = serving.gateway_address(env)
-        wait_for(lambda: serving.answers(address), "the gateway", console.print)
+        serving.wait_for_gateway(env, settings, console.print)
     print_outputs(env, pulumi.outputs(held))
     print_next_step(env, settings)
 
@@ -276,8 +273,8 @@ def _serving_hint() -> str:
 def print_next_step(env: StackEnvironment, settings: Settings) -> None:
     """Print the commands that show the provisioned stack."""
     if serving.serves(env, settings):
-        serving.infer_or_say(env, console.print)
-        console.print(serving.next_step(env))
+        serving.infer_or_say(env, settings, console.print)
+        console.print(serving.next_step(env, settings))
     # By kind: only the embedded cluster is simulated.
     elif isinstance(settings.platform, LocalPlatform):
         first = settings.inference[0]

@@ -12,7 +12,7 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from config.settings import Settings
 from eventflow.outcomes import Outcome
-from local_cluster.objects import holds
+from local_cluster.objects import holds, wait_for
 from ops.errors import OpsError
 from ops.stack.cluster_spec import GATEWAY_PORT, PROMETHEUS_PORT, cluster_of
 from ops.stack.environment import PROJECT, StackEnvironment
@@ -84,12 +84,33 @@ def infer(env: StackEnvironment, *arguments: str) -> None:
         raise OpsError(f"the call to {address} got no answer; show the stack with: make status")
 
 
-def infer_or_say(env: StackEnvironment, say: Callable[[str], None]) -> None:
-    """Send one call and print the answer, or explain that the models take another call.
+def wait_for_gateway(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
+    """Wait until a call through the gateway gets an answer.
+
+    After a restart of the node Kubernetes still reports its pods as ready. There is no wait where
+    callers use TLS: only the user has their certificates.
+    """
+    if not _uses_tls(settings):
+        address = gateway_address(env)
+        wait_for(lambda: answers(address), "the gateway", say)
+
+
+def _uses_tls(settings: Settings) -> bool:
+    return settings.inference[0].gateway.tls.secret_name is not None
+
+
+def infer_or_say(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
+    """Send one call and print the answer, or explain why there is none.
+
+    The models may take another call, and a caller with TLS needs certificates.
 
     Raises:
         OpsError: Nothing serves, or no model server answered.
     """
+    if _uses_tls(settings):
+        name = settings.inference[0].server_name
+        say(f"Send one call with TLS: make infer ARGS='--ca <file> --server-name {name}'")
+        return
     try:
         infer(env)
     except OpsError:
@@ -150,10 +171,11 @@ def _missing(client: Any, name: str, namespace: str) -> str:
     return "" if holds(hpa, "ScalingActive") else "HPA: scaling is not active yet"
 
 
-def next_step(env: StackEnvironment) -> str:
+def next_step(env: StackEnvironment, settings: Settings) -> str:
     """Return the next steps with a stack that serves, as text."""
+    tls = "TLS" if _uses_tls(settings) else "no TLS"
     return (
-        f"\nIt serves. The gateway is at {gateway_address(env)} (gRPC, KServe v2, no TLS), "
+        f"\nIt serves. The gateway is at {gateway_address(env)} (gRPC, KServe v2, {tls}), "
         f"Prometheus at http://{prometheus_address(env)}."
         "\nSend one call:  make infer"
         "\nWatch it:       make status"

@@ -12,20 +12,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import grpc
 import pytest
 
 from components.gateway.envoy.drain import drain_script
 from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.bed import Edit, local_stack, unchanged
-from tests.envoy.harness.client import CallEnd, GrpcClient, codes
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.dns import HeadlessService
 from tests.envoy.harness.gateway import Gateway, local_bootstrap
+from tests.envoy.harness.secrets import NAME, Mounts
 from tests.envoy.harness.service import Service
+from tests.envoy.harness.steady import SteadyCalls
 from tests.envoy.harness.stream import Stream
 from tests.envoy.harness.waiting import free_ports, wait_until
 
@@ -44,11 +47,11 @@ class Two:
 
 
 @contextmanager
-def two_gateways(folder: Path, edit: Edit = unchanged) -> Iterator[Two]:
+def two_gateways(folder: Path, edit: Edit = unchanged, **gateway: Any) -> Iterator[Two]:
     ports = free_ports(2, "0.0.0.0")
     (dns_port,) = free_ports(1)
     stacks = [
-        local_stack(*ports, gateway={"endpointLagSeconds": LAG_SECONDS}, traffic=TRAFFIC)
+        local_stack(*ports, gateway={"endpointLagSeconds": LAG_SECONDS, **gateway}, traffic=TRAFFIC)
         for _ in range(2)
     ]
     with ExitStack() as exits:
@@ -63,34 +66,6 @@ def two_gateways(folder: Path, edit: Edit = unchanged) -> Iterator[Two]:
             wait_until("replicas are healthy", lambda g=gateway: g.healthy_hosts() == 2)
         service = exits.enter_context(Service([gateways[0].port]))
         yield Two(*gateways, service, fleet)
-
-
-@dataclass
-class SteadyCalls:
-    """Calls on one channel, without a pause, until the block ends."""
-
-    client: GrpcClient
-    outcomes: list[CallEnd] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> "SteadyCalls":
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        wait_until("calls are made", lambda: self.outcomes)
-        return self
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self.outcomes.extend(self.client.calls(50, window=10))
-
-    def more(self) -> None:
-        """Wait for calls that began after this moment."""
-        seen = len(self.outcomes)
-        wait_until("more calls are made", lambda: len(self.outcomes) > seen + 100)
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def run_hook(script: str) -> subprocess.Popen[str]:
@@ -118,6 +93,22 @@ def test_the_one_connection_moves_and_no_call_fails(tmp_path):
         assert set(codes(load.outcomes)) == {"OK"}
         assert (stream.call.code().name, stream.received) == ("OK", 40)
         assert two.second.downstream_stat("downstream_cx_total") == 1
+
+
+def test_a_connection_with_tls_moves_too(tmp_path):
+    mounts = Mounts(tmp_path / "mounts")
+    with two_gateways(tmp_path, mounts.edit, tls=mounts.options) as two:
+        script = drain_script(two.first.stack)
+        credentials = grpc.ssl_channel_credentials(mounts.ca)
+        with (
+            GrpcClient(
+                two.service.port, credentials=credentials, ssl_target_name_override=NAME
+            ) as client,
+            SteadyCalls(client) as calls,
+        ):
+            assert stop(two, script) == 0
+            calls.more()
+        assert set(codes(calls.outcomes)) == {"OK"}
 
 
 def test_an_idle_connection_is_moved_too(tmp_path):

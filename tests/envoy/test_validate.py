@@ -3,6 +3,7 @@
 import copy
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -12,9 +13,11 @@ from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.validate import BootstrapError
 from config.sections.inference import InferenceStack
 from tests.envoy.harness import parts
+from tests.envoy.harness.secrets import common
 from tests.envoy.harness.waiting import free_ports
 
 STATIC = {"inFlight": {"kind": "static"}}
+TLS = {"tls": {"kind": "secret", "secretName": "gateway-tls", "minVersion": "1.2"}}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,7 @@ STATIC = {"inFlight": {"kind": "static"}}
     [
         {},
         {"gateway": STATIC},
+        {"gateway": TLS},
         {"gateway": {"retries": {"attempts": 0}}},
         {"gateway": {"streamWindowKib": 1024 * 1024}},
         {"namePrefix": "team-a-", "traffic": {"deadlineSeconds": 0.05, "maxStreamSeconds": 0.5}},
@@ -61,6 +65,10 @@ def broken_tag(config):
     config["stats_config"]["stats_tags"][0]["regex"] = "("
 
 
+def misspelt_version(config):
+    common(config)["tls_params"]["tls_minimum_protocol_version"] = "TLSv1.3"
+
+
 def unknown_action(config):
     config["overload_manager"]["actions"][0]["name"] = "envoy.overload_actions.shrink_heep"
 
@@ -73,11 +81,12 @@ def unknown_action(config):
         (window_too_small, "InitialStreamWindowSize: value must be inside range"),
         (negative_timeout, "Expected positive duration: seconds: -1"),
         (broken_tag, "Invalid regex '('"),
+        (misspelt_version, "TLSv1.3"),
         (unknown_action, "Unknown Overload Manager Action envoy.overload_actions.shrink_heep"),
     ],
 )
 def test_the_message_has_envoys_own_reason_in_one_line(edit, said):
-    config = copy.deepcopy(bootstrap(InferenceStack()))
+    config = copy.deepcopy(bootstrap(InferenceStack.model_validate({"gateway": TLS})))
     edit(config)
     with pytest.raises(BootstrapError) as error:
         validate.validate(config)
@@ -92,7 +101,8 @@ def test_the_check_opens_no_port(tmp_path, monkeypatch):
     """It passes while the ports are taken, and leaves no file behind."""
     monkeypatch.chdir(tmp_path)
     (port,) = free_ports(1)
-    config = bootstrap(InferenceStack())
+    config = bootstrap(InferenceStack.model_validate({"gateway": TLS}))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.create_server(("127.0.0.1", port)):
         config["admin"]["address"]["socket_address"]["port_value"] = port
         assert validate.validate(config) == []

@@ -11,7 +11,7 @@ from config.checks import CHECKS, run
 from config.schema.overrides import with_overrides
 from config.schema.tree import locate, split
 from config.settings import Settings
-from tests.unit import drain_cases, karpenter_cases, node_group_cases, pod_cases
+from tests.unit import drain_cases, karpenter_cases, node_group_cases, pod_cases, tls_cases
 from tests.unit.case import Case
 from tests.unit.check_cases import CASES as GENERAL_CASES
 from tests.unit.check_cases import DIGEST, WHOLE_SECTION
@@ -22,6 +22,7 @@ CASES = [
     *karpenter_cases.CASES,
     *node_group_cases.CASES,
     *pod_cases.CASES,
+    *tls_cases.CASES,
 ]
 
 

@@ -22,7 +22,7 @@ CONSUMER = Path(__file__).parents[2] / "examples" / "consumer" / "__main__.py"
 STACK = "organization/kubemind-inference/dev"
 
 SHARED = {
-    "contractVersion": "1.1",
+    "contractVersion": "1.2",
     "namespaces": ["ai-namespace"],
     "namePrefixes": [""],
     "metricsAddress": "http://prometheus:9090",
@@ -30,6 +30,8 @@ SHARED = {
 INFERENCE = {
     "endpoint": "nlb.example.com:8080",
     "clusterEndpoint": "envoy-gateway.ai-namespace.svc.cluster.local:8080",
+    "tls": "gateway",
+    "serverName": "inference.example.com",
     "namespace": "ai-namespace",
     "deploymentName": "triton-inference-deployment",
     "scalerName": "triton-inference-scaler",
@@ -114,7 +116,7 @@ def test_a_reader_gets_whole_numbers_as_int_and_others_as_float(declare):
 def test_shared_outputs_are_read_too(declare):
     values, _ = read(declare, SharedOutputs, SHARED | INFERENCE)
     assert values["namespaces"] == ["ai-namespace"]
-    assert values["contract_version"] == "1.1"
+    assert values["contract_version"] == "1.2"
 
 
 def test_an_inference_stack_with_a_prefix_has_keys_of_its_own(declare):
@@ -132,7 +134,7 @@ def test_an_inference_stack_with_a_prefix_has_keys_of_its_own(declare):
         ({"minReplicas": "2"}, "exports minReplicas = '2', which is not of type integer"),
         ({"minReplicas": True}, "exports minReplicas = True, which is not of type integer"),
         ({"endpoint": 8080}, "which is not of type string"),
-        ({"contractVersion": "2.0"}, "exports contract version 2.0; this program reads 1.1"),
+        ({"contractVersion": "2.0"}, "exports contract version 2.0; this program reads 1.2"),
         ({"contractVersion": None}, "exports contract version none"),
     ],
 )
@@ -191,12 +193,37 @@ def test_prefixes_that_would_share_keys_are_no_prefixes(first, second):
     assert not (re.fullmatch(PREFIX, first) and re.fullmatch(PREFIX, second))
 
 
-def test_a_stack_of_an_earlier_release_lacks_the_new_output_alone(declare):
-    outputs = SHARED | INFERENCE | {"contractVersion": "1.0"}
-    del outputs["clusterEndpoint"]
-    with pytest.raises(ContractError, match="does not export clusterEndpoint: run `pulumi up`"):
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [("1.0", ("clusterEndpoint", "tls", "serverName")), ("1.1", ("tls", "serverName"))],
+)
+def test_a_stack_of_an_earlier_release_lacks_the_new_outputs_alone(declare, version, missing):
+    outputs = SHARED | INFERENCE | {"contractVersion": version}
+    for name in missing:
+        del outputs[name]
+    says = f"does not export ({'|'.join(missing)}): run `pulumi up`"
+    with pytest.raises(ContractError, match=says):
         read(declare, InferenceOutputs, outputs)
-    assert read(declare, SharedOutputs, outputs)[0]["contract_version"] == "1.0"
+    assert read(declare, SharedOutputs, outputs)[0]["contract_version"] == version
+
+
+@pytest.mark.parametrize(
+    ("end", "in_cluster", "encrypted"),
+    [
+        ("none", "false", False),
+        ("loadBalancer", "false", True),
+        ("loadBalancer", "true", False),
+        ("gateway", "true", True),
+    ],
+)
+def test_a_consumer_learns_whether_its_own_way_has_tls(declare, end, in_cluster, encrypted):
+    config = {"inferenceStack": STACK, "namePrefix": "", "inCluster": in_cluster}
+    seen = declare(
+        lambda: runpy.run_path(str(CONSUMER)),
+        config=config,
+        stack_outputs={STACK: SHARED | INFERENCE | {"tls": end}},
+    )
+    assert seen.exports["tls"] is encrypted
 
 
 def test_pods_of_the_cluster_do_not_call_through_the_load_balancer(declare):
@@ -217,8 +244,10 @@ def test_the_consumer_program_reads_a_stack(declare):
         stack_outputs={STACK: SHARED | INFERENCE},
     )
     assert seen.exports == {
-        "contractVersion": "1.1",
+        "contractVersion": "1.2",
         "target": f"dns:///{INFERENCE['endpoint']}",
+        "tls": True,
+        "serverName": "inference.example.com",
         "deadlineMilliseconds": 2000,
         "windows": [0, 64],
         "metricsAddress": "http://prometheus:9090",

@@ -1,6 +1,6 @@
 """The gRPC listener."""
 
-from components.gateway.envoy import http2
+from components.gateway.envoy import http2, tls
 from components.gateway.envoy.filters import registry
 from components.gateway.envoy.protojson import Json, address, seconds, typed
 from components.gateway.envoy.routes import route_config
@@ -72,7 +72,8 @@ def grpc_listener(stack: InferenceStack) -> Json:
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": _connection_manager(stack),
                     }
-                ]
+                ],
+                **tls.filter_chain(stack),
             }
         ],
     }

@@ -48,3 +48,15 @@ DOWNSTREAM_REQUESTS = "envoy_http_downstream_rq_total"
 
 DURATION_REACHED = "envoy_http_downstream_rq_max_duration_reached"
 """Counter of unary calls ended at their deadline, and of streams at their longest life."""
+
+CERTIFICATE_EXPIRES = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"
+"""Gauge of the time at which a listener's certificate expires, seconds since 1970."""
+
+CERTIFICATE_LABEL = "envoy_tls_certificate"
+"""Label with the certificate's name in SDS."""
+
+ROTATION_FAILED = "envoy_sds_key_rotation_failed"
+"""Counter of new certificates that the gateway could not load; it keeps the old one."""
+
+SECRET_LABEL = "envoy_xds_resource_name"  # noqa: S105
+"""Label with the name of a secret in SDS."""

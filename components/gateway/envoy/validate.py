@@ -6,12 +6,15 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any, cast
 
 from components.gateway.envoy.protojson import Json
 
 _TIMEOUT_SECONDS = 60
+
+_QUIET = ("--disable-hot-restart", "--log-level", "error")
 
 _NEWER_FIELDS = frozenset(
     {"max_connection_duration_jitter", "max_header_field_size_kb", "stream_reset_burst"}
@@ -38,7 +41,7 @@ def envoy_path() -> str | None:
 
 
 def validate(bootstrap: Json) -> list[str]:
-    """Check a bootstrap, without opening a port or writing a file.
+    """Check a bootstrap, without opening a port or leaving a file.
 
     Args:
         bootstrap: `envoy.config.bootstrap.v3.Bootstrap` in JSON form.
@@ -53,17 +56,34 @@ def validate(bootstrap: Json) -> list[str]:
     envoy = envoy_path()
     if envoy is None:
         return _parse(bootstrap)
-    command = [envoy, "--mode", "validate", "--config-yaml", json.dumps(bootstrap)]
-    result = subprocess.run(
-        [*command, "--disable-hot-restart", "--log-level", "error"],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
+    # Envoy wants every file of dynamic configuration to exist, and reads none of them.
+    with tempfile.NamedTemporaryFile() as stand_in:
+        config = json.dumps(_with_paths(bootstrap, stand_in.name))
+        result = subprocess.run(
+            [envoy, "--mode", "validate", "--config-yaml", config, *_QUIET],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
     if result.returncode:
         raise BootstrapError(f"Envoy refuses its bootstrap: {_reason(result.stderr)}")
     return []
+
+
+def _with_paths(value: Any, path: str) -> Any:
+    """Return a bootstrap in which every file of dynamic configuration is the one at `path`."""
+    if isinstance(value, dict):
+        fields = cast(Json, value)
+        return {
+            name: {**item, "path": path}
+            if name == "path_config_source"
+            else _with_paths(item, path)
+            for name, item in fields.items()
+        }
+    if isinstance(value, list):
+        return [_with_paths(item, path) for item in cast(list[Any], value)]
+    return value
 
 
 def _reason(log: str) -> str:

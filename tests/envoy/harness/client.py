@@ -39,16 +39,24 @@ def _outcome(call: grpc.Future, started: float) -> CallEnd:
 class GrpcClient:
     """A channel of exactly one connection."""
 
-    def __init__(self, port: int, **options: int | str) -> None:
-        self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{port}",
-            options=[
-                ("grpc.use_local_subchannel_pool", 1),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 200),
-                *((f"grpc.{name}", value) for name, value in options.items()),
-            ],
-        )
+    def __init__(
+        self,
+        port: int,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        **options: int | str,
+    ) -> None:
+        address = f"127.0.0.1:{port}"
+        arguments = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 200),
+            *((f"grpc.{name}", value) for name, value in options.items()),
+        ]
+        if credentials:
+            self.channel = grpc.secure_channel(address, credentials, arguments)
+        else:
+            self.channel = grpc.insecure_channel(address, arguments)
         self._infer = self.channel.unary_unary(INFER)
         self._stream = self.channel.stream_stream(STREAM)
 
