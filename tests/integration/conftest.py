@@ -20,6 +20,7 @@ from local_cluster.cluster import Cluster
 from tests.envoy.harness.waiting import wait_until
 from tests.integration.api_objects import objects
 from tests.integration.checkout import Checkout, Ran
+from tests.integration.eks_account import Account, an_account
 from tests.integration.preflights import STACK, Kubeconfig, api_of, problems
 from tests.integration.standin_kubelet import Join, Kubelet, own_nodes
 
@@ -90,6 +91,13 @@ def empty(started: Checkout) -> Iterator[Checkout]:
 def bare_cluster(started: Checkout) -> Cluster:
     """Its cluster, for tests that drive no stack and put back what they change."""
     return Cluster(started.env.state_dir)
+
+
+@pytest.fixture
+def account(empty: Checkout, bare_cluster: Cluster, tmp_path: Path) -> Iterator[Account]:
+    """An AWS account with a cluster that holds no stack."""
+    with an_account(empty, bare_cluster, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

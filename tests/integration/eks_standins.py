@@ -5,7 +5,7 @@ each claim) and the AWS Load Balancer Controller (a host name). They prove nothi
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx2
@@ -38,23 +38,42 @@ _EFFECTS = {theirs: ours for ours, theirs in EKS_TAINT_EFFECTS.items()}
 
 @contextmanager
 def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None]:
-    """Run the stand-ins while the block lasts; take their nodes and volumes away after it.
-
-    As controllers do, they look again when the API server refused them or did not answer.
+    """Run the stand-ins while the block lasts; take their nodes away after it.
 
     Args:
         client: Client of the simulated cluster.
         world: World of the stand-in for AWS.
         size: Allocatable resources of each node of a node group.
     """
+
+    def look() -> None:
+        _join_nodes(client, world, size)
+        _provision_volumes(client)
+        _name_balancers(client)
+
+    try:
+        with looking(look):
+            yield
+    finally:
+        for node in client.list(Node, labels={"eks.amazonaws.com/nodegroup": None}):
+            client.delete(Node, _name(node.metadata))
+
+
+@contextmanager
+def looking(look: Callable[[], None]) -> Iterator[None]:
+    """Look again and again while the block lasts.
+
+    As controllers do, it looks again if the API server refused a request or did not answer.
+
+    Args:
+        look: Reads the cluster's state and answers it.
+    """
     over = threading.Event()
 
     def run() -> None:
         while not over.wait(_LOOK_SECONDS):
             try:
-                _join_nodes(client, world, size)
-                _provision_volumes(client)
-                _name_balancers(client)
+                look()
             except (ApiError, httpx2.HTTPError) as error:
                 print(f"the stand-ins look again: {error}")
 
@@ -65,8 +84,6 @@ def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None
     finally:
         over.set()
         thread.join()
-        for node in client.list(Node, labels={"eks.amazonaws.com/nodegroup": None}):
-            client.delete(Node, _name(node.metadata))
 
 
 def _name(metadata: ObjectMeta | None) -> str:
