@@ -169,6 +169,44 @@ def test_a_class_of_another_provisioner_needs_no_driver_of_ebs(provisioner):
     assert found(storage, volume("fast", provisioner), **with_volume("fast")) == []
 
 
+def existing(*, grows: bool) -> Api:
+    """Prometheus's claim of 20 GiB, as an earlier `up` has left it."""
+    spec = {"storageClassName": "gp3", "resources": {"requests": {"storage": "20Gi"}}}
+    answers = {
+        "/persistentvolumeclaims/prometheus-server": (200, {"spec": spec}),
+        "/storageclasses/gp3": (200, {"allowVolumeExpansion": grows}),
+    }
+    return Api(answers)
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason", "fix"),
+    [
+        ({"storageClass": "io2"}, "moves no volume to another class", "storageClass to gp3, or"),
+        ({"sizeGib": 10}, "Kubernetes shrinks no volume", "sizeGib to 20, or"),
+        ({"sizeGib": 30}, "StorageClass gp3 does not allow volumes to grow", "kubectl patch"),
+    ],
+    ids=lambda stated: "-".join(stated) if isinstance(stated, dict) else "",
+)
+def test_a_change_of_a_claim_that_the_api_server_refuses_is_refused_first(stated, reason, fix):
+    """The refusals of a real one are in `test_eks_stacks.py`."""
+    volume = {"sizeGib": 20, "storageClass": "gp3", **stated}
+    parameters = {"prometheus": {"kind": "managed", "persistentVolume": volume}}
+    (problem,) = found(storage, existing(grows=False), **parameters)
+    assert problem.severity == "refuse"
+    assert problem.keys == {f"prometheus.persistentVolume.{k}": v for k, v in stated.items()}
+    assert reason in problem.reason
+    assert fix in problem.fix
+    assert "observability delete deployment,persistentvolumeclaim prometheus-server" in problem.fix
+
+
+@pytest.mark.parametrize("stated", [{}, {"storageClass": None}, {"sizeGib": 30}])
+def test_a_claim_that_stays_or_may_grow_is_no_problem(stated):
+    volume = {"sizeGib": 20, "storageClass": "gp3", **stated}
+    parameters = {"prometheus": {"kind": "managed", "persistentVolume": volume}}
+    assert found(storage, existing(grows=True), **parameters) == []
+
+
 def claimed(status: str, *classes: str) -> Api:
     claim = {
         "metadata": {"name": "models"},
