@@ -45,8 +45,8 @@ _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def config_files(stack: InferenceStack) -> dict[str, str]:
     """Build the files of the gateway's ConfigMap, by name."""
     files = {BOOTSTRAP_FILE: _yaml(bootstrap(stack)), DRAIN_FILE: drain_script(stack)}
-    secrets = tls.sds(stack)
-    return {**files, tls.SDS_FILE: _yaml(secrets)} if secrets else files
+    secrets = {tls.sds_file(name): _yaml(file) for name, file in tls.sds(stack).items()}
+    return {**files, **secrets}
 
 
 def _yaml(message: Json) -> str:

@@ -1,11 +1,89 @@
 """TLS at the gateway's own port."""
 
-from typing import ClassVar, Literal
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
 
 from config.base import HostName, ObjectName, Section
 
+SECRET_LAG_SECONDS = 120
+"""Longest time from a change of a Secret or ConfigMap to its files in the pods: kubelet's sync
+period and the delay of its cache, a minute each (Kubernetes documentation, "Secrets")."""
+
 TlsVersion = Literal["1.2", "1.3"]
 """A version of TLS that the gateway accepts."""
+
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def _client_name(value: str) -> str:
+    if not _URI.fullmatch(value) and not _DNS_NAME.fullmatch(value):
+        raise ValueError(
+            "must be a DNS name such as orchestrator.example.com, or a URI such as "
+            "spiffe://example.com/orchestrator"
+        )
+    return value
+
+
+ClientName = Annotated[str, AfterValidator(_client_name)]
+"""Subject alternative name of a client's certificate."""
+
+DataKey = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+"""Key in a Secret or a ConfigMap."""
+
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+"""Reason for an exception, for its readers."""
+
+
+def is_uri(name: ClientName) -> bool:
+    """Return True if a client's name is a URI, and False if it is a DNS name."""
+    return _URI.fullmatch(name) is not None
+
+
+class SecretCa(Section):
+    """A CA bundle in a Secret of the stack's namespace."""
+
+    kind: Literal["secret"]
+    """A Secret."""
+
+    name: ObjectName
+    """Its name."""
+
+    key: DataKey = "ca.crt"
+    """Its key with the certificates, PEM."""
+
+
+class ConfigMapCa(Section):
+    """A CA bundle in a ConfigMap of the stack's namespace."""
+
+    kind: Literal["configMap"]
+    """A ConfigMap."""
+
+    name: ObjectName
+    """Its name."""
+
+    key: DataKey = "ca.crt"
+    """Its key with the certificates, PEM."""
+
+
+class TlsClients(Section):
+    """Clients that must present a certificate."""
+
+    ca: SecretCa | ConfigMapCa = Field(discriminator="kind")
+    """Authorities that sign the clients' certificates. A change reaches the gateways by kubelet,
+    without a rollout; a connection that exists lives on until its age (`maxConnectionSeconds`)."""
+
+    names: tuple[ClientName, ...] = ()
+    """Subject alternative names that may call: exact DNS names or URIs. A wildcard in a certificate
+    stands for every name that it covers. If empty, every client of `ca` may call. A change rolls
+    the gateways."""
+
+    required: bool = True
+    """False if clients without a certificate may call, too, as long as they get theirs. A client
+    that presents a certificate needs a valid one."""
 
 
 class NoTls(Section):
@@ -20,8 +98,15 @@ class NoTls(Section):
     server_name: ClassVar[str | None] = None
     """Stated name of the certificate."""
 
+    clients: ClassVar[TlsClients | None] = None
+    """Clients that must present a certificate."""
+
     kind: Literal["none"] = "none"
     """HTTP/2 in plain text (h2c)."""
+
+    accept_plaintext: Reason | None = None
+    """Reason for which callers outside the stack's namespace use plain text. Tiers `staging` and
+    `prod` require one if there are such callers and no TLS."""
 
 
 class SecretTls(Section):
@@ -40,6 +125,13 @@ class SecretTls(Section):
     server_name: HostName | None = None
     """DNS name that the certificate is for and that callers verify (output `serverName`). If unset,
     `exposure.hostName`, or the gateway's name in the cluster."""
+
+    clients: TlsClients | None = None
+    """Clients that may call (mutual TLS). If unset, clients need no certificate."""
+
+    accept_plaintext: Reason | None = None
+    """Reason for which the port takes plain text beside TLS, as while callers change to TLS. If
+    unset, it takes TLS alone."""
 
 
 GatewayTls = NoTls | SecretTls

@@ -25,6 +25,13 @@ _MARGIN_SECONDS = 5.0
 _CONNECTION_SECONDS = 900.0
 """Age of a client's connection: often enough that a new gateway gets its share within minutes."""
 
+CONNECTION_JITTER_PERCENT = 20
+"""Most by which the age of a connection exceeds `maxConnectionSeconds`, in percent. Otherwise all
+connections that a rollout has moved at once would move together for ever."""
+
+GOAWAY_SECONDS = 1.0
+"""Time between the first GOAWAY, which moves the client, and the last one: several round trips."""
+
 _MIN_WINDOW_KIB = 64
 _MAX_WINDOW_KIB = 1024 * 1024
 """Smallest and largest window of a stream: HTTP/2's own initial window, and half of its limit."""
@@ -184,6 +191,12 @@ class InferenceStack(StackNames):
         """Age at which the gateway asks the client of a connection to open another one."""
         stated = self.gateway.max_connection_seconds
         return stated or max(_CONNECTION_SECONDS, self.traffic.longest_call_seconds)
+
+    @property
+    def longest_connection_seconds(self) -> float:
+        """Longest life of a client's connection: its age, then the last call on it."""
+        age = self.max_connection_seconds * (1 + CONNECTION_JITTER_PERCENT / 100)
+        return age + GOAWAY_SECONDS + self.traffic.longest_call_seconds
 
     @property
     def stop_lag_seconds(self) -> float:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from config.sections.autoscaler import HPA_SYNC_SECONDS
+from config.sections.gateway_tls import SECRET_LAG_SECONDS
 from config.sections.gpu_sharing import GpuSharing
 from config.sections.inference import InferenceStack
 from config.sections.triton import PULL_SECONDS
@@ -181,8 +182,19 @@ def summary(settings: Settings, stack: InferenceStack) -> str:
             f"  burst       of {BURST_CALLS:,} calls on one connection at {issue:,.0f}/s, about "
             f"{least.burst_ok:,} to {most.burst_ok:,} are answered within {deadline:g} s; "
             "the rest is refused at once",
+            *_client_lines(stack),
         )
     )
+
+
+def _client_lines(stack: InferenceStack) -> list[str]:
+    if not stack.gateway.tls.clients:
+        return []
+    removed = SECRET_LAG_SECONDS + stack.longest_connection_seconds
+    return [
+        f"  clients     need a certificate; the last call of one whose CA is removed ends within "
+        f"{removed:,.0f} s (maxConnectionSeconds {stack.max_connection_seconds:g})"
+    ]
 
 
 def _shares(sharing: GpuSharing) -> str:

@@ -97,6 +97,29 @@ def test_only_tls_keeps_plain_text_out(tls_bed):
         assert plain.call().code.name == "OK"
 
 
+def test_plain_text_beside_tls_is_for_gateways_alone_that_state_a_reason(tls_bed, mounts):
+    with tls_bed(acceptPlaintext="callers change until May") as it:
+        with client(it, mounts.ca) as right, client(it, None) as plain:
+            assert right.call().code.name == plain.call().code.name == "OK"
+        # By this difference operators see whether anyone still uses plain text.
+        assert it.gateway.downstream_stat("downstream_cx_total") == 2
+        assert it.gateway.downstream_stat("downstream_cx_ssl_total") == 1
+        wrong = client(it, STRANGER.cert_pem.bytes())
+        assert wrong.call().code.name == "UNAVAILABLE"
+        wrong.channel.close()
+
+
+def test_a_silent_connection_is_closed_where_the_gateway_waits_for_either(tls_bed):
+    def in_short(config: Json) -> None:
+        config["static_resources"]["listeners"][0]["listener_filters_timeout"] = "0.2s"
+
+    with (
+        tls_bed(in_short, acceptPlaintext="callers change until May") as it,
+        socket.create_connection(("127.0.0.1", it.gateway.port), timeout=8) as silent,
+    ):
+        assert silent.recv(1) == b""
+
+
 def without_versions(config: Json) -> None:
     del common(config)["tls_params"]
 

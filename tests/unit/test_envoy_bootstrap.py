@@ -9,9 +9,8 @@ import yaml
 from components.gateway.envoy import http2, routes
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.drain import DRAIN_TIME_SECONDS, drain_script
-from components.gateway.envoy.listener import GOAWAY_SECONDS
 from components.gateway.envoy.protojson import MAX_INT32, seconds
-from config.sections.inference import InferenceStack
+from config.sections.inference import GOAWAY_SECONDS, InferenceStack
 from tests.envoy.harness import parts
 
 STATIC = {"inFlight": {"kind": "static"}}

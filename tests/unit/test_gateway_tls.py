@@ -9,6 +9,8 @@ from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.gateway.envoy.bootstrap import bootstrap
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
+from config.settings import Settings
+from config.sizing.capacity import summary
 
 TLS: dict[str, Any] = {"tls": {"kind": "secret", "secretName": "gateway-certificate"}}
 NAMED = {
@@ -66,9 +68,9 @@ def test_a_gateway_with_tls_mounts_its_certificate_so_that_kubelet_can_renew_it(
         "mountPath": "/etc/envoy/tls",
         "readOnly": True,
     }
-    assert mounts["/etc/envoy/sds.yaml"]["subPath"] == "sds.yaml"
+    assert mounts["/etc/envoy/sds-server.yaml"]["subPath"] == "sds-server.yaml"
     data = declared.one("core/v1:ConfigMap", "gateway-files")["data"]
-    (secret,) = yaml.safe_load(data["sds.yaml"])["resources"]
+    (secret,) = yaml.safe_load(data["sds-server.yaml"])["resources"]
     assert secret["tls_certificate"] == {
         "certificate_chain": {"filename": "/etc/envoy/tls/tls.crt"},
         "private_key": {"filename": "/etc/envoy/tls/tls.key"},
@@ -89,6 +91,21 @@ def test_probes_and_metrics_stay_in_plain_text_beside_tls(made):
     assert listener("ops", **TLS) == listener("ops")
 
 
+def test_plain_text_beside_tls_has_the_same_filters(made):
+    tls = {**TLS["tls"], "acceptPlaintext": "callers change until May"}
+    chains = {
+        each["filter_chain_match"]["transport_protocol"]: each
+        for each in listener("grpc", tls=tls)["filter_chains"]
+    }
+    (plain,) = listener("grpc")["filter_chains"]
+    assert chains["raw_buffer"]["filters"] == chains["tls"]["filters"] == plain["filters"]
+    (strict,) = listener("grpc", **TLS)["filter_chains"]
+    assert chains["tls"]["transport_socket"] == strict["transport_socket"]
+    assert "transport_socket" not in chains["raw_buffer"]
+    text = made(gateway={"tls": tls}).one("core/v1:ConfigMap", "gateway-files")["data"]
+    assert "&id" not in text["envoy.yaml"]
+
+
 def test_the_service_names_the_protocol_of_its_port(made):
     (port,) = made(gateway=TLS).one("core/v1:Service")["spec"]["ports"]
     assert port["appProtocol"] == "https"
@@ -105,3 +122,57 @@ def test_the_service_names_the_protocol_of_its_port(made):
 )
 def test_callers_verify_the_stated_name_or_the_stable_one(raw, name):
     assert stack_of(gateway=raw).server_name == name
+
+
+CLIENTS: dict[str, Any] = {
+    "ca": {"kind": "configMap", "name": "callers", "key": "bundle.pem"},
+    "names": ["orchestrator.example.com", "spiffe://example.com/batch"],
+}
+
+
+@pytest.mark.parametrize("kind", ["configMap", "secret"])
+def test_the_clients_ca_is_mounted_so_that_kubelet_can_change_it(made, kind):
+    clients = {**CLIENTS, "ca": {**CLIENTS["ca"], "kind": kind}}
+    declared = made(gateway={"tls": {**TLS["tls"], "clients": clients}})
+    volumes = {volume["name"]: volume for volume in pod(declared)["volumes"]}
+    source = volumes["client-ca"][kind]
+    assert source["secretName" if kind == "secret" else "name"] == "callers"
+    assert source["items"] == [{"key": "bundle.pem", "path": "ca.crt"}]
+    mounts = {mount["name"]: mount for mount in envoy(declared)["volumeMounts"]}
+    assert "subPath" not in mounts["client-ca"]
+    data = declared.one("core/v1:ConfigMap", "gateway-files")["data"]
+    (secret,) = yaml.safe_load(data["sds-clients.yaml"])["resources"]
+    assert secret["validation_context"] == {
+        "trusted_ca": {"filename": f"{mounts['client-ca']['mountPath']}/ca.crt"},
+        "watched_directory": {"path": mounts["client-ca"]["mountPath"]},
+        "match_typed_subject_alt_names": [
+            {"san_type": "DNS", "matcher": {"exact": "orchestrator.example.com"}},
+            {"san_type": "URI", "matcher": {"exact": "spiffe://example.com/batch"}},
+        ],
+    }
+
+
+def test_a_changed_name_rolls_the_gateways_and_a_changed_bundle_does_not(made):
+    def files(**clients: Any) -> str:
+        tls = {**TLS["tls"], "clients": {**CLIENTS, **clients}}
+        volumes = pod(made(gateway={"tls": tls}))["volumes"]
+        return volumes[0]["configMap"]["name"]
+
+    assert files(names=["batch.example.com"]) != files()
+    assert files(ca={"kind": "secret", "name": "others"}) == files()
+
+
+@pytest.mark.parametrize("name", ["Orchestrator", "a b", "*.example.com", "spiffe://", "-a"])
+def test_what_is_no_name_of_a_client_is_refused(name):
+    with pytest.raises(ValueError, match="must be a DNS name such as"):
+        stack_of(gateway={"tls": {**TLS["tls"], "clients": {**CLIENTS, "names": [name]}}})
+
+
+def test_the_summary_says_how_long_a_removed_client_stays():
+    settings = Settings()
+    tls = {**TLS["tls"], "clients": CLIENTS}
+    gateway = {"tls": tls, "maxConnectionSeconds": 100}
+    stack = stack_of(gateway=gateway, traffic={"maxStreamSeconds": 60})
+    # kubelet 120, age 100 and a fifth, the last GOAWAY 1, and the longest stream.
+    assert "ends within 301 s" in summary(settings, stack)
+    assert "certificate" not in summary(settings, stack_of(gateway=TLS))

@@ -4,7 +4,11 @@ from components.gateway.envoy import http2, tls
 from components.gateway.envoy.filters import registry
 from components.gateway.envoy.protojson import Json, address, seconds, typed
 from components.gateway.envoy.routes import route_config
-from config.sections.inference import InferenceStack
+from config.sections.inference import (
+    CONNECTION_JITTER_PERCENT,
+    GOAWAY_SECONDS,
+    InferenceStack,
+)
 
 STAT_PREFIX = "grpc_router"
 """Prefix of the listener's statistics, `http.grpc_router.*`."""
@@ -15,13 +19,6 @@ _IDLE_SECONDS = 300
 The timeout also ends connections without a handshake: the gateway's memory bounds the number of
 open connections, and each takes the place of another.
 """
-
-_MAX_JITTER_PERCENT = 20
-"""Most by which the age of a connection exceeds `maxConnectionSeconds`, in percent. Otherwise all
-connections that a rollout has moved at once would move together for ever."""
-
-GOAWAY_SECONDS = 1.0
-"""Time between the first GOAWAY, which moves the client, and the last one: several round trips."""
 
 HTTP_CONNECTION_MANAGER = (
     "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -41,7 +38,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         common_http_protocol_options={
             "idle_timeout": seconds(_IDLE_SECONDS),
             "max_connection_duration": seconds(stack.max_connection_seconds),
-            "max_connection_duration_jitter": {"value": _MAX_JITTER_PERCENT},
+            "max_connection_duration_jitter": {"value": CONNECTION_JITTER_PERCENT},
             "max_headers_count": http2.MAX_HEADERS,
         },
         max_request_headers_kb=http2.MAX_HEADERS_KIB,
@@ -56,6 +53,10 @@ def _connection_manager(stack: InferenceStack) -> Json:
 
 def grpc_listener(stack: InferenceStack) -> Json:
     """Build the callers' `Listener`, the only one that a drain of inbound listeners affects."""
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _connection_manager(stack),
+    }
     return {
         "name": "grpc",
         "address": address("0.0.0.0", stack.gateway.port),
@@ -65,15 +66,5 @@ def grpc_listener(stack: InferenceStack) -> Json:
         "drain_type": "MODIFY_ONLY",
         "per_connection_buffer_limit_bytes": http2.CONNECTION_BUFFER_BYTES,
         "tcp_backlog_size": 1024,
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": _connection_manager(stack),
-                    }
-                ],
-                **tls.filter_chain(stack),
-            }
-        ],
+        **tls.listener_fields(stack, [manager]),
     }

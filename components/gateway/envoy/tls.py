@@ -1,28 +1,37 @@
-"""TLS on the gRPC listener, with its certificate by SDS from files.
+"""TLS on the gRPC listener, with its certificates by SDS from files.
 
-Envoy reads a static SDS file once. The file names the certificate's files. Envoy reads these again
+Envoy reads static SDS files once. They name the files of the certificates. Envoy reads these again
 each time that kubelet moves their folder's `..data` link to new contents of the Secret (ADR 19).
 Envoy never reads the files of a certificate in the listener again.
 """
 
+import copy
+
 from components.gateway.envoy.protojson import Json, extension, typed
 from components.gateway.envoy.registration import Mount
+from config.sections.gateway_tls import SecretCa, TlsClients, is_uri
 from config.sections.inference import InferenceStack
 
 CONFIG_FOLDER = "/etc/envoy"
 """Folder of the files of the gateway's ConfigMap, in Envoy's container."""
 
-SDS_FILE = "sds.yaml"
-"""Name of the SDS file in the gateway's ConfigMap."""
-
 SERVER = "server"
 """Name of the gateway's own certificate in SDS, and so in Envoy's statistics."""
+
+CLIENTS = "clients"
+"""Name in SDS of the rules for the clients' certificates."""
 
 CERTIFICATE_FOLDER = f"{CONFIG_FOLDER}/tls"
 """Folder of the certificate, in Envoy's container."""
 
+CLIENT_CA_FOLDER = f"{CONFIG_FOLDER}/client-ca"
+"""Folder of the clients' CA bundle, in Envoy's container."""
+
 CERTIFICATE_FILE, KEY_FILE = "tls.crt", "tls.key"
 """Keys of a Secret of type `kubernetes.io/tls` (Kubernetes documentation, "Secrets")."""
+
+CA_FILE = "ca.crt"
+"""File of the clients' CA bundle."""
 
 _TLS = "extensions.transport_sockets.tls.v3"
 
@@ -33,55 +42,132 @@ _OWNER_AND_GROUP = 0o440
 """Mode of the mounted files. kubelet gives them to the pod's group."""
 
 
-def sds(stack: InferenceStack) -> Json | None:
-    """Build the SDS file, a `DiscoveryResponse`; None without TLS."""
-    if not stack.gateway.tls.secret_name:
-        return None
+def sds_file(name: str) -> str:
+    """Return the name, in the gateway's ConfigMap, of the SDS file of one secret.
+
+    A secret has a file of its own: Envoy refuses an answer of SDS with two.
+    """
+    return f"sds-{name}.yaml"
+
+
+def sds(stack: InferenceStack) -> dict[str, Json]:
+    """Build the SDS files, each a `DiscoveryResponse`, by the name of their secret."""
+    tls = stack.gateway.tls
+    if not tls.secret_name:
+        return {}
     certificate = {
         "certificate_chain": {"filename": f"{CERTIFICATE_FOLDER}/{CERTIFICATE_FILE}"},
         "private_key": {"filename": f"{CERTIFICATE_FOLDER}/{KEY_FILE}"},
         "watched_directory": {"path": CERTIFICATE_FOLDER},
     }
-    return {"resources": [typed(f"{_TLS}.Secret", name=SERVER, tls_certificate=certificate)]}
+    found = {SERVER: {"tls_certificate": certificate}}
+    if tls.clients:
+        found[CLIENTS] = {"validation_context": _rules(tls.clients)}
+    return {
+        name: {"resources": [typed(f"{_TLS}.Secret", name=name, **fields)]}
+        for name, fields in found.items()
+    }
 
 
-def filter_chain(stack: InferenceStack) -> Json:
-    """Build the fields of the listener's filter chain; none without TLS."""
-    version = stack.gateway.tls.min_version
-    if version is None:
+def _rules(clients: TlsClients) -> Json:
+    rules: Json = {
+        "trusted_ca": {"filename": f"{CLIENT_CA_FOLDER}/{CA_FILE}"},
+        "watched_directory": {"path": CLIENT_CA_FOLDER},
+    }
+    names = [
+        {"san_type": "URI" if is_uri(name) else "DNS", "matcher": {"exact": name}}
+        for name in clients.names
+    ]
+    # Envoy takes an empty list for "all names".
+    return {**rules, "match_typed_subject_alt_names": names} if names else rules
+
+
+def _source(name: str) -> Json:
+    path = f"{CONFIG_FOLDER}/{sds_file(name)}"
+    return {
+        "name": name,
+        "sds_config": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
+    }
+
+
+def listener_fields(stack: InferenceStack, filters: list[Json]) -> Json:
+    """Build the listener's filter chains, and the filter that chooses between two of them.
+
+    Args:
+        stack: The inference stack.
+        filters: Network filters of each chain.
+    """
+    plain: Json = {"filters": filters}
+    encrypted = {**plain, **_transport(stack)}
+    if not (stack.gateway.tls.secret_name and stack.gateway.tls.accept_plaintext):
+        return {"filter_chains": [encrypted]}
+    inspector = "envoy.filters.listener.tls_inspector"
+    return {
+        "listener_filters": [
+            extension(inspector, "extensions.filters.listener.tls_inspector.v3.TlsInspector")
+        ],
+        # For connections that send nothing, which no chain has taken yet.
+        "listener_filters_timeout": f"{_HANDSHAKE_SECONDS}s",
+        "filter_chains": [
+            # A copy, or YAML would write the second chain as an alias of the first.
+            {"filter_chain_match": {"transport_protocol": protocol}, **copy.deepcopy(chain)}
+            for protocol, chain in (("tls", encrypted), ("raw_buffer", plain))
+        ],
+    }
+
+
+def _transport(stack: InferenceStack) -> Json:
+    """Build the fields of a filter chain that takes TLS; none without TLS."""
+    tls = stack.gateway.tls
+    if tls.min_version is None:
         return {}
-    path = f"{CONFIG_FOLDER}/{SDS_FILE}"
-    source = {"path_config_source": {"path": path}, "resource_api_version": "V3"}
+    common: Json = {
+        "alpn_protocols": ["h2"],
+        "tls_params": {
+            "tls_minimum_protocol_version": f"TLSv{tls.min_version.replace('.', '_')}",
+            "tls_maximum_protocol_version": "TLSv1_3",
+        },
+        "tls_certificate_sds_secret_configs": [_source(SERVER)],
+    }
+    context: Json = {"common_tls_context": common}
+    if tls.clients:
+        common["validation_context_sds_secret_config"] = _source(CLIENTS)
+        context["require_client_certificate"] = tls.clients.required
     return {
         "transport_socket": extension(
-            "envoy.transport_sockets.tls",
-            f"{_TLS}.DownstreamTlsContext",
-            common_tls_context={
-                "alpn_protocols": ["h2"],
-                "tls_params": {
-                    "tls_minimum_protocol_version": f"TLSv{version.replace('.', '_')}",
-                    "tls_maximum_protocol_version": "TLSv1_3",
-                },
-                "tls_certificate_sds_secret_configs": [{"name": SERVER, "sds_config": source}],
-            },
+            "envoy.transport_sockets.tls", f"{_TLS}.DownstreamTlsContext", **context
         ),
         "transport_socket_connect_timeout": f"{_HANDSHAKE_SECONDS}s",
     }
 
 
 def mounts(stack: InferenceStack) -> list[Mount]:
-    """Return the volumes with the files that the SDS file names.
+    """Return the volumes with the files that the SDS files name.
 
     No `subPath`: such a mount keeps its contents from the container's start.
     """
-    secret = stack.gateway.tls.secret_name
-    if not secret:
+    tls = stack.gateway.tls
+    if not tls.secret_name:
         return []
-    source = {
-        "secret": {
-            "secretName": secret,
-            "defaultMode": _OWNER_AND_GROUP,
-            "items": [{"key": key, "path": key} for key in (CERTIFICATE_FILE, KEY_FILE)],
-        }
-    }
-    return [Mount(name="tls", path=CERTIFICATE_FOLDER, source=source)]
+    own = _secret(tls.secret_name, {file: file for file in (CERTIFICATE_FILE, KEY_FILE)})
+    found = [Mount(name="tls", path=CERTIFICATE_FOLDER, source=own)]
+    if tls.clients:
+        source = _ca_source(tls.clients)
+        found.append(Mount(name="client-ca", path=CLIENT_CA_FOLDER, source=source))
+    return found
+
+
+def _ca_source(clients: TlsClients) -> Json:
+    ca, files = clients.ca, {clients.ca.key: CA_FILE}
+    # By kind: sections know no volumes.
+    if isinstance(ca, SecretCa):
+        return _secret(ca.name, files)
+    return {"configMap": {"name": ca.name, "items": _items(files)}}
+
+
+def _secret(name: str, files: dict[str, str]) -> Json:
+    return {"secret": {"secretName": name, "defaultMode": _OWNER_AND_GROUP, "items": _items(files)}}
+
+
+def _items(files: dict[str, str]) -> list[Json]:
+    return [{"key": key, "path": path} for key, path in files.items()]

@@ -7,6 +7,9 @@ from typing import Any
 
 import trustme
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.gateway.envoy import tls
 from components.gateway.envoy.protojson import Json
@@ -49,14 +52,41 @@ def pair(authority: trustme.CA, *names: str, **how: Any) -> dict[str, bytes]:
     return {tls.CERTIFICATE_FILE: chain, tls.KEY_FILE: issued.private_key_pem.bytes()}
 
 
+def with_uri(authority: trustme.CA, uri: str) -> dict[str, bytes]:
+    """As `pair`, with a URI as the only name."""
+    ca = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    signing = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(ca.not_valid_before_utc)
+        .not_valid_after(ca.not_valid_after_utc)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True
+        )
+        .sign(signing, hashes.SHA256())
+    )
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return {
+        tls.CERTIFICATE_FILE: issued.public_bytes(encoding),
+        tls.KEY_FILE: key.private_bytes(encoding, form, serialization.NoEncryption()),
+    }
+
+
 class Mounts:
-    """All that the SDS file of a gateway names; `edit` points a bootstrap to it."""
+    """All that the SDS files of a gateway name; `edit` points a bootstrap to it."""
 
     def __init__(self, folder: Path, options: Json | None = None) -> None:
         self.options = options or TLS
         self.authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        self.certificate = MountedFolder(folder / "tls")
-        self._sds = folder / tls.SDS_FILE
+        self.certificate = MountedFolder(folder / Path(tls.CERTIFICATE_FOLDER).name)
+        self.client_ca = MountedFolder(folder / Path(tls.CLIENT_CA_FOLDER).name)
+        self._folder = folder
         self.renew()
 
     @property
@@ -70,15 +100,25 @@ class Mounts:
         self.certificate.write(files)
         return files
 
+    def trust(self, *authorities: trustme.CA) -> None:
+        """Replace the clients' CA bundle."""
+        self.client_ca.write({tls.CA_FILE: b"".join(ca.cert_pem.bytes() for ca in authorities)})
+
     def edit(self, config: Json) -> None:
-        """Point a bootstrap, and the SDS file, to the folders here; nothing else differs."""
+        """Point a bootstrap, and the SDS files, to the folders here; nothing else differs."""
         stack = InferenceStack.model_validate({"gateway": {"tls": self.options}})
-        text = yaml.safe_dump(tls.sds(stack))
-        for mount in tls.mounts(stack):
-            text = text.replace(mount.path, str(self._sds.parent / Path(mount.path).name))
-        self._sds.write_text(text)
-        for secret in common(config)["tls_certificate_sds_secret_configs"]:
-            secret["sds_config"]["path_config_source"]["path"] = str(self._sds)
+        for name, message in tls.sds(stack).items():
+            text = yaml.safe_dump(message)
+            for mount in tls.mounts(stack):
+                text = text.replace(mount.path, str(self._folder / Path(mount.path).name))
+            self.sds(name).write_text(text)
+        for secret in sds_configs(config):
+            path = str(self.sds(secret["name"]))
+            secret["sds_config"]["path_config_source"]["path"] = path
+
+    def sds(self, name: str) -> Path:
+        """SDS file of one secret."""
+        return self._folder / tls.sds_file(name)
 
     def inline(self, listener: Json, port: int) -> Json:
         """Copy a listener to another port, with the same files but without SDS."""
@@ -88,17 +128,25 @@ class Mounts:
         context = other["filter_chains"][0]["transport_socket"]["typed_config"]
         fields: Json = context["common_tls_context"]
         del fields["tls_certificate_sds_secret_configs"]
-        (secret, *_) = yaml.safe_load(self._sds.read_text())["resources"]
+        (secret,) = yaml.safe_load(self.sds(tls.SERVER).read_text())["resources"]
         fields["tls_certificates"] = [secret["tls_certificate"]]
         return other
 
 
 def chain(config: Json) -> Json:
-    """The filter chain of the callers' listener."""
-    (found,) = config["static_resources"]["listeners"][0]["filter_chains"]
-    return found
+    """The filter chain with TLS of the callers' listener, or the only one."""
+    return config["static_resources"]["listeners"][0]["filter_chains"][0]
 
 
 def common(config: Json) -> Json:
     """`CommonTlsContext` of the callers' listener."""
     return chain(config)["transport_socket"]["typed_config"]["common_tls_context"]
+
+
+def sds_configs(config: Json) -> list[Json]:
+    """All `SdsSecretConfig` of the callers' listener."""
+    clients = common(config).get("validation_context_sds_secret_config")
+    return [
+        *common(config)["tls_certificate_sds_secret_configs"],
+        *([clients] if clients else []),
+    ]
