@@ -100,6 +100,7 @@ def _device_plugin(settings: Settings) -> Iterator[Part]:
             # It mounts a folder of the host; the two stricter levels forbid that.
             pod_security="privileged",
             images={"devicePlugin.image": plugin.image},
+            pull_secrets={"devicePlugin.imagePullSecrets": plugin.image_pull_secrets},
             resources=_in(plugin.namespace, _ACCOUNT, _DAEMON_SET, *config),
         )
 
@@ -131,6 +132,7 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
         namespace=prometheus.namespace,
         namespace_key="prometheus.namespace",
         images={"prometheus.image": prometheus.image},
+        pull_secrets={"prometheus.pods.imagePullSecrets": prometheus.pods.image_pull_secrets},
         pods=prometheus.pods,
         cpu_pods=Pods(1, pod),
         resources=(
@@ -156,13 +158,15 @@ def _prometheus(settings: Settings) -> Iterator[Part]:
 
 def _keda(settings: Settings) -> Iterator[Part]:
     keda = settings.keda
+    # By kind here and below: a section imports no parts.
+    secrets = keda.image_pull_secrets if isinstance(keda, HelmKeda) else ()
     yield Part(
         key="keda",
         title="KEDA",
         namespace=keda.namespace,
         namespace_key="keda.namespace",
-        # By kind: a section imports no parts.
         pod_security="restricted" if isinstance(keda, HelmKeda) else None,
+        pull_secrets={"keda.imagePullSecrets": secrets},
         # Only its chart knows the connections of KEDA's parts.
         closed=False,
     )
@@ -192,6 +196,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         namespace=namespace,
         namespace_key=namespace_key,
         images=triton_images,
+        pull_secrets={f"{at}.triton.pods.imagePullSecrets": triton.pods.image_pull_secrets},
         pods=triton.pods,
         on_gpu_nodes=triton.gpus > 0,
         cpu_pods=None if triton.gpus else Pods(stack.placed_replicas, pod),
@@ -211,6 +216,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         namespace_key=namespace_key,
         namespace_labels=gateway.exposure.namespace_labels,
         images={f"{at}.gateway.image": gateway.image},
+        pull_secrets={f"{at}.gateway.pods.imagePullSecrets": gateway.pods.image_pull_secrets},
         pods=gateway.pods,
         cpu_pods=Pods(gateway.replicas + 1, pod),
         resources=_in(namespace, _CONFIG_MAP, *workload),

@@ -52,6 +52,9 @@ class Part:
     images: Mapping[str, str] = field(default_factory=dict[str, str])
     """Images that it runs, by the YAML path of each."""
 
+    pull_secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Secrets with credentials for its registries, by the YAML path that names them."""
+
     pods: PodOptions | None = None
     """The user's options of its pods, at the key `pods` of its parameters; None for none."""
 

@@ -1,4 +1,4 @@
-"""Preflight on a real API server: KEDA, claims.
+"""Preflight on a real API server: KEDA, claims, pull secrets.
 
 Not that every right is asked for: a right that is missing from the list shows up in the run.
 """
@@ -142,3 +142,23 @@ def test_a_claim_that_models_lie_on_must_be_there(volumes, document, found):
     assert "kubectl label namespace volumes app.kubernetes.io/part-of=" in message
     volumes("models")
     assert found(document, inference=stacks) == []
+
+
+def test_a_pull_secret_must_be_in_the_namespace(put, ai_namespace, document, found):
+    named = {"inference": [{"gateway": {"pods": {"imagePullSecrets": ["registry"]}}}]}
+    (message,) = found(document, **named)
+    assert "there is no Secret registry in ai-namespace" in message
+    assert "now: inference[0].namespace = ai-namespace" in message
+    secret = {"metadata": {"name": "registry"}, "type": "kubernetes.io/dockerconfigjson"}
+    put(f"{ai_namespace}/secrets", {**secret, "stringData": {".dockerconfigjson": "{}"}})
+    assert found(document, **named) == []
+
+
+def test_a_namespace_that_does_not_exist_yet_has_no_pull_secret(document, found):
+    elsewhere = {
+        "namespace": "of-tomorrow",
+        "gateway": {"pods": {"imagePullSecrets": ["registry"]}},
+    }
+    assert found(document, inference=[elsewhere]) == []
+    warned = found(document, severity="warn", inference=[elsewhere])
+    assert any("the namespace of-tomorrow does not exist yet" in message for message in warned)

@@ -21,6 +21,7 @@ from components.cluster.preflight.operator import prometheus_operator
 from components.cluster.preflight.ownership import foreign_objects
 from components.cluster.preflight.permissions import permissions
 from components.cluster.preflight.prometheus import prometheus
+from components.cluster.preflight.pull_secrets import pull_secrets
 from components.cluster.preflight.quota import quota
 from components.cluster.preflight.reader import ClusterReader
 from components.cluster.preflight.storage import storage
@@ -63,6 +64,7 @@ def preflight(
             *prometheus_operator(settings, api),
             *prometheus(settings, reader),
             *claims(settings, stack, reader),
+            *pull_secrets(settings, stack, reader),
             *storage(settings, reader),
             *network(settings, reader),
             *balancer(settings, reader),
