@@ -10,6 +10,7 @@ from components.cluster import kubeconfig
 from components.cluster.api import ClusterApi
 from components.cluster.preflight.admission import admission
 from components.cluster.preflight.balancer import balancer
+from components.cluster.preflight.certificates import certificates
 from components.cluster.preflight.claims import claims
 from components.cluster.preflight.contents import contents
 from components.cluster.preflight.eks import eks
@@ -68,6 +69,7 @@ def preflight(
             *storage(settings, reader),
             *network(settings, reader),
             *balancer(settings, reader),
+            *certificates(settings, stack, reader),
             *gpus(settings, reader),
             *node_agents(settings, api),
             *eks(settings, reader),

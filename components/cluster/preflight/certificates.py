@@ -1,0 +1,201 @@
+"""Certificates of gateways with TLS, which the user creates and renews."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from components.cluster.preflight.reader import ClusterReader, dig
+from components.common.labels import hand_over
+from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
+from config.checks.stack_paths import StackAt, stacks
+from config.problem import Problem
+from config.sections.gateway_tls import SecretCa
+from config.settings import Settings
+
+_MIN_RSA_BITS = 2048
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""Keys that Envoy loads (its `source/common/tls/context_impl.cc` and `server_context_impl.cc`)."""
+
+
+class _UnusableError(ValueError):
+    """The contents of a Secret or a ConfigMap cannot be used; the message says why."""
+
+
+def certificates(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Problem]:
+    """Refuse certificates with which gateways would not start or callers would not connect."""
+    now = datetime.now(UTC)
+    for at in stacks(settings):
+        yield from _own(at, stack, reader, now)
+        yield from _clients(at, stack, reader, now)
+
+
+def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Iterator[Problem]:
+    name = at.stack.gateway.tls.secret_name
+    if not name:
+        return
+    keys: dict[str, object] = {at.key("gateway.tls.secretName"): name}
+    data = _read(at, "Secret", name, reader)
+    if data is None:
+        return
+    if not data:
+        yield _missing(at, stack, "Secret", name, keys, f"create secret tls {name} --cert --key")
+        return
+    try:
+        chain = _chain(_value(data, CERTIFICATE_FILE))
+        _require_match(chain[0], _value(data, KEY_FILE))
+        for certificate in chain:
+            _require_valid(certificate, now)
+    except _UnusableError as error:
+        yield _refused(
+            keys,
+            f"the Secret {name} in {at.stack.namespace} cannot serve TLS: {error}",
+            "put a certificate and its key into it: kubectl create secret tls --dry-run=client "
+            f"-o yaml {name} --cert=<chain> --key=<key> | kubectl -n {at.stack.namespace} apply "
+            "-f -",
+        )
+        return
+    wanted, names = at.stack.server_name, _dns_names(chain[0])
+    if not any(_covers(each, wanted) for each in names):
+        yield _refused(
+            {**keys, at.key("gateway.tls.serverName"): at.stack.gateway.tls.server_name},
+            f"the certificate in the Secret {name} is for {', '.join(names) or 'no DNS name'}, and "
+            f"callers verify {wanted}: each would refuse the connection",
+            f"issue it for {wanted}, or state the name that it has as gateway.tls.serverName",
+        )
+
+
+def _clients(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Iterator[Problem]:
+    clients = at.stack.gateway.tls.clients
+    if not clients:
+        return
+    ca = clients.ca
+    # By kind: sections know no API objects.
+    kind = "Secret" if isinstance(ca, SecretCa) else "ConfigMap"
+    keys: dict[str, object] = {
+        at.key("gateway.tls.clients.ca.name"): ca.name,
+        at.key("gateway.tls.clients.ca.key"): ca.key,
+    }
+    data = _read(at, kind, ca.name, reader)
+    if data is None:
+        return
+    if not data:
+        create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
+        yield _missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
+        return
+    try:
+        bundle = _chain(_value(data, ca.key))
+        if not any(_is_valid(each, now) for each in bundle):
+            _require_valid(bundle[0], now)
+    except _UnusableError as error:
+        yield _refused(
+            keys,
+            f"with the CA bundle in the {kind} {ca.name} in {at.stack.namespace} no client could "
+            f"connect: {error}",
+            f"put the clients' CA certificates, PEM, under its key {ca.key}",
+        )
+
+
+def _read(at: StackAt, kind: str, name: str, reader: ClusterReader) -> dict[str, Any] | None:
+    """Return the data of an object as text; empty if it is missing, None if it may not be read."""
+    namespace, resource = at.stack.namespace, f"{kind.lower()}s"
+    path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
+    found = reader.get(path, f"{kind}s in {namespace}")
+    if not found:
+        return found
+    data: dict[str, str] = dig(found, "data") or {}
+    if kind != "Secret":
+        return {"": "", **data}
+    return {"": "", **{key: _decoded(value) for key, value in data.items()}}
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _value(data: dict[str, Any], key: str) -> str:
+    if not data.get(key, "").strip():
+        raise _UnusableError(f"its key {key} is {'empty' if key in data else 'missing'}")
+    return data[key]
+
+
+def _chain(pem: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        raise _UnusableError("it holds no certificate in PEM form") from None
+
+
+def _require_match(certificate: x509.Certificate, pem: str) -> None:
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        what = f"{KEY_FILE} is no private key in PEM form without a password"
+        raise _UnusableError(what) from None
+    if key.public_key() != certificate.public_key():
+        raise _UnusableError(f"the key in {KEY_FILE} does not match the certificate")
+    if isinstance(key, rsa.RSAPrivateKey):
+        loads = key.key_size >= _MIN_RSA_BITS
+    else:
+        loads = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES)
+    if not loads:
+        raise _UnusableError(
+            f"Envoy loads RSA keys from {_MIN_RSA_BITS} bits and keys on the curves P-256, P-384 "
+            f"and P-521, and {KEY_FILE} is another one"
+        )
+
+
+def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
+def _require_valid(certificate: x509.Certificate, now: datetime) -> None:
+    subject = certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
+    if now > certificate.not_valid_after_utc:
+        at = certificate.not_valid_after_utc
+        raise _UnusableError(f"the certificate ({subject}) expired at {at:%Y-%m-%d %H:%M} UTC")
+    if now < certificate.not_valid_before_utc:
+        at = certificate.not_valid_before_utc
+        raise _UnusableError(f"the certificate ({subject}) is valid from {at:%Y-%m-%d %H:%M} UTC")
+
+
+def _dns_names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.DNSName)
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Return True if a certificate's name covers a host; `*` is one whole label (RFC 9525, 6.3)."""
+    pattern, name = pattern.lower(), name.lower()
+    if not pattern.startswith("*."):
+        return pattern == name
+    return pattern[2:] == name.partition(".")[2]
+
+
+def _missing(
+    at: StackAt, stack: str, kind: str, name: str, keys: dict[str, object], create: str
+) -> Problem:
+    namespace = at.stack.namespace
+    return _refused(
+        keys,
+        f"there is no {kind} {name} in {namespace}, and the gateways' pods would wait for it",
+        f"create it first: kubectl -n {namespace} {create}. If its namespace does not exist yet: "
+        f"kubectl create namespace {namespace}, kubectl label namespace {namespace} "
+        f"{hand_over(stack)}",
+    )
+
+
+def _refused(keys: dict[str, object], reason: str, fix: str) -> Problem:
+    return Problem(check="preflight", severity="refuse", keys=keys, reason=reason, fix=fix)
