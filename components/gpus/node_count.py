@@ -38,6 +38,20 @@ class RunningGroup:
     """Kubernetes version, such as `1.34`; empty if unknown."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupResources:
+    """Resources that a node group gets and keeps for its life."""
+
+    subnets: Sequence[str]
+    """Subnets, which the group or the platform states."""
+
+    role_arn: str | None
+    """IAM role of the nodes; None if this run creates it."""
+
+    template_id: str | None
+    """Launch template; None if this run creates it."""
+
+
 def desired_size(nodes: NodeGroup, running: RunningGroup | None) -> int:
     """Return the number of nodes to send to EKS: the running number within the bounds.
 
@@ -65,26 +79,35 @@ def ended_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
 
 
 def replaced_nodes(
-    nodes: NodeGroup, running: RunningGroup, path: str, subnets: Sequence[str]
+    nodes: NodeGroup, running: RunningGroup, path: str, resources: GroupResources
 ) -> str:
     """Describe the outage of a group that EKS cannot change in place; empty if it can.
+
+    The provider replaces a group with another role or template (`ForceNew` of `node_role_arn` and
+    `launch_template.id` in terraform-provider-aws, `internal/service/eks/node_group.go`), also if
+    the stack creates them in place of those of another owner.
 
     Args:
         nodes: The stated parameters.
         running: The group that runs.
         path: YAML path of `nodes`.
-        subnets: Subnets of the group, which the group or the platform states.
+        resources: Resources that the group gets.
     """
     stated: dict[str, object] = {
         "amiType": nodes.ami_type,
         "capacityType": nodes.capacity_type,
         "instanceTypes": list(nodes.instance_types),
-        "subnetIds": sorted(subnets),
-        **({"roleArn": nodes.role_arn} if nodes.role_arn else {}),
-        **({"launchTemplate.id": nodes.launch_template.id} if nodes.launch_template else {}),
+        "subnetIds": sorted(resources.subnets),
+        "roleArn": resources.role_arn,
+        "launchTemplate.id": resources.template_id,
+    }
+    own = {
+        "roleArn": not nodes.role_arn,
+        "launchTemplate.id": not nodes.launch_template,
     }
     changed = [
-        f"{_place(nodes, path, key)} {text(running.fixed[key])} -> {text(value)}"
+        f"{_place(nodes, path, key)} {text(running.fixed[key])} -> "
+        + ("the stack's own" if own.get(key) else text(value))
         for key, value in stated.items()
         if running.fixed.get(key, value) != value
     ]
@@ -134,19 +157,19 @@ def kept_nodes(nodes: NodeGroup, running: RunningGroup, path: str) -> str:
 
 
 async def find_running(
-    cluster: str, role_arn: str, nodes: NodeGroup, opts: pulumi.InvokeOptions
+    cluster: str, role_arn: str | None, nodes: NodeGroup, opts: pulumi.InvokeOptions
 ) -> RunningGroup | None:
     """Find a node group by the IAM role of its nodes, or by its tags and its label.
 
     Pulumi generates the name of a group and of its replacement. The role that the stack creates
     belongs to one group alone and outlives the group's replacement. A role of another owner may
-    belong to many groups: there the stack's tags and the label with the group's name count. While
-    an old group and its replacement both exist, the one that is not being deleted counts, and of
-    two such groups the larger.
+    belong to many groups, and a group may be about to get another role: there the stack's tags and
+    the label with the group's name count. While an old group and its replacement both exist, the
+    one that is not being deleted counts, and of two such groups the larger.
 
     Args:
         cluster: Name of the EKS cluster.
-        role_arn: ARN of the nodes' IAM role.
+        role_arn: ARN of the nodes' IAM role; None if this run creates it.
         nodes: The stated parameters.
         opts: Options of the requests, which name the provider.
 
@@ -159,7 +182,8 @@ async def find_running(
     ours = [
         group
         for group, found in filter(None, described)
-        if (_is_named(nodes, found) if nodes.role_arn else found.node_role_arn == role_arn)
+        if (found.node_role_arn == role_arn and not nodes.role_arn)
+        or (_is_named(nodes, found) and group.status != "DELETING")
     ]
     return max(ours, key=lambda g: (g.status != "DELETING", g.desired_size), default=None)
 

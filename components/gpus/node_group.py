@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.gpus.node_count import (
+    GroupResources,
     desired_size,
     earlier_version,
     ended_nodes,
@@ -90,14 +91,18 @@ class GpuNodeGroup(pulumi.ComponentResource):
             written = self._launch_template(name, args, tags)
             template = {"id": written.id, "version": written.latest_version.apply(str)}
 
+        kept_template: pulumi.Output[str] = pulumi.Output.from_input(template["id"])
         subnets = pulumi.Output.from_input(nodes.subnet_ids or args.subnet_ids)
 
         async def size(known: Sequence[Any]) -> int:
-            cluster, role, ids = known
+            cluster, ids = known
+            # A preview does not know those that it is to create.
+            role, template_id = await role_arn.future(), await kept_template.future()
+            resources = GroupResources(subnets=ids, role_arn=role, template_id=template_id)
             running = await find_running(cluster, role, nodes, lookup)
             if running and (back := earlier_version(nodes, running, args.path)):
                 pulumi.log.warn(back, self)
-            if running and (outage := replaced_nodes(nodes, running, args.path, ids)):
+            if running and (outage := replaced_nodes(nodes, running, args.path, resources)):
                 pulumi.log.warn(outage, self)
             elif running and (ends := ended_nodes(nodes, running, args.path)):
                 pulumi.log.warn(ends, self)
@@ -121,7 +126,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             scaling_config={
                 "min_size": nodes.lowest_size,
                 "max_size": nodes.max_size,
-                "desired_size": pulumi.Output.all(args.cluster_name, role_arn, subnets).apply(size),
+                "desired_size": pulumi.Output.all(args.cluster_name, subnets).apply(size),
             },
             labels=nodes.node_labels,
             taints=[

@@ -215,8 +215,12 @@ def describe_group(world: Properties, arguments: dict[str, Any]) -> Properties:
     if group is None:
         raise Refused(f"reading EKS Node Group ({identifier}): couldn't find resource")
     kept = ("id", "arn", "clusterName", "nodeGroupName", "nodeRoleArn", "status", "tags")
-    kept += ("amiType", "capacityType", "instanceTypes", "subnetIds")
-    return {**{key: group.get(key) for key in kept}, "scalingConfigs": [group["scalingConfig"]]}
+    kept += ("amiType", "capacityType", "instanceTypes", "subnetIds", "labels", "version")
+    return {
+        **{key: group.get(key) for key in kept},
+        "scalingConfigs": [group["scalingConfig"]],
+        "launchTemplates": [group["launchTemplate"]],
+    }
 
 
 def new_association(world: Properties, association: Properties) -> None:

@@ -103,6 +103,7 @@ KINDS: dict[str, Kind] = {
                 "clusterName",
                 "diskSize",
                 "instanceTypes",
+                "launchTemplate.id",
                 "nodeGroupName",
                 "nodeRoleArn",
                 "subnetIds",

@@ -4,15 +4,33 @@ The real CLI, engine and SDK, and a stand-in provider with EKS's documented rule
 AWS: that the real provider and EKS behave by those rules is not shown. No pod runs here.
 """
 
+import json
+import re
 from typing import Any
 
 import pytest
 from pulumi import automation
 
 from tests.standin_aws.bed import Bed
-from tests.standin_aws.world import NODE_GROUP
+from tests.standin_aws.world import LAUNCH_TEMPLATE, NODE_GROUP
 
 STATED: dict[str, Any] = {"min_size": 2, "max_size": 6, "labels": {"team": "vision"}}
+
+
+THEIRS: dict[str, Any] = {
+    "role_arn": "arn:aws:iam::123456789012:role/theirs",
+    "launch_template": {"id": "lt-0a1b2c3d4e5f60718", "version": 3},
+}
+"""Role and launch template of another owner."""
+
+
+def of_another_owner(bed: Bed) -> None:
+    """Let the account have them."""
+    trust = {"Statement": [{"Principal": {"Service": "ec2.amazonaws.com"}}]}
+    role = {"arn": THEIRS["role_arn"], "assumeRolePolicy": json.dumps(trust)}
+    with bed.world.change() as world:
+        world["resources"]["aws:iam/role:Role"]["theirs"] = role
+        world["resources"][LAUNCH_TEMPLATE][THEIRS["launch_template"]["id"]] = {"latestVersion": 3}
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +121,30 @@ def test_a_group_that_is_not_retiring_cannot_be_removed_from_prod(bed: Bed):
     with pytest.raises(automation.CommandError, match="cannot be deleted"):
         bed.up()
     assert len(bed.world.groups) == 2
+
+
+def test_a_role_and_a_template_of_another_owner_are_an_outage_when_they_come_and_go(bed: Bed):
+    of_another_owner(bed)
+    # Without prod's protection, by which the engine refuses each of these.
+    bed.prod = False
+    bed.up()
+    role = {"role_arn": THEIRS["role_arn"]}
+    for stated, keys in (
+        (THEIRS, ["roleArn", "launchTemplate.id"]),
+        (role, ["launchTemplate.id"]),
+        ({}, ["roleArn"]),
+    ):
+        old = bed.group()["nodeGroupName"]
+        bed.world.scale(old, 5)
+        bed.nodes = {**STATED, **stated}
+        bed.preview()
+        # The engine prints it as progress and again at the end.
+        pattern = f"OUTAGE: (.*) replaces node group {old}. Its 5 nodes end"
+        (said,) = set(re.findall(pattern, bed.output))
+        assert re.findall(r"gpuNodes\.groups\[0\]\.(\S+)", said) == keys
+        bed.up()
+        assert bed.group()["nodeGroupName"] != old
+        # The successor starts as many nodes as end.
+        assert bed.group()["scalingConfig"]["desiredSize"] == 5
+    bed.preview()
+    assert "OUTAGE" not in bed.output

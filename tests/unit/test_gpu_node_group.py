@@ -7,6 +7,7 @@ import pulumi
 import pytest
 
 from components.gpus.node_count import (
+    GroupResources,
     RunningGroup,
     desired_size,
     ended_nodes,
@@ -260,16 +261,18 @@ def test_a_change_that_eks_cannot_make_in_place_is_an_outage(stated, says):
     }
     nodes = NodeGroup(**stated)
     subnets = nodes.subnet_ids or ["subnet-b", "subnet-a"]
+    resources = GroupResources(subnets=subnets, role_arn=None, template_id=None)
     runs = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 7, 5, fixed)
-    said = replaced_nodes(nodes, runs, "gpuNodes.groups[0]", subnets)
+    said = replaced_nodes(nodes, runs, "gpuNodes.groups[0]", resources)
     assert says in said
     assert said.startswith("OUTAGE: ") == bool(says)
-    assert not replaced_nodes(nodes, replace(runs, desired_size=0), "", subnets)
+    assert not replaced_nodes(nodes, replace(runs, desired_size=0), "", resources)
 
 
 def test_other_subnets_of_the_platform_are_an_outage():
     runs = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 7, 5, {"subnetIds": ["subnet-a"]})
-    said = replaced_nodes(NodeGroup(), runs, "gpuNodes.groups[0]", ["subnet-c"])
+    resources = GroupResources(subnets=["subnet-c"], role_arn=None, template_id=None)
+    said = replaced_nodes(NodeGroup(), runs, "gpuNodes.groups[0]", resources)
     assert said.startswith("OUTAGE: the platform's subnetIds")
 
 

@@ -5,7 +5,7 @@ Not shown: AWS accepts them, nodes join.
 
 import pytest
 
-from components.gpus.node_count import RunningGroup, earlier_version, replaced_nodes
+from components.gpus.node_count import GroupResources, RunningGroup, earlier_version, replaced_nodes
 from components.gpus.node_group import GpuNodeGroup, GpuNodeGroupArgs
 from config.base import PROJECT
 from config.sections.node_groups import NodeGroup
@@ -101,6 +101,7 @@ def test_a_capacity_block_is_bought_as_such_and_its_type_is_in_the_template(decl
 
 
 ROLE = "arn:aws:iam::123456789012:role/platform/nodes"
+RUNS = "lt-00000000000000000"
 OWN = {"id": "lt-0a1b2c3d4e5f60718", "version": 3}
 
 
@@ -149,17 +150,23 @@ def test_groups_that_share_a_role_are_told_apart(declared, changed, sent):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "role", "template", "says"),
     [
-        ({"role_arn": ROLE}, ""),
-        ({"role_arn": f"{ROLE}-2"}, f"p.roleArn {ROLE} -> {ROLE}-2"),
-        ({"launch_template": OWN}, "p.launchTemplate.id lt-00000000000000000 -> lt-0a1b2c3d"),
+        ({"role_arn": ROLE}, ROLE, RUNS, ""),
+        ({"role_arn": f"{ROLE}-2"}, f"{ROLE}-2", RUNS, f"p.roleArn {ROLE} -> {ROLE}-2"),
+        ({"launch_template": OWN}, ROLE, OWN["id"], f"p.launchTemplate.id {RUNS} -> lt-0a1b2c3d"),
+        # The stack's own, which this run creates or has created.
+        ({}, None, RUNS, f"p.roleArn {ROLE} -> the stack's own replaces"),
+        ({}, f"{ROLE}-own", RUNS, f"p.roleArn {ROLE} -> the stack's own replaces"),
+        ({}, ROLE, None, f"p.launchTemplate.id {RUNS} -> the stack's own replaces"),
+        ({}, ROLE, RUNS, ""),
     ],
 )
-def test_another_role_or_template_is_an_outage(parameters, says):
-    fixed = {"roleArn": ROLE, "launchTemplate.id": "lt-00000000000000000"}
+def test_another_role_or_template_is_an_outage(parameters, role, template, says):
+    fixed = {"roleArn": ROLE, "launchTemplate.id": RUNS}
     running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 1, 6, 5, fixed)
-    outage = replaced_nodes(NodeGroup(**parameters), running, "p", [])
+    resources = GroupResources(subnets=(), role_arn=role, template_id=template)
+    outage = replaced_nodes(NodeGroup(**parameters), running, "p", resources)
     assert says in outage
     assert bool(outage) == bool(says)
 

@@ -6,7 +6,7 @@ form.
 
 from typing import Any
 
-from components.gpus.node_count import RunningGroup, ended_nodes, replaced_nodes
+from components.gpus.node_count import GroupResources, RunningGroup, ended_nodes, replaced_nodes
 from config.sections.node_groups import NodeGroup
 from ops.pr.markdown import comment
 from ops.pr.report import read_previews
@@ -104,7 +104,8 @@ def test_a_comment_begins_with_the_outage_of_a_replaced_node_group():
     fixed = {"amiType": "AL2023_x86_64_NVIDIA"}
     running = RunningGroup("gpu-nodes-1a2b3c4", "ACTIVE", 2, 8, 6, fixed)
     other = NodeGroup(ami_type="BOTTLEROCKET_x86_64_NVIDIA")
-    said = replaced_nodes(other, running, "gpuNodes.groups[0]", ())
+    resources = GroupResources(subnets=(), role_arn=None, template_id=None)
+    said = replaced_nodes(other, running, "gpuNodes.groups[0]", resources)
     preview = node_group("replace", amiType=("AL2023_x86_64_NVIDIA", "BOTTLEROCKET_x86_64_NVIDIA"))
     preview["diagnostics"] = [{"severity": "warning", "message": said}]
     head = comment({"prod": preview}).splitlines()[1]
