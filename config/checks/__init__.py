@@ -107,6 +107,8 @@ CHECKS: tuple[Check, ...] = (
     names.host_names,
     names.certificate_name,
     tls.balancer_tls,
+    tls.plaintext,
+    tls.balancer_plaintext,
     names.own_namespaces,
     names.privileged_ports,
     names.ports,
