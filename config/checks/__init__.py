@@ -119,6 +119,7 @@ CHECKS: tuple[Check, ...] = (
     addresses.alertmanager_address,
     addresses.prometheus_access,
     addresses.prometheus_plain_text,
+    addresses.balancer_addresses,
     platform.local_tier,
     platform.cluster_domain,
     platform.load_balancer,

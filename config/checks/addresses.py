@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from config.checks.stack_paths import stacks
 from config.problem import Finding, refuse, text, warn
+from config.sections.gateway import InternalLoadBalancer
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from config.sections.prometheus_access import SharedAccess, SigV4Access
 from config.settings import Settings
@@ -144,6 +146,46 @@ def prometheus_access(settings: Settings) -> Iterator[Finding]:
             fix="put the value into a Secret in KEDA's namespace, and name the Secret under "
             "prometheus.authentication (kind: bearer or header)",
         )
+
+
+@refuse
+def balancer_addresses(settings: Settings) -> Iterator[Finding]:
+    """All ranges at the load balancer are of IPv4, as its addresses are.
+
+    Without the annotation `aws-load-balancer-ip-address-type` a balancer is an IPv4 one (AWS Load
+    Balancer Controller, "Service annotations"), and the controller refuses its Service for "v6
+    cidr %v when lb is not dualstack" (`pkg/service/model_build_managed_sg.go`,
+    `buildCIDRsFromSourceRanges`).
+    """
+    for at in stacks(settings):
+        exposure = at.stack.gateway.exposure
+        # By kind: only a load balancer has ranges.
+        if not isinstance(exposure, InternalLoadBalancer):
+            continue
+        for name, stated, effect in (
+            (
+                "sourceCidrs",
+                exposure.source_cidrs,
+                "its controller refuses the whole Service, and `up` waits for a balancer in vain",
+            ),
+            (
+                "subnetCidrs",
+                exposure.subnet_cidrs,
+                "no health check comes from there, and the NetworkPolicy allows it to no purpose",
+            ),
+        ):
+            key = at.key(f"gateway.exposure.{name}")
+            kept = [cidr for cidr in stated if ":" not in cidr]
+            if len(kept) == len(stated):
+                continue
+            yield Finding(
+                keys={key: list(stated)},
+                reason=(
+                    f"the load balancer has addresses of IPv4 alone: with a range of IPv6 {effect}"
+                ),
+                fix="" if kept else f"state the ranges of IPv4 in {key}",
+                change={key: kept} if kept else {},
+            )
 
 
 @warn

@@ -62,10 +62,10 @@ class InternalLoadBalancer(Section):
     """An internal NLB, created by the AWS Load Balancer Controller."""
 
     source_cidrs: tuple[Cidr, ...] = Field(min_length=1)
-    """Address ranges that may connect; the NetworkPolicy allows them."""
+    """Ranges of IPv4 that may connect; the NetworkPolicy allows them."""
 
     subnet_cidrs: tuple[Cidr, ...] = Field(min_length=1)
-    """Ranges of the balancer's subnets, from which it checks the gateways' readiness."""
+    """Ranges of IPv4 of the balancer's subnets, from which it checks the gateways' readiness."""
 
     host_name: HostName | None = None
     """DNS name that external-dns creates for the balancer, and that the output `endpoint` states.

@@ -1,12 +1,13 @@
-"""A mutation for each check of drains, evictions and ends of pods."""
+"""A mutation for each check of drains, evictions, ends of pods and the load balancer."""
 
 from tests.unit.case import Case
 from tests.unit.check_cases import CLUSTER, EKS, GROUP
 
 SPOT = {"gpuNodes.capacityType": "SPOT", "gpuNodes.minSize": 2}
+EXPOSURE = "inference[0].gateway.exposure"
 BALANCED = {
     "platform": CLUSTER,
-    "inference[0].gateway.exposure": {
+    EXPOSURE: {
         "kind": "internalLoadBalancer",
         "sourceCidrs": ["10.0.0.0/8"],
         "subnetCidrs": ["10.0.0.0/24"],
@@ -49,4 +50,8 @@ CASES = [
          "deregisters a target", BALANCED),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
          "no connection within 75 s of failed health checks", BALANCED),
+    Case("balancerAddresses", f"{EXPOSURE}.sourceCidrs", ["10.0.0.0/8", "fd00:1::/32"],
+         "its controller refuses the whole Service", BALANCED),
+    Case("balancerAddresses", f"{EXPOSURE}.subnetCidrs", ["fd00:1::/64"],
+         "no health check comes from there", BALANCED),
 ]  # fmt: skip
