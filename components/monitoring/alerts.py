@@ -13,6 +13,8 @@ from typing import Any, Literal
 from components.autoscaler.queries import in_flight, per_second, refusals, signal
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
+    CERTIFICATE_EXPIRES,
+    CERTIFICATE_LABEL,
     CLUSTER_LABEL,
     DOWNSTREAM_REQUESTS,
     DURATION_REACHED,
@@ -22,6 +24,8 @@ from components.gateway.envoy.stats import (
     MEMBERSHIP_HEALTHY,
     NONE_HEALTHY,
     REQUESTS_ACTIVE,
+    ROTATION_FAILED,
+    SECRET_LABEL,
     UPTIME,
     selector,
 )
@@ -41,6 +45,9 @@ _NODE_SECONDS = 300
 
 _LATE_SHARE = 0.05
 """Share of calls that may end at their deadline."""
+
+_EXPIRES_SECONDS = 14 * 24 * 3600
+"""Time before a certificate's end at which somebody must know: who renews it is late by then."""
 
 _GPU_RESOURCES = "nvidia_com_(gpu|mig_.+)"
 """Extended resources of GPUs and of MIG devices, as kube-state-metrics writes them."""
@@ -88,6 +95,8 @@ def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[_Rule]:
     namespace = {prometheus.namespace_label: stack.namespace}
     fleet = selector({CLUSTER_LABEL: stack.envoy_cluster, **namespace})
     yield from _gateway_rules(stack, fleet, namespace)
+    if stack.gateway.tls.secret_name:
+        yield from _tls_rules(_pods(stack.gateway_name, namespace))
     yield from _replica_rules(stack, fleet, namespace)
     yield from _scaler_rules(stack, fleet, prometheus)
 
@@ -145,6 +154,26 @@ def _gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str])
         severity="warning",
         summary="{{ $value | humanizePercentage }} of calls end at their deadline, or as streams "
         "at their longest life.",
+    )
+
+
+def _tls_rules(gateways: str) -> Iterator[_Rule]:
+    yield _Rule(
+        "CertificateExpires",
+        f"min by ({POD_LABEL}, {CERTIFICATE_LABEL}) ({CERTIFICATE_EXPIRES}{gateways}) - time() "
+        f"< {_EXPIRES_SECONDS}",
+        seconds=300,
+        severity="warning",
+        summary=f"The certificate {{{{ $labels.{CERTIFICATE_LABEL} }}}} of gateway "
+        "{{ $labels.pod }} expires in {{ $value | humanizeDuration }}.",
+    )
+    yield _Rule(
+        "CertificateNotLoaded",
+        f"max by ({POD_LABEL}, {SECRET_LABEL}) (increase({ROTATION_FAILED}{gateways}[6h])) > 0",
+        seconds=0,
+        severity="warning",
+        summary="Gateway {{ $labels.pod }} could not load new certificates "
+        f"({{{{ $labels.{SECRET_LABEL} }}}}): it keeps the old ones.",
     )
 
 

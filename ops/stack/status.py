@@ -17,11 +17,13 @@ from components.autoscaler.queries import in_flight, per_second, scaler_query
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
+    CERTIFICATE_EXPIRES,
     DURATION_REACHED,
     LISTENER_LABEL,
     NONE_HEALTHY,
     PENDING_OVERFLOW,
     cluster_selector,
+    selector,
 )
 from components.monitoring.scrape import WORKLOAD_LABEL
 from config.sections.inference import InferenceStack
@@ -127,13 +129,20 @@ def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float)
     for words, series in _unanswered(stack).items():
         rate = prometheus.value(per_second(series, window_seconds))
         table.add_row(words, f"{rate} /s")
+    if stack.gateway.tls.secret_name:
+        left = prometheus.value(f"min({CERTIFICATE_EXPIRES}{_of_gateway(stack)} - time()) / 86400")
+        table.add_row("certificate expires in", f"{left} days")
     return table
+
+
+def _of_gateway(stack: InferenceStack, **labels: str) -> str:
+    return selector({**labels, WORKLOAD_LABEL: stack.gateway_name})
 
 
 def _unanswered(stack: InferenceStack) -> dict[str, str]:
     """Return Envoy's counters of calls without a whole answer, by the reason."""
     cluster = cluster_selector(stack.envoy_cluster)
-    listener = f'{{{LISTENER_LABEL}="{STAT_PREFIX}",{WORKLOAD_LABEL}="{stack.gateway_name}"}}'
+    listener = _of_gateway(stack, **{LISTENER_LABEL: STAT_PREFIX})
     return {
         "refused, replicas and waiting room full": PENDING_OVERFLOW + cluster,
         "refused, gateway's limit in flight": ACTIVE_OVERFLOW + cluster,

@@ -20,7 +20,8 @@ from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
 
-STACK = InferenceStack.model_validate({"gateway": {"replicas": 2}})
+TLS = {"kind": "secret", "secretName": "gateway-tls"}
+STACK = InferenceStack.model_validate({"gateway": {"replicas": 2, "tls": TLS}})
 OTHER = InferenceStack.model_validate(
     {"namespace": "vision", "namePrefix": "b-", "autoscaler": {"minReplicas": 3, "maxReplicas": 5}}
 )
@@ -60,6 +61,12 @@ MEMBERS = of_fleet("g1", "membership_total")
 LOOKUPS = of_fleet("g1", "update_success")
 HEALTHY = of_fleet("g1", "membership_healthy")
 UPTIME = of_gateway("g1", "server_uptime")
+EXPIRES = of_gateway(
+    "g1",
+    "listener_ssl_certificate_expiration_unix_time_seconds",
+    envoy_tls_certificate="server",
+)
+UNLOADED = of_gateway("g1", "sds_key_rotation_failed", envoy_xds_resource_name="clients")
 LATE = of_listener("max_duration_reached")
 CALLS = of_listener("total")
 UP = of_triton("t1", "up")
@@ -77,6 +84,9 @@ DEVICES, HEALTHY_DEVICES = (
 )
 KEDA_BY_OPERATOR = KEDA.replace("{namespace=", '{namespace="keda",exported_namespace=')
 
+DAY_SECONDS = 24 * 3600
+"""promtool's clock begins at 0, and so do the seconds since 1970."""
+
 GOOD = {
     ACTIVE: "5x60",
     SECOND: "5x60",
@@ -87,6 +97,8 @@ GOOD = {
     MEMBERS: "4x60",
     HEALTHY: "4x60",
     UPTIME: "0+30x60",
+    EXPIRES: f"{15 * DAY_SECONDS}x60",
+    UNLOADED: "1x60",
     CALLS: "0+3000x60",
     LATE: "0+120x60",
     UP: "1x60",
@@ -95,7 +107,8 @@ GOOD = {
     GPUS: "4x60",
     HEALTHY_GPUS: "4x60",
 }
-"""Half an hour of a stack without a fault: 4 % of calls are late, and KEDA failed long ago."""
+"""Half an hour of a stack without a fault: 4 % of calls are late, and KEDA and a rotation failed
+long ago."""
 
 TWICE_RESTARTED = "0+30x19 0+30x19 0+30x19"
 RESTARTED = "0+30x14 0+30x14 0+30x14 0+30x14"
@@ -104,6 +117,8 @@ BAD: dict[str, list[dict[str, str]]] = {
     "GatewayDown": [{SECOND: "_x60"}],
     "GatewayCrashLoop": [{UPTIME: RESTARTED}],
     "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
+    "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
+    "CertificateNotLoaded": [{UNLOADED: "1x30 2x29"}],
     "DiscoveryFailing": [{LOOKUPS: "7x60"}],
     "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
     "DeadlinesExceeded": [{LATE: "0+300x60"}],
@@ -205,6 +220,11 @@ def test_a_stack_without_gpus_has_no_alert_on_them():
     alone = InferenceStack.model_validate({"triton": {"gpus": 0}})
     (group,) = alert_rules((alone,), MANAGED, **EVERYTHING)["groups"]
     assert "GpuUnhealthy" not in {rule["alert"] for rule in group["rules"]}
+
+
+def test_a_gateway_without_tls_has_no_alert_on_certificates():
+    (group,) = alert_rules((OTHER,), MANAGED)["groups"]
+    assert not [rule for rule in group["rules"] if "Certificate" in rule["alert"]]
 
 
 def test_gateways_that_disappear_blind_the_scaler(firing: Firing):

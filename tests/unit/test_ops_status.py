@@ -45,6 +45,8 @@ ANSWERS = {
     f"sum(rate(envoy_cluster_upstream_cx_none_healthy{FLEET}[15s]))": "3.5",
     f"sum(rate(envoy_http_downstream_rq_max_duration_reached{LISTENER}[15s]))": "4.5",
     SIGNAL: "39",
+    'min(envoy_listener_ssl_certificate_expiration_unix_time_seconds{workload="envoy-gateway"}'
+    " - time()) / 86400": "61.5",
 }
 
 
@@ -88,14 +90,30 @@ OBJECTS = {
 }
 
 
-def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("tls", "more"),
+    [
+        ({"kind": "none"}, {}),
+        (
+            {"kind": "secret", "secretName": "gateway-tls"},
+            {"certificate expires in": ["61.5 days"]},
+        ),
+    ],
+)
+def test_every_row_has_its_own_number(
+    prometheus: int,
+    capsys: pytest.CaptureFixture[str],
+    tls: dict[str, str],
+    more: dict[str, list[str]],
+) -> None:
     client = SimpleNamespace(get=lambda _, name, namespace: OBJECTS[name])  # noqa: ARG005
     cluster: Any = SimpleNamespace(
         record=SimpleNamespace(ports={GATEWAY_PORT: 1, PROMETHEUS_PORT: prometheus}),
         is_running=True,
         client=lambda: client,
     )
-    show(cluster, Settings(), once=True)
+    settings = Settings.model_validate({"inference": [{"gateway": {"tls": tls}}]})
+    show(cluster, settings, once=True)
     shown = rows(capsys.readouterr().out)
     for title in ("deployment", "what"):
         del shown[title]
@@ -113,6 +131,7 @@ def test_every_row_has_its_own_number(prometheus: int, capsys: pytest.CaptureFix
         "seen per replica": ["13"],
         "replicas wanted": ["5"],
         "may scale": ["True"],
+        **more,
     }
 
 

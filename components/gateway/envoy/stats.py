@@ -56,7 +56,7 @@ CERTIFICATE_LABEL = "envoy_tls_certificate"
 """Label with the certificate's name in SDS."""
 
 ROTATION_FAILED = "envoy_sds_key_rotation_failed"
-"""Counter of new certificates that the gateway could not load; it keeps the old one."""
+"""Counter of new certificates and CA bundles that the gateway could not load; it keeps the old."""
 
 SECRET_LABEL = "envoy_xds_resource_name"  # noqa: S105
 """Label with the name of a secret in SDS."""
