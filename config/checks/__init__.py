@@ -123,6 +123,7 @@ CHECKS: tuple[Check, ...] = (
     platform.local_tier,
     platform.cluster_domain,
     platform.load_balancer,
+    drain.node_shutdown,
     drain.balancer_lag,
     platform.local_nodes,
     platform.gateway_nodes,

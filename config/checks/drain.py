@@ -19,6 +19,11 @@ EKS_EVICTION_SECONDS = 900
 """Time that an EKS node-group update gives pods to leave a node before it fails, or ends them when
 forced (AWS EKS user guide, managed node update behaviour)."""
 
+SHUTDOWN_SECONDS = 120
+"""Time that kubelet gives pods when their node shuts down undrained: 150 s less 30 s for critical
+pods, on EKS's AL2023 from Kubernetes 1.34 (awslabs/amazon-eks-ami 81fec2e,
+`nodeadm/internal/kubelet/config.go`, `withVersionToggles`; pull request 2390)."""
+
 
 def _lag_keys(at: StackAt) -> dict[str, object]:
     gateway, checks = at.stack.gateway, at.stack.gateway.health_checks
@@ -149,6 +154,45 @@ def eks_update(settings: Settings) -> Iterator[Finding]:
             ),
             change=change,
             fix="" if change else "lower the values that the grace periods derive from",
+        )
+
+
+@warn
+def node_shutdown(settings: Settings) -> Iterator[Finding]:
+    """A replica has stopped before its node ends, also if nobody drained the node."""
+    own = {
+        pool.path
+        for group, pool in settings.gpu_nodes.groups_at
+        if not group.takes_user_data or "shutdownGracePeriod" in (group.user_data or "")
+    }
+    # With user data, the finding shows that it states no time.
+    silent: dict[str, object] = {
+        pool.key("userData"): "(no shutdownGracePeriod)"
+        for group, pool in settings.gpu_nodes.groups_at
+        if group.user_data and pool.path not in own and not group.brings_device_plugin
+    }
+    bounded: dict[str, object] = {
+        pool.key("amiType"): nodes.ami_type
+        for nodes, pool in settings.gpu_nodes.created
+        # Bottlerocket sets no time at all (docs/eks.md, Nodes that shut down).
+        if not (nodes.brings_device_plugin or nodes.retiring or pool.path in own)
+    }
+    for at in stacks(settings) if bounded else ():
+        taken = at.stack.triton_grace_seconds
+        # `spot` and `eks_update` refuse longer ones.
+        spot = any(nodes.spot for nodes, _ in settings.gpu_nodes.created)
+        if not at.stack.triton.gpus or spot or not SHUTDOWN_SECONDS < taken <= EKS_EVICTION_SECONDS:
+            continue
+        yield Finding(
+            keys={**bounded, **silent, **_grace_keys(at)},
+            reason=(
+                f"a node that EC2 stops undrained (a failed host, a stop by hand) ends its pods "
+                f"after {SHUTDOWN_SECONDS} s, but a replica may take {taken} s to stop: streams "
+                "that still run are cut"
+            ),
+            fix=f"shorten {at.key('traffic.maxStreamSeconds')} by {taken - SHUTDOWN_SECONDS} s, or "
+            "state shutdownGracePeriod in the user data (docs/eks.md, Nodes that shut down), or "
+            "continue if clients repeat such calls",
         )
 
 

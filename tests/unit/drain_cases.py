@@ -15,6 +15,13 @@ BALANCED = {
     "inference[0].gateway.endpointLagSeconds": 60,
 }
 
+QUICK = {**EKS, "inference[0].triton.loadSeconds": 10}
+SHUTDOWN = """
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec: {kubelet: {config: {shutdownGracePeriod: 180s}}}
+"""
+
 UNWATCHED = {"inference[0].triton.watchdog.enabled": False}
 """Gateways find out by DNS that a replica stops."""
 
@@ -46,6 +53,13 @@ CASES = [
          {**FAST, f"{GROUP}.maxUnavailable": 1, f"{GROUP}.updateStrategy": "MINIMAL"}),
     Case("eksUpdate", "inference[0].traffic.maxStreamSeconds", 1000, "EKS gives pods 900 s", EKS),
     Case("eksUpdate", "inference[0].gateway.endpointLagSeconds", 860, "a gateway 930 s", EKS),
+    Case("nodeShutdown", "inference[0].traffic.maxStreamSeconds", 120,
+         "ends its pods after 120 s, but a replica may take 133 s to stop", QUICK),
+    Case("nodeShutdown", f"{GROUP}.userData", "#!/bin/sh", "may take 133 s to stop",
+         {**QUICK, "inference[0].traffic.maxStreamSeconds": 120, f"{GROUP}.userData": SHUTDOWN}),
+    Case("nodeShutdown", f"{GROUP}.amiType", "AL2023_x86_64_NVIDIA", "may take 133 s to stop",
+         {**QUICK, "inference[0].traffic.maxStreamSeconds": 120,
+          f"{GROUP}.amiType": "BOTTLEROCKET_x86_64_NVIDIA"}),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
          "deregisters a target", BALANCED),
     Case("balancerLag", "inference[0].gateway.endpointLagSeconds", 5,
