@@ -140,6 +140,7 @@ def looked_up(**changed):
         ({}, 5),
         ({"labels": {"kubemind-inference/node-group": "other"}}, 1),
         ({"tags": {"project": PROJECT, "stack": "other"}}, 1),
+        ({"status": "DELETING"}, 1),
         # The group had a role of its own before.
         ({"nodeRoleArn": "arn:aws:iam::123456789012:role/gpu-role-1a2b3c4"}, 5),
     ],
