@@ -23,6 +23,7 @@ DISCOVERY_RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "
 """Rules of Prometheus' Role in each namespace with pods that it scrapes: to discover pods."""
 
 _ACCOUNT = ("", "serviceaccounts")
+_CERTIFICATE = ("cert-manager.io", "certificates")
 _CONFIG_MAP = ("", "configmaps")
 _DAEMON_SET = ("apps", "daemonsets")
 _DEPLOYMENT = ("apps", "deployments")
@@ -209,6 +210,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         flows=tuple(triton_flows(stack, prometheus, dns)),
     )
     pod = Room(gateway.cpu, gateway.memory_mib, STORAGE_MIB)
+    certificate = (_CERTIFICATE,) if gateway.tls.issuer else ()
     yield Part(
         key=f"{at}.gateway",
         title="a gateway",
@@ -219,7 +221,7 @@ def _inference(settings: Settings, at: str, stack: InferenceStack) -> Iterator[P
         pull_secrets={f"{at}.gateway.pods.imagePullSecrets": gateway.pods.image_pull_secrets},
         pods=gateway.pods,
         cpu_pods=Pods(gateway.replicas + 1, pod),
-        resources=_in(namespace, _CONFIG_MAP, *workload),
+        resources=_in(namespace, _CONFIG_MAP, *workload, *certificate),
         flows=tuple(gateway_flows(stack, prometheus, dns)),
     )
     authentication = prometheus.authentication.authentication_spec

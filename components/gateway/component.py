@@ -8,9 +8,11 @@ import pulumi_kubernetes as kubernetes
 from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, gateway_labels
 from components.gateway import workload as gateway
+from components.gateway.certificate import API_VERSION, certificate_spec
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
 from config.sections.gateway import InternalLoadBalancer
+from config.sections.gateway_tls import CertManagerTls
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 
@@ -33,7 +35,8 @@ class EnvoyGateway(pulumi.ComponentResource):
     """The only way in to Triton; NetworkPolicies decide who may call.
 
     The component declares ConfigMaps (bootstrap and drain script), a ServiceAccount without
-    permissions, a Deployment of one-worker Envoys, a Service and a PodDisruptionBudget.
+    permissions, a Deployment of one-worker Envoys, a Service and a PodDisruptionBudget. If
+    cert-manager issues the gateway's certificate, it also declares the Certificate.
     """
 
     endpoint: pulumi.Output[str]
@@ -78,6 +81,17 @@ class EnvoyGateway(pulumi.ComponentResource):
             data=files,
             parent=self,
         )
+        tls = stack.gateway.tls
+        # By kind: sections know no API objects. Pods wait by themselves for the Secret.
+        if isinstance(tls, CertManagerTls):
+            kubernetes.apiextensions.CustomResource(
+                f"{name}-certificate",
+                api_version=API_VERSION,
+                kind="Certificate",
+                metadata=metadata(),
+                spec=certificate_spec(stack, tls.issuer, tls.valid_hours),
+                opts=child,
+            )
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),

@@ -173,7 +173,7 @@ def service_spec(stack: InferenceStack) -> Manifest:
                 "port": stack.gateway.port,
                 "targetPort": _GRPC_PORT_NAME,
                 # Kubernetes' own name of HTTP/2 in plain text; else IANA's of HTTP over TLS.
-                "appProtocol": "https" if stack.gateway.tls.secret_name else "kubernetes.io/h2c",
+                "appProtocol": "https" if stack.gateway.tls.is_on else "kubernetes.io/h2c",
             }
         ],
     }

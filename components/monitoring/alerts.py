@@ -46,9 +46,6 @@ _NODE_SECONDS = 300
 _LATE_SHARE = 0.05
 """Share of calls that may end at their deadline."""
 
-_EXPIRES_SECONDS = 14 * 24 * 3600
-"""Time before a certificate's end at which somebody must know: who renews it is late by then."""
-
 _GPU_RESOURCES = "nvidia_com_(gpu|mig_.+)"
 """Extended resources of GPUs and of MIG devices, as kube-state-metrics writes them."""
 
@@ -95,8 +92,9 @@ def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[_Rule]:
     namespace = {prometheus.namespace_label: stack.namespace}
     fleet = selector({CLUSTER_LABEL: stack.envoy_cluster, **namespace})
     yield from _gateway_rules(stack, fleet, namespace)
-    if stack.gateway.tls.secret_name:
-        yield from _tls_rules(_pods(stack.gateway_name, namespace))
+    if stack.gateway.tls.is_on:
+        expiry = stack.gateway.tls.expiry_warning_seconds
+        yield from _tls_rules(_pods(stack.gateway_name, namespace), expiry)
     yield from _replica_rules(stack, fleet, namespace)
     yield from _scaler_rules(stack, fleet, prometheus)
 
@@ -157,11 +155,11 @@ def _gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str])
     )
 
 
-def _tls_rules(gateways: str) -> Iterator[_Rule]:
+def _tls_rules(gateways: str, expiry_seconds: float) -> Iterator[_Rule]:
     yield _Rule(
         "CertificateExpires",
         f"min by ({POD_LABEL}, {CERTIFICATE_LABEL}) ({CERTIFICATE_EXPIRES}{gateways}) - time() "
-        f"< {_EXPIRES_SECONDS}",
+        f"< {expiry_seconds:.0f}",
         seconds=300,
         severity="warning",
         summary=f"The certificate {{{{ $labels.{CERTIFICATE_LABEL} }}}} of gateway "

@@ -14,7 +14,7 @@ def balancer_tls(settings: Settings) -> Iterator[Finding]:
     for at in stacks(settings):
         gateway = at.stack.gateway
         arn, key = gateway.exposure.certificate_arn, at.key("gateway.exposure.certificateArn")
-        if arn and gateway.tls.secret_name:
+        if arn and gateway.tls.is_on:
             yield Finding(
                 keys={key: arn, at.key("gateway.tls.kind"): gateway.tls.kind},
                 reason=(
@@ -46,7 +46,7 @@ def _in_plain_text(settings: Settings) -> Iterator[tuple[StackAt, dict[str, obje
         return
     for at in stacks(settings):
         gateway, callers = at.stack.gateway, _outside_callers(at)
-        if callers and not gateway.tls.secret_name and not gateway.tls.accept_plaintext:
+        if callers and not gateway.tls.is_on and not gateway.tls.accept_plaintext:
             tls: dict[str, object] = {
                 at.key("gateway.tls.kind"): gateway.tls.kind,
                 at.key("gateway.tls.acceptPlaintext"): gateway.tls.accept_plaintext,

@@ -15,6 +15,8 @@ TlsVersion = Literal["1.2", "1.3"]
 """A version of TLS that the gateway accepts."""
 
 
+_WARNING_SECONDS = 14 * 24 * 3600
+
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -69,6 +71,16 @@ class ConfigMapCa(Section):
     """Its key with the certificates, PEM."""
 
 
+class Issuer(Section):
+    """An issuer of cert-manager."""
+
+    kind: Literal["Issuer", "ClusterIssuer"] = "ClusterIssuer"
+    """Its kind: of the stack's namespace, or of the cluster."""
+
+    name: ObjectName
+    """Its name."""
+
+
 class TlsClients(Section):
     """Clients that must present a certificate."""
 
@@ -89,8 +101,11 @@ class TlsClients(Section):
 class NoTls(Section):
     """A gateway whose port takes plain text."""
 
+    is_on: ClassVar[bool] = False
+    """True if the port takes TLS."""
+
     secret_name: ClassVar[str | None] = None
-    """Secret with the gateway's certificate and key."""
+    """Stated Secret with the gateway's certificate and key."""
 
     min_version: ClassVar[TlsVersion | None] = None
     """Oldest version of TLS."""
@@ -101,6 +116,12 @@ class NoTls(Section):
     clients: ClassVar[TlsClients | None] = None
     """Clients that must present a certificate."""
 
+    issuer: ClassVar[Issuer | None] = None
+    """Issuer of the certificate that the stack asks for."""
+
+    expiry_warning_seconds: ClassVar[float] = 0
+    """Time before a certificate's end at which an alert fires."""
+
     kind: Literal["none"] = "none"
     """HTTP/2 in plain text (h2c)."""
 
@@ -109,22 +130,11 @@ class NoTls(Section):
     `prod` require one if there are such callers and no TLS."""
 
 
-class SecretTls(Section):
-    """A gateway with a certificate that somebody else keeps in a Secret, and renews there."""
-
-    kind: Literal["secret"]
-    """A Secret of the user."""
-
-    secret_name: ObjectName
-    """Secret of type `kubernetes.io/tls` in the stack's namespace. A renewal reaches the gateways
-    by kubelet, within two minutes, without a rollout and without a lost call."""
+class _Tls(Section):
+    is_on: ClassVar[bool] = True
 
     min_version: TlsVersion = "1.3"
     """Oldest version of TLS that the gateway accepts."""
-
-    server_name: HostName | None = None
-    """DNS name that the certificate is for and that callers verify (output `serverName`). If unset,
-    `exposure.hostName`, or the gateway's name in the cluster."""
 
     clients: TlsClients | None = None
     """Clients that may call (mutual TLS). If unset, clients need no certificate."""
@@ -134,4 +144,47 @@ class SecretTls(Section):
     unset, it takes TLS alone."""
 
 
-GatewayTls = NoTls | SecretTls
+class SecretTls(_Tls):
+    """A gateway with a certificate that somebody else keeps in a Secret, and renews there."""
+
+    expiry_warning_seconds: ClassVar[float] = _WARNING_SECONDS
+    issuer: ClassVar[Issuer | None] = None
+
+    kind: Literal["secret"]
+    """A Secret of the user."""
+
+    secret_name: ObjectName
+    """Secret of type `kubernetes.io/tls` in the stack's namespace. A renewal reaches the gateways
+    by kubelet, within two minutes, without a rollout and without a lost call."""
+
+    server_name: HostName | None = None
+    """DNS name that the certificate is for and that callers verify (output `serverName`). If unset,
+    `exposure.hostName`, or the gateway's name in the cluster."""
+
+
+class CertManagerTls(_Tls):
+    """A gateway with a certificate that cert-manager issues and renews."""
+
+    secret_name: ClassVar[str | None] = None
+    server_name: ClassVar[str | None] = None
+
+    kind: Literal["certManager"]
+    """A Certificate of cert-manager, for the gateway's names in the cluster and
+    `exposure.hostName`."""
+
+    issuer: Issuer
+    """Issuer that signs it; a public one signs no names of the cluster."""
+
+    valid_hours: int = Field(default=2160, ge=1, le=24 * 3650)
+    """Lifetime of a certificate, hours; cert-manager renews it after two thirds of that."""
+
+    @property
+    def expiry_warning_seconds(self) -> float:
+        """Time before a certificate's end at which an alert fires.
+
+        By then cert-manager has failed for at least half of the time that it had for the renewal.
+        """
+        return min(_WARNING_SECONDS, self.valid_hours * 3600 / 6)
+
+
+GatewayTls = NoTls | SecretTls | CertManagerTls

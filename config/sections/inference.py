@@ -71,9 +71,15 @@ class InferenceStack(StackNames):
         return gateway.tls.server_name or gateway.exposure.host_name or self.gateway_host
 
     @property
+    def tls_secret_name(self) -> str | None:
+        """Secret with the gateway's certificate and key; None without TLS."""
+        tls = self.gateway.tls
+        return tls.secret_name or (f"{self.gateway_name}-tls" if tls.is_on else None)
+
+    @property
     def tls_ends_at(self) -> Literal["none", "gateway", "loadBalancer"]:
         """Part that ends the callers' TLS."""
-        if self.gateway.tls.secret_name:
+        if self.gateway.tls.is_on:
             return "gateway"
         return "loadBalancer" if self.gateway.exposure.certificate_arn else "none"
 

@@ -96,7 +96,7 @@ def wait_for_gateway(env: StackEnvironment, settings: Settings, say: Callable[[s
 
 
 def _uses_tls(settings: Settings) -> bool:
-    return settings.inference[0].gateway.tls.secret_name is not None
+    return settings.inference[0].gateway.tls.is_on
 
 
 def infer_or_say(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:

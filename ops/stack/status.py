@@ -129,7 +129,7 @@ def _calls(prometheus: Prometheus, stack: InferenceStack, window_seconds: float)
     for words, series in _unanswered(stack).items():
         rate = prometheus.value(per_second(series, window_seconds))
         table.add_row(words, f"{rate} /s")
-    if stack.gateway.tls.secret_name:
+    if stack.gateway.tls.is_on:
         left = prometheus.value(f"min({CERTIFICATE_EXPIRES}{_of_gateway(stack)} - time()) / 86400")
         table.add_row("certificate expires in", f"{left} days")
     return table

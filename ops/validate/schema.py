@@ -77,7 +77,14 @@ def _finding(
     return Finding("schema", rule, identity(manifest), f"{where}: {message}" if where else message)
 
 
-CRDS = ("keda-crds", "podmonitor-crd", "prometheusrule-crd", "nodepool-crd", "ec2nodeclass-crd")
+CRDS = (
+    "keda-crds",
+    "podmonitor-crd",
+    "prometheusrule-crd",
+    "nodepool-crd",
+    "ec2nodeclass-crd",
+    "certificate-crd",
+)
 """Tools with the CRDs of every kind that the stack may create."""
 
 

@@ -7,10 +7,13 @@ import yaml
 
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.gateway.envoy.bootstrap import bootstrap
+from config.inventory import managed_resources
+from config.part import ApiResource
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
 from config.settings import Settings
 from config.sizing.capacity import summary
+from ops.validate.schema import check_schemas
 
 TLS: dict[str, Any] = {"tls": {"kind": "secret", "secretName": "gateway-certificate"}}
 NAMED = {
@@ -176,3 +179,59 @@ def test_the_summary_says_how_long_a_removed_client_stays():
     # kubelet 120, age 100 and a fifth, the last GOAWAY 1, and the longest stream.
     assert "ends within 301 s" in summary(settings, stack)
     assert "certificate" not in summary(settings, stack_of(gateway=TLS))
+
+
+ISSUED: dict[str, Any] = {"tls": {"kind": "certManager", "issuer": {"name": "internal"}}}
+
+
+@pytest.mark.parametrize(
+    ("exposure", "names"),
+    [
+        ({}, []),
+        (NAMED, ["a.example.com"]),
+    ],
+)
+def test_cert_manager_issues_a_certificate_for_every_name_of_the_gateway(made, exposure, names):
+    declared = made(gateway={**ISSUED, **exposure})
+    certificate = declared.one("cert-manager.io/v1:Certificate")
+    spec = certificate["spec"]
+    in_cluster = "envoy-gateway.ai-namespace.svc"
+    assert spec["dnsNames"] == [*names, f"{in_cluster}.cluster.local", in_cluster]
+    assert stack_of(gateway={**ISSUED, **exposure}).server_name in spec["dnsNames"]
+    assert spec["issuerRef"]["kind"] == "ClusterIssuer"
+    volumes = {volume["name"]: volume for volume in pod(declared)["volumes"]}
+    assert volumes["tls"]["secret"]["secretName"] == spec["secretName"] == "envoy-gateway-tls"
+    manifest = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", **certificate}
+    assert check_schemas([manifest]) == []
+    misspelt = {**manifest, "spec": {**spec, "dnsName": "a"}}
+    assert check_schemas([misspelt]) != []
+
+
+def test_two_stacks_of_one_namespace_have_a_certificate_each():
+    first, second = (
+        stack_of(gateway=ISSUED, namePrefix=prefix).tls_secret_name for prefix in ("", "b-")
+    )
+    assert (first, second) == ("envoy-gateway-tls", "b-envoy-gateway-tls")
+
+
+@pytest.mark.parametrize("raw", [{}, TLS])
+def test_only_cert_manager_is_asked_for_a_certificate(made, raw):
+    assert not made(gateway=raw).all("cert-manager.io/v1:Certificate")
+
+
+@pytest.mark.parametrize(("raw", "granted"), [(ISSUED, True), (TLS, False), ({}, False)])
+def test_the_user_needs_permission_for_the_certificate_that_the_stack_creates(raw, granted):
+    settings = Settings.model_validate({"inference": [{"gateway": raw}]})
+    wanted = ApiResource("cert-manager.io", "certificates", "ai-namespace")
+    assert (wanted in managed_resources(settings)) is granted
+
+
+@pytest.mark.parametrize(
+    ("hours", "days"),
+    [(2160, 14), (2016, 14), (24, 1 / 6)],
+)
+def test_the_alert_rests_while_cert_manager_renews_in_time(hours, days):
+    tls = stack_of(gateway={"tls": {**ISSUED["tls"], "validHours": hours}}).gateway.tls
+    assert tls.expiry_warning_seconds == days * 24 * 3600
+    # cert-manager renews after two thirds.
+    assert tls.expiry_warning_seconds < hours * 3600 / 3

@@ -192,3 +192,36 @@ def test_no_message_shows_a_key():
 def test_a_gateway_without_tls_asks_nothing():
     settings = Settings()
     assert list(certificates(settings, "dev", ClusterReader(Api()))) == []  # pyright: ignore[reportArgumentType]
+
+
+ISSUER = {"kind": "certManager", "issuer": {"name": "internal"}}
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+UNREADY = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no key"}]}}
+CERT_MANAGER = ("cert-manager.io/v1", "certificates")
+
+
+@pytest.mark.parametrize(
+    ("served", "answer", "severity", "says"),
+    [
+        ((CERT_MANAGER,), (200, READY), None, ""),
+        ((), (200, READY), "refuse", "the cluster has no cert-manager"),
+        ((CERT_MANAGER,), (404, {}), "refuse", "there is no ClusterIssuer internal"),
+        ((CERT_MANAGER,), (200, UNREADY), "warn", "issues nothing meanwhile: no key"),
+        ((CERT_MANAGER,), (200, {"metadata": {}}), "warn", "it has no status"),
+        ((CERT_MANAGER,), (403, {}), None, ""),
+    ],
+)
+def test_an_issuer_must_be_there(served, answer, severity, says):
+    settings = Settings.model_validate({"inference": [{"gateway": {"tls": ISSUER}}]})
+    api: Any = Api({"/clusterissuers/internal": answer}, served=served)
+    problems = list(certificates(settings, "dev", ClusterReader(api)))
+    assert [problem.severity for problem in problems] == ([severity] if severity else [])
+    assert all(says in problem.reason for problem in problems)
+
+
+def test_an_issuer_of_the_namespace_is_looked_up_there():
+    issuer = {**ISSUER, "issuer": {"name": "internal", "kind": "Issuer"}}
+    settings = Settings.model_validate({"inference": [{"gateway": {"tls": issuer}}]})
+    answers = {"/namespaces/ai-namespace/issuers/internal": (200, READY)}
+    api: Any = Api(answers, served=(CERT_MANAGER,))
+    assert list(certificates(settings, "dev", ClusterReader(api))) == []

@@ -1,4 +1,4 @@
-"""Certificates of gateways with TLS, which the user creates and renews."""
+"""Certificates of gateways with TLS, which the user or cert-manager creates and renews."""
 
 import base64
 import binascii
@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from components.cluster.preflight.reader import ClusterReader, dig
 from components.common.labels import hand_over
+from components.gateway.certificate import API_VERSION
 from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
 from config.checks.stack_paths import StackAt, stacks
 from config.problem import Problem
-from config.sections.gateway_tls import SecretCa
+from config.sections.gateway_tls import Issuer, SecretCa
 from config.settings import Settings
 
 _MIN_RSA_BITS = 2048
@@ -32,7 +33,10 @@ def certificates(settings: Settings, stack: str, reader: ClusterReader) -> Itera
     """Refuse certificates with which gateways would not start or callers would not connect."""
     now = datetime.now(UTC)
     for at in stacks(settings):
-        yield from _own(at, stack, reader, now)
+        if at.stack.gateway.tls.issuer:
+            yield from _issuer(at, at.stack.gateway.tls.issuer, reader)
+        else:
+            yield from _own(at, stack, reader, now)
         yield from _clients(at, stack, reader, now)
 
 
@@ -68,6 +72,40 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
             f"the certificate in the Secret {name} is for {', '.join(names) or 'no DNS name'}, and "
             f"callers verify {wanted}: each would refuse the connection",
             f"issue it for {wanted}, or state the name that it has as gateway.tls.serverName",
+        )
+
+
+def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Problem]:
+    """Refuse an issuer that would issue nothing; cert-manager creates the Secret."""
+    name, kind = issuer.name, issuer.kind
+    keys: dict[str, object] = {at.key("gateway.tls.issuer.name"): name}
+    if not reader.api.serves(API_VERSION, "certificates"):
+        yield _refused(
+            {at.key("gateway.tls.kind"): "certManager"},
+            f"the cluster has no cert-manager: it does not serve certificates of {API_VERSION}",
+            "install cert-manager first, or name a Secret (kind secret)",
+        )
+        return
+    where = f"namespaces/{at.stack.namespace}/issuers" if kind == "Issuer" else "clusterissuers"
+    found = reader.get(f"/apis/{API_VERSION}/{where}/{name}", f"{kind}s of cert-manager")
+    if found is None:
+        return
+    if not found:
+        yield _refused(
+            {**keys, at.key("gateway.tls.issuer.kind"): kind},
+            f"there is no {kind} {name}, and the gateways' pods would wait for its certificate",
+            "create it first, or name another one",
+        )
+        return
+    conditions: list[dict[str, str]] = dig(found, "status", "conditions") or []
+    if not any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
+        why = "; ".join(each.get("message", "") for each in conditions) or "it has no status"
+        yield Problem(
+            check="preflight",
+            severity="warn",
+            keys=keys,
+            reason=f"the {kind} {name} is not ready, and issues nothing meanwhile: {why}",
+            fix=f"inspect it: kubectl describe {kind.lower()} {name}",
         )
 
 

@@ -53,7 +53,7 @@ def sds_file(name: str) -> str:
 def sds(stack: InferenceStack) -> dict[str, Json]:
     """Build the SDS files, each a `DiscoveryResponse`, by the name of their secret."""
     tls = stack.gateway.tls
-    if not tls.secret_name:
+    if not tls.is_on:
         return {}
     certificate = {
         "certificate_chain": {"filename": f"{CERTIFICATE_FOLDER}/{CERTIFICATE_FILE}"},
@@ -99,7 +99,7 @@ def listener_fields(stack: InferenceStack, filters: list[Json]) -> Json:
     """
     plain: Json = {"filters": filters}
     encrypted = {**plain, **_transport(stack)}
-    if not (stack.gateway.tls.secret_name and stack.gateway.tls.accept_plaintext):
+    if not (stack.gateway.tls.is_on and stack.gateway.tls.accept_plaintext):
         return {"filter_chains": [encrypted]}
     inspector = "envoy.filters.listener.tls_inspector"
     return {
@@ -146,10 +146,10 @@ def mounts(stack: InferenceStack) -> list[Mount]:
 
     No `subPath`: such a mount keeps its contents from the container's start.
     """
-    tls = stack.gateway.tls
-    if not tls.secret_name:
+    tls, secret = stack.gateway.tls, stack.tls_secret_name
+    if not secret:
         return []
-    own = _secret(tls.secret_name, {file: file for file in (CERTIFICATE_FILE, KEY_FILE)})
+    own = _secret(secret, {file: file for file in (CERTIFICATE_FILE, KEY_FILE)})
     found = [Mount(name="tls", path=CERTIFICATE_FOLDER, source=own)]
     if tls.clients:
         source = _ca_source(tls.clients)

@@ -39,11 +39,11 @@ _KEDA_CHART = GoModule(GO_MODULES / "keda-chart", build_mib=60, installed_mib=1)
 _COREDNS = GoModule(GO_MODULES / "coredns", build_mib=2_500, installed_mib=70)
 _CNI = GoModule(GO_MODULES / "cni", build_mib=300, installed_mib=15)
 _PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60, installed_mib=1)
+_CERT_MANAGER = GoModule(GO_MODULES / "cert-manager", build_mib=60, installed_mib=1)
 _KARPENTER = GoModule(GO_MODULES / "karpenter", build_mib=60, installed_mib=1)
 _PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
 _LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
 _DEVICE_PLUGIN = GoModule(GO_MODULES / "device-plugin", build_mib=400, installed_mib=15)
-
 _GHZ = GoModule(GO_MODULES / "ghz", build_mib=600, installed_mib=15)
 
 _PULUMI_KUBERNETES_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
@@ -128,20 +128,18 @@ def _cni(name: str, kind: str) -> Tool:
     return Tool(name, "serving", _CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
 
 
-def _operator_crd(kind: str) -> Tool:
-    # For the offline validation of the operator's objects, which no local cluster has.
-    module = "github.com/prometheus-operator/prometheus-operator"
-    file = f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}s.yaml"
-    files, name = ModuleFiles(module, file), f"{kind}-crd"
-    return Tool(name, "checks", _PROMETHEUS_OPERATOR, module, files, filename=f"{name}.yaml")
+def _crd(kind: str, pins: GoModule, module: str, folder: str, file: str = "") -> Tool:
+    # For offline validation and for test clusters; no local cluster runs these operators.
+    files, name = ModuleFiles(module, f"{folder}{file or kind + 's'}.yaml"), f"{kind}-crd"
+    return Tool(name, "checks", pins, module, files, filename=f"{name}.yaml")
 
 
-def _karpenter_crd(kind: str, plural: str) -> Tool:
-    # For the offline validation and for a test cluster; no local cluster runs Karpenter.
-    module = "github.com/aws/karpenter-provider-aws"
-    files, name = ModuleFiles(module, f"pkg/apis/crds/{plural}.yaml"), f"{kind}-crd"
-    return Tool(name, "checks", _KARPENTER, module, files, filename=f"{name}.yaml")
-
+_CERT_MANAGER_CRDS = ("github.com/cert-manager/cert-manager", "deploy/crds/cert-manager.io_")
+_KARPENTER_CRDS = ("github.com/aws/karpenter-provider-aws", "pkg/apis/crds/karpenter.")
+_OPERATOR_CRDS = (
+    "github.com/prometheus-operator/prometheus-operator",
+    "example/prometheus-operator-crd/monitoring.coreos.com_",
+)
 
 _ROWS = (
     Tool(
@@ -242,10 +240,12 @@ _ROWS = (
     _cni("ptp", "main"),
     _cni("loopback", "main"),
     _cni("host-local", "ipam"),
-    _operator_crd("podmonitor"),
-    _operator_crd("prometheusrule"),
-    _karpenter_crd("nodepool", "karpenter.sh_nodepools"),
-    _karpenter_crd("ec2nodeclass", "karpenter.k8s.aws_ec2nodeclasses"),
+    _crd("podmonitor", _PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
+    _crd("prometheusrule", _PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
+    _crd("certificate", _CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("clusterissuer", _CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("nodepool", _KARPENTER, *_KARPENTER_CRDS, "sh_nodepools"),
+    _crd("ec2nodeclass", _KARPENTER, *_KARPENTER_CRDS, "k8s.aws_ec2nodeclasses"),
     Tool(
         # The official chart, for tests on a cluster without KEDA.
         "keda-chart",
