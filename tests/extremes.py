@@ -12,7 +12,9 @@ from config.schema.tree import leaves, locate, split
 
 _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("gpuNodes", "karpenter"): {"role": "KarpenterNodeRole"},
-    ("inference[0].gateway.tls", "certManager"): {"issuer": {"name": "internal"}},
+    ("inference[0].gateway.tls", "certManager"): {
+        "issuer": {"kind": "clusterIssuer", "name": "internal"}
+    },
     ("gpuSharing", "mig"): {"profile": "1g.10gb"},
     ("inference[0].triton.modelRepository", "s3"): {"uri": "s3://bucket/models"},
     ("prometheus", "existing"): {

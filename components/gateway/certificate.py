@@ -26,5 +26,5 @@ def certificate_spec(stack: InferenceStack, issuer: Issuer, valid_hours: int) ->
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "usages": ["digital signature", "server auth"],
         "duration": f"{valid_hours}h0m0s",
-        "issuerRef": {"group": "cert-manager.io", "kind": issuer.kind, "name": issuer.name},
+        "issuerRef": {"group": "cert-manager.io", "kind": issuer.api_kind, "name": issuer.name},
     }

@@ -71,14 +71,33 @@ class ConfigMapCa(Section):
     """Its key with the certificates, PEM."""
 
 
-class Issuer(Section):
-    """An issuer of cert-manager."""
+class NamespacedIssuer(Section):
+    """An issuer of cert-manager in the stack's namespace."""
 
-    kind: Literal["Issuer", "ClusterIssuer"] = "ClusterIssuer"
-    """Its kind: of the stack's namespace, or of the cluster."""
+    api_kind: ClassVar[str] = "Issuer"
+    """Kind of its API object."""
+
+    kind: Literal["issuer"]
+    """An Issuer."""
 
     name: ObjectName
     """Its name."""
+
+
+class ClusterIssuer(Section):
+    """An issuer of cert-manager for the whole cluster."""
+
+    api_kind: ClassVar[str] = "ClusterIssuer"
+    """Kind of its API object."""
+
+    kind: Literal["clusterIssuer"]
+    """A ClusterIssuer."""
+
+    name: ObjectName
+    """Its name."""
+
+
+Issuer = NamespacedIssuer | ClusterIssuer
 
 
 class TlsClients(Section):
@@ -172,7 +191,7 @@ class CertManagerTls(_Tls):
     """A Certificate of cert-manager, for the gateway's names in the cluster and
     `exposure.hostName`."""
 
-    issuer: Issuer
+    issuer: Issuer = Field(discriminator="kind")
     """Issuer that signs it; a public one signs no names of the cluster."""
 
     valid_hours: int = Field(default=2160, ge=1, le=24 * 3650)

@@ -34,7 +34,11 @@ def test_the_secret_and_the_bundle_must_be_there_and_fit(put, found, document, a
     assert "its key ca.crt is empty" in empty
 
 
-ISSUED = {"gateway": {"tls": {"kind": "certManager", "issuer": {"name": "internal"}}}}
+ISSUED = {
+    "gateway": {
+        "tls": {"kind": "certManager", "issuer": {"kind": "clusterIssuer", "name": "internal"}}
+    }
+}
 CRDS = ("certificate-crd", "clusterissuer-crd")
 
 

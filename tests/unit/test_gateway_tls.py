@@ -181,7 +181,9 @@ def test_the_summary_says_how_long_a_removed_client_stays():
     assert "certificate" not in summary(settings, stack_of(gateway=TLS))
 
 
-ISSUED: dict[str, Any] = {"tls": {"kind": "certManager", "issuer": {"name": "internal"}}}
+ISSUED: dict[str, Any] = {
+    "tls": {"kind": "certManager", "issuer": {"kind": "clusterIssuer", "name": "internal"}}
+}
 
 
 @pytest.mark.parametrize(

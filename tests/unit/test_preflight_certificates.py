@@ -194,7 +194,7 @@ def test_a_gateway_without_tls_asks_nothing():
     assert list(certificates(settings, "dev", ClusterReader(Api()))) == []  # pyright: ignore[reportArgumentType]
 
 
-ISSUER = {"kind": "certManager", "issuer": {"name": "internal"}}
+ISSUER = {"kind": "certManager", "issuer": {"kind": "clusterIssuer", "name": "internal"}}
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 UNREADY = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no key"}]}}
 CERT_MANAGER = ("cert-manager.io/v1", "certificates")
@@ -220,7 +220,7 @@ def test_an_issuer_must_be_there(served, answer, severity, says):
 
 
 def test_an_issuer_of_the_namespace_is_looked_up_there():
-    issuer = {**ISSUER, "issuer": {"name": "internal", "kind": "Issuer"}}
+    issuer = {**ISSUER, "issuer": {"kind": "issuer", "name": "internal"}}
     settings = Settings.model_validate({"inference": [{"gateway": {"tls": issuer}}]})
     answers = {"/namespaces/ai-namespace/issuers/internal": (200, READY)}
     api: Any = Api(answers, served=(CERT_MANAGER,))

@@ -77,7 +77,7 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
 
 def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Problem]:
     """Refuse an issuer that would issue nothing; cert-manager creates the Secret."""
-    name, kind = issuer.name, issuer.kind
+    name, kind = issuer.name, issuer.api_kind
     keys: dict[str, object] = {at.key("gateway.tls.issuer.name"): name}
     if not reader.api.serves(API_VERSION, "certificates"):
         yield _refused(
@@ -92,7 +92,7 @@ def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Prob
         return
     if not found:
         yield _refused(
-            {**keys, at.key("gateway.tls.issuer.kind"): kind},
+            {**keys, at.key("gateway.tls.issuer.kind"): issuer.kind},
             f"there is no {kind} {name}, and the gateways' pods would wait for its certificate",
             "create it first, or name another one",
         )
