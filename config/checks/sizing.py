@@ -90,7 +90,7 @@ def gateway_calls(settings: Settings) -> Iterator[Finding]:
                 f"one gateway would admit {derived_calls} calls at once, but Envoy holds no more "
                 f"than {MOST_CALLS}"
             ),
-            fix="set the real service time of a call, or a shorter deadline",
+            fix="set the real service time and parallelism of a call, or fewer streamsPerPod",
         )
 
 

@@ -90,10 +90,11 @@ class FleetLimit(Section):
     """Limit per ready pod."""
 
     share_of_deadline: Share = 0.64
-    """Share of the deadline that a pod's admitted calls may take, queue included."""
+    """Largest share of the deadline that a pod's admitted calls may take, queue included."""
 
     streams_per_pod: Calls | None = None
-    """Streams that one gateway opens to one pod; derived from the share if unset."""
+    """Streams that one gateway opens to one pod. If unset, all gateways together open four for each
+    call that a pod works on, or is scaled at, as far as the share allows."""
 
     max_pending_requests: Calls | None = None
     """Calls that one gateway holds for a free stream; derived from the deadline if unset."""

@@ -1,23 +1,14 @@
 """One inference stack: Triton, its gateway and its autoscaler, with everything that derives."""
 
 import math
-from functools import cached_property
 from typing import Literal
 
-from config.sections.autoscaler import Autoscaler
-from config.sections.gateway import FleetLimit, Gateway
 from config.sections.prometheus import Prometheus
-from config.sections.stack_names import StackNames
-from config.sections.traffic import Traffic
-from config.sections.triton import Triton
+from config.sections.stack_calls import StackCalls
 from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
-from config.units import EPSILON
 
 SCRAPES_PER_WINDOW = 3
 """Scrapes that a rate window must hold: two samples make a rate, one more may be late."""
-
-_PENDING_SHARE = 0.16
-"""Share of the deadline, at min replicas, that calls may spend waiting for a stream."""
 
 _MARGIN_SECONDS = 5.0
 """Slack between one process's last call and the next one's timeout."""
@@ -36,24 +27,9 @@ _MIN_WINDOW_KIB = 64
 _MAX_WINDOW_KIB = 1024 * 1024
 """Smallest and largest window of a stream: HTTP/2's own initial window, and half of its limit."""
 
-_MIN_DOWNSTREAM_STREAMS = 1024
-"""Envoy's own default since 1.36; room enough that refusals, not queues, answer a burst."""
 
-
-class InferenceStack(StackNames):
+class InferenceStack(StackCalls):
     """Triton, gateway and autoscaler: repeatable, each with a namespace and a name prefix."""
-
-    traffic: Traffic = Traffic()
-    """Load of the callers and speed of a replica."""
-
-    triton: Triton = Triton()
-    """The model server."""
-
-    gateway: Gateway = Gateway()
-    """The gateway."""
-
-    autoscaler: Autoscaler = Autoscaler()
-    """The autoscaler."""
 
     @property
     def discovery_host(self) -> str:
@@ -84,42 +60,6 @@ class InferenceStack(StackNames):
         return "loadBalancer" if self.gateway.exposure.certificate_arn else "none"
 
     @property
-    def calls_per_deadline(self) -> float:
-        """Calls that one replica can finish within one deadline."""
-        return self.traffic.deadline_seconds * self.traffic.replica_rps
-
-    @property
-    def streams_per_pod(self) -> int | None:
-        """Streams that one gateway opens to one pod; None where the limit is static."""
-        limit = self.gateway.in_flight
-        # By kind here, not in the limit: the derived value needs traffic and gateways.
-        if not isinstance(limit, FleetLimit):
-            return None
-        if limit.streams_per_pod is not None:
-            return limit.streams_per_pod
-        budget = limit.share_of_deadline * self.calls_per_deadline / self.gateway.replicas
-        return max(1, math.floor(budget + EPSILON))
-
-    @property
-    def open_calls_per_replica(self) -> int:
-        """Calls that one gateway has open at one replica at most."""
-        return self.streams_per_pod or self.max_requests
-
-    @property
-    def min_retry_concurrency(self) -> int:
-        """Retries that one gateway always allows at once."""
-        return self.gateway.retries.min_concurrency or self.open_calls_per_replica
-
-    @property
-    def max_pending_requests(self) -> int:
-        """Calls that one gateway holds until a stream (or a connection) is free."""
-        limit = self.gateway.in_flight
-        if limit.max_pending_requests is not None:
-            return limit.max_pending_requests
-        budget = _PENDING_SHARE * self.calls_per_deadline * self.autoscaler.min_replicas
-        return max(1, math.floor(budget / self.gateway.replicas + EPSILON))
-
-    @property
     def refused_seconds(self) -> float:
         """Weight of the refusal rate in the scaler's signal: calls per refused call a second.
 
@@ -143,47 +83,6 @@ class InferenceStack(StackNames):
         if stated is not None:
             return stated
         return SCRAPES_PER_WINDOW * prometheus.scrape_interval_seconds
-
-    def active_limit(self, replicas: int) -> int:
-        """Calls that one gateway has in flight upstream at most, with `replicas` pods ready."""
-        limit = self.gateway.in_flight
-        # By kind here, not in the limit: it does not know the derived streams.
-        if isinstance(limit, FleetLimit):
-            return replicas * (self.streams_per_pod or 1)
-        return limit.max_requests
-
-    def admitted(self, replicas: int) -> int:
-        """Calls that all gateways together admit at most with `replicas` pods ready.
-
-        Pending calls count where the limit follows the fleet: they wait for a stream. Under a
-        static limit nothing waits but for a connection, and a trip refuses at once.
-        """
-        fleet = self.streams_per_pod is not None
-        pending = self.max_pending_requests if fleet else 0
-        return self.gateway.replicas * (self.active_limit(replicas) + pending)
-
-    @property
-    def calls_in_replica(self) -> int:
-        """Calls that one replica holds at once at most: worked on, or in its queue."""
-        sent = self.gateway.replicas * self.open_calls_per_replica
-        return min(sent, self.triton.queue_size + self.traffic.parallelism)
-
-    @property
-    def max_requests(self) -> int:
-        """Envoy's `max_requests`: the static breaker, or room for the largest fleet's streams."""
-        limit = self.gateway.in_flight
-        # By kind here, not in the limit: it does not know the size of the fleet.
-        if isinstance(limit, FleetLimit):
-            return self.active_limit(self.surge_replicas) + self.max_pending_requests
-        return limit.max_requests
-
-    @property
-    def max_concurrent_streams(self) -> int:
-        """Streams on one client connection: more than the gateway admits, so that it can refuse."""
-        if self.gateway.max_concurrent_streams is not None:
-            return self.gateway.max_concurrent_streams
-        wanted = math.ceil(1.5 * (self.max_requests + self.max_pending_requests))
-        return max(_MIN_DOWNSTREAM_STREAMS, 1 << (wanted - 1).bit_length())
 
     @property
     def stream_window_kib(self) -> int:
@@ -274,12 +173,6 @@ class InferenceStack(StackNames):
         stated = self.triton.watchdog.patience_seconds
         saturated = math.ceil(self.traffic.deadline_seconds + 2 * self.queue_seconds)
         return stated if stated is not None else max(MIN_PATIENCE_SECONDS, saturated)
-
-    @cached_property
-    def surge_replicas(self) -> int:
-        """Most replicas at once: the largest fleet and one rollout's surge."""
-        most = self.autoscaler.max_replicas
-        return most + self.triton.surge_of(most)
 
     @property
     def placed_replicas(self) -> int:

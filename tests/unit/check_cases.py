@@ -165,6 +165,7 @@ CASES = [
     Case("gatewayMemory", "inference[0].gateway.memoryMib", 128, "75% of 128 MiB"),
     Case("gatewayCalls", "inference[0].autoscaler.maxReplicas", 2000, "Envoy holds no more",
          {"inference[0].traffic.serviceTimeSeconds": 0.001,
+          "inference[0].gateway.inFlight": {"kind": "fleet", "streamsPerPod": 640},
           "inference[0].gateway.memoryMib": 400_000, "inference[0].triton.queueSize": 2000,
           "inference[0].triton.gpus": 0, "inference[0].triton.cpu": 0.01,
           "inference[0].triton.memoryMib": 256, "inference[0].triton.shmMib": 8,
