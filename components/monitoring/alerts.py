@@ -27,6 +27,7 @@ from components.gateway.envoy.stats import (
     ROTATION_FAILED,
     SECRET_LABEL,
     UPTIME,
+    WITHOUT_CERTIFICATE,
     selector,
 )
 from config.sections.autoscaler import HPA_TOLERANCE
@@ -164,6 +165,13 @@ def _tls_rules(gateways: str, expiry_seconds: float) -> Iterator[_Rule]:
         severity="warning",
         summary=f"The certificate {{{{ $labels.{CERTIFICATE_LABEL} }}}} of gateway "
         "{{ $labels.pod }} expires in {{ $value | humanizeDuration }}.",
+    )
+    yield _Rule(
+        "CertificateMissing",
+        f"max by ({POD_LABEL}) (increase({WITHOUT_CERTIFICATE}{gateways}[5m])) > 0",
+        seconds=0,
+        severity="critical",
+        summary="Gateway {{ $labels.pod }} started without a usable certificate and takes no call.",
     )
     yield _Rule(
         "CertificateNotLoaded",

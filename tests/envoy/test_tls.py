@@ -4,6 +4,7 @@ The certificates' folder is written as kubelet writes it. Not shown: kubelet's o
 it mounts the Secret.
 """
 
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from components.gateway.envoy.stats import (
     CERTIFICATE_LABEL,
     ROTATION_FAILED,
     SECRET_LABEL,
+    WITHOUT_CERTIFICATE,
 )
 from components.gateway.envoy.tls import SERVER
 from tests.envoy.harness.bed import Bed
@@ -214,3 +216,20 @@ def test_a_key_that_does_not_match_keeps_the_old_certificate_and_is_counted(tls_
     assert set(codes(calls.outcomes)) == {"OK"}
     assert matching(text, ROTATION_FAILED, SECRET_LABEL, SERVER)
     assert matching(text, CERTIFICATE_EXPIRES, CERTIFICATE_LABEL, SERVER)
+
+
+def test_a_gateway_that_starts_with_a_wrong_key_takes_no_call_until_the_key_is_right(
+    tls_bed, mounts
+):
+    """It is ready all the same: an alert says so, and preflight refuses such a Secret."""
+    old = mounts.renew()
+    mounts.certificate.write(pair(mounts.authority, NAME) | {"tls.key": old["tls.key"]})
+    with tls_bed() as it:
+        caller = client(it, mounts.ca)
+        assert caller.call().code.name == "UNAVAILABLE"
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        assert re.search(rf"^{WITHOUT_CERTIFICATE}\{{.*\}} [1-9]", text, re.MULTILINE)
+        assert it.gateway.get("/ready")[0] == 200
+        mounts.renew()
+        wait_until("it takes calls", lambda: caller.call().code.name == "OK")
+        caller.channel.close()

@@ -67,6 +67,9 @@ EXPIRES = of_gateway(
     envoy_tls_certificate="server",
 )
 UNLOADED = of_gateway("g1", "sds_key_rotation_failed", envoy_xds_resource_name="clients")
+UNUSABLE = of_gateway(
+    "g1", "listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
+)
 LATE = of_listener("max_duration_reached")
 CALLS = of_listener("total")
 UP = of_triton("t1", "up")
@@ -99,6 +102,7 @@ GOOD = {
     UPTIME: "0+30x60",
     EXPIRES: f"{15 * DAY_SECONDS}x60",
     UNLOADED: "1x60",
+    UNUSABLE: "5x60",
     CALLS: "0+3000x60",
     LATE: "0+120x60",
     UP: "1x60",
@@ -118,6 +122,7 @@ BAD: dict[str, list[dict[str, str]]] = {
     "GatewayCrashLoop": [{UPTIME: RESTARTED}],
     "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
     "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
+    "CertificateMissing": [{UNUSABLE: "5+1x60"}],
     "CertificateNotLoaded": [{UNLOADED: "1x30 2x29"}],
     "DiscoveryFailing": [{LOOKUPS: "7x60"}],
     "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
