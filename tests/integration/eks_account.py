@@ -22,6 +22,9 @@ SUBNETS = ["subnet-a", "subnet-b"]
 G6_12XLARGE = Resources(cpu=47, memory_gib=180, disk_gib=180, gpus=4)
 UNATTENDED = ("--yes", "--skip-preview")
 
+_DEFINITIONS = ("podmonitor-crd", "prometheusrule-crd", "certificate-crd", "clusterissuer-crd")
+"""Definitions of the operators that the platform team runs."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -74,10 +77,20 @@ def an_account(checkout: Checkout, cluster: Cluster, folder: Path) -> Iterator[A
     account = Account(checkout, folder, env)
     client = cluster.client()
     add_ons = str(PROJECT / "tests" / "fixtures" / "eks-cluster.yaml")
-    operator = toolchain.ensure("podmonitor-crd", "prometheusrule-crd")
+    operator = toolchain.ensure(*_DEFINITIONS)
     files = [flag for file in (add_ons, *map(str, operator.values())) for flag in ("-f", file)]
     # The definitions are too long for the annotation of a client-side apply.
     checkout.kubectl("apply", "--server-side", *files).ok()
+    issuer = ("clusterissuer", "internal-ca")
+    definition = ("crd", "clusterissuers.cert-manager.io")
+    checkout.kubectl("wait", "--for=condition=Established", "--timeout=60s", *definition).ok()
+    checkout.kubectl(
+        "apply", "-f", str(PROJECT / "tests" / "fixtures" / "cluster-issuer.yaml")
+    ).ok()
+    # In place of cert-manager, which issues nothing here: simulated pods need no Secret.
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps(ready))
+    checkout.kubectl("patch", *issuer, *patch).ok()
     try:
         with eks_standins(client, account.world, G6_12XLARGE):
             yield account

@@ -78,6 +78,7 @@ STEPS = {
     "kubernetes:apps/v1:Deployment::inference-gateway-deployment": "update",
     "kubernetes:apps/v1:Deployment::inference-triton-deployment": "update",
     "kubernetes:apps/v1:Deployment::inference-warm-spare-deployment": "create",
+    "kubernetes:cert-manager.io/v1:Certificate::inference-gateway-certificate": "update",
     "kubernetes:core/v1:ConfigMap::inference-gateway-config": "update",
     "kubernetes:core/v1:ConfigMap::inference-gateway-files": "replace",
     "kubernetes:core/v1:Service::inference-gateway-service": "update",
@@ -185,6 +186,7 @@ def test_prod_as_shipped(account: Account) -> None:
     account.team("consumer", "up", *UNATTENDED).ok()
     shown = json.loads(account.team("consumer", "stack", "output", "--json").ok().stdout)
     assert shown["target"] == f"dns:///{HOST_NAME}:8080"
+    assert (shown["tls"], shown["serverName"]) == (True, HOST_NAME)
 
     before = calls(account), prod.objects()
     said = prod.ops("destroy", "--yes").failed().output
