@@ -122,7 +122,7 @@ class Checkout:
         """Return the operations of a preview by `type::name`, without refreshes and sames."""
         digest = json.loads(self.pulumi("preview", "--json", env=env).ok().stdout)
         return {
-            _identity(step["urn"]): step["op"]
+            identity(step["urn"]): step["op"]
             for step in digest["steps"]
             if step["op"] not in ("same", "refresh")
         }
@@ -246,7 +246,7 @@ def _for_any(value: Any) -> Any:
     return [_for_any(item) for item in value] if isinstance(value, list) else value
 
 
-def _identity(urn: str) -> str:
-    """`type::name` of a URN, without the parents' types."""
+def identity(urn: str) -> str:
+    """Return `type::name` of a URN, without the parents' types."""
     types, name = urn.split("::")[2:4]
     return f"{types.rpartition('$')[2]}::{name}"

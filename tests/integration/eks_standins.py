@@ -1,11 +1,12 @@
 """Stand-ins for the controllers of an EKS cluster, on the simulated cluster.
 
-They answer in place of EKS's node groups (the nodes that join), the EBS CSI driver (a volume for
-each claim) and the AWS Load Balancer Controller (a host name). They prove nothing about those.
+They answer in place of EKS's node groups (nodes that join, change and end), the EBS CSI driver (a
+volume for each claim) and the AWS Load Balancer Controller (a host name). They prove nothing about
+those. The platform team's own nodes join with them.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx2
@@ -13,6 +14,7 @@ from lightkube import Client
 from lightkube.core.exceptions import ApiError
 from lightkube.models.core_v1 import CSIPersistentVolumeSource as CsiVolume
 from lightkube.models.core_v1 import ObjectReference, PersistentVolumeSpec
+from lightkube.models.core_v1 import Taint as NodeTaint
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import (
     Node,
@@ -31,7 +33,14 @@ PROVISIONER = "ebs.csi.aws.com"
 BALANCER = "internal-stand-in.elb.eu-central-1.amazonaws.com"
 """Host name that the stand-in gives to every load balancer."""
 
-_ZONE = "eu-central-1a"
+EDGE = "edge"
+"""Value of the label and of the taint `pool` of the platform team's nodes for gateways."""
+
+_ZONES = ("eu-central-1a", "eu-central-1b")
+_GROUP = "eks.amazonaws.com/nodegroup"
+_KUBERNETES = "node.kubernetes.io/"
+"""Beginning of the taints that Kubernetes sets, such as that of `kubectl cordon`."""
+
 _LOOK_SECONDS = 0.5
 _EFFECTS = {theirs: ours for ours, theirs in EKS_TAINT_EFFECTS.items()}
 
@@ -47,15 +56,18 @@ def eks_standins(client: Client, world: World, size: Resources) -> Iterator[None
     """
 
     def look() -> None:
-        _join_nodes(client, world, size)
+        _follow_groups(client, world, size)
         _provision_volumes(client)
         _name_balancers(client)
 
+    edge = _edge_nodes()
+    for node in edge:
+        client.create(node)
     try:
         with looking(look):
             yield
     finally:
-        for node in client.list(Node, labels={"eks.amazonaws.com/nodegroup": None}):
+        for node in (*edge, *client.list(Node, labels={_GROUP: None})):
             client.delete(Node, _name(node.metadata))
 
 
@@ -92,31 +104,71 @@ def _name(metadata: ObjectMeta | None) -> str:
     return metadata.name
 
 
-def _join_nodes(client: Client, world: World, size: Resources) -> None:
-    known = {_name(node.metadata) for node in client.list(Node)}
+def _edge_nodes() -> list[Node]:
+    """Two nodes, each in a zone of its own."""
+    taint = Taint(key="pool", value=EDGE, effect="NoSchedule")
+    size = Resources(cpu=4, memory_gib=16, disk_gib=100, gpus=0)
+    wanted = [
+        SimulatedNode(
+            name=f"{EDGE}-{zone}", capacity=size, labels={"pool": EDGE}, taints=[taint], zone=zone
+        )
+        for zone in _ZONES
+    ]
+    return _joining(wanted)
+
+
+def _follow_groups(client: Client, world: World, size: Resources) -> None:
+    """Make the nodes those of the groups, with the groups' labels and taints.
+
+    "The Kubernetes taints to be applied to the nodes in the node group after the update" (EKS API
+    reference, UpdateNodegroupConfig; of labels, likewise).
+    """
+    known = {_name(node.metadata): node for node in client.list(Node, labels={_GROUP: None})}
     wanted = {
-        f"{name}-{index}": group
+        f"{name}-{index}": _node(f"{name}-{index}", group, size)
         for name, group in world.groups.items()
         for index in range(group["scalingConfig"]["desiredSize"])
     }
-    for name in wanted.keys() - known:
-        client.create(Node.from_dict(_node(name, wanted[name], size)))
+    for name in wanted.keys() - known.keys():
+        client.create(wanted[name])
+    for name in known.keys() - wanted.keys():
+        client.delete(Node, name)
+    for name in known.keys() & wanted.keys():
+        _apply(client, known[name], wanted[name])
 
 
-def _node(name: str, group: Properties, size: Resources) -> dict[str, object]:
+def _apply(client: Client, node: Node, group: Node) -> None:
+    """Give a node the labels and taints of its group, and leave those of Kubernetes."""
+    assert node.metadata
+    assert node.spec
+    assert group.metadata
+    assert group.spec
+    theirs = [one for one in node.spec.taints or () if one.key.startswith(_KUBERNETES)]
+    labels = {**(node.metadata.labels or {}), **(group.metadata.labels or {})}
+    taints = [*(group.spec.taints or ()), *theirs]
+    if (labels, _by_key(taints)) != (node.metadata.labels, _by_key(node.spec.taints or ())):
+        node.metadata.labels, node.spec.taints = labels, taints
+        client.replace(node)
+
+
+def _by_key(taints: Iterable[NodeTaint]) -> dict[tuple[str, str], str | None]:
+    return {(taint.key, taint.effect): taint.value for taint in taints}
+
+
+def _node(name: str, group: Properties, size: Resources) -> Node:
     taints = [
         Taint(key=taint["key"], value=taint.get("value", ""), effect=_EFFECTS[taint["effect"]])
         for taint in group["taints"]
     ]
-    labels = {**group["labels"], "eks.amazonaws.com/nodegroup": group["nodeGroupName"]}
-    (node,) = simulated.nodes(
-        [
-            SimulatedNode(
-                name=name, capacity=size, labels=labels, taints=taints, zone="eu-central-1a"
-            )
-        ]
-    )
+    labels = {**group["labels"], _GROUP: group["nodeGroupName"]}
+    wanted = SimulatedNode(name=name, capacity=size, labels=labels, taints=taints, zone=_ZONES[0])
+    (node,) = _joining([wanted])
     return node
+
+
+def _joining(wanted: Sequence[SimulatedNode]) -> list[Node]:
+    made = [Node.from_dict(node) for node in simulated.nodes(wanted)]
+    return [node for node in made if isinstance(node, Node)]
 
 
 def _provision_volumes(client: Client) -> None:

@@ -7,13 +7,20 @@ Not shown: that AWS, or pulumi-aws, accepts anything.
 """
 
 import json
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from components.common.labels import PART_OF, PART_OF_LABEL
+from components.rollout.node_groups import drain_command
 from config.base import PROJECT as PULUMI_PROJECT
-from tests.integration.checkout import Checkout
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
+from config.selectors import gateway_selector, prometheus_selector, triton_selector
+from tests.envoy.harness.waiting import wait_until
+from tests.integration.checkout import CONFIG_PREFIX, Checkout
 from tests.integration.eks_account import (
     UNATTENDED,
     Account,
@@ -22,7 +29,29 @@ from tests.integration.eks_account import (
     steps,
     unchanged,
 )
+from tests.integration.eks_changes import (
+    ADDED,
+    ALERTS,
+    HOST_NAME,
+    IN_PLACE,
+    NEW_VOLUME,
+    PROD,
+    PROD_PATHS,
+    PROD_STEPS,
+    PULL_SECRET,
+    REMOVED,
+    REPLICAS,
+    RETIRED,
+    SPOT,
+    STAGING,
+    STAGING_STEPS,
+)
+from tests.integration.eks_runs import change, plan
+from tests.integration.eks_standins import EDGE
 from tests.standin_aws.world import NODE_GROUP
+
+FLEET = InferenceStack()
+WATCHER = ManagedPrometheus()
 
 
 def node_group(account: Account) -> dict[str, Any]:
@@ -31,82 +60,86 @@ def node_group(account: Account) -> dict[str, Any]:
     return group
 
 
-HOST_NAME = "inference.example.com"
+def on_nodes(
+    stack: Checkout,
+    nodes: str,
+    count: int,
+    selector: Mapping[str, str],
+    namespace: str = FLEET.namespace,
+) -> None:
+    """Wait until all selected pods, so many, are on nodes whose names begin so."""
+    labels = ",".join(f"{key}={value}" for key, value in selector.items())
+    names = "jsonpath={range .items[*]}{.spec.nodeName}{'\\n'}{end}"
+    pods = ("get", "pods", "-n", namespace, "-l", labels, "-o", names)
 
-CHANGED: dict[str, Any] = {
-    "gpuNodes": {
-        "groups": [
-            {
-                "maxSize": 8,
-                "diskGib": 400,
-                "diskThroughputMibps": 1000,
-                "diskIops": 4000,
-                "kmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1a2b",
-                "labels": {"team": "vision"},
-                "permissionsBoundaryArn": "arn:aws:iam::123456789012:policy/bound",
-                "ssm": True,
-                "tags": {"cost": "vision"},
-            }
-        ]
-    },
-    "prometheus": {"podMonitorLabels": {"team": "vision"}},
-    "inference": [
-        {
-            "gateway": {
-                "exposure": {"crossZone": False, "hostName": HOST_NAME},
-                "clientNamespaces": ["orchestrator", "batch"],
-            },
-            "triton": {
-                "modelRepository": {"revision": "r2"},
-                "maxSurgePercent": 20,
-                "warmSpare": {"replicas": 1},
-            },
-        }
-    ],
-}
-"""One change of each kind to prod that its simulated nodes can follow."""
+    def there() -> bool:
+        found = stack.kubectl(*pods).ok().stdout.splitlines()
+        return len(found) == count and all(name.startswith(nodes) for name in found)
 
-STEPS = {
-    "aws:autoscaling/tag:Tag::gpu-label-team": "create",
-    "aws:autoscaling/tag:Tag::gpu-resources-ephemeral-storage": "update",
-    "aws:ec2/launchTemplate:LaunchTemplate::gpu-launch-template": "update",
-    "aws:eks/nodeGroup:NodeGroup::gpu-nodes": "update",
-    "aws:iam/role:Role::gpu-role": "update",
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment::gpu-AmazonSSMManagedInstanceCore": "create",
-    "kubemind:index:WarmSpare::inference-warm-spare": "create",
-    # The gateways' limits follow from the surge.
-    "kubernetes:apps/v1:Deployment::inference-gateway-deployment": "update",
-    "kubernetes:apps/v1:Deployment::inference-triton-deployment": "update",
-    "kubernetes:apps/v1:Deployment::inference-warm-spare-deployment": "create",
-    "kubernetes:cert-manager.io/v1:Certificate::inference-gateway-certificate": "update",
-    "kubernetes:core/v1:ConfigMap::inference-gateway-config": "update",
-    "kubernetes:core/v1:ConfigMap::inference-gateway-files": "replace",
-    "kubernetes:core/v1:Service::inference-gateway-service": "update",
-    "kubernetes:monitoring.coreos.com/v1:PodMonitor::pod-monitors-envoy-gateway": "update",
-    "kubernetes:monitoring.coreos.com/v1:PodMonitor::pod-monitors-triton-inference-deployment": (
-        "update"
-    ),
-    "kubernetes:monitoring.coreos.com/v1:PrometheusRule::pod-monitors-triton-inference-scaler": (
-        "update"
-    ),
-    "kubernetes:networking.k8s.io/v1:NetworkPolicy::inference-network-gateway": "update",
-    "kubernetes:networking.k8s.io/v1:NetworkPolicy::inference-network-warm-spare": "create",
-    "kubernetes:scheduling.k8s.io/v1:PriorityClass::inference-warm-spare-priority": "create",
-}
-"""Steps of those changes."""
+    wait_until(f"{count} pods are on nodes {nodes}*", there, 60)
+
+
+def give_credentials(stack: Checkout) -> None:
+    """Create the pull secret of the changes in each namespace of the stack."""
+    ours = ("get", "namespaces", "-l", f"{PART_OF_LABEL}={PART_OF}", "-o", "name")
+    for namespace in stack.kubectl(*ours).ok().stdout.split():
+        at = ("--namespace", namespace.removeprefix("namespace/"))
+        login = ("--docker-server=mirror.example.com", "--docker-username=u", "--docker-password=p")
+        secret = ("create", "secret", "docker-registry", PULL_SECRET)
+        stack.kubectl(*at, *secret, *login).ok()
 
 
 def change_each_kind(prod: Checkout, account: Account) -> None:
-    """Change prod, and take its models back to the revision before."""
-    prod.set_config(**CHANGED)
-    assert steps(prod) == STEPS
-    prod.pulumi("up", *UNATTENDED).ok()
+    """Change prod, and take its models back to the revision before, without alerts."""
+    give_credentials(prod)
+    prod.set_config(**PROD)
+    found = change(prod, PROD_STEPS)
+    assert {step: found.changed[step] for step in PROD_PATHS} == PROD_PATHS
     assert node_group(account)["scalingConfig"]["maxSize"] == 8
-    assert steps(prod) == {}
-    prod.set_config(inference=[{"triton": {"modelRepository": {"revision": "r1"}}}])
-    rolled = "kubernetes:apps/v1:Deployment::inference-triton-deployment"
-    assert steps(prod) == {rolled: "update"}
-    prod.pulumi("up", *UNATTENDED).ok()
+    on_nodes(prod, f"{EDGE}-", 3, gateway_selector(FLEET))
+    on_nodes(prod, "gpu-nodes-", 1, triton_selector(FLEET))
+    prod.set_config(
+        prometheus={"alertRules": False},
+        inference=[{"triton": {"modelRepository": {"revision": "r1"}}}],
+    )
+    change(prod, {REPLICAS: "update", ALERTS: "delete"})
+
+
+def exchange_the_group(prod: Checkout, account: Account) -> None:
+    """Replace the group by one of spot nodes, by the steps of docs/eks.md.
+
+    The new nodes run at once, and the test empties the old group in the autoscaler's place.
+    Not shown: that an autoscaler leaves the nodes of a retiring group to the drain.
+    """
+    stated = prod.env.stack_file.read_text()
+    budget = {"triton": {"disruptionBudget": None}}
+    spot = {"capacityType": "SPOT", "capacityReservationId": None}
+    prod.set_config(gpuNodes={"groups": [spot]}, inference=[budget])
+    said = " ".join(prod.pulumi("preview").failed().output.split())
+    assert "OUTAGE: gpuNodes.groups[0].capacityType ON_DEMAND -> SPOT replaces node group" in said
+    assert "unable to replace resource" in said
+    prod.env.stack_file.write_text(stated)
+
+    replicas = triton_selector(FLEET)
+    fleet = ("-n", FLEET.namespace, "scale", "deployment", FLEET.deployment_name)
+    prod.kubectl(*fleet, "--replicas", "4").ok()
+    on_nodes(prod, "gpu-nodes-", 4, replicas)
+    old = node_group(account)["nodeGroupName"]
+    prod.set_config(gpuNodes={"groups": [{}, SPOT]}, inference=[budget])
+    previews = [change(prod, ADDED)]
+    prod.set_config(gpuNodes={"groups": [{"retiring": True}]})
+    previews.append(change(prod, RETIRED))
+    on_nodes(prod, "gpu-nodes-", 4, replicas)
+    drain = drain_command("gpu")
+    assert "4 replicas still run on the node group gpu" in previews[-1].messages
+    assert drain in previews[-1].messages
+    prod.kubectl(*shlex.split(drain)[1:]).ok()
+    on_nodes(prod, "spot-nodes-", 4, replicas)
+    account.world.scale(old, 0)
+    prod.pulumi("config", "rm", "--path", f"{CONFIG_PREFIX}gpuNodes.groups[0]").ok()
+    previews.append(change(prod, REMOVED))
+    assert not [one for one in previews if "outage" in one.messages.lower()]
+    assert account.world.read()["ended"] == {}
 
 
 def change_from_outside(prod: Checkout, account: Account) -> None:
@@ -124,13 +157,44 @@ def change_from_outside(prod: Checkout, account: Account) -> None:
     before = calls(account), prod.objects()
     drifted = prod.ops("drift")
     assert drifted.code == 2, drifted.output
-    assert "gpu-nodes differs: labels.team" in drifted.output
+    assert "spot-nodes differs: labels.team" in drifted.output
     assert "PodDisruptionBudget ai-namespace/envoy-gateway is gone" in drifted.output
     assert (calls(account), prod.objects()) == before
     prod.pulumi("up", *UNATTENDED).ok()
     assert node_group(account)["labels"]["team"] == "vision"
     assert node_group(account)["scalingConfig"]["desiredSize"] == 3
     assert "no drift" in prod.ops("drift").ok().output
+
+
+def preview_an_outage(staging: Checkout) -> None:
+    """State another purchase option, and take it back."""
+    staging.set_config(gpuNodes={"groups": [{"capacityType": "ON_DEMAND"}]})
+    previewed = plan(staging)
+    assert previewed.steps == IN_PLACE
+    outage = "OUTAGE: gpuNodes.groups[0].capacityType SPOT -> ON_DEMAND replaces node group"
+    assert outage in previewed.messages
+    staging.set_config(gpuNodes={"groups": [{"capacityType": "SPOT"}]})
+
+
+def move_prometheus(staging: Checkout) -> None:
+    """Give Prometheus a volume of another class and size, by the steps of preflight's message."""
+    at = ("--namespace", WATCHER.namespace)
+    claim = ("persistentvolumeclaim", WATCHER.name)
+    for refused in (
+        {"storageClassName": "gp3-fast"},
+        {"resources": {"requests": {"storage": "10Gi"}}},
+        {"resources": {"requests": {"storage": "30Gi"}}},
+    ):
+        patch = json.dumps({"spec": refused})
+        staging.kubectl(*at, "patch", *claim, "--dry-run=server", "--patch", patch).failed()
+    staging.set_config(prometheus={"persistentVolume": {"storageClass": "gp3-fast", "sizeGib": 30}})
+    said = " ".join(staging.pulumi("preview").failed().output.split())
+    assert "volume is of StorageClass gp3, and Kubernetes moves no volume" in said
+    assert "StorageClass gp3 does not allow volumes to grow" in said
+    delete = (*at, "delete", "deployment,persistentvolumeclaim", WATCHER.name)
+    assert f"kubectl {' '.join(delete)}" in said
+    staging.kubectl(*delete).ok()
+    change(staging, NEW_VOLUME)
 
 
 def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
@@ -150,12 +214,15 @@ def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
     replicas = ("-n", "ai-namespace", "scale", "deployment", "triton-inference-deployment")
     staging.kubectl(*replicas, "--replicas", "5").ok()
     unchanged(staging, account)
-    staging.set_config(gpuNodes={"groups": [{"maxSize": 3}]})
-    assert steps(staging) == {"aws:eks/nodeGroup:NodeGroup::gpu-nodes": "update"}
-    staging.pulumi("up", *UNATTENDED).ok()
+    preview_an_outage(staging)
+    give_credentials(staging)
+    staging.set_config(**STAGING)
+    change(staging, STAGING_STEPS)
     size = node_group(account)["scalingConfig"]
     assert (size["minSize"], size["desiredSize"], size["maxSize"]) == (1, 2, 3)
     assert account.world.read()["ended"] == {}
+    on_nodes(staging, f"{EDGE}-", 1, prometheus_selector(WATCHER), WATCHER.namespace)
+    move_prometheus(staging)
     unchanged(staging, account)
 
     staging.pulumi("destroy", *UNATTENDED).ok()
@@ -164,7 +231,7 @@ def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
     staging.kubectl("delete", "namespace", "-l", f"{PART_OF_LABEL}={PART_OF}").ok()
 
 
-# Six runs of `up`, each with a refresh before it, on a machine that may be busy.
+# Nine runs of `up`, each with a refresh before it, on a machine that may be busy.
 @pytest.mark.timeout(1200)
 def test_prod_as_shipped(account: Account) -> None:
     """Prod between the platform's stack and a consumer's; KEDA is only its definitions here.
@@ -178,6 +245,7 @@ def test_prod_as_shipped(account: Account) -> None:
     prod.pulumi("up", *UNATTENDED).ok()
     unchanged(prod, account)
     change_each_kind(prod, account)
+    exchange_the_group(prod, account)
     change_from_outside(prod, account)
 
     account.team("consumer", "stack", "select", "prod", "--create").ok()
@@ -196,3 +264,6 @@ def test_prod_as_shipped(account: Account) -> None:
     prod.ops("destroy", "--yes").ok()
     left = account.world.read()["resources"]
     assert not any(left.values()), left
+    # The stack leaves the Secret of another owner, and so its namespace.
+    prod.kubectl("get", "secret", PULL_SECRET, "--namespace", FLEET.namespace).ok()
+    prod.delete_namespaces()
