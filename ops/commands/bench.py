@@ -6,6 +6,7 @@ import typer
 
 from bench import issuing, provisioning, serving
 from bench.report import BenchReport
+from bench.rivals import rivals
 from local_cluster.serving import machine
 from ops.cli import command
 
@@ -15,6 +16,7 @@ class Benchmark(StrEnum):
 
     PROVISIONING = "provisioning"
     EVENTFLOW = "eventflow"
+    RIVALS = "rivals"
     SERVING = "serving"
 
 
@@ -37,6 +39,8 @@ def bench(
             provisioning.run(report, repeats)
         if Benchmark.EVENTFLOW in wanted:
             issuing.run(report, repeats)
+        if Benchmark.RIVALS in wanted:
+            rivals.run(report, repeats, out)
         if Benchmark.SERVING in wanted:
             if missing := machine.missing_prerequisites():
                 # `up` is compared with kubectl only where pods run.

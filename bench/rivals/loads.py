@@ -1,0 +1,177 @@
+"""The loads, each with what it measures of one design."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.rivals import bed, designs
+from bench.rivals.bed import Bed, Fleet
+from bench.rivals.designs import Design, Way
+from bench.rivals.pressure import Pressure, cpu_seconds, pressed
+from config.units import EPSILON
+
+DEADLINE_SECONDS = 2.0
+BURST_CALLS = 50_000
+
+_SETTLE_SECONDS = 2.0
+"""Time for health checks and DNS before a load: two intervals of each."""
+
+_LIGHT_SECONDS = 5
+_GROWTH_SECONDS = 24.0
+_GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7))
+"""Seconds after the first call, and the number of replicas that are then ready."""
+
+_WORST_SECONDS = 5.0
+_SLOW_LOAD = 0.6
+_SLOW_FLEET_SLOTS = 4
+"""Slots of a replica in the load with a slow one: the client can make that many calls."""
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load, and how it is measured."""
+
+    name: str
+    fleet: Fleet
+    measure: Callable[[Way, Bed], Figures]
+    pressure: Pressure = Pressure.QUIET
+
+    def run(self, design: Design, folder: Path) -> Figures:
+        """Measure a design once.
+
+        Args:
+            design: The design.
+            folder: Existing folder for its files.
+        """
+        stack = designs.stack_of(self.fleet)
+        with (
+            bed.running(self.fleet, stack) as replicas,
+            designs.running(design, replicas, folder) as way,
+        ):
+            time.sleep(_SETTLE_SECONDS)
+            if self.pressure is not Pressure.COLD:
+                bed.account(bed.call(way.target, rate=200, duration="1s"))
+            before = replicas.order()["answered"]
+            with pressed(self.pressure, way.process):
+                figures = self.measure(way, replicas)
+            after = replicas.order()["answered"]
+            served = [new - old for new, old in zip(after, before, strict=True)]
+            mean = sum(served) / len(served)
+            return {**figures, "most loaded": max(served) / mean if mean else 0.0}
+
+
+def _spent(way: Way, load: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """Run the client; return its account, and the gateway's CPU seconds."""
+    before = cpu_seconds(way.process)
+    found = bed.account(bed.call(way.target, deadline_seconds=DEADLINE_SECONDS, **load))
+    return found, cpu_seconds(way.process) - before
+
+
+def _common(found: dict[str, Any]) -> Figures:
+    figures = {
+        "lost": float(found["outcomes"]["lost"]),
+        "killed": float(found["connections_killed"]),
+    }
+    for words, key in (("answer", "ok_seconds"), ("refusal", "refused_seconds")):
+        if found[key]:
+            figures |= {f"{words} p50": found[key]["p50"], f"{words} p99": found[key]["p99"]}
+    return figures
+
+
+def burst(way: Way, replicas: Bed) -> Figures:
+    """Make all calls of the burst at once, and compare the answers with the possible ones."""
+    found, cpu = _spent(way, {"calls": BURST_CALLS})
+    possible = replicas.fleet.capacity * (found["issued_seconds"] + DEADLINE_SECONDS)
+    answered = found["outcomes"]["ok"]
+    return {
+        **_common(found),
+        "answered": answered,
+        "share": answered / min(BURST_CALLS, possible),
+        "gateway CPU": cpu,
+    }
+
+
+def growth(window: int) -> Callable[[Way, Bed], Figures]:
+    """Return the measurement of calls that are held while the fleet grows by one schedule."""
+
+    def measure(way: Way, replicas: Bed) -> Figures:
+        client = bed.call(way.target, window=window, duration=f"{_GROWTH_SECONDS}s")
+        began, ready = time.time(), [(0.0, replicas.fleet.ready)]
+        for after, number in _GROWTH:
+            time.sleep(max(0.0, began + after - time.time()))
+            replicas.order(ready=number)
+            way.follow(number)
+            ready.append((time.time(), number))
+        found = bed.account(client)
+        first = found["first_call_unix"]
+        steps = [(max(0.0, at - first), number) for at, number in ready]
+        return {**_common(found), **grown(found, steps, replicas.fleet.replica_rps)}
+
+    return measure
+
+
+def grown(
+    found: dict[str, Any],
+    ready: Sequence[tuple[float, int]],
+    rps: float,
+    seconds: float = _GROWTH_SECONDS,
+) -> Figures:
+    """Return the share that was answered of what the ready replicas could answer.
+
+    Args:
+        found: The client's account.
+        ready: Seconds after the first call, and the number of replicas that were then ready.
+        rps: Calls per second that one replica can answer.
+        seconds: Duration of the load.
+    """
+    length = found["step_seconds"]
+    counts = [step["ok"] for step in found["timeline"]][: round(seconds / length)]
+    could = [
+        rps * length * [number for at, number in ready if at <= row * length + EPSILON][-1]
+        for row in range(len(counts))
+    ]
+    wide = round(_WORST_SECONDS / length)
+    shares = [
+        sum(counts[row : row + wide]) / sum(could[row : row + wide])
+        for row in range(len(counts) - wide + 1)
+    ]
+    return {"share": sum(counts) / sum(could), "worst 5 s": min(shares)}
+
+
+def light(size: int, rate: float) -> Callable[[Way, Bed], Figures]:
+    """Return the measurement of a light load with messages of a size in bytes."""
+
+    def measure(way: Way, replicas: Bed) -> Figures:
+        del replicas
+        load = {"rate": rate, "duration": f"{_LIGHT_SECONDS}s", "request_bytes": size}
+        found, cpu = _spent(way, load)
+        answered = found["outcomes"]["ok"]
+        each = cpu / answered if answered else 0.0
+        return {**_common(found), "answered": answered, "gateway CPU a call": each}
+
+    return measure
+
+
+def slow(way: Way, replicas: Bed) -> Figures:
+    """Measure all answers while one replica may be ten times slower."""
+    rate = _SLOW_LOAD * replicas.fleet.capacity
+    found, _ = _spent(way, {"rate": rate, "duration": f"{_LIGHT_SECONDS}s"})
+    answered = found["outcomes"]["ok"]
+    return {**_common(found), "share": answered / (rate * _LIGHT_SECONDS)}
+
+
+_FULL, _GROWING = Fleet(), Fleet(ready=2, slots=1, service_seconds=0.02)
+
+LOADS = (
+    *(Load(f"burst, {pressure}", _FULL, burst, pressure) for pressure in Pressure),
+    *(Load(f"{held} held, 2 to 20", _GROWING, growth(held)) for held in (400, 2_000)),
+    Load("1 kB at 200/s", Fleet(response_bytes=1_000, service_seconds=0), light(1_000, 200)),
+    Load("1 MB at 20/s", Fleet(response_bytes=1_000_000, service_seconds=0), light(1_000_000, 20)),
+    Load("60 %, no slow replica", Fleet(slots=_SLOW_FLEET_SLOTS), slow),
+    Load("60 %, one slow replica", Fleet(slots=_SLOW_FLEET_SLOTS, slow=0), slow),
+)
+"""All loads, in the order of the table."""

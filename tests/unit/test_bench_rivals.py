@@ -1,0 +1,92 @@
+"""Shares, goals and configurations of the comparison with other gateways.
+
+Not shown here: that the gateways serve with them. The benchmark runs them.
+"""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from bench.report import BenchReport
+from bench.rivals import rivals
+from bench.rivals.bed import Bed, Fleet
+from bench.rivals.designs import stack_of
+from bench.rivals.envoys import stack_config, usual_config
+from bench.rivals.loads import LOADS, grown
+from bench.rivals.proxies import nginx_config
+from components.gateway.envoy.validate import validate
+
+
+@pytest.fixture
+def bed() -> Bed:
+    process: Any = subprocess.Popen(["true"], text=True)
+    process.wait()
+    return Bed(Fleet(), process, 8001, 8010, "ready.example")
+
+
+def test_the_share_is_of_what_the_ready_replicas_could_answer():
+    """Two replicas for 5 s, then four; all is answered but for the second after the growth."""
+    full, half = 2.0, 4.0
+    counts = [full] * 50 + [0.0] * 10 + [half] * 40
+    found = {"step_seconds": 0.1, "timeline": [{"ok": count} for count in counts]}
+    figures = grown(found, [(0.0, 2), (5.0, 4)], rps=10, seconds=10)
+    assert figures["share"] == pytest.approx((100 + 160) / (100 + 200))
+    # From second 1 to 6: the half window at two replicas, and the second without an answer.
+    assert figures["worst 5 s"] == pytest.approx(80 / (80 + 40))
+
+
+def figures(**values: float) -> list[rivals.Figures]:
+    return [{"lost": 0.0, "killed": 0.0, **values}]
+
+
+def results(answered: float) -> rivals.Results:
+    """Results in which every goal is met if this stack answers 1,000 calls of the burst."""
+    mine, theirs = {"answered": answered, "share": 0.99}, {"answered": 900.0, "share": 0.9}
+    timed = {"answer p99": 0.01, "worst 5 s": 0.96, **mine}
+    return {
+        load.name: {
+            rivals.OURS: figures(**timed),
+            rivals.DIRECT: figures(**{**theirs, "answer p99": 0.0099}),
+        }
+        for load in LOADS
+    }
+
+
+def test_all_goals_are_met_by_the_best():
+    report = BenchReport()
+    rivals.judge(report, results(1_000))
+    assert len(report.goals) > 10
+    assert [goal.name for goal in report.goals if not goal.met] == []
+
+
+def test_a_rival_that_answers_more_calls_misses_a_goal():
+    report = BenchReport()
+    rivals.judge(report, results(899))
+    missed = [goal.name for goal in report.goals if not goal.met]
+    assert missed
+    assert all("best rival" in name for name in missed)
+
+
+def test_a_figure_that_a_design_has_not_is_not_available():
+    table = rivals.table("load", {"one": figures(share=0.5), "two": figures()})
+    (share,) = [column for column in table.columns if column.header == "share of the possible"]
+    assert list(share.cells) == ["0.5", "n/a"]
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("breaker", [100, None])
+def test_envoy_accepts_the_usual_designs(bed: Bed, breaker: int | None, adaptive: bool):
+    assert validate(usual_config(bed, 8080, 8090, breaker, adaptive=adaptive)) == []
+
+
+def test_envoy_accepts_the_stacks_own_on_loopback():
+    assert validate(stack_config(stack_of(Fleet()))) == []
+
+
+def test_nginx_is_told_the_ready_replicas_alone(bed: Bed, tmp_path: Any):
+    text = nginx_config(bed, 8080, tmp_path, 2)
+    assert [line.split()[1] for line in text.splitlines() if "max_fails" in line] == [
+        "127.0.32.1:8001",
+        "127.0.32.2:8001",
+    ]
