@@ -5,38 +5,22 @@ KEDA's and those of kube-state-metrics where Prometheus scrapes them. Of a GPU t
 the device plugin calls it unhealthy: the rest takes NVIDIA's DCGM exporter.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from components.autoscaler.queries import in_flight, per_second, refusals, signal
-from components.gateway.envoy.listener import STAT_PREFIX
+from components.autoscaler.queries import in_flight, signal
 from components.gateway.envoy.stats import (
-    CERTIFICATE_EXPIRES,
-    CERTIFICATE_LABEL,
     CLUSTER_LABEL,
-    DOWNSTREAM_REQUESTS,
-    DURATION_REACHED,
-    LISTENER_LABEL,
-    LOOKUPS,
     MEMBERSHIP,
     MEMBERSHIP_HEALTHY,
-    NONE_HEALTHY,
-    REQUESTS_ACTIVE,
-    ROTATION_FAILED,
-    SECRET_LABEL,
-    UPTIME,
-    WITHOUT_CERTIFICATE,
     selector,
 )
+from components.monitoring.gateway_alerts import gateway_rules, tls_rules
+from components.monitoring.rule import POD_LABEL, RESTARTS, Rule, pods
 from config.sections.autoscaler import HPA_TOLERANCE
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import Prometheus
 from config.sections.triton import PULL_SECONDS
-
-POD_LABEL = "pod"
-"""Label with the name of the scraped pod, as the Prometheus operator sets it."""
 
 _ANSWERED = "nv_inference_request_success"
 """Triton's counter of answered inferences, of which the watchdog makes some at any time."""
@@ -44,23 +28,8 @@ _ANSWERED = "nv_inference_request_success"
 _NODE_SECONDS = 300
 """Time for a new node: the default of `gpuNodes.nodeStartSeconds`, and two minutes more."""
 
-_LATE_SHARE = 0.05
-"""Share of calls that may end at their deadline."""
-
 _GPU_RESOURCES = "nvidia_com_(gpu|mig_.+)"
 """Extended resources of GPUs and of MIG devices, as kube-state-metrics writes them."""
-
-_RESTARTS = 2
-"""Restarts of a container in half an hour that may have passing causes."""
-
-
-@dataclass(frozen=True)
-class _Rule:
-    name: str
-    expression: str
-    seconds: float
-    severity: Literal["critical", "warning"]
-    summary: str
 
 
 def alert_rules(
@@ -89,117 +58,34 @@ def alert_rules(
     return {"groups": groups}
 
 
-def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[_Rule]:
+def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[Rule]:
     namespace = {prometheus.namespace_label: stack.namespace}
     fleet = selector({CLUSTER_LABEL: stack.envoy_cluster, **namespace})
-    yield from _gateway_rules(stack, fleet, namespace)
+    yield from gateway_rules(stack, fleet, namespace)
     if stack.gateway.tls.is_on:
         expiry = stack.gateway.tls.expiry_warning_seconds
-        yield from _tls_rules(_pods(stack.gateway_name, namespace), expiry)
+        yield from tls_rules(pods(stack.gateway_name, namespace), expiry)
     yield from _replica_rules(stack, fleet, namespace)
     yield from _scaler_rules(stack, fleet, prometheus)
 
 
-def _gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) -> Iterator[_Rule]:
-    gateways = stack.gateway.replicas
-    own = _pods(stack.gateway_name, namespace)
-    listener = _pods(stack.gateway_name, {LISTENER_LABEL: STAT_PREFIX, **namespace})
-    yield _Rule(
-        "GatewayDown",
-        f"count({REQUESTS_ACTIVE}{fleet}) < {gateways}",
-        seconds=300,
-        severity="critical",
-        summary=f"Only {{{{ $value }}}} of {gateways} gateways can be scraped.",
-    )
-    yield _Rule(
-        "GatewayCrashLoop",
-        f"max by ({POD_LABEL}) (resets({UPTIME}{own}[30m])) > {_RESTARTS}",
-        seconds=0,
-        severity="critical",
-        summary="Gateway {{ $labels.pod }} restarted {{ $value }} times in 30 minutes.",
-    )
-    # A minute holds three scrapes at the longest interval that the scaler can work with.
-    yield _Rule(
-        "GatewayRefusing",
-        f"{refusals(fleet, 60)} > 0",
-        seconds=60,
-        severity="warning",
-        summary="The gateway refuses {{ $value | humanize }} calls a second.",
-    )
-    yield _Rule(
-        "NoHealthyReplica",
-        f"{per_second(NONE_HEALTHY + fleet, 60)} > 0",
-        seconds=60,
-        severity="critical",
-        summary="The gateway refuses {{ $value | humanize }} calls a second, without a healthy "
-        "replica.",
-    )
-    # Longer than a look-up and its retries take.
-    silent_seconds = math.ceil(60 + 2 * stack.gateway.dns_refresh_seconds)
-    yield _Rule(
-        "DiscoveryFailing",
-        f"max by ({POD_LABEL}) (increase({LOOKUPS}{fleet}[{silent_seconds}s])) == 0",
-        seconds=60,
-        severity="critical",
-        summary="Gateway {{ $labels.pod }} gets no answer from DNS: it keeps the replicas that it "
-        "knows, and finds no new ones.",
-    )
-    late = per_second(DURATION_REACHED + listener, 300)
-    calls = per_second(DOWNSTREAM_REQUESTS + listener, 300)
-    yield _Rule(
-        "DeadlinesExceeded",
-        f"{late} / {calls} > {_LATE_SHARE}",
-        seconds=300,
-        severity="warning",
-        summary="{{ $value | humanizePercentage }} of calls end at their deadline, or as streams "
-        "at their longest life.",
-    )
-
-
-def _tls_rules(gateways: str, expiry_seconds: float) -> Iterator[_Rule]:
-    yield _Rule(
-        "CertificateExpires",
-        f"min by ({POD_LABEL}, {CERTIFICATE_LABEL}) ({CERTIFICATE_EXPIRES}{gateways}) - time() "
-        f"< {expiry_seconds:.0f}",
-        seconds=300,
-        severity="warning",
-        summary=f"The certificate {{{{ $labels.{CERTIFICATE_LABEL} }}}} of gateway "
-        "{{ $labels.pod }} expires in {{ $value | humanizeDuration }}.",
-    )
-    yield _Rule(
-        "CertificateMissing",
-        f"max by ({POD_LABEL}) (increase({WITHOUT_CERTIFICATE}{gateways}[5m])) > 0",
-        seconds=0,
-        severity="critical",
-        summary="Gateway {{ $labels.pod }} started without a usable certificate and takes no call.",
-    )
-    yield _Rule(
-        "CertificateNotLoaded",
-        f"max by ({POD_LABEL}, {SECRET_LABEL}) (increase({ROTATION_FAILED}{gateways}[6h])) > 0",
-        seconds=0,
-        severity="warning",
-        summary="Gateway {{ $labels.pod }} could not load new certificates "
-        f"({{{{ $labels.{SECRET_LABEL} }}}}): it keeps the old ones.",
-    )
-
-
-def _replica_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) -> Iterator[_Rule]:
-    scaler, own = stack.autoscaler, _pods(stack.deployment_name, namespace)
-    yield _Rule(
+def _replica_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) -> Iterator[Rule]:
+    scaler, own = stack.autoscaler, pods(stack.deployment_name, namespace)
+    yield Rule(
         "ReplicaCrashLoop",
-        f"max by ({POD_LABEL}) (resets({_ANSWERED}{own}[30m])) > {_RESTARTS}",
+        f"max by ({POD_LABEL}) (resets({_ANSWERED}{own}[30m])) > {RESTARTS}",
         seconds=0,
         severity="critical",
         summary="Replica {{ $labels.pod }} restarted {{ $value }} times in 30 minutes.",
     )
-    yield _Rule(
+    yield Rule(
         "ReplicaNotStarting",
         f"max by ({POD_LABEL}) (up{own}) == 0",
         seconds=_start_seconds(stack),
         severity="warning",
         summary="Replica {{ $labels.pod }} does not serve, long after it should.",
     )
-    yield _Rule(
+    yield Rule(
         "FleetBelowMinimum",
         # By the gateway that sees the fewest: a replica must be reachable by every gateway.
         f"min({MEMBERSHIP_HEALTHY}{fleet}) < {scaler.min_replicas}",
@@ -208,7 +94,7 @@ def _replica_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str])
         summary=f"Only {{{{ $value }}}} of at least {scaler.min_replicas} replicas "
         "can be reached by every gateway.",
     )
-    yield _Rule(
+    yield Rule(
         "FleetAtMaximum",
         f"max({MEMBERSHIP}{fleet}) >= {scaler.max_replicas}",
         seconds=600,
@@ -217,9 +103,9 @@ def _replica_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str])
     )
 
 
-def _scaler_rules(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> Iterator[_Rule]:
+def _scaler_rules(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> Iterator[Rule]:
     scaler, members = stack.autoscaler, f"max({MEMBERSHIP}{fleet})"
-    yield _Rule(
+    yield Rule(
         "ScalerQueryEmpty",
         # Only this term of the scaler's query can have an empty result.
         f"absent({in_flight(fleet)})",
@@ -229,7 +115,7 @@ def _scaler_rules(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> 
     )
     # Whatever the cause: KEDA, its fallback, its access to Prometheus, the HPA, or no node.
     wanted = f"({signal(stack, fleet, prometheus)}) / {scaler.threshold:g}"
-    yield _Rule(
+    yield Rule(
         "FleetNotGrowing",
         f"{wanted} > {1 + HPA_TOLERANCE:g} * {members} and {members} < {scaler.max_replicas}",
         seconds=_start_seconds(stack) + _NODE_SECONDS,
@@ -238,14 +124,14 @@ def _scaler_rules(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> 
     )
 
 
-def _keda_rules(stack: InferenceStack) -> Iterator[_Rule]:
+def _keda_rules(stack: InferenceStack) -> Iterator[Rule]:
     # KEDA's label `namespace` is renamed where the scrape sets one of its own.
     errors = [
         f"rate(keda_scaled_object_errors_total"
         f"{selector({'scaledObject': stack.scaler_name, label: stack.namespace})}[2m])"
         for label in ("namespace", "exported_namespace")
     ]
-    yield _Rule(
+    yield Rule(
         "ScalerFailing",
         f"sum({' or '.join(errors)}) > 0",
         seconds=120,
@@ -254,14 +140,14 @@ def _keda_rules(stack: InferenceStack) -> Iterator[_Rule]:
     )
 
 
-def _unhealthy_gpus() -> _Rule:
+def _unhealthy_gpus() -> Rule:
     # The plugin calls a GPU unhealthy after a critical Xid (its `internal/rm/health.go`). kubelet
     # counts such GPUs, and their shares, in the capacity alone (`devicemanager`'s `GetCapacity`).
     capacity, allocatable = (
         f'max by (node, resource) (kube_node_status_{kind}{{resource=~"{_GPU_RESOURCES}"}})'
         for kind in ("capacity", "allocatable")
     )
-    return _Rule(
+    return Rule(
         "GpuUnhealthy",
         f"{capacity} - {allocatable} > 0",
         seconds=60,
@@ -275,13 +161,7 @@ def _start_seconds(stack: InferenceStack) -> float:
     return PULL_SECONDS + stack.triton.copy_seconds + stack.startup_budget_seconds
 
 
-def _pods(deployment: str, labels: dict[str, str]) -> str:
-    """Return the selector of series of a Deployment's pods."""
-    pods = f'{POD_LABEL}=~"{deployment}-.+"'
-    return selector(labels).removesuffix("}") + f",{pods}}}"
-
-
-def _manifest(stack: InferenceStack, rule: _Rule) -> dict[str, Any]:
+def _manifest(stack: InferenceStack, rule: Rule) -> dict[str, Any]:
     return {
         "alert": rule.name,
         "expr": rule.expression,

@@ -18,6 +18,7 @@ from components.gateway.envoy.stats import (
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
     UPTIME,
+    WORKER_BUSY,
 )
 from tests.envoy.harness.bed import unchanged
 from tests.envoy.harness.client import GrpcClient
@@ -75,6 +76,18 @@ def test_a_gateway_shows_its_uptime(bed):
     with bed(replicas=1) as it:
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         assert len([line for line in text.splitlines() if line.startswith(UPTIME + "{")]) == 1
+
+
+def without_dispatcher_stats(config):
+    del config["enable_dispatcher_stats"]
+
+
+@pytest.mark.parametrize(("edit", "series"), [(unchanged, 1), (without_dispatcher_stats, 0)])
+def test_a_gateway_shows_how_busy_its_one_worker_is(bed, edit, series):
+    with bed(replicas=1, edit=edit) as it:
+        _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
+        found = [line for line in text.splitlines() if line.startswith(WORKER_BUSY + "{")]
+        assert len(found) == series
 
 
 def test_stacks_in_one_program_have_series_of_their_own(bed):

@@ -61,6 +61,9 @@ MEMBERS = of_fleet("g1", "membership_total")
 LOOKUPS = of_fleet("g1", "update_success")
 HEALTHY = of_fleet("g1", "membership_healthy")
 UPTIME = of_gateway("g1", "server_uptime")
+BUSY = of_gateway(
+    "g1", "listener_manager_worker_dispatcher_loop_duration_us_sum", envoy_worker_id="0"
+)
 EXPIRES = of_gateway(
     "g1",
     "listener_ssl_certificate_expiration_unix_time_seconds",
@@ -100,6 +103,7 @@ GOOD = {
     MEMBERS: "4x60",
     HEALTHY: "4x60",
     UPTIME: "0+30x60",
+    BUSY: "0+22500000x60",
     EXPIRES: f"{15 * DAY_SECONDS}x60",
     UNLOADED: "1x60",
     UNUSABLE: "5x60",
@@ -111,8 +115,8 @@ GOOD = {
     GPUS: "4x60",
     HEALTHY_GPUS: "4x60",
 }
-"""Half an hour of a stack without a fault: 4 % of calls are late, and KEDA and a rotation failed
-long ago."""
+"""Half an hour of a stack without a fault: 4 % of calls are late, a worker is busy for 75 % of the
+time, and KEDA and a rotation failed long ago."""
 
 TWICE_RESTARTED = "0+30x19 0+30x19 0+30x19"
 RESTARTED = "0+30x14 0+30x14 0+30x14 0+30x14"
@@ -120,6 +124,7 @@ RESTARTED = "0+30x14 0+30x14 0+30x14 0+30x14"
 BAD: dict[str, list[dict[str, str]]] = {
     "GatewayDown": [{SECOND: "_x60"}],
     "GatewayCrashLoop": [{UPTIME: RESTARTED}],
+    "GatewayBusy": [{BUSY: "0+25500000x60"}],
     "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
     "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
     "CertificateMissing": [{UNUSABLE: "5+1x60"}],

@@ -72,6 +72,8 @@ def bootstrap(stack: InferenceStack) -> Json:
             "stats_tags": [{"tag_name": CLUSTER_LABEL, "regex": r"^cluster\.((.+?)\.)"}]
         },
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime()}]},
+        # How busy the worker is, with or without a limit on its CPU; Envoy has no metric of CPU.
+        "enable_dispatcher_stats": True,
         "overload_manager": _overload_manager(stack),
         "static_resources": {
             "listeners": [grpc_listener(stack), status_listener(stack)],

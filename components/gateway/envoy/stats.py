@@ -65,3 +65,7 @@ WITHOUT_CERTIFICATE = (
     "envoy_listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
 )
 """Counter of connections refused because the gateway has loaded no certificate since its start."""
+
+WORKER_BUSY = "envoy_listener_manager_worker_dispatcher_loop_duration_us_sum"
+"""Counter of the microseconds in which the worker was not idle; while the kernel withholds CPU from
+it, it is not idle."""
