@@ -9,7 +9,7 @@ from typing import Any
 from bench.rivals import bed, designs
 from bench.rivals.bed import Bed, Fleet
 from bench.rivals.designs import Design, Way
-from bench.rivals.pressure import Pressure, cpu_seconds, pressed
+from bench.rivals.pressure import Pressure, cpu_seconds, pressed, tree
 from config.units import EPSILON
 
 DEADLINE_SECONDS = 2.0
@@ -24,9 +24,16 @@ _GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7
 """Seconds after the first call, and the number of replicas that are then ready."""
 
 _WORST_SECONDS = 5.0
+_PAUSE_AFTER_SECONDS, _PAUSE_SECONDS, _PAUSED_SECONDS = 3.0, 2.0, 10.0
+"""When a process is stopped, for how long, and duration of the whole load."""
+
+_PAUSE_WINDOW = 400
+_BACK_SHARE, _BACK_SECONDS = 0.9, 0.5
+"""Share of the rate before the pause that a period of this length must have to count as back."""
+
 _SLOW_LOAD = 0.6
 _SLOW_FLEET_SLOTS = 4
-"""Slots of a replica in the load with a slow one: the client can make that many calls."""
+"""Slots of a replica where the client must make as many calls as the fleet can answer."""
 
 Figures = dict[str, float]
 
@@ -142,6 +149,52 @@ def grown(
     return {"share": sum(counts) / sum(could), "worst 5 s": min(shares)}
 
 
+def paused(who: str) -> Callable[[Way, Bed], Figures]:
+    """Return the measurement of calls that are held while a process is stopped, and goes on.
+
+    Args:
+        who: `gateway`, `replicas` or `client`.
+    """
+
+    def measure(way: Way, replicas: Bed) -> Figures:
+        client = bed.call(way.target, window=_PAUSE_WINDOW, duration=f"{_PAUSED_SECONDS}s")
+        chosen = {"gateway": way.process, "replicas": replicas.process, "client": client}[who]
+        time.sleep(_PAUSE_AFTER_SECONDS)
+        members = tree(chosen) if chosen else []
+        for one in members:
+            one.suspend()
+        time.sleep(_PAUSE_SECONDS)
+        resumed = time.time()
+        for one in members:
+            one.resume()
+        found = bed.account(client)
+        after = back_after(found, resumed - found["first_call_unix"])
+        return {**_common(found), **({} if after is None else {"back after": after})}
+
+    return measure
+
+
+def back_after(found: dict[str, Any], resumed: float) -> float | None:
+    """Return the seconds until goodput was back after a pause; None if it was not.
+
+    Args:
+        found: The client's account.
+        resumed: Seconds after the first call at which the pause ended.
+    """
+    length, counts = found["step_seconds"], [step["ok"] for step in found["timeline"]]
+    wide = round(_BACK_SECONDS / length)
+
+    def rate(row: int) -> float:
+        return sum(counts[row : row + wide]) / _BACK_SECONDS
+
+    first, last = round(1 / length), round((resumed - _PAUSE_SECONDS) / length)
+    before = sum(counts[first:last]) / ((last - first) * length)
+    start = round(resumed / length)
+    rows = range(start, round(_PAUSED_SECONDS / length) - wide + 1)
+    back = next((row for row in rows if rate(row) >= _BACK_SHARE * before), None)
+    return None if back is None else (back - start) * length
+
+
 def light(size: int, rate: float) -> Callable[[Way, Bed], Figures]:
     """Return the measurement of a light load with messages of a size in bytes."""
 
@@ -169,6 +222,10 @@ _FULL, _GROWING = Fleet(), Fleet(ready=2, slots=1, service_seconds=0.02)
 LOADS = (
     *(Load(f"burst, {pressure}", _FULL, burst, pressure) for pressure in Pressure),
     *(Load(f"{held} held, 2 to 20", _GROWING, growth(held)) for held in (400, 2_000)),
+    *(
+        Load(f"{who} stopped for 2 s", Fleet(slots=_SLOW_FLEET_SLOTS), paused(who))
+        for who in ("gateway", "replicas", "client")
+    ),
     Load("1 kB at 200/s", Fleet(response_bytes=1_000, service_seconds=0), light(1_000, 200)),
     Load("1 MB at 20/s", Fleet(response_bytes=1_000_000, service_seconds=0), light(1_000_000, 20)),
     Load("60 %, no slow replica", Fleet(slots=_SLOW_FLEET_SLOTS), slow),

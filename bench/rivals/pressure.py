@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -58,7 +59,7 @@ def pressed(pressure: Pressure, process: "subprocess.Popen[bytes] | None") -> Ge
             os.sched_setaffinity(number, os.sched_getaffinity(0))
 
 
-def tree(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+def tree(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
     """Return a process and those that it has started."""
     main = psutil.Process(process.pid)
     return [main, *main.children(recursive=True)]

@@ -26,6 +26,7 @@ _COLUMNS = {
     "answer p50": "answer p50, s",
     "answer p99": "answer p99, s",
     "refusal p99": "refusal p99, s",
+    "back after": "back after, s",
     "killed": "connections killed",
     "lost": "calls lost",
     "gateway CPU": "gateway CPU, s",
@@ -35,6 +36,7 @@ _COLUMNS = {
 _ADDED_SECONDS = 0.0005
 _LEAST_SHARE = 0.95
 _WORST_OVER_QUIET = 0.6
+_BACK_SECONDS = 1.0
 _SLOW_OVER_ALONE = 2.0
 
 
@@ -112,6 +114,9 @@ def judge(report: BenchReport, results: Results) -> None:
             report.at_least(f"{name}: share", median(mine, "share"), _LEAST_SHARE, "")
         if "held" in name:
             report.at_least(f"{name}: worst 5 s", median(mine, "worst 5 s"), _LEAST_SHARE, "")
+        if "stopped" in name:
+            report.at_most(f"{name}: back", median(mine, "back after"), _BACK_SECONDS, "s")
+            report.at_most(f"{name}: connections killed", median(mine, "killed"), 0, "")
         if "/s" in name:
             p99, direct = median(mine, "answer p99"), median(found[DIRECT], "answer p99")
             if p99 is not None and direct is not None:

@@ -13,7 +13,7 @@ from bench.rivals import rivals
 from bench.rivals.bed import Bed, Fleet
 from bench.rivals.designs import stack_of
 from bench.rivals.envoys import stack_config, usual_config
-from bench.rivals.loads import LOADS, grown
+from bench.rivals.loads import LOADS, back_after, grown
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
 
@@ -36,6 +36,17 @@ def test_the_share_is_of_what_the_ready_replicas_could_answer():
     assert figures["worst 5 s"] == pytest.approx(80 / (80 + 40))
 
 
+@pytest.mark.parametrize(("silent", "seconds"), [(0, 0.0), (7, 0.7), (50, None)])
+def test_goodput_is_back_with_the_first_half_second_at_the_rate_before(
+    silent: int, seconds: float | None
+):
+    """Stopped from second 3 to 5, and silent for a number of tenths after that."""
+    counts = [10.0] * 30 + [0.0] * (20 + silent) + [10.0] * (50 - silent)
+    found = {"step_seconds": 0.1, "timeline": [{"ok": count} for count in counts]}
+    expected = None if seconds is None else pytest.approx(seconds)
+    assert back_after(found, resumed=5.0) == expected
+
+
 def figures(**values: float) -> list[rivals.Figures]:
     return [{"lost": 0.0, "killed": 0.0, **values}]
 
@@ -43,7 +54,7 @@ def figures(**values: float) -> list[rivals.Figures]:
 def results(answered: float) -> rivals.Results:
     """Results in which every goal is met if this stack answers 1,000 calls of the burst."""
     mine, theirs = {"answered": answered, "share": 0.99}, {"answered": 900.0, "share": 0.9}
-    timed = {"answer p99": 0.01, "worst 5 s": 0.96, **mine}
+    timed = {"answer p99": 0.01, "worst 5 s": 0.96, "back after": 0.3, **mine}
     return {
         load.name: {
             rivals.OURS: figures(**timed),
