@@ -67,9 +67,13 @@ def test_second_up_changes_nothing(provisioned: Checkout) -> None:
             {"kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-object"},
         ),
         (
-            # An alert compares the fleet with the number of replicas that the scaler asks for.
+            # An alert compares the fleet with the number of replicas that the scaler asks for, and
+            # the gateway admits a multiple of the threshold.
             {"autoscaler": {"threshold": 12}},
             {
+                "kubernetes:core/v1:ConfigMap::inference-gateway-config",
+                "kubernetes:core/v1:ConfigMap::inference-gateway-files",
+                "kubernetes:apps/v1:Deployment::inference-gateway-deployment",
                 "kubernetes:keda.sh/v1alpha1:ScaledObject::inference-autoscaler-scaled-object",
                 "kubernetes:core/v1:ConfigMap::prometheus-config",
                 "kubernetes:core/v1:ConfigMap::prometheus-files",
