@@ -55,7 +55,8 @@ def jobs(*stacks):
 def test_promtool_accepts_configuration_and_rules(promtool, folder):
     code, said = run(promtool, "check", "config", folder / CONFIG_FILE)
     assert code == 0, said
-    assert "26 rules found" in said
+    groups = yaml.safe_load((folder / RULES_FILE).read_text())["groups"]
+    assert f"{sum(len(group['rules']) for group in groups)} rules found" in said
 
 
 def test_alerts_go_to_every_replica_of_the_alertmanager(promtool, folder):
