@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -166,6 +166,22 @@ def account(client: "subprocess.Popen[str]") -> dict[str, Any]:
     if client.returncode:
         raise OpsError(f"the client ended with {client.returncode}")
     return cast("dict[str, Any]", json.loads(said))
+
+
+def require_free(port: int) -> None:
+    """Refuse to measure while another process listens on a gateway's port.
+
+    Envoy shares its port with any other Envoy: the calls would go to either.
+
+    Raises:
+        OpsError: A process listens.
+    """
+    with suppress(OSError):
+        socket.create_connection((HOST, port), 1).close()
+        raise OpsError(
+            f"{HOST}:{port} is in use, by another benchmark or by what a killed one left: "
+            f"`ss -ltnp src {HOST}` names the process; end it"
+        )
 
 
 def until_it_accepts(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:

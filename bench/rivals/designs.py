@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.rivals import envoys, proxies
-from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, until_it_accepts
+from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free, until_it_accepts
 from components.gateway.envoy.bootstrap import arguments
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.validate import envoy_path
@@ -150,6 +150,7 @@ def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
         yield Way(names if design.spreads else one, None, lambda _: None)
         return
     port = _PORT
+    require_free(port)
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(design.command(bed, port, folder), stdout=log, stderr=log)
 

@@ -3,6 +3,7 @@
 Not shown here: that the gateways serve with them. The benchmark runs them.
 """
 
+import socket
 import subprocess
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 
 from bench.report import BenchReport
 from bench.rivals import rivals
-from bench.rivals.bed import Bed, Fleet
+from bench.rivals.bed import HOST, Bed, Fleet, require_free
 from bench.rivals.designs import stack_of
 from bench.rivals.envoys import stack_config, usual_config
 from bench.rivals.loads import LOADS, back_after, grown
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
+from ops.errors import OpsError
 
 
 @pytest.fixture
@@ -93,6 +95,14 @@ def test_envoy_accepts_the_usual_designs(bed: Bed, breaker: int | None, adaptive
 
 def test_envoy_accepts_the_stacks_own_on_loopback():
     assert validate(stack_config(stack_of(Fleet()))) == []
+
+
+def test_a_gateway_that_another_run_left_is_no_part_of_this_one():
+    with socket.create_server((HOST, 0)) as left:
+        port = left.getsockname()[1]
+        with pytest.raises(OpsError, match=f"{port} is in use"):
+            require_free(port)
+    require_free(port)
 
 
 def test_nginx_is_told_the_ready_replicas_alone(bed: Bed, tmp_path: Any):
