@@ -30,6 +30,9 @@ _LOOK_SECONDS = 0.02
 
 _NO_TIME_SECONDS = 0.001
 
+DEADLINE_SECONDS = 2.0
+"""Deadline of every call, as in the baseline's configuration."""
+
 CONNECTIONS = 1
 """Connections of the burst: a grpc-go client opens one to a name, and a Service has one address."""
 
@@ -66,7 +69,6 @@ class Bed:
     fleet: Fleet
     process: "subprocess.Popen[str]"
     grpc_port: int
-    health_port: int
     ready_name: str
     """DNS name of the ready replicas, as of a headless Service."""
 
@@ -124,7 +126,7 @@ def running(fleet: Fleet, stack: InferenceStack) -> Generator[Bed]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        bed = Bed(fleet, process, *ports, stack.service_host)
+        bed = Bed(fleet, process, ports[0], stack.service_host)
         try:
             bed.order()
             yield bed
@@ -135,22 +137,18 @@ def running(fleet: Fleet, stack: InferenceStack) -> Generator[Bed]:
 def call(
     target: str,
     *,
-    deadline_seconds: float = 2.0,
     request_bytes: int = 64,
-    connections: int = CONNECTIONS,
     **load: float | str,
 ) -> "subprocess.Popen[str]":
     """Start the client; it prints its account when the load has ended.
 
     Args:
         target: Address of a gateway, or `dns://` URI of replicas that it calls in turn.
-        deadline_seconds: Deadline of a call.
         request_bytes: Size of a request.
-        connections: Number of its channels.
         load: `calls` (all at once), `window` (in flight) or `rate` (per second), and `duration`.
     """
-    words = [program(), "call", "-target", target, "-deadline", f"{deadline_seconds}s"]
-    words += ["-request-bytes", str(request_bytes), "-connections", str(connections)]
+    words = [program(), "call", "-target", target, "-deadline", f"{DEADLINE_SECONDS}s"]
+    words += ["-request-bytes", str(request_bytes), "-connections", str(CONNECTIONS)]
     for name, value in load.items():
         words += [f"-{name}", str(value)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

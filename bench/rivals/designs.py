@@ -10,14 +10,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.loopback import local_bootstrap
 from bench.rivals import envoys, proxies
-from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free, until_it_accepts
+from bench.rivals.bed import (
+    CONNECTIONS,
+    DEADLINE_SECONDS,
+    DNS_PORT,
+    HOST,
+    Bed,
+    Fleet,
+    require_free,
+    until_it_accepts,
+)
 from components.gateway.envoy.bootstrap import arguments
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.validate import envoy_path
 from config.sections.inference import InferenceStack
 from config.sections.traffic import Traffic
 from config.units import BYTES_PER_KIB
+
+OURS = "this stack"
+
+DIRECT = "client-side round_robin"
+"""Without a gateway: what a gateway adds is the difference from it."""
 
 _PORT, _ADMIN_PORT = 8080, 8090
 
@@ -71,37 +86,23 @@ def stack_of(fleet: Fleet, **gateway: object) -> InferenceStack:
                 "maxResponseKib": most,
                 "serviceTimeSeconds": fleet.slots / fleet.replica_rps,
                 "parallelism": fleet.slots,
-                "deadlineSeconds": 2,
-                "clientConnections": 1,
+                "deadlineSeconds": DEADLINE_SECONDS,
+                "clientConnections": CONNECTIONS,
             },
             "autoscaler": {"minReplicas": 2, "maxReplicas": fleet.replicas},
         }
     )
 
 
-def _unchanged(_: Json) -> None:
-    """Leave a bootstrap as it is."""
-
-
-def ours(
-    name: str = "this stack", edit: Callable[[Json], object] = _unchanged, **gateway: object
-) -> Design:
-    """Return the stack's own gateway.
-
-    Args:
-        name: Name in the table.
-        edit: Changes the bootstrap, to try a change.
-        gateway: Parameters that differ from the defaults.
-    """
+def ours() -> Design:
+    """Return the stack's own gateway, with its defaults."""
 
     def command(bed: Bed, port: int, folder: Path) -> list[str]:
         ports = {"port": port, "opsPort": port + 1, "adminPort": _ADMIN_PORT}
-        stack = stack_of(bed.fleet, **ports, **gateway)
-        config = envoys.stack_config(stack)
-        edit(config)
-        return _envoy(config, folder)
+        stack = stack_of(bed.fleet, **ports)
+        return _envoy(local_bootstrap(stack, HOST, DNS_PORT), folder)
 
-    return Design(name, command)
+    return Design(OURS, command)
 
 
 def usual(name: str, breaker: int | None, *, adaptive: bool = False) -> Design:
@@ -122,7 +123,7 @@ def _envoy(config: Json, folder: Path) -> list[str]:
 
 DESIGNS = (
     Design("ClusterIP Service", spreads=False),
-    Design("client-side round_robin"),
+    Design(DIRECT),
     Design("nginx", proxies.nginx_command, proxies.nginx_config),
     Design("HAProxy", proxies.haproxy_command),
     usual("Envoy, breaker 100", 100),
@@ -149,19 +150,18 @@ def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
         names = f"dns://{HOST}:{DNS_PORT}/{bed.ready_name}.:{bed.grpc_port}"
         yield Way(names if design.spreads else one, None, lambda _: None)
         return
-    port = _PORT
-    require_free(port)
+    require_free(_PORT)
     with (folder / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(design.command(bed, port, folder), stdout=log, stderr=log)
+        process = subprocess.Popen(design.command(bed, _PORT, folder), stdout=log, stderr=log)
 
     def follow(ready: int) -> None:
         if design.reconfigure:
-            (folder / "nginx.conf").write_text(design.reconfigure(bed, port, folder, ready))
+            (folder / "nginx.conf").write_text(design.reconfigure(bed, _PORT, folder, ready))
             process.send_signal(signal.SIGHUP)
 
     try:
-        until_it_accepts(port, process, folder / "gateway.log")
-        yield Way(f"{HOST}:{port}", process, follow)
+        until_it_accepts(_PORT, process, folder / "gateway.log")
+        yield Way(f"{HOST}:{_PORT}", process, follow)
     finally:
         process.terminate()
         try:

@@ -1,28 +1,14 @@
-"""Envoy as the stack configures it, and as others do."""
+"""Envoy as others configure it."""
 
-import copy
 from typing import Any
 
 import yaml
 
 from bench.rivals.bed import DNS_PORT, HOST, Bed
-from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.protojson import Json, address, extension
-from config.sections.inference import InferenceStack
 from ops.stack.environment import PROJECT
 
 _SEED = PROJECT / "examples" / "seed" / "proxy-config.yaml"
-
-
-def stack_config(stack: InferenceStack) -> Json:
-    """Return the stack's bootstrap, moved to loopback and to the bed's DNS server."""
-    config = copy.deepcopy(bootstrap(stack))
-    for listener in config["static_resources"]["listeners"]:
-        listener["address"]["socket_address"]["address"] = HOST
-    dns = config["static_resources"]["clusters"][0]["cluster_type"]["typed_config"]
-    resolver = dns["typed_dns_resolver_config"]["typed_config"]
-    resolver["resolvers"] = [address(HOST, DNS_PORT)]
-    return config
 
 
 def usual_config(

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.rivals import bed, designs
-from bench.rivals.bed import Bed, Fleet
+from bench.rivals.bed import DEADLINE_SECONDS, Bed, Fleet
 from bench.rivals.designs import Design, Way
 from bench.rivals.pressure import Pressure, cpu_seconds, pressed, tree
 from config.units import EPSILON
 
-DEADLINE_SECONDS = 2.0
 BURST_CALLS = 50_000
 
 _SETTLE_SECONDS = 2.0
@@ -25,7 +24,7 @@ _GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7
 
 _WORST_SECONDS = 5.0
 _PAUSE_AFTER_SECONDS, _PAUSE_SECONDS, _PAUSED_SECONDS = 3.0, 2.0, 10.0
-"""When a process is stopped, for how long, and duration of the whole load."""
+"""Start of the pause, its length, and the duration of the whole load."""
 
 _PAUSE_WINDOW = 400
 _BACK_SHARE, _BACK_SECONDS = 0.9, 0.5
@@ -74,7 +73,7 @@ class Load:
 def _spent(way: Way, load: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """Run the client; return its account, and the gateway's CPU seconds."""
     before = cpu_seconds(way.process)
-    found = bed.account(bed.call(way.target, deadline_seconds=DEADLINE_SECONDS, **load))
+    found = bed.account(bed.call(way.target, **load))
     return found, cpu_seconds(way.process) - before
 
 

@@ -10,6 +10,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+from bench.rivals.designs import OURS
+
 
 def plot(results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], file: Path) -> None:
     """Draw the share that each design answered under each load that has one.
@@ -32,7 +34,7 @@ def plot(results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], fil
         middle = [statistics.median(values) for values in shares]
         reach = [[m - min(v) for m, v in zip(middle, shares, strict=True)]]
         reach.append([max(v) - m for m, v in zip(middle, shares, strict=True)])
-        colours = ["tab:blue" if one == "this stack" else "tab:gray" for one in designs]
+        colours = ["tab:blue" if one == OURS else "tab:gray" for one in designs]
         axes.barh(designs, middle, xerr=reach, color=colours, ecolor="black")
         axes.set_title(name, fontsize=9)
         axes.set_xlim(0, 1.05)

@@ -41,22 +41,21 @@ def pressed(pressure: Pressure, process: "subprocess.Popen[bytes] | None") -> Ge
     if process is None or pressure in (Pressure.QUIET, Pressure.COLD):
         yield
         return
-    members = [number for one in tree(process) for number in _threads(one)]
+    members = tree(process)
     if pressure is Pressure.QUOTA:
-        with _quota(members):
+        with _quota([one.pid for one in members]):
             yield
         return
+    threads = [thread.id for one in members for thread in one.threads()]
     core = max(os.sched_getaffinity(0))
     spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        for number in (*members, spinner.pid):
+        for number in (*threads, spinner.pid):
             os.sched_setaffinity(number, {core})
         yield
     finally:
         spinner.kill()
         spinner.wait()
-        for number in members:
-            os.sched_setaffinity(number, os.sched_getaffinity(0))
 
 
 def tree(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
@@ -71,10 +70,6 @@ def cpu_seconds(process: "subprocess.Popen[bytes] | None") -> float:
         return 0.0
     times = [one.cpu_times() for one in tree(process)]
     return sum(spent.user + spent.system for spent in times)
-
-
-def _threads(process: psutil.Process) -> list[int]:
-    return [thread.id for thread in process.threads()]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.rivals.bed import DNS_PORT, HOST, Bed
+from bench.rivals.bed import DEADLINE_SECONDS, DNS_PORT, HOST, Bed
 from local_cluster.serving import debian
 
 _STREAMS = 1_024
@@ -52,7 +52,7 @@ http {{
     client_max_body_size 0;
     location / {{
       grpc_pass grpc://replicas;
-      grpc_read_timeout 2s;
+      grpc_read_timeout {DEADLINE_SECONDS:g}s;
     }}
   }}
 }}
@@ -78,7 +78,7 @@ defaults
   mode http
   timeout connect 250ms
   timeout client 1h
-  timeout server 2s
+  timeout server {DEADLINE_SECONDS:g}s
 frontend callers
   bind {HOST}:{port} proto h2
   default_backend replicas

@@ -9,13 +9,9 @@ from pathlib import Path
 from rich.table import Table
 
 from bench.report import BenchReport, console, machine
-from bench.rivals.designs import DESIGNS, Design
+from bench.rivals.designs import DESIGNS, DIRECT, OURS, Design
 from bench.rivals.loads import LOADS, Figures, Load
 from bench.rivals.plot import plot
-
-OURS = "this stack"
-DIRECT = "client-side round_robin"
-"""Without a gateway: what a gateway adds is the difference from it."""
 
 Results = dict[str, dict[str, list[Figures]]]
 """Figures of each run, by load and design."""

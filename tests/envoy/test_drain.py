@@ -19,13 +19,14 @@ from typing import Any, ClassVar
 import grpc
 import pytest
 
+from bench.loopback import local_bootstrap
 from components.gateway.envoy.drain import drain_script
 from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.bed import Edit, local_stack, unchanged
 from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.dns import HeadlessService
-from tests.envoy.harness.gateway import Gateway, local_bootstrap
+from tests.envoy.harness.gateway import LOOPBACK, Gateway
 from tests.envoy.harness.secrets import NAME, Mounts
 from tests.envoy.harness.service import Service
 from tests.envoy.harness.steady import SteadyCalls
@@ -59,7 +60,7 @@ def two_gateways(folder: Path, edit: Edit = unchanged, **gateway: Any) -> Iterat
         exits.enter_context(HeadlessService(stacks[0].discovery_host, dns_port, fleet.hosts, 5))
         gateways: list[Gateway] = []
         for stack in stacks:
-            config = local_bootstrap(stack, dns_port)
+            config = local_bootstrap(stack, LOOPBACK, dns_port)
             edit(config)
             gateways.append(exits.enter_context(Gateway(stack, config, folder)))
         for gateway in gateways:

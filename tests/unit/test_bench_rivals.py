@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from bench.loopback import local_bootstrap
 from bench.report import BenchReport
 from bench.rivals import rivals
-from bench.rivals.bed import HOST, Bed, Fleet, require_free
-from bench.rivals.designs import stack_of
-from bench.rivals.envoys import stack_config, usual_config
+from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free
+from bench.rivals.designs import DIRECT, OURS, stack_of
+from bench.rivals.envoys import usual_config
 from bench.rivals.loads import LOADS, back_after, grown
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
@@ -24,7 +25,7 @@ from ops.errors import OpsError
 def bed() -> Bed:
     process: Any = subprocess.Popen(["true"], text=True)
     process.wait()
-    return Bed(Fleet(), process, 8001, 8010, "ready.example")
+    return Bed(Fleet(), process, 8001, "ready.example")
 
 
 def test_the_share_is_of_what_the_ready_replicas_could_answer():
@@ -59,8 +60,8 @@ def results(answered: float) -> rivals.Results:
     timed = {"answer p99": 0.01, "worst 5 s": 0.96, "back after": 0.3, **mine}
     return {
         load.name: {
-            rivals.OURS: figures(**timed),
-            rivals.DIRECT: figures(**{**theirs, "answer p99": 0.0099}),
+            OURS: figures(**timed),
+            DIRECT: figures(**{**theirs, "answer p99": 0.0099}),
         }
         for load in LOADS
     }
@@ -94,7 +95,7 @@ def test_envoy_accepts_the_usual_designs(bed: Bed, breaker: int | None, adaptive
 
 
 def test_envoy_accepts_the_stacks_own_on_loopback():
-    assert validate(stack_config(stack_of(Fleet()))) == []
+    assert validate(local_bootstrap(stack_of(Fleet()), HOST, DNS_PORT)) == []
 
 
 def test_a_gateway_that_another_run_left_is_no_part_of_this_one():

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.loopback import local_bootstrap
 from components.gateway.envoy.protojson import Json
 from config.sections.inference import InferenceStack
 from tests.envoy.harness.backend import Fleet
 from tests.envoy.harness.dns import HeadlessService
-from tests.envoy.harness.gateway import Gateway, local_bootstrap
+from tests.envoy.harness.gateway import LOOPBACK, Gateway
 from tests.envoy.harness.waiting import free_ports, wait_until
 
 Edit = Callable[[Json], None]
@@ -95,7 +96,7 @@ def open_bed(
     backend_port, health_port = free_ports(2, "0.0.0.0")
     (dns_port,) = free_ports(1)
     described = local_stack(backend_port, health_port, **stack)
-    config = local_bootstrap(described, dns_port)
+    config = local_bootstrap(described, LOOPBACK, dns_port)
     edit(config)
     name = described.discovery_host
     with (

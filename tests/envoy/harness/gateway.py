@@ -1,6 +1,5 @@
 """A real Envoy process with the product's own bootstrap."""
 
-import copy
 import http.client
 import json
 import os
@@ -9,24 +8,13 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from components.gateway.envoy.bootstrap import arguments, bootstrap
-from components.gateway.envoy.protojson import Json, address
+from components.gateway.envoy.bootstrap import arguments
+from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.validate import envoy_path
 from config.sections.inference import InferenceStack
 from tests.envoy.harness.waiting import wait_until
 
 LOOPBACK = "127.0.0.1"
-
-
-def local_bootstrap(stack: InferenceStack, dns_port: int) -> Json:
-    """The stack's bootstrap, moved to loopback and to a test's DNS server; nothing else differs."""
-    config = copy.deepcopy(bootstrap(stack))
-    for listener in config["static_resources"]["listeners"]:
-        listener["address"]["socket_address"]["address"] = LOOPBACK
-    dns = config["static_resources"]["clusters"][0]["cluster_type"]["typed_config"]
-    resolver = dns["typed_dns_resolver_config"]["typed_config"]
-    resolver["resolvers"] = [address(LOOPBACK, dns_port)]
-    return config
 
 
 class Gateway:
