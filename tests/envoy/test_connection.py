@@ -195,18 +195,15 @@ def assert_ends(bed: Bed, *, ends: bool) -> None:
     assert bed.gateway.downstream_stat("downstream_cx_active") == 1
 
 
-@pytest.mark.parametrize(
-    ("edit", "greets", "closed"),
-    [(unchanged, False, True), (unchanged, True, True), (without_idle_timeout, False, False)],
-)
-def test_a_connection_that_carries_nothing_is_closed(bed, edit, greets, closed):
+@pytest.mark.parametrize(("edit", "closed"), [(unchanged, True), (without_idle_timeout, False)])
+def test_a_connection_that_carries_nothing_is_closed(bed, edit, closed):
     """With a shorter time than its 300 s; Envoy's own is an hour."""
 
     def in_short(config):
         parts.manager(config)["common_http_protocol_options"]["idle_timeout"] = "0.2s"
         edit(config)
 
-    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=greets):
+    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port):
         assert_ends(it, ends=closed)
 
 
@@ -223,5 +220,5 @@ def test_the_connection_of_a_caller_that_is_gone_is_ended(bed, edit, ended):
         keepalive.update(interval="0.2s", timeout="0.3s")
         edit(config)
 
-    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, greets=True):
+    with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port):
         assert_ends(it, ends=ended)

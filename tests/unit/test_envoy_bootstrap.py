@@ -203,7 +203,7 @@ def test_memory_bounds_heap_and_connections():
         "resource_monitors"
     ]
     assert heap["typed_config"]["max_heap_size_bytes"] == 768 * 1024 * 1024
-    assert connections["typed_config"]["max_active_downstream_connections"] == 6144
+    assert connections["typed_config"]["max_active_downstream_connections"] == 16384
 
 
 @pytest.mark.parametrize(

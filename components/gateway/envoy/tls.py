@@ -36,7 +36,8 @@ CA_FILE = "ca.crt"
 _TLS = "extensions.transport_sockets.tls.v3"
 
 _HANDSHAKE_SECONDS = 10
-"""Time for a handshake, after which Envoy closes the connection; Envoy's default is no limit."""
+"""Time for a TLS handshake, or for the first bytes in plain text, after which Envoy closes the
+connection. Envoy waits for a handshake without a limit by default."""
 
 _OWNER_AND_GROUP = 0o440
 """Mode of the mounted files. kubelet gives them to the pod's group."""
@@ -91,28 +92,43 @@ def _source(name: str) -> Json:
 
 
 def listener_fields(stack: InferenceStack, filters: list[Json]) -> Json:
-    """Build the listener's filter chains, and the filter that chooses between two of them.
+    """Build the listener's filter chains, and the filters that inspect a connection before them.
 
     Args:
         stack: The inference stack.
         filters: Network filters of each chain.
     """
-    plain: Json = {"filters": filters}
+    tls, plain = stack.gateway.tls, {"filters": filters}
     encrypted = {**plain, **_transport(stack)}
-    if not (stack.gateway.tls.is_on and stack.gateway.tls.accept_plaintext):
+    if not tls.is_on:
+        return {**_inspectors("http"), "filter_chains": [plain]}
+    if not tls.accept_plaintext:
         return {"filter_chains": [encrypted]}
-    inspector = "envoy.filters.listener.tls_inspector"
     return {
-        "listener_filters": [
-            extension(inspector, "extensions.filters.listener.tls_inspector.v3.TlsInspector")
-        ],
-        # For connections that send nothing, which no chain has taken yet.
-        "listener_filters_timeout": f"{_HANDSHAKE_SECONDS}s",
+        **_inspectors("tls", "http"),
         "filter_chains": [
             # A copy, or YAML would write the second chain as an alias of the first.
             {"filter_chain_match": {"transport_protocol": protocol}, **copy.deepcopy(chain)}
             for protocol, chain in (("tls", encrypted), ("raw_buffer", plain))
         ],
+    }
+
+
+def _inspectors(*protocols: str) -> Json:
+    """Build the listener filters that wait for the first bytes, and close silent connections.
+
+    No filter chain has taken such a connection yet. The filter for HTTP lets TLS pass.
+    """
+    package = "extensions.filters.listener"
+    return {
+        "listener_filters": [
+            extension(
+                f"envoy.filters.listener.{name}_inspector",
+                f"{package}.{name}_inspector.v3.{name.capitalize()}Inspector",
+            )
+            for name in protocols
+        ],
+        "listener_filters_timeout": f"{_HANDSHAKE_SECONDS}s",
     }
 
 

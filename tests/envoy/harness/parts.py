@@ -22,8 +22,27 @@ def dns(config: Json) -> Json:
     return cluster(config)["cluster_type"]["typed_config"]
 
 
+def listener(config: Json) -> Json:
+    """The callers' listener."""
+    return config["static_resources"]["listeners"][0]
+
+
+def _monitor(config: Json, name: str) -> Json:
+    monitors = config["overload_manager"]["resource_monitors"]
+    (found,) = [each for each in monitors if each["name"].endswith(name)]
+    return found["typed_config"]
+
+
+def fixed_heap(config: Json) -> Json:
+    return _monitor(config, "fixed_heap")
+
+
+def max_connections(config: Json) -> Json:
+    return _monitor(config, "global_downstream_max_connections")
+
+
 def manager(config: Json) -> Json:
-    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+    (chain,) = listener(config)["filter_chains"]
     return chain["filters"][0]["typed_config"]
 
 

@@ -157,13 +157,35 @@ def _greet(listener: socket.socket, accepted: ExitStack) -> None:
             sock.sendall(_frame(_SETTINGS, 0, 0))
 
 
+GREETING = _PREFACE + _frame(_SETTINGS, 0, 0)
+"""First bytes of an HTTP/2 client."""
+
+
 @contextmanager
-def silent(port: int, *, greets: bool) -> Iterator[None]:
-    """A caller that sends nothing and answers no ping, from the start or after its greeting."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
-        if greets:
-            sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0))
-        yield
+def silent(port: int, sent: bytes = GREETING, connections: int = 1) -> Iterator[socket.socket]:
+    """A caller that sends nothing after its first bytes, and answers no ping.
+
+    Yields:
+        Its last connection.
+    """
+    with ExitStack() as stack:
+        for _ in range(connections):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            sock.sendall(sent)
+        yield sock
+
+
+def hung_up(sock: socket.socket, timeout_seconds: float) -> bool:
+    """Return True if the peer closes a connection within a time, whatever it sends before."""
+    sock.settimeout(timeout_seconds)
+    try:
+        while sock.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
 
 
 def reset(stream: int, code: int) -> bytes:
