@@ -40,7 +40,7 @@ def with_128_kib_a_connection(config):
 def test_beside_4000_connections_without_calls_a_new_caller_is_served(bed, edit, served):
     with bed(replicas=1, edit=edit) as it, silent(it.gateway.port, connections=IDLE):
         with silent(it.gateway.port) as new:
-            assert hung_up(new, 0.5) is not served
+            assert hung_up(new[0], 0.5) is not served
         if served:
             active = it.gateway.downstream_stat
             wait_until("all are open", lambda: active("downstream_cx_active") >= IDLE)
@@ -65,7 +65,7 @@ def test_under_pressure_connections_without_calls_are_closed_sooner(bed, edit, c
         edit(config)
 
     with bed(replicas=1, edit=pressed) as it, silent(it.gateway.port) as caller:
-        assert hung_up(caller, 10 if closed else 1) is closed
+        assert hung_up(caller[0], 10 if closed else 1) is closed
 
 
 def without_inspector(config):
@@ -89,4 +89,4 @@ def test_a_caller_that_never_completes_its_greeting_is_disconnected(bed, edit, s
         edit(config)
 
     with bed(replicas=1, edit=in_short) as it, silent(it.gateway.port, sent) as caller:
-        assert hung_up(caller, 10 if closed else 1) is closed
+        assert hung_up(caller[0], 10 if closed else 1) is closed

@@ -162,17 +162,21 @@ GREETING = _PREFACE + _frame(_SETTINGS, 0, 0)
 
 
 @contextmanager
-def silent(port: int, sent: bytes = GREETING, connections: int = 1) -> Iterator[socket.socket]:
+def silent(
+    port: int, sent: bytes = GREETING, connections: int = 1
+) -> Iterator[list[socket.socket]]:
     """A caller that sends nothing after its first bytes, and answers no ping.
 
     Yields:
-        Its last connection.
+        Its connections.
     """
     with ExitStack() as stack:
+        callers: list[socket.socket] = []
         for _ in range(connections):
             sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
             sock.sendall(sent)
-        yield sock
+            callers.append(sock)
+        yield callers
 
 
 def hung_up(sock: socket.socket, timeout_seconds: float) -> bool:
