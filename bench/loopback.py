@@ -17,7 +17,9 @@ def local_bootstrap(stack: InferenceStack, host: str, dns_port: int) -> Json:
     """
     config = copy.deepcopy(bootstrap(stack))
     for listener in config["static_resources"]["listeners"]:
-        listener["address"]["socket_address"]["address"] = host
+        # Some are sockets without a port.
+        if "socket_address" in listener["address"]:
+            listener["address"]["socket_address"]["address"] = host
     dns = config["static_resources"]["clusters"][0]["cluster_type"]["typed_config"]
     resolver = dns["typed_dns_resolver_config"]["typed_config"]
     resolver["resolvers"] = [address(host, dns_port)]

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from config.schema.tree import leaves, locate, split
+from tests.envoy.harness.tokens import TokenIssuer
 
 _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("gpuNodes", "karpenter"): {"role": "KarpenterNodeRole"},
@@ -23,6 +24,11 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 """Further keys that a section needs, by its path and kind."""
+
+_WITHIN: dict[str, dict[str, Any]] = {
+    "inference[0].gateway.callers.jwt": {"issuers": [TokenIssuer("issuer").config()]},
+}
+"""Further keys that a section of one kind needs, by its path."""
 
 _TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
 _NEEDED: dict[str | int, dict[str, Any]] = {
@@ -61,6 +67,8 @@ class Number:
             if section.endswith("tolerations[0]"):
                 # The list is empty by default.
                 return {section.removesuffix("[0]"): [{**_TOLERATION, key: value}]}
+            if section in _WITHIN:
+                return {section: {**_WITHIN[section], key: value}}
             return {self.path: value}
         union = _union(self.path)
         *above, key = split(self.path)[len(split(union)) :]

@@ -6,6 +6,7 @@ They ask for kinds: a check compares several sections, or words a message about 
 from config.checks import (
     addresses,
     bounds,
+    callers,
     drain,
     eks,
     evictions,
@@ -109,6 +110,9 @@ CHECKS: tuple[Check, ...] = (
     tls.balancer_tls,
     tls.plaintext,
     tls.balancer_plaintext,
+    callers.token_issuers,
+    callers.token_keys,
+    callers.tokens_in_plain_text,
     names.own_namespaces,
     names.privileged_ports,
     names.ports,

@@ -18,6 +18,7 @@ from config.base import (
     Share,
     Tier,
 )
+from config.sections.gateway_callers import Callers
 from config.sections.gateway_tls import GatewayTls, NoTls
 from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
@@ -199,6 +200,9 @@ class Gateway(Section):
 
     tls: GatewayTls = Field(default=NoTls(), discriminator="kind")
     """TLS at the gateway's port. Load balancers pass it through."""
+
+    callers: Callers | None = None
+    """Names of callers and their tokens. If unset, calls have no name and need no token."""
 
     client_namespaces: tuple[DnsLabel, ...] = ()
     """Namespaces whose pods may call, beside the stack's own."""

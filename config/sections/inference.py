@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+from config.sections.gateway_callers import JwtIssuer
 from config.sections.prometheus import Prometheus
 from config.sections.stack_calls import StackCalls
 from config.sections.watchdog import MAX_SHARE, MIN_INTERVAL_SECONDS, MIN_PATIENCE_SECONDS
@@ -58,6 +59,11 @@ class InferenceStack(StackCalls):
         if self.gateway.tls.is_on:
             return "gateway"
         return "loadBalancer" if self.gateway.exposure.certificate_arn else "none"
+
+    @property
+    def token_issuers(self) -> tuple[JwtIssuer, ...]:
+        """Authorities whose tokens the gateway accepts."""
+        return self.gateway.callers.issuers if self.gateway.callers else ()
 
     @property
     def refused_seconds(self) -> float:

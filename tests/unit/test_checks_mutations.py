@@ -11,13 +11,21 @@ from config.checks import CHECKS, run
 from config.schema.overrides import with_overrides
 from config.schema.tree import locate, split
 from config.settings import Settings
-from tests.unit import drain_cases, karpenter_cases, node_group_cases, pod_cases, tls_cases
+from tests.unit import (
+    caller_cases,
+    drain_cases,
+    karpenter_cases,
+    node_group_cases,
+    pod_cases,
+    tls_cases,
+)
 from tests.unit.case import Case
 from tests.unit.check_cases import CASES as GENERAL_CASES
 from tests.unit.check_cases import DIGEST, WHOLE_SECTION
 
 CASES = [
     *GENERAL_CASES,
+    *caller_cases.CASES,
     *drain_cases.CASES,
     *karpenter_cases.CASES,
     *node_group_cases.CASES,

@@ -3,6 +3,7 @@
 from components.gateway.envoy.admin import admin, status_listener
 from components.gateway.envoy.clusters.registry import clusters
 from components.gateway.envoy.drain import DRAIN_TIME_SECONDS
+from components.gateway.envoy.filters.registry import filter_listeners
 from components.gateway.envoy.listener import grpc_listener
 from components.gateway.envoy.protojson import NO_LIMIT, Json, extension, typed
 from components.gateway.envoy.stats import CLUSTER_LABEL
@@ -104,7 +105,7 @@ def bootstrap(stack: InferenceStack) -> Json:
         "enable_dispatcher_stats": True,
         "overload_manager": _overload_manager(stack),
         "static_resources": {
-            "listeners": [grpc_listener(stack), status_listener(stack)],
+            "listeners": [grpc_listener(stack), status_listener(stack), *filter_listeners(stack)],
             "clusters": clusters(stack),
         },
     }

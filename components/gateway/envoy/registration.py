@@ -70,6 +70,9 @@ class HttpFilter:
     clusters: Callable[[InferenceStack], Sequence[Json]] = no_messages
     """`Cluster`s that the filter calls."""
 
+    listeners: Callable[[InferenceStack], Sequence[Json]] = no_messages
+    """`Listener`s of the gateway itself that the filter calls."""
+
     mounts: Callable[[InferenceStack], Sequence[Mount]] = no_mounts
     """Volumes that the filter reads."""
 

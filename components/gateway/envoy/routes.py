@@ -7,6 +7,7 @@ from components.gateway.envoy.grpc_timeout import at_most
 from components.gateway.envoy.protojson import Json, extension, seconds
 from components.gateway.envoy.registration import RouteName
 from config.sections.gateway import Retries
+from config.sections.gateway_callers import CALLER_HEADER
 from config.sections.inference import InferenceStack
 from config.units import BYTES_PER_KIB
 
@@ -143,6 +144,11 @@ def _named(
     return route
 
 
+def _internal(stack: InferenceStack) -> list[str]:
+    """Return the request headers that the gateway sets for itself."""
+    return [CALLER_HEADER] if stack.gateway.callers else []
+
+
 def route_config(stack: InferenceStack) -> Json:
     """Build the `RouteConfiguration` of the gateway's listener."""
     expired: Json = {"header": {"key": "grpc-status", "value": _DEADLINE_EXCEEDED}}
@@ -155,7 +161,7 @@ def route_config(stack: InferenceStack) -> Json:
                 "domains": ["*"],
                 # A replica that knows the deadline answers DEADLINE_EXCEEDED itself, just before
                 # the gateway does. Without the header, the gateway's reset ends the call there.
-                "request_headers_to_remove": ["grpc-timeout"],
+                "request_headers_to_remove": ["grpc-timeout", *_internal(stack)],
                 "request_body_buffer_limit": stack.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
                     _named(stack, "stream", stream_call, route=_stream(stack)),

@@ -9,7 +9,8 @@ import copy
 
 from components.gateway.envoy.protojson import Json, extension, typed
 from components.gateway.envoy.registration import Mount
-from config.sections.gateway_tls import SecretCa, TlsClients, is_uri
+from config.sections.gateway_callers import ConfigMapJwks, SecretJwks
+from config.sections.gateway_tls import ConfigMapCa, SecretCa, TlsClients, is_uri
 from config.sections.inference import InferenceStack
 
 CONFIG_FOLDER = "/etc/envoy"
@@ -168,17 +169,23 @@ def mounts(stack: InferenceStack) -> list[Mount]:
     own = _secret(secret, {file: file for file in (CERTIFICATE_FILE, KEY_FILE)})
     found = [Mount(name="tls", path=CERTIFICATE_FOLDER, source=own)]
     if tls.clients:
-        source = _ca_source(tls.clients)
+        source = key_source(tls.clients.ca, CA_FILE)
         found.append(Mount(name="client-ca", path=CLIENT_CA_FOLDER, source=source))
     return found
 
 
-def _ca_source(clients: TlsClients) -> Json:
-    ca, files = clients.ca, {clients.ca.key: CA_FILE}
+def key_source(at: SecretCa | ConfigMapCa | SecretJwks | ConfigMapJwks, file: str) -> Json:
+    """Return the source of a volume with one key of a Secret or ConfigMap.
+
+    Args:
+        at: The key.
+        file: Name of its file in the volume.
+    """
+    files = {at.key: file}
     # By kind: sections know no volumes.
-    if isinstance(ca, SecretCa):
-        return _secret(ca.name, files)
-    return {"configMap": {"name": ca.name, "items": _items(files)}}
+    if isinstance(at, SecretCa | SecretJwks):
+        return _secret(at.name, files)
+    return {"configMap": {"name": at.name, "items": _items(files)}}
 
 
 def _secret(name: str, files: dict[str, str]) -> Json:

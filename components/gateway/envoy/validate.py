@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from components.gateway.envoy.protojson import Json
@@ -56,7 +57,7 @@ def validate(bootstrap: Json) -> list[str]:
     envoy = envoy_path()
     if envoy is None:
         return _parse(bootstrap)
-    # Envoy wants every file of dynamic configuration to exist, and reads none of them.
+    # Envoy wants every file that it watches to exist.
     with tempfile.NamedTemporaryFile() as stand_in:
         config = json.dumps(_with_paths(bootstrap, stand_in.name))
         result = subprocess.run(
@@ -72,9 +73,11 @@ def validate(bootstrap: Json) -> list[str]:
 
 
 def _with_paths(value: Any, path: str) -> Any:
-    """Return a bootstrap in which every file of dynamic configuration is the one at `path`."""
+    """Return a bootstrap in which every file that Envoy watches is the one at `path`."""
     if isinstance(value, dict):
         fields = cast(Json, value)
+        if "filename" in fields and "watched_directory" in fields:
+            return {"filename": path, "watched_directory": {"path": str(Path(path).parent)}}
         return {
             name: {**item, "path": path}
             if name == "path_config_source"

@@ -49,6 +49,7 @@ class Replica(grpc.GenericRpcHandler):
         self.calls = 0
         self.checks = 0
         self.deadlines = 0
+        self.metadata: list[tuple[str, str | bytes]] = []
         self.active = 0
         self.peak = 0
         self._working = asyncio.Event()
@@ -82,6 +83,7 @@ class Replica(grpc.GenericRpcHandler):
     async def _infer(self, request: bytes, context: Any) -> bytes:
         self.calls += 1
         self.deadlines += context.time_remaining() is not None
+        self.metadata = list(context.invocation_metadata())
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:

@@ -12,6 +12,7 @@ class SteadyCalls:
     """Calls on one channel, without a pause, until the block ends."""
 
     client: GrpcClient
+    metadata: tuple[tuple[str, str], ...] = ()
     outcomes: list[CallEnd] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -23,7 +24,7 @@ class SteadyCalls:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self.outcomes.extend(self.client.calls(50, window=10))
+            self.outcomes.extend(self.client.calls(50, window=10, metadata=self.metadata))
 
     def more(self) -> None:
         """Wait for calls that began after this moment."""

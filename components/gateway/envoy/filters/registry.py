@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
+from components.gateway.envoy.filters.jwt import JWT
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
 from components.gateway.envoy.filters.router import ROUTER
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.registration import HttpFilter, Mount, RouteName
 from config.sections.inference import InferenceStack
 
-FILTERS: tuple[HttpFilter, ...] = (REQUEST_SIZE, ROUTER)
+FILTERS: tuple[HttpFilter, ...] = (CALLER_FORGERY, JWT, CALLER_NAME, REQUEST_SIZE, ROUTER)
 """All HTTP filters, in the order in which a call passes them. The router ends the chain."""
 
 
@@ -35,6 +37,11 @@ def local_replies(stack: InferenceStack) -> list[Json]:
 def filter_clusters(stack: InferenceStack) -> list[Json]:
     """Return the `Cluster`s that filters call."""
     return [cluster for each in _enabled(stack) for cluster in each.clusters(stack)]
+
+
+def filter_listeners(stack: InferenceStack) -> list[Json]:
+    """Return the `Listener`s of the gateway itself that filters call."""
+    return [listener for each in _enabled(stack) for listener in each.listeners(stack)]
 
 
 def filter_mounts(stack: InferenceStack) -> Sequence[Mount]:
