@@ -26,6 +26,7 @@ from components.cluster.preflight.pull_secrets import pull_secrets
 from components.cluster.preflight.quota import quota
 from components.cluster.preflight.reader import ClusterReader
 from components.cluster.preflight.storage import storage
+from components.cluster.preflight.token_keys import token_keys
 from components.cluster.preflight.version import version
 from components.common.kubernetes_api import (
     ApiRefusedError,
@@ -70,6 +71,7 @@ def preflight(
             *network(settings, reader),
             *balancer(settings, reader),
             *certificates(settings, stack, reader),
+            *token_keys(settings, stack, reader),
             *gpus(settings, reader),
             *node_agents(settings, api),
             *eks(settings, reader),

@@ -1,18 +1,15 @@
 """Certificates of gateways with TLS, which the user or cert-manager creates and renews."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from components.cluster.preflight.mounted import UnusableError, missing, read, refused, value
 from components.cluster.preflight.reader import ClusterReader, dig
-from components.common.labels import hand_over
 from components.gateway.certificate import API_VERSION
 from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
 from config.checks.stack_paths import StackAt, stacks
@@ -23,10 +20,6 @@ from config.settings import Settings
 _MIN_RSA_BITS = 2048
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 """Keys that Envoy loads (its `source/common/tls/context_impl.cc` and `server_context_impl.cc`)."""
-
-
-class _UnusableError(ValueError):
-    """The contents of a Secret or a ConfigMap cannot be used; the message says why."""
 
 
 def certificates(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Problem]:
@@ -45,19 +38,19 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
     if not name:
         return
     keys: dict[str, object] = {at.key("gateway.tls.secretName"): name}
-    data = _read(at, "Secret", name, reader)
+    data = read(at, "Secret", name, reader)
     if data is None:
         return
     if not data:
-        yield _missing(at, stack, "Secret", name, keys, f"create secret tls {name} --cert --key")
+        yield missing(at, stack, "Secret", name, keys, f"create secret tls {name} --cert --key")
         return
     try:
-        chain = _chain(_value(data, CERTIFICATE_FILE))
-        _require_match(chain[0], _value(data, KEY_FILE))
+        chain = _chain(value(data, CERTIFICATE_FILE))
+        _require_match(chain[0], value(data, KEY_FILE))
         for certificate in chain:
             _require_valid(certificate, now)
-    except _UnusableError as error:
-        yield _refused(
+    except UnusableError as error:
+        yield refused(
             keys,
             f"the Secret {name} in {at.stack.namespace} cannot serve TLS: {error}",
             "put a certificate and its key into it: kubectl create secret tls --dry-run=client "
@@ -67,7 +60,7 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
         return
     wanted, names = at.stack.server_name, _dns_names(chain[0])
     if not any(_covers(each, wanted) for each in names):
-        yield _refused(
+        yield refused(
             {**keys, at.key("gateway.tls.serverName"): at.stack.gateway.tls.server_name},
             f"the certificate in the Secret {name} is for {', '.join(names) or 'no DNS name'}, and "
             f"callers verify {wanted}: each would refuse the connection",
@@ -80,7 +73,7 @@ def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Prob
     name, kind = issuer.name, issuer.api_kind
     keys: dict[str, object] = {at.key("gateway.tls.issuer.name"): name}
     if not reader.api.serves(API_VERSION, "certificates"):
-        yield _refused(
+        yield refused(
             {at.key("gateway.tls.kind"): "certManager"},
             f"the cluster has no cert-manager: it does not serve certificates of {API_VERSION}",
             "install cert-manager first, or name a Secret (kind secret)",
@@ -91,7 +84,7 @@ def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Prob
     if found is None:
         return
     if not found:
-        yield _refused(
+        yield refused(
             {**keys, at.key("gateway.tls.issuer.kind"): issuer.kind},
             f"there is no {kind} {name}, and the gateways' pods would wait for its certificate",
             "create it first, or name another one",
@@ -120,19 +113,19 @@ def _clients(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> I
         at.key("gateway.tls.clients.ca.name"): ca.name,
         at.key("gateway.tls.clients.ca.key"): ca.key,
     }
-    data = _read(at, kind, ca.name, reader)
+    data = read(at, kind, ca.name, reader)
     if data is None:
         return
     if not data:
         create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
-        yield _missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
+        yield missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
         return
     try:
-        bundle = _chain(_value(data, ca.key))
+        bundle = _chain(value(data, ca.key))
         if not any(_is_valid(each, now) for each in bundle):
             _require_valid(bundle[0], now)
-    except _UnusableError as error:
-        yield _refused(
+    except UnusableError as error:
+        yield refused(
             keys,
             f"with the CA bundle in the {kind} {ca.name} in {at.stack.namespace} no client could "
             f"connect: {error}",
@@ -140,37 +133,11 @@ def _clients(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> I
         )
 
 
-def _read(at: StackAt, kind: str, name: str, reader: ClusterReader) -> dict[str, Any] | None:
-    """Return the data of an object as text; empty if it is missing, None if it may not be read."""
-    namespace, resource = at.stack.namespace, f"{kind.lower()}s"
-    path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
-    found = reader.get(path, f"{kind}s in {namespace}")
-    if not found:
-        return found
-    data: dict[str, str] = dig(found, "data") or {}
-    if kind != "Secret":
-        return {"": "", **data}
-    return {"": "", **{key: _decoded(value) for key, value in data.items()}}
-
-
-def _decoded(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-def _value(data: dict[str, Any], key: str) -> str:
-    if not data.get(key, "").strip():
-        raise _UnusableError(f"its key {key} is {'empty' if key in data else 'missing'}")
-    return data[key]
-
-
 def _chain(pem: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise _UnusableError("it holds no certificate in PEM form") from None
+        raise UnusableError("it holds no certificate in PEM form") from None
 
 
 def _require_match(certificate: x509.Certificate, pem: str) -> None:
@@ -178,15 +145,15 @@ def _require_match(certificate: x509.Certificate, pem: str) -> None:
         key = serialization.load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         what = f"{KEY_FILE} is no private key in PEM form without a password"
-        raise _UnusableError(what) from None
+        raise UnusableError(what) from None
     if key.public_key() != certificate.public_key():
-        raise _UnusableError(f"the key in {KEY_FILE} does not match the certificate")
+        raise UnusableError(f"the key in {KEY_FILE} does not match the certificate")
     if isinstance(key, rsa.RSAPrivateKey):
         loads = key.key_size >= _MIN_RSA_BITS
     else:
         loads = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES)
     if not loads:
-        raise _UnusableError(
+        raise UnusableError(
             f"Envoy loads RSA keys from {_MIN_RSA_BITS} bits and keys on the curves P-256, P-384 "
             f"and P-521, and {KEY_FILE} is another one"
         )
@@ -200,10 +167,10 @@ def _require_valid(certificate: x509.Certificate, now: datetime) -> None:
     subject = certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
     if now > certificate.not_valid_after_utc:
         at = certificate.not_valid_after_utc
-        raise _UnusableError(f"the certificate ({subject}) expired at {at:%Y-%m-%d %H:%M} UTC")
+        raise UnusableError(f"the certificate ({subject}) expired at {at:%Y-%m-%d %H:%M} UTC")
     if now < certificate.not_valid_before_utc:
         at = certificate.not_valid_before_utc
-        raise _UnusableError(f"the certificate ({subject}) is valid from {at:%Y-%m-%d %H:%M} UTC")
+        raise UnusableError(f"the certificate ({subject}) is valid from {at:%Y-%m-%d %H:%M} UTC")
 
 
 def _dns_names(certificate: x509.Certificate) -> list[str]:
@@ -220,20 +187,3 @@ def _covers(pattern: str, name: str) -> bool:
     if not pattern.startswith("*."):
         return pattern == name
     return pattern[2:] == name.partition(".")[2]
-
-
-def _missing(
-    at: StackAt, stack: str, kind: str, name: str, keys: dict[str, object], create: str
-) -> Problem:
-    namespace = at.stack.namespace
-    return _refused(
-        keys,
-        f"there is no {kind} {name} in {namespace}, and the gateways' pods would wait for it",
-        f"create it first: kubectl -n {namespace} {create}. If its namespace does not exist yet: "
-        f"kubectl create namespace {namespace}, kubectl label namespace {namespace} "
-        f"{hand_over(stack)}",
-    )
-
-
-def _refused(keys: dict[str, object], reason: str, fix: str) -> Problem:
-    return Problem(check="preflight", severity="refuse", keys=keys, reason=reason, fix=fix)
