@@ -18,7 +18,7 @@ from components.gateway.balancer import (
     balancer_annotations,
     failed_checks,
 )
-from components.gateway.envoy import tls
+from components.gateway.envoy import access_log, tls
 from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
@@ -46,7 +46,8 @@ def config_files(stack: InferenceStack) -> dict[str, str]:
     """Build the files of the gateway's ConfigMap, by name."""
     files = {BOOTSTRAP_FILE: _yaml(bootstrap(stack)), DRAIN_FILE: drain_script(stack)}
     secrets = {tls.sds_file(name): _yaml(file) for name, file in tls.sds(stack).items()}
-    return {**files, **secrets}
+    rates = {name: _yaml(file) for name, file in access_log.files(stack).items()}
+    return {**files, **secrets, **rates}
 
 
 def _yaml(message: Json) -> str:

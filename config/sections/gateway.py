@@ -19,13 +19,14 @@ from config.base import (
     Tier,
 )
 from config.sections.gateway_callers import Callers
+from config.sections.gateway_record import AccessLog
 from config.sections.gateway_tls import GatewayTls, NoTls
 from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
 from config.versions import ENVOY_IMAGE
 
 STORAGE_MIB = 64
-"""Disk request of a gateway, MiB: it writes nothing but its log."""
+"""Disk of a gateway, MiB: it writes nothing but its logs, of which kubelet keeps 50 MiB."""
 
 HEAP_SHARE = 0.75
 """Share of a gateway's memory that its heap may take before it sheds load."""
@@ -243,6 +244,9 @@ class Gateway(Section):
 
     endpoint_lag_seconds: float = Field(default=5.0, ge=1, le=3600)
     """Time for which the Service may still send new connections to a stopping gateway."""
+
+    access_log: AccessLog | None = None
+    """Access log. If unset, the gateway writes none."""
 
     pods: PodOptions = PodOptions()
     """Placement, priority and metadata of the pods."""

@@ -17,6 +17,7 @@ from tests.unit import (
     karpenter_cases,
     node_group_cases,
     pod_cases,
+    record_cases,
     tls_cases,
 )
 from tests.unit.case import Case
@@ -30,6 +31,7 @@ CASES = [
     *karpenter_cases.CASES,
     *node_group_cases.CASES,
     *pod_cases.CASES,
+    *record_cases.CASES,
     *tls_cases.CASES,
 ]
 

@@ -69,3 +69,6 @@ WITHOUT_CERTIFICATE = (
 WORKER_BUSY = "envoy_listener_manager_worker_dispatcher_loop_duration_us_sum"
 """Counter of the microseconds in which the worker was not idle; while the kernel withholds CPU from
 it, it is not idle."""
+
+LINES_DENIED = "envoy_access_log_process_ratelimit_denied"
+"""Counter of the lines that the access log left out, because it had its most lines a second."""

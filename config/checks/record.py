@@ -1,0 +1,42 @@
+"""Checks of the gateway's record of its calls."""
+
+import math
+from collections.abc import Iterator
+
+from config.checks.stack_paths import stacks
+from config.problem import Finding, derived, number, refuse
+from config.settings import Settings
+
+_ANSWERED_SHARE = 0.5
+"""Largest share of the access log's lines that calls which end OK may take."""
+
+_SHARE_DIGITS = 6
+"""Digits of a share that Envoy reads: it counts in millionths."""
+
+
+@refuse
+def access_log_share(settings: Settings) -> Iterator[Finding]:
+    """Lines about calls that end OK leave room for those about calls that do not."""
+    for at in stacks(settings):
+        log = at.stack.gateway.access_log
+        if not log:
+            continue
+        fleet = at.stack.autoscaler.max_replicas * at.stack.traffic.replica_rps
+        answered = fleet / at.stack.gateway.replicas
+        room = _ANSWERED_SHARE * log.lines_per_second
+        if log.ok_share * answered > room:
+            key, lines = at.key("gateway.accessLog.okShare"), number(log.ok_share * answered)
+            scale = 10**_SHARE_DIGITS
+            yield Finding(
+                keys={
+                    key: log.ok_share,
+                    at.key("gateway.accessLog.linesPerSecond"): log.lines_per_second,
+                    derived(at.key("gateway.answeredPerSecond")): number(answered),
+                },
+                reason=(
+                    f"the largest fleet answers {number(answered)} calls/s through one gateway; "
+                    f"{lines} lines a second about them would leave less than half of "
+                    f"{log.lines_per_second} to the calls that do not end OK"
+                ),
+                change={key: math.floor(scale * room / answered) / scale},
+            )

@@ -1,0 +1,70 @@
+"""Objects of a gateway that records its calls; tests/envoy shows that Envoy acts on them."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
+from components.gateway.envoy import access_log
+from components.gateway.envoy.bootstrap import bootstrap
+from components.gateway.envoy.validate import validate
+from config.sections.inference import InferenceStack
+from config.sections.prometheus import ManagedPrometheus
+
+PLAIN_BESIDE_TLS = {"kind": "secret", "secretName": "tls", "acceptPlaintext": "until May"}
+
+
+def stack_of(**gateway: Any) -> InferenceStack:
+    return InferenceStack.model_validate({"gateway": gateway})
+
+
+@pytest.fixture
+def made(declare):
+    def of(**gateway: Any):
+        args = EnvoyGatewayArgs(config=stack_of(**gateway), prometheus=ManagedPrometheus())
+        return declare(lambda: EnvoyGateway("gateway", args))
+
+    return of
+
+
+def test_envoy_reads_the_rate_of_its_log_from_a_file_of_its_config_map(made):
+    declared = made(accessLog={"linesPerSecond": 7})
+    data = declared.one("core/v1:ConfigMap", "gateway-files")["data"]
+    (resource,) = yaml.safe_load(data[access_log.RATE_FILE])["resources"]
+    bucket = resource["resource"]
+    assert (bucket["max_tokens"], bucket["tokens_per_fill"], bucket["fill_interval"]) == (
+        7,
+        7,
+        "1s",
+    )
+    pod = declared.one("apps/v1:Deployment")["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert f"/etc/envoy/{access_log.RATE_FILE}" in mounts
+    assert f"path: /etc/envoy/{access_log.RATE_FILE}" in data["envoy.yaml"]
+    assert resource["name"] in data["envoy.yaml"]
+
+
+def test_a_gateway_without_a_log_has_no_file_for_it(made):
+    data = made().one("core/v1:ConfigMap", "gateway-files")["data"]
+    assert access_log.RATE_FILE not in data
+    assert "access_log" not in data["envoy.yaml"]
+
+
+def test_envoy_accepts_the_log_beside_either_transport():
+    log = {"okShare": 0.01, "modelHeader": "mm-model-id"}
+    assert validate(bootstrap(stack_of(accessLog=log, tls=PLAIN_BESIDE_TLS))) == []
+
+
+@pytest.mark.parametrize("name", ["authorization", "Cookie", "X-API-Key", "no name"])
+def test_a_header_that_carries_a_secret_names_no_model(name):
+    with pytest.raises(ValueError, match=r"carries a secret|name of an HTTP header"):
+        stack_of(accessLog={"modelHeader": name})
+
+
+@pytest.mark.parametrize(
+    "log", [{"okShare": 1.1}, {"okShare": -0.1}, {"linesPerSecond": 0}, {"linesPerSecond": 201}]
+)
+def test_shares_and_rates_have_bounds(log):
+    with pytest.raises(ValueError, match=r"(less|greater) than or equal"):
+        stack_of(accessLog=log)
