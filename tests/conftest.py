@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
-from xdist.scheduler import LoadGroupScheduling
 
 from local_cluster.modes import MODE_VARIABLE, SIMULATED
-from tests import recording
+from tests import recording, sharing
 
 # The user's mode must not reach the tests: those of the serving cluster ask for it.
 os.environ[MODE_VARIABLE] = SIMULATED.name
@@ -25,42 +24,21 @@ TOOL_FIXTURES = {"holds", "keda_schema", "promtool", "understood"}
 """Fixtures that talk to a real tool; their tests are marked `tools`."""
 
 GOLDEN = Path(__file__).parent / "golden"
-INTEGRATION = "tests/integration/"
-
-SHARED = ("provisioning", "started")
-"""Fixtures that cost most: a cluster each, the first with a stack. One process has each of them;
-the tests that use both belong to the first."""
 
 
-class Sharing(LoadGroupScheduling):
-    """Keeps tests that share fixtures in one process: those of a group, else those of a file."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return super()._split_scope(nodeid).partition("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
-    return Sharing(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> sharing.Sharing:
+    return sharing.Sharing(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        fixtures = {*getattr(item, "fixturenames", ())}
-        if TOOL_FIXTURES & fixtures:
+        if TOOL_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.tools)
-        if group := next((name for name in SHARED if name in fixtures), None):
+        if group := sharing.clusters(item):
             item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):
-        items.sort(key=_rank)
-
-
-def _rank(item: pytest.Item) -> int:
-    """Return the place of a test: the longest groups start first, so that no process ends late."""
-    if group := item.get_closest_marker("xdist_group"):
-        return SHARED.index(group.args[0])
-    slow = item.get_closest_marker("tools") or item.nodeid.startswith(INTEGRATION)
-    return len(SHARED) if slow else len(SHARED) + 1
+        items.sort(key=sharing.place)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import psutil
 import typer
 
 from local_cluster import toolchain
@@ -13,6 +14,9 @@ _TOOLS = ("cli", "cluster", "checks")
 """Groups of tools that the tests need on every machine."""
 
 _SERVING_TESTS = "tests/serving"
+
+_WAITING = 2
+"""Processes beyond one per core: on average a process waits for nearly half of its time."""
 
 
 @command("test", passes_on="pytest")
@@ -32,9 +36,10 @@ def test(ctx: typer.Context) -> None:
 
     if ctx.args:
         raise SystemExit(run(*ctx.args))
-    # Tests that share a cluster share a process (`tests/conftest.py`), and mostly wait. The serving
-    # tests measure, so they have the machine for themselves.
-    parallel = ("-n", "logical", "--dist", "loadgroup", "--no-loadscope-reorder")
+    # Tests that share a cluster share a process (`tests/sharing.py`). The serving tests measure, so
+    # they have the machine for themselves.
+    processes = (psutil.cpu_count() or 1) + _WAITING
+    parallel = ("-n", str(processes), "--dist", "loadgroup", "--no-loadscope-reorder")
     failed = run(*parallel, f"--ignore={_SERVING_TESTS}")
     if not missing:
         failed = run(_SERVING_TESTS) or failed
