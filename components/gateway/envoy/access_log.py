@@ -3,6 +3,7 @@
 Envoy reads the rate from a file of its own: its filter takes it by xDS alone.
 """
 
+from components.gateway.envoy.filters import caller_record
 from components.gateway.envoy.protojson import Json, extension, typed
 from components.gateway.envoy.tls import CONFIG_FOLDER
 from config.sections.gateway_record import AccessLog
@@ -34,6 +35,8 @@ _FIELDS = {
     "request_id": "%REQ(X-REQUEST-ID):36%",
 }
 """Fields of a line, in Envoy's command operators; a field without a value is null."""
+
+_CALLER = f"%DYNAMIC_METADATA({caller_record.NAMESPACE}:{caller_record.KEY}):128%"
 
 _MILLION = 1_000_000
 
@@ -90,10 +93,14 @@ def manager_fields(stack: InferenceStack) -> Json:
     log = stack.gateway.access_log
     if not log:
         return {}
-    model = {"model": f"%REQ({log.model_header}):128%"} if log.model_header else {}
+    fields = dict(_FIELDS)
+    if caller_record.is_recorded(stack):
+        fields["caller"] = _CALLER
+    if log.model_header:
+        fields["model"] = f"%REQ({log.model_header}):128%"
     stdout = extension(
         "envoy.access_loggers.stdout",
         f"{_LOG}.stream.v3.StdoutAccessLog",
-        log_format={"json_format": {**_FIELDS, **model}},
+        log_format={"json_format": fields},
     )
     return {"access_log": [{**stdout, "filter": _filter(log)}]}

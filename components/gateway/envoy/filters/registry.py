@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from components.gateway.envoy.filters.caller_record import CALLER_RECORD
 from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
 from components.gateway.envoy.filters.jwt import JWT
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
@@ -10,7 +11,14 @@ from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.registration import HttpFilter, Mount, RouteName
 from config.sections.inference import InferenceStack
 
-FILTERS: tuple[HttpFilter, ...] = (CALLER_FORGERY, JWT, CALLER_NAME, REQUEST_SIZE, ROUTER)
+FILTERS: tuple[HttpFilter, ...] = (
+    CALLER_FORGERY,
+    JWT,
+    CALLER_NAME,
+    CALLER_RECORD,
+    REQUEST_SIZE,
+    ROUTER,
+)
 """All HTTP filters, in the order in which a call passes them. The router ends the chain."""
 
 
