@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config.sections.gateway import InternalLoadBalancer
+from config.sections.gateway_callers import RemoteJwks
 from config.sections.inference import InferenceStack
 from config.sections.keda import Keda
 from config.sections.prometheus import ManagedPrometheus, Prometheus
@@ -118,6 +119,12 @@ def gateway_flows(
     checked = (watchdog.port,) if watchdog.enabled else ()
     flows.append(Flow(gateway, triton_pods(stack), (stack.triton.grpc_port, *checked)))
     flows += [*_dns(gateway, dns), *_dns(callers, dns)]
+    flows += [
+        Flow(gateway, Addresses(cidr), (issuer.jwks.port,))
+        for issuer in stack.token_issuers
+        if isinstance(issuer.jwks, RemoteJwks)
+        for cidr in issuer.jwks.cidrs
+    ]
     return [*flows, _gateway_scrape(stack, prometheus)]
 
 

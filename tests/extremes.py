@@ -25,8 +25,11 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Further keys that a section needs, by its path and kind."""
 
+_JWT = "inference[0].gateway.callers.jwt"
+_ISSUER = TokenIssuer("issuer").config()
+_REMOTE = {"uri": "https://issuer.example.com/", "cidrs": ["192.0.2.0/24"]}
 _WITHIN: dict[str, dict[str, Any]] = {
-    "inference[0].gateway.callers.jwt": {"issuers": [TokenIssuer("issuer").config()]},
+    _JWT: {"issuers": [_ISSUER]},
 }
 """Further keys that a section of one kind needs, by its path."""
 
@@ -71,6 +74,10 @@ class Number:
                 return {section: {**_WITHIN[section], key: value}}
             return {self.path: value}
         union = _union(self.path)
+        if union == f"{_JWT}.issuers[0].jwks":
+            key = self.path.rpartition(".")[2]
+            jwks = {"kind": self.kind, **_REMOTE, key: value}
+            return {_JWT: {"issuers": [{**_ISSUER, "jwks": jwks}]}}
         *above, key = split(self.path)[len(split(union)) :]
         inner: Any = {key: value}
         if above:

@@ -18,7 +18,7 @@ from components.gateway.balancer import (
     balancer_annotations,
     failed_checks,
 )
-from components.gateway.envoy import access_log, tls
+from components.gateway.envoy import access_log, jwks, tls
 from components.gateway.envoy.admin import METRICS_PATH, READY_PATH
 from components.gateway.envoy.bootstrap import arguments, bootstrap
 from components.gateway.envoy.clusters.registry import mounts
@@ -45,9 +45,13 @@ _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def config_files(stack: InferenceStack) -> dict[str, str]:
     """Build the files of the gateway's ConfigMap, by name."""
     files = {BOOTSTRAP_FILE: _yaml(bootstrap(stack)), DRAIN_FILE: drain_script(stack)}
-    secrets = {tls.sds_file(name): _yaml(file) for name, file in tls.sds(stack).items()}
+    secrets = {**tls.sds(stack), **jwks.sds(stack)}
     rates = {name: _yaml(file) for name, file in access_log.files(stack).items()}
-    return {**files, **secrets, **rates}
+    return {
+        **files,
+        **{tls.sds_file(name): _yaml(file) for name, file in secrets.items()},
+        **rates,
+    }
 
 
 def _yaml(message: Json) -> str:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.autoscaler.queries import in_flight, signal
+from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     CLUSTER_LABEL,
+    LISTENER_LABEL,
     MEMBERSHIP,
     MEMBERSHIP_HEALTHY,
     selector,
 )
-from components.monitoring.gateway_alerts import gateway_rules, tls_rules
+from components.monitoring.gateway_alerts import gateway_rules, tls_rules, token_rules
 from components.monitoring.rule import POD_LABEL, RESTARTS, Rule, pods
 from config.sections.autoscaler import HPA_TOLERANCE
 from config.sections.inference import InferenceStack
@@ -65,6 +67,8 @@ def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[Rule]:
     if stack.gateway.tls.is_on:
         expiry = stack.gateway.tls.expiry_warning_seconds
         yield from tls_rules(pods(stack.gateway_name, namespace), expiry)
+    if stack.token_issuers:
+        yield from token_rules(pods(stack.gateway_name, {LISTENER_LABEL: STAT_PREFIX, **namespace}))
     yield from _replica_rules(stack, fleet, namespace)
     yield from _scaler_rules(stack, fleet, prometheus)
 

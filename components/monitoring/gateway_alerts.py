@@ -10,6 +10,7 @@ from components.gateway.envoy.stats import (
     CERTIFICATE_LABEL,
     DOWNSTREAM_REQUESTS,
     DURATION_REACHED,
+    KEYS_NOT_FETCHED,
     LISTENER_LABEL,
     LOOKUPS,
     NONE_HEALTHY,
@@ -25,6 +26,9 @@ from config.sections.inference import InferenceStack
 
 _BUSY_SHARE = 0.8
 """Share of the time for which a gateway's one worker may be busy: beyond it, calls wait for it."""
+
+_FAILED_FETCHES = 10
+"""Failed fetches of key sets in ten minutes that are no start of a gateway."""
 
 _LATE_SHARE = 0.05
 """Share of calls that may end at their deadline."""
@@ -131,4 +135,21 @@ def tls_rules(gateways: str, expiry_seconds: float) -> Iterator[Rule]:
         severity="warning",
         summary="Gateway {{ $labels.pod }} could not load new certificates "
         f"({{{{ $labels.{SECRET_LABEL} }}}}): it keeps the old ones.",
+    )
+
+
+def token_rules(listener: str) -> Iterator[Rule]:
+    """Yield the alerts on gateways that accept tokens.
+
+    Args:
+        listener: Selector of the series of their listeners.
+    """
+    yield Rule(
+        "TokenKeysNotLoaded",
+        # One fetch fails while a gateway starts, because its own listener does not answer yet.
+        f"max by ({POD_LABEL}) (increase({KEYS_NOT_FETCHED}{listener}[10m])) > {_FAILED_FETCHES}",
+        seconds=0,
+        severity="warning",
+        summary="Gateway {{ $labels.pod }} cannot fetch or read the keys of a token issuer: it "
+        "keeps the old ones.",
     )

@@ -1,11 +1,13 @@
 """Callers of the gateway: their names and their tokens."""
 
+import re
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from config.base import ObjectName, Section
-from config.sections.gateway_tls import DataKey
+from config.base import Cidr, ObjectName, Section
+from config.sections.gateway_tls import ConfigMapCa, DataKey, SecretCa
 
 CALLER_HEADER = "x-kubemind-caller"
 """Request header with the caller's name. The gateway sets it before all else, after it has removed
@@ -17,6 +19,22 @@ ANONYMOUS = "anonymous"
 
 JwksText = Annotated[str, Field(min_length=1, max_length=1024 * 1024)]
 """A JSON web key set (RFC 7517), as long as a ConfigMap may be."""
+
+_HTTPS_PORT = 443
+_HTTPS_ADDRESS = re.compile(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?/[!-~]*")
+
+
+def _https(value: str) -> str:
+    if not _HTTPS_ADDRESS.fullmatch(value):
+        raise ValueError(
+            "must be an address such as https://issuer.example.com/keys: keys that came in plain "
+            "text could be anyone's"
+        )
+    return value
+
+
+HttpsAddress = Annotated[str, AfterValidator(_https)]
+"""An address by HTTPS."""
 
 Claim = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:/~@-][A-Za-z0-9_.:/~@-]{0,127}$")]
 """Name of a claim; Envoy takes dots for claims within claims."""
@@ -69,7 +87,47 @@ class ConfigMapJwks(Section):
     minutes, without a rollout and without a lost call."""
 
 
-Jwks = InlineJwks | SecretJwks | ConfigMapJwks
+class ImageCa(Section):
+    """The public authorities that the gateway's image knows."""
+
+    kind: Literal["image"] = "image"
+    """The CA bundle of the image."""
+
+
+class RemoteJwks(Section):
+    """Public keys that each gateway fetches from the issuer, by HTTPS."""
+
+    keys: ClassVar[str | None] = None
+    """Keys in the parameters."""
+
+    kind: Literal["remote"]
+    """An address of the issuer."""
+
+    uri: HttpsAddress
+    """Address of its JSON web key set, most often its `jwks_uri`."""
+
+    cidrs: tuple[Cidr, ...] = Field(min_length=1)
+    """Address ranges of that host; the NetworkPolicy lets gateways connect to its port there."""
+
+    ca: ImageCa | SecretCa | ConfigMapCa = Field(default=ImageCa(), discriminator="kind")
+    """Authorities that sign the host's certificate."""
+
+    refresh_seconds: int = Field(default=300, ge=10, le=24 * 3600)
+    """Time between two fetches, and so the longest life of a removed key. While a fetch fails,
+    gateways keep the keys that they have."""
+
+    @property
+    def host(self) -> str:
+        """DNS name of the host, which its certificate must have."""
+        return urlsplit(self.uri).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port of the host."""
+        return urlsplit(self.uri).port or _HTTPS_PORT
+
+
+Jwks = InlineJwks | SecretJwks | ConfigMapJwks | RemoteJwks
 
 
 class JwtIssuer(Section):

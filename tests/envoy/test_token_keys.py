@@ -1,17 +1,23 @@
-"""Key sets in a mounted Secret or ConfigMap: they change under calls, and no call is lost.
+"""Key sets that change under calls: in a mounted Secret or ConfigMap, or at the issuer.
 
-The folder is written as kubelet writes it. Not shown: kubelet's own delay.
+The folder is written as kubelet writes it. Not shown: kubelet's own delay, and that a network lets
+the gateway connect to an issuer.
 """
 
 import json
+import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
 
-from components.gateway.envoy import jwks
+from components.gateway.envoy import jwks, tls
 from components.gateway.envoy.protojson import Json
+from config.sections.inference import InferenceStack
 from tests.envoy.harness.bed import Bed, open_bed
 from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.secrets import MountedFolder
@@ -78,3 +84,62 @@ def test_keys_change_within_seconds_and_no_call_is_lost(mounted):
             assert outcome(NEW) == "OK"
             calls.more()
         assert set(codes(calls.outcomes)) == {"OK"}
+
+
+AUTHORITY, OTHER = (trustme.CA(key_type=trustme.KeyType.ECDSA) for _ in range(2))
+
+
+class Published(BaseHTTPRequestHandler):
+    """The issuer's host: answers each GET with the key set of `OLD`."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(OLD.jwks.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[int]:
+    """Port of the issuer's host, whose name is localhost."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("localhost", key_type=trustme.KeyType.ECDSA).configure_cert(context)
+    with ThreadingHTTPServer(("localhost", 0), Published) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("authority", "code", "details"),
+    [(AUTHORITY, "OK", ""), (OTHER, "UNAUTHENTICATED", "Jwks remote fetch is failed")],
+)
+def test_keys_are_fetched_from_an_issuer_whose_certificate_is_right(
+    tmp_path, host, authority, code, details
+):
+    ca = MountedFolder(tmp_path / "ca")
+    ca.write({"ca.crt": authority.cert_pem.bytes()})
+    remote = {
+        "kind": "remote",
+        "uri": f"https://localhost:{host}/keys",
+        "cidrs": ["127.0.0.0/8"],
+        "ca": {"kind": "secret", "name": "ca"},
+    }
+    options = {"callers": {"jwt": {"issuers": [OLD.config(remote)]}}}
+    ((name, response),) = jwks.sds(InferenceStack.model_validate({"gateway": options})).items()
+    file = tmp_path / "sds.json"
+    file.write_text(json.dumps(response).replace(jwks.ca_folder(0), str(ca.folder)))
+
+    def edit(config: Json) -> None:
+        text = json.dumps(config).replace(f"/etc/envoy/{tls.sds_file(name)}", str(file))
+        config.update(json.loads(text))
+
+    with (
+        open_bed(tmp_path, replicas=1, gateway=options, edit=edit) as bed,
+        GrpcClient(bed.gateway.port) as client,
+    ):
+        end = client.call(**bearer(OLD.token()))
+    assert (end.code.name, end.details) == (code, details)

@@ -10,7 +10,7 @@ from components.gateway.envoy.filters.jwt import HEALTH_SERVICE, JWT
 from components.gateway.envoy.protojson import Json
 from tests.envoy.harness import parts
 from tests.envoy.harness.backend import INFER
-from tests.envoy.harness.client import GrpcClient
+from tests.envoy.harness.client import GrpcClient, codes
 from tests.envoy.harness.tokens import TokenIssuer, bearer
 
 FIRST, SECOND = TokenIssuer("https://first.example.com"), TokenIssuer("second")
@@ -89,3 +89,16 @@ def test_each_setting_keeps_its_tokens_out(bed, edit, opened):
     ):
         got_in = [n for n, (how, *_) in enumerate(REFUSED) if client.call(**how).code.name == "OK"]
     assert got_in == list(opened)
+
+
+def test_while_tokens_are_not_required_calls_without_one_get_in_and_are_counted(bed):
+    with (
+        bed(replicas=1, gateway=with_tokens(required=False)) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
+        assert set(codes(client.calls(3))) == {"OK"}
+        assert client.call(**bearer(FIRST.token())).code.name == "OK"
+        assert client.call(**bearer(STRANGER.token())).code.name == UNAUTHENTICATED
+        client.channel.unary_unary(f"/{HEALTH_SERVICE}/Check").future(b"").exception(10)
+        # By this counter operators see whether anyone still calls without a token.
+        assert it.gateway.downstream_stat("rbac.without_token.shadow_denied") == 3

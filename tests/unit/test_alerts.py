@@ -19,9 +19,11 @@ from config.base import PROJECT_FOLDER
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
+from tests.envoy.harness.tokens import TokenIssuer
 
+CALLERS = {"jwt": {"issuers": [TokenIssuer("issuer").config()]}}
 TLS = {"kind": "secret", "secretName": "gateway-tls"}
-STACK = InferenceStack.model_validate({"gateway": {"replicas": 2, "tls": TLS}})
+STACK = InferenceStack.model_validate({"gateway": {"replicas": 2, "tls": TLS, "callers": CALLERS}})
 OTHER = InferenceStack.model_validate(
     {"namespace": "vision", "namePrefix": "b-", "autoscaler": {"minReplicas": 3, "maxReplicas": 5}}
 )
@@ -50,7 +52,7 @@ def of_fleet(pod: str, name: str, namespace: str = "ai-namespace") -> str:
 
 def of_listener(name: str, namespace: str = "ai-namespace") -> str:
     prefix = {"envoy_http_conn_manager_prefix": "grpc_router"}
-    return of_gateway("g1", f"http_downstream_rq_{name}", namespace, **prefix)
+    return of_gateway("g1", f"http_{name}", namespace, **prefix)
 
 
 ACTIVE, SECOND = (of_fleet(pod, "upstream_rq_active") for pod in ("g1", "g2"))
@@ -73,8 +75,9 @@ UNLOADED = of_gateway("g1", "sds_key_rotation_failed", envoy_xds_resource_name="
 UNUSABLE = of_gateway(
     "g1", "listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
 )
-LATE = of_listener("max_duration_reached")
-CALLS = of_listener("total")
+LATE = of_listener("downstream_rq_max_duration_reached")
+CALLS = of_listener("downstream_rq_total")
+UNFETCHED = of_listener("jwt_authn_jwks_fetch_failed")
 UP = of_triton("t1", "up")
 ANSWERED = of_triton("t1", "nv_inference_request_success", model="echo")
 KEDA = (
@@ -109,6 +112,7 @@ GOOD = {
     UNUSABLE: "5x60",
     CALLS: "0+3000x60",
     LATE: "0+120x60",
+    UNFETCHED: "1x60",
     UP: "1x60",
     ANSWERED: "0+100x60",
     KEDA: "7x60",
@@ -129,6 +133,7 @@ BAD: dict[str, list[dict[str, str]]] = {
     "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
     "CertificateMissing": [{UNUSABLE: "5+1x60"}],
     "CertificateNotLoaded": [{UNLOADED: "1x30 2x29"}],
+    "TokenKeysNotLoaded": [{UNFETCHED: "1+1x60"}],
     "DiscoveryFailing": [{LOOKUPS: "7x60"}],
     "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
     "DeadlinesExceeded": [{LATE: "0+300x60"}],
@@ -235,6 +240,11 @@ def test_a_stack_without_gpus_has_no_alert_on_them():
 def test_a_gateway_without_tls_has_no_alert_on_certificates():
     (group,) = alert_rules((OTHER,), MANAGED)["groups"]
     assert not [rule for rule in group["rules"] if "Certificate" in rule["alert"]]
+
+
+def test_a_gateway_without_tokens_has_no_alert_on_their_keys():
+    (group,) = alert_rules((OTHER,), MANAGED)["groups"]
+    assert "TokenKeysNotLoaded" not in {rule["alert"] for rule in group["rules"]}
 
 
 def test_gateways_that_disappear_blind_the_scaler(firing: Firing):

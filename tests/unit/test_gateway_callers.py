@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from components.gateway import workload
 from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.validate import validate
+from config.flows import Addresses, Flow, gateway_flows, gateway_pods
 from config.jwks import jwks_fault
 from config.load import Refused, parse
 from config.sections.gateway_callers import CALLER_HEADER
@@ -19,6 +20,7 @@ from tests.envoy.harness import parts
 from tests.envoy.harness.tokens import TokenIssuer
 
 SECRET = {"kty": "oct", "k": "c2VjcmV0"}
+REMOTE = {"kind": "remote", "uri": "https://issuer.example.com/keys", "cidrs": ["192.0.2.0/24"]}
 KEY = TokenIssuer("issuer").public_key
 RSA, OKP = jwt.algorithms.RSAAlgorithm, jwt.algorithms.OKPAlgorithm
 
@@ -95,6 +97,9 @@ def issuer(**changes: Any) -> dict[str, Any]:
         ({"jwt": {"issuers": []}}, "callers.jwt.issuers", "at least 1"),
         ({"jwt": {}}, "callers.jwt.issuers", "a value is needed"),
         (issuer(audiences=[]), "issuers[0].audiences", "at least 1"),
+        (issuer(jwks={**REMOTE, "uri": "http://a.b/keys"}), "jwks.uri", "https://"),
+        (issuer(jwks={**REMOTE, "uri": "https://a.b"}), "jwks.uri", "https://"),
+        (issuer(jwks={**REMOTE, "cidrs": []}), "jwks.cidrs", "at least 1"),
         (issuer(issuer=""), "issuers[0].issuer", "must match"),
         (issuer(jwks={"kind": "inline", "keys": "{}"}), "jwks.keys = 2 characters", "no list"),
         (issuer(jwks={"kind": "inline", "keys": key_set(SECRET)}), "jwks.keys", "kind secret"),
@@ -112,6 +117,20 @@ def test_without_callers_no_filter_knows_of_names():
     assert CALLER_HEADER not in json.dumps(config)
     names = [each["name"] for each in parts.manager(config)["http_filters"]]
     assert names == ["envoy.filters.http.body_size_limit", "envoy.filters.http.router"]
+
+
+@pytest.mark.parametrize(("host", "port"), [("issuer.example.com", 443), ("a.example:8443", 8443)])
+def test_gateways_may_connect_to_the_stated_ranges_of_an_issuer_and_trust_its_name(host, port):
+    jwks = {**REMOTE, "uri": f"https://{host}/keys", "cidrs": ["192.0.2.0/24", "198.51.100.0/24"]}
+    stack = InferenceStack.model_validate({"gateway": {"callers": issuer(jwks=jwks)}})
+    gateway = gateway_pods(stack)
+    flows = [flow for flow in gateway_flows(stack, ManagedPrometheus()) if flow.source == gateway]
+    wanted = [Flow(gateway, Addresses(cidr), (port,)) for cidr in jwks["cidrs"]]
+    assert [flow for flow in flows if isinstance(flow.target, Addresses)] == wanted
+    text = workload.config_files(stack)["sds-jwks-ca-0.yaml"]
+    assert f"exact: {host.partition(':')[0]}\n" in text
+    assert "/etc/ssl/certs/ca-certificates.crt" in text
+    assert validate(bootstrap(stack)) == []
 
 
 @pytest.mark.parametrize("kind", ["configMap", "secret"])

@@ -225,3 +225,24 @@ def test_an_issuer_of_the_namespace_is_looked_up_there():
     answers = {"/namespaces/ai-namespace/issuers/internal": (200, READY)}
     api: Any = Api(answers, served=(CERT_MANAGER,))
     assert list(certificates(settings, "dev", ClusterReader(api))) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"ca.crt": BUNDLE}, None),
+        ({"ca.crt": ""}, "gateways could not fetch the keys of issuer: its key ca.crt is empty"),
+        (404, "there is no ConfigMap callers"),
+    ],
+)
+def test_the_bundle_for_an_issuers_host_is_judged_as_the_clients_is(content, says):
+    remote = {
+        "kind": "remote",
+        "uri": "https://issuer.example.com/keys",
+        "cidrs": ["192.0.2.0/24"],
+        "ca": {"kind": "configMap", "name": "callers"},
+    }
+    issuer = {"issuer": "issuer", "audiences": ["inference"], "jwks": remote}
+    callers = {"callers": {"jwt": {"issuers": [issuer]}}}
+    problems, _ = found(pair(), content, gateway=callers)
+    assert [says in problem.reason for problem in problems] == [True] * bool(says)

@@ -14,7 +14,8 @@ from components.gateway.certificate import API_VERSION
 from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
 from config.checks.stack_paths import StackAt, stacks
 from config.problem import Problem
-from config.sections.gateway_tls import Issuer, SecretCa
+from config.sections.gateway_callers import ImageCa, RemoteJwks
+from config.sections.gateway_tls import ConfigMapCa, Issuer, SecretCa
 from config.settings import Settings
 
 _MIN_RSA_BITS = 2048
@@ -30,7 +31,7 @@ def certificates(settings: Settings, stack: str, reader: ClusterReader) -> Itera
             yield from _issuer(at, at.stack.gateway.tls.issuer, reader)
         else:
             yield from _own(at, stack, reader, now)
-        yield from _clients(at, stack, reader, now)
+        yield from _bundle(at, stack, reader, now)
 
 
 def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Iterator[Problem]:
@@ -102,35 +103,44 @@ def _issuer(at: StackAt, issuer: Issuer, reader: ClusterReader) -> Iterator[Prob
         )
 
 
-def _clients(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Iterator[Problem]:
+def _bundles(at: StackAt) -> Iterator[tuple[str, SecretCa | ConfigMapCa, str]]:
+    """Yield the CA bundles of a stack: key, bundle, and the consequence of an unusable one."""
     clients = at.stack.gateway.tls.clients
-    if not clients:
-        return
-    ca = clients.ca
-    # By kind: sections know no API objects.
-    kind = "Secret" if isinstance(ca, SecretCa) else "ConfigMap"
-    keys: dict[str, object] = {
-        at.key("gateway.tls.clients.ca.name"): ca.name,
-        at.key("gateway.tls.clients.ca.key"): ca.key,
-    }
-    data = read(at, kind, ca.name, reader)
-    if data is None:
-        return
-    if not data:
-        create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
-        yield missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
-        return
-    try:
-        bundle = _chain(value(data, ca.key))
-        if not any(_is_valid(each, now) for each in bundle):
-            _require_valid(bundle[0], now)
-    except UnusableError as error:
-        yield refused(
-            keys,
-            f"with the CA bundle in the {kind} {ca.name} in {at.stack.namespace} no client could "
-            f"connect: {error}",
-            f"put the clients' CA certificates, PEM, under its key {ca.key}",
-        )
+    if clients:
+        yield "gateway.tls.clients.ca", clients.ca, "no client could connect"
+    for index, issuer in enumerate(at.stack.token_issuers):
+        # By kind: only keys that gateways fetch have a host.
+        if isinstance(issuer.jwks, RemoteJwks) and not isinstance(issuer.jwks.ca, ImageCa):
+            path = f"gateway.callers.jwt.issuers[{index}].jwks.ca"
+            yield path, issuer.jwks.ca, f"gateways could not fetch the keys of {issuer.issuer}"
+
+
+def _bundle(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Iterator[Problem]:
+    for path, ca, consequence in _bundles(at):
+        # By kind: sections know no API objects.
+        kind = "Secret" if isinstance(ca, SecretCa) else "ConfigMap"
+        keys: dict[str, object] = {
+            at.key(f"{path}.name"): ca.name,
+            at.key(f"{path}.key"): ca.key,
+        }
+        data = read(at, kind, ca.name, reader)
+        if data is None:
+            continue
+        if not data:
+            create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
+            yield missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
+            continue
+        try:
+            bundle = _chain(value(data, ca.key))
+            if not any(_is_valid(each, now) for each in bundle):
+                _require_valid(bundle[0], now)
+        except UnusableError as error:
+            yield refused(
+                keys,
+                f"with the CA bundle in the {kind} {ca.name} in {at.stack.namespace} "
+                f"{consequence}: {error}",
+                f"put the CA certificates, PEM, under its key {ca.key}",
+            )
 
 
 def _chain(pem: str) -> list[x509.Certificate]:

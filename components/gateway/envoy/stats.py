@@ -66,6 +66,9 @@ WITHOUT_CERTIFICATE = (
 )
 """Counter of connections refused because the gateway has loaded no certificate since its start."""
 
+KEYS_NOT_FETCHED = "envoy_http_jwt_authn_jwks_fetch_failed"
+"""Counter of token issuers' key sets that the gateway could not fetch or read; it keeps the old."""
+
 WORKER_BUSY = "envoy_listener_manager_worker_dispatcher_loop_duration_us_sum"
 """Counter of the microseconds in which the worker was not idle; while the kernel withholds CPU from
 it, it is not idle."""

@@ -65,9 +65,14 @@ def sds(stack: InferenceStack) -> dict[str, Json]:
     found = {SERVER: {"tls_certificate": certificate}}
     if tls.clients:
         found[CLIENTS] = {"validation_context": _rules(tls.clients)}
+    return sds_files(found)
+
+
+def sds_files(secrets: dict[str, Json]) -> dict[str, Json]:
+    """Build the SDS files of secrets, each a `DiscoveryResponse`, by the secrets' names."""
     return {
         name: {"resources": [typed(f"{_TLS}.Secret", name=name, **fields)]}
-        for name, fields in found.items()
+        for name, fields in secrets.items()
     }
 
 
@@ -84,7 +89,8 @@ def _rules(clients: TlsClients) -> Json:
     return {**rules, "match_typed_subject_alt_names": names} if names else rules
 
 
-def _source(name: str) -> Json:
+def sds_config(name: str) -> Json:
+    """Build the `SdsSecretConfig` that reads a secret from its SDS file."""
     path = f"{CONFIG_FOLDER}/{sds_file(name)}"
     return {
         "name": name,
@@ -144,11 +150,11 @@ def _transport(stack: InferenceStack) -> Json:
             "tls_minimum_protocol_version": f"TLSv{tls.min_version.replace('.', '_')}",
             "tls_maximum_protocol_version": "TLSv1_3",
         },
-        "tls_certificate_sds_secret_configs": [_source(SERVER)],
+        "tls_certificate_sds_secret_configs": [sds_config(SERVER)],
     }
     context: Json = {"common_tls_context": common}
     if tls.clients:
-        common["validation_context_sds_secret_config"] = _source(CLIENTS)
+        common["validation_context_sds_secret_config"] = sds_config(CLIENTS)
         context["require_client_certificate"] = tls.clients.required
     return {
         "transport_socket": extension(

@@ -71,3 +71,28 @@ JWT = HttpFilter(
 )
 """Answers UNAUTHENTICATED to calls without a valid token, PERMISSION_DENIED to one for another
 audience. Replicas do not get the token."""
+
+
+def _is_optional(stack: InferenceStack) -> bool:
+    jwt = _jwt(stack)
+    return jwt is not None and not jwt.required
+
+
+def _count(_: InferenceStack) -> Json:
+    anything: list[Json] = [{"any": True}]
+    health = {"url_path": {"path": {"prefix": f"/{HEALTH_SERVICE}/"}}}
+    token = {"header": {"name": "authorization", "present_match": True}}
+    return typed(
+        "extensions.filters.http.rbac.v3.RBAC",
+        shadow_rules={
+            "policies": {
+                "health": {"permissions": [health], "principals": anything},
+                "token": {"permissions": anything, "principals": [token]},
+            }
+        },
+        shadow_rules_stat_prefix="without_token",
+    )
+
+
+MISSING_TOKENS = HttpFilter(name="missing_tokens", is_on=_is_optional, config=_count)
+"""Counts the calls without a token while none is required, and denies none of them."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from components.gateway.envoy.filters.caller_record import CALLER_RECORD
 from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
-from components.gateway.envoy.filters.jwt import JWT
+from components.gateway.envoy.filters.jwt import JWT, MISSING_TOKENS
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
 from components.gateway.envoy.filters.router import ROUTER
 from components.gateway.envoy.protojson import Json
@@ -13,6 +13,7 @@ from config.sections.inference import InferenceStack
 
 FILTERS: tuple[HttpFilter, ...] = (
     CALLER_FORGERY,
+    MISSING_TOKENS,
     JWT,
     CALLER_NAME,
     CALLER_RECORD,
