@@ -125,6 +125,10 @@ def gateway_flows(
         if isinstance(issuer.jwks, RemoteJwks)
         for cidr in issuer.jwks.cidrs
     ]
+    if tracing := stack.gateway.tracing:
+        pods = [Pods(tracing.collector_namespace)] if tracing.collector_namespace else []
+        collectors = [*pods, *map(Addresses, tracing.collector_cidrs)]
+        flows += [Flow(gateway, collector, (tracing.port,)) for collector in collectors]
     return [*flows, _gateway_scrape(stack, prometheus)]
 
 

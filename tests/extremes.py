@@ -30,6 +30,10 @@ _ISSUER = TokenIssuer("issuer").config()
 _REMOTE = {"uri": "https://issuer.example.com/", "cidrs": ["192.0.2.0/24"]}
 _WITHIN: dict[str, dict[str, Any]] = {
     _JWT: {"issuers": [_ISSUER]},
+    "inference[0].gateway.tracing": {
+        "collector": "otel.observability.svc:4317",
+        "collectorNamespace": "observability",
+    },
 }
 """Further keys that a section of one kind needs, by its path."""
 

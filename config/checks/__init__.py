@@ -102,6 +102,7 @@ CHECKS: tuple[Check, ...] = (
     sizing.shared_memory,
     sizing.largest_calls,
     record.access_log_share,
+    record.tracing_collector,
     watchdog.watchdog_patience,
     watchdog.watchdog_requests,
     names.name_length,

@@ -40,3 +40,30 @@ def access_log_share(settings: Settings) -> Iterator[Finding]:
                 ),
                 change={key: math.floor(scale * room / answered) / scale},
             )
+
+
+@refuse
+def tracing_collector(settings: Settings) -> Iterator[Finding]:
+    """The gateways find the collector, and NetworkPolicies let them connect to it."""
+    for at in stacks(settings):
+        tracing = at.stack.gateway.tracing
+        if not tracing:
+            continue
+        key, namespace = at.key("gateway.tracing.collector"), tracing.collector_namespace
+        where = at.key("gateway.tracing.collectorNamespace")
+        cidrs = at.key("gateway.tracing.collectorCidrs")
+        if not namespace and not tracing.collector_cidrs:
+            yield Finding(
+                keys={key: tracing.collector, where: namespace, cidrs: []},
+                reason="no NetworkPolicy would let the gateways connect to the collector",
+                fix=f"state the namespace of its pods ({where}), or its addresses ({cidrs})",
+            )
+        elif "." not in tracing.host and namespace != at.stack.namespace:
+            yield Finding(
+                keys={key: tracing.collector, where: namespace},
+                reason=(
+                    f"the gateways would look for a Service {tracing.host} in their own namespace, "
+                    f"{at.stack.namespace}"
+                ),
+                fix="name the Service with its namespace: <service>.<namespace>.svc:<port>",
+            )

@@ -19,7 +19,7 @@ from config.base import (
     Tier,
 )
 from config.sections.gateway_callers import Callers
-from config.sections.gateway_record import AccessLog
+from config.sections.gateway_record import AccessLog, Tracing
 from config.sections.gateway_tls import GatewayTls, NoTls
 from config.sections.pods import PodOptions
 from config.sizing.instances import Architecture
@@ -248,6 +248,10 @@ class Gateway(Section):
     access_log: AccessLog | None = None
     """Access log. If unset, the gateway writes none."""
 
+    tracing: Tracing | None = None
+    """Traces by OpenTelemetry. If unset, the gateway sends none, and leaves callers' contexts as
+    they are."""
+
     pods: PodOptions = PodOptions()
     """Placement, priority and metadata of the pods."""
 
@@ -256,6 +260,11 @@ class Gateway(Section):
 
     memory_mib: MemoryMib = 512
     """Memory request and limit of one gateway, MiB."""
+
+    @property
+    def records_callers(self) -> bool:
+        """True if the gateway records the names of its callers."""
+        return self.callers is not None and bool(self.access_log or self.tracing)
 
     def on_separate_nodes(self, tier: Tier) -> bool:
         """Return True if the first two gateways never share a node.

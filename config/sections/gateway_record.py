@@ -1,10 +1,12 @@
-"""The gateway's record of its calls: its access log."""
+"""The gateway's record of its calls: access log and traces."""
 
+import ipaddress
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from config.base import HeaderName, Section
+from config.base import Cidr, DnsLabel, HeaderName, Section
 
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 
@@ -31,3 +33,56 @@ class AccessLog(Section):
     model_header: Annotated[HeaderName, AfterValidator(_model_header)] | None = None
     """Metadata in which callers repeat the name of the model, such as `mm-model-id`; lines then
     have its first 128 bytes. If unset, lines name no model: it is in the call's body."""
+
+
+_HOST = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NUMBERS = re.compile(r"[0-9.]+")
+_MOST_PORT = 65535
+
+
+def _endpoint(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    valid = len(host) <= 253 and _HOST.fullmatch(host) and re.fullmatch(r"[1-9][0-9]{0,4}", port)
+    if valid and _NUMBERS.fullmatch(host):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            valid = None
+    if not valid or int(port) > _MOST_PORT:
+        raise ValueError(
+            "must be a host and a port without a scheme, such as "
+            "otel-collector.observability.svc:4317"
+        )
+    return value
+
+
+class Tracing(Section):
+    """Spans of calls, sent to an OpenTelemetry collector by OTLP over gRPC, in plain text.
+
+    The gateway hands the W3C context (`traceparent`) on to the replica.
+    """
+
+    collector: Annotated[str, AfterValidator(_endpoint)]
+    """Host and port of the collector, such as `otel-collector.observability.svc:4317`. Its port is
+    also that of the pods, as the NetworkPolicies of the VPC CNI require."""
+
+    collector_namespace: DnsLabel | None = None
+    """Namespace of its pods; the NetworkPolicies let the gateways connect to them."""
+
+    collector_cidrs: tuple[Cidr, ...] = ()
+    """Ranges of its addresses, if it is outside the cluster or on nodes; the NetworkPolicies let
+    the gateways connect to them."""
+
+    sampling_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the calls without a W3C context of which the gateway sends a span. For a call with
+    one, its `sampled` flag decides: who calls may ask for a span of every call."""
+
+    @property
+    def host(self) -> str:
+        """Host of the collector."""
+        return self.collector.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """Port of the collector."""
+        return int(self.collector.rpartition(":")[2])

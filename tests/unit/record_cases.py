@@ -2,6 +2,8 @@
 
 from tests.unit.case import Case
 
+TRACING = "inference[0].gateway.tracing"
+COLLECTOR = {"collector": "otel.observability.svc:4317", "collectorNamespace": "observability"}
 LOG = "inference[0].gateway.accessLog"
 
 CASES = [
@@ -10,4 +12,8 @@ CASES = [
          {LOG: {"okShare": 0.02}}),
     Case("accessLogShare", f"{LOG}.linesPerSecond", 10, "less than half of 10",
          {LOG: {"okShare": 0.02}}),
+    Case("tracingCollector", f"{TRACING}.collectorNamespace", None,
+         "no NetworkPolicy would let", {TRACING: COLLECTOR}),
+    Case("tracingCollector", f"{TRACING}.collector", "otel:4317",
+         "a Service otel in their own namespace, ai-namespace", {TRACING: COLLECTOR}),
 ]  # fmt: skip

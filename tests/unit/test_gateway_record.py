@@ -9,8 +9,10 @@ from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.gateway.envoy import access_log
 from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.validate import validate
+from config.flows import Addresses, Pods, gateway_flows
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ManagedPrometheus
+from tests.envoy.harness import parts
 
 PLAIN_BESIDE_TLS = {"kind": "secret", "secretName": "tls", "acceptPlaintext": "until May"}
 
@@ -68,3 +70,59 @@ def test_a_header_that_carries_a_secret_names_no_model(name):
 def test_shares_and_rates_have_bounds(log):
     with pytest.raises(ValueError, match=r"(less|greater) than or equal"):
         stack_of(accessLog=log)
+
+
+COLLECTOR: dict[str, Any] = {
+    "collector": "otel.observability.svc:4317",
+    "collectorNamespace": "observability",
+    "collectorCidrs": ["10.9.0.0/24"],
+}
+
+
+def test_a_gateway_without_tracing_has_nothing_of_it():
+    plain = bootstrap(stack_of())
+    assert "tracing" not in str(plain)
+    assert "traceparent" not in str(plain)
+
+
+def test_envoy_accepts_traces_beside_the_log_and_names_of_callers():
+    config = bootstrap(stack_of(tracing=COLLECTOR, accessLog={}, callers={}))
+    assert validate(config) == []
+    (log,) = parts.manager(config)["access_log"]
+    assert log["typed_config"]["log_format"]["json_format"]["trace_id"] == "%TRACE_ID%"
+
+
+def test_network_policies_let_the_gateways_connect_to_the_collector():
+    def targets(**gateway: Any) -> list[Any]:
+        stack = stack_of(**gateway)
+        flows = gateway_flows(stack, ManagedPrometheus())
+        return [flow.target for flow in flows if flow.ports == (4317,)]
+
+    assert targets(tracing=COLLECTOR) == [Pods("observability"), Addresses("10.9.0.0/24")]
+    assert targets() == []
+
+
+@pytest.mark.parametrize(
+    "collector",
+    [
+        "otel",
+        "otel:0",
+        "otel:65536",
+        ":4317",
+        "http://otel:4317",
+        "otel:4317/v1/traces",
+        "a:b@otel:4317",
+        "Otel:4317",
+        "10.0.0.256:4317",
+    ],
+)
+def test_what_is_no_address_of_a_collector_is_refused(collector):
+    with pytest.raises(ValueError, match="must be a host and a port without a scheme, such as"):
+        stack_of(tracing={"collector": collector})
+
+
+@pytest.mark.parametrize("collector", ["otel:1", "10.0.0.7:65535", "otel.observability.svc:4317"])
+def test_addresses_of_collectors_are_accepted(collector):
+    tracing = stack_of(tracing={"collector": collector}).gateway.tracing
+    assert tracing
+    assert f"{tracing.host}:{tracing.port}" == collector

@@ -96,6 +96,8 @@ def manager_fields(stack: InferenceStack) -> Json:
     fields = dict(_FIELDS)
     if caller_record.is_recorded(stack):
         fields["caller"] = _CALLER
+    if stack.gateway.tracing:
+        fields["trace_id"] = "%TRACE_ID%"
     if log.model_header:
         fields["model"] = f"%REQ({log.model_header}):128%"
     stdout = extension(

@@ -1,5 +1,6 @@
 """Envoy's bootstrap and command line as pure functions of an inference stack."""
 
+from components.gateway.envoy import tracing
 from components.gateway.envoy.admin import admin, status_listener
 from components.gateway.envoy.clusters.registry import clusters
 from components.gateway.envoy.drain import DRAIN_TIME_SECONDS
@@ -77,8 +78,9 @@ def _overload_manager(stack: InferenceStack) -> Json:
     }
 
 
-def _runtime() -> Json:
+def _runtime(stack: InferenceStack) -> Json:
     return {
+        **tracing.runtime(stack),
         # Count calls on a connection that is not up yet as load, or a new replica draws all calls.
         "envoy.reloadable_features.least_request_lb_count_pending_requests": True,
         # Callers that give up together are no attack: see the stream reset bucket of the listener.
@@ -100,7 +102,7 @@ def bootstrap(stack: InferenceStack) -> Json:
             # Envoy's own label is envoy_cluster_name; the scaler's query selects by this one.
             "stats_tags": [{"tag_name": CLUSTER_LABEL, "regex": r"^cluster\.((.+?)\.)"}]
         },
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime()}]},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(stack)}]},
         # How busy the worker is, with or without a limit on its CPU; Envoy has no metric of CPU.
         "enable_dispatcher_stats": True,
         "overload_manager": _overload_manager(stack),

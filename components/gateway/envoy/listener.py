@@ -1,6 +1,6 @@
 """The gRPC listener."""
 
-from components.gateway.envoy import access_log, http2, tls
+from components.gateway.envoy import access_log, http2, tls, tracing
 from components.gateway.envoy.filters import registry
 from components.gateway.envoy.protojson import Json, address, seconds, typed
 from components.gateway.envoy.routes import route_config
@@ -49,6 +49,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         drain_timeout=seconds(GOAWAY_SECONDS),
         delayed_close_timeout="1s",
         **access_log.manager_fields(stack),
+        **tracing.manager_fields(stack),
     )
 
 

@@ -1,13 +1,14 @@
 """The list of clusters, and the sums of what they and the filters add to the gateway."""
 
 from components.gateway.envoy.clusters.admin import ADMIN
+from components.gateway.envoy.clusters.collector import COLLECTOR
 from components.gateway.envoy.clusters.triton import TRITON
 from components.gateway.envoy.filters.registry import filter_clusters, filter_mounts
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.registration import Cluster, Mount
 from config.sections.inference import InferenceStack
 
-CLUSTERS: tuple[Cluster, ...] = (TRITON, ADMIN)
+CLUSTERS: tuple[Cluster, ...] = (TRITON, ADMIN, COLLECTOR)
 """All clusters but those that filters call."""
 
 

@@ -1,6 +1,5 @@
 """A copy of the caller's name for the record: the router removes the header before the log."""
 
-from components.gateway.envoy.filters.callers import has_names
 from components.gateway.envoy.protojson import Json, typed
 from components.gateway.envoy.registration import HttpFilter
 from config.sections.gateway_callers import CALLER_HEADER
@@ -12,7 +11,7 @@ NAMESPACE, KEY = "kubemind", "caller"
 
 def is_recorded(stack: InferenceStack) -> bool:
     """Return True if the gateway records the names of callers."""
-    return has_names(stack) and stack.gateway.access_log is not None
+    return stack.gateway.records_callers
 
 
 def _config(_: InferenceStack) -> Json:
