@@ -26,6 +26,8 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 """Further keys that a section needs, by its path and kind."""
 
 _JWT = "inference[0].gateway.callers.jwt"
+_LIMIT = "inference[0].gateway.callers.limit"
+_RATE = {"requestsPerSecond": 10}
 _ISSUER = TokenIssuer("issuer").config()
 _REMOTE = {"uri": "https://issuer.example.com/", "cidrs": ["192.0.2.0/24"]}
 _WITHIN: dict[str, dict[str, Any]] = {
@@ -34,6 +36,7 @@ _WITHIN: dict[str, dict[str, Any]] = {
         "collector": "otel.observability.svc:4317",
         "collectorNamespace": "observability",
     },
+    _LIMIT: _RATE,
 }
 """Further keys that a section of one kind needs, by its path."""
 
@@ -74,6 +77,8 @@ class Number:
             if section.endswith("tolerations[0]"):
                 # The list is empty by default.
                 return {section.removesuffix("[0]"): [{**_TOLERATION, key: value}]}
+            if section == f"{_LIMIT}.overrides[0]":
+                return {_LIMIT: {**_RATE, "overrides": [{"caller": "a", **_RATE, key: value}]}}
             if section in _WITHIN:
                 return {section: {**_WITHIN[section], key: value}}
             return {self.path: value}

@@ -9,15 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.autoscaler.queries import in_flight, signal
+from components.gateway.envoy.filters.caller_limit import LIMIT_PREFIX
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     CLUSTER_LABEL,
+    LIMIT_LABEL,
     LISTENER_LABEL,
     MEMBERSHIP,
     MEMBERSHIP_HEALTHY,
     selector,
 )
-from components.monitoring.gateway_alerts import gateway_rules, tls_rules, token_rules
+from components.monitoring.gateway_alerts import (
+    gateway_rules,
+    limit_rules,
+    tls_rules,
+    token_rules,
+)
 from components.monitoring.rule import POD_LABEL, RESTARTS, Rule, pods
 from config.sections.autoscaler import HPA_TOLERANCE
 from config.sections.inference import InferenceStack
@@ -69,6 +76,8 @@ def _rules(stack: InferenceStack, prometheus: Prometheus) -> Iterator[Rule]:
         yield from tls_rules(pods(stack.gateway_name, namespace), expiry)
     if stack.token_issuers:
         yield from token_rules(pods(stack.gateway_name, {LISTENER_LABEL: STAT_PREFIX, **namespace}))
+    if stack.has_caller_limit:
+        yield from limit_rules(pods(stack.gateway_name, {LIMIT_LABEL: LIMIT_PREFIX, **namespace}))
     yield from _replica_rules(stack, fleet, namespace)
     yield from _scaler_rules(stack, fleet, prometheus)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from components.autoscaler.queries import per_second, refusals
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
+    CALLER_LIMITED,
     CERTIFICATE_EXPIRES,
     CERTIFICATE_LABEL,
     DOWNSTREAM_REQUESTS,
@@ -152,4 +153,20 @@ def token_rules(listener: str) -> Iterator[Rule]:
         severity="warning",
         summary="Gateway {{ $labels.pod }} cannot fetch or read the keys of a token issuer: it "
         "keeps the old ones.",
+    )
+
+
+def limit_rules(limited: str) -> Iterator[Rule]:
+    """Yield the alert on calls beyond their caller's rate.
+
+    Args:
+        limited: Selector of the series of the callers' rate limit.
+    """
+    yield Rule(
+        "CallerLimited",
+        f"{per_second(CALLER_LIMITED + limited, 60)} > 0",
+        seconds=60,
+        severity="warning",
+        summary="Callers make {{ $value | humanize }} calls a second beyond their rate "
+        "(gateway.callers.limit); these do not scale the fleet.",
     )

@@ -115,6 +115,8 @@ CHECKS: tuple[Check, ...] = (
     tls.balancer_plaintext,
     callers.token_issuers,
     callers.token_keys,
+    callers.caller_overrides,
+    callers.caller_names,
     callers.tokens_in_plain_text,
     names.own_namespaces,
     names.privileged_ports,

@@ -1,34 +1,43 @@
 """Checks of the callers' names and tokens."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from config.checks.stack_paths import stacks
+from config.checks.stack_paths import StackAt, stacks
 from config.jwks import jwks_fault
-from config.problem import Finding, refuse, warn
+from config.problem import Finding, number, refuse, warn
 from config.settings import Settings
+
+
+def _stated_twice(
+    at: StackAt,
+    names: Sequence[str],
+    path: Callable[[int], str],
+    reason: Callable[[str, int], str],
+    fix: str,
+) -> Iterator[Finding]:
+    """Yield a finding for each name that occurs more than once."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            indices = [index for index, each in enumerate(names) if each == name]
+            keys: dict[str, object] = {at.key(path(index)): name for index in indices}
+            yield Finding(keys=keys, reason=reason(name, count), fix=fix)
 
 
 @refuse
 def token_issuers(settings: Settings) -> Iterator[Finding]:
     """Each issuer is stated once."""
     for at in stacks(settings):
-        issuers = [each.issuer for each in at.stack.token_issuers]
-        for name, count in Counter(issuers).items():
-            if count > 1:
-                paths = [
-                    at.key(f"gateway.callers.jwt.issuers[{index}].issuer")
-                    for index, issuer in enumerate(issuers)
-                    if issuer == name
-                ]
-                yield Finding(
-                    keys=dict.fromkeys(paths, name),
-                    reason=(
-                        f"the issuer {name} is stated {count} times: a token would have to fit one "
-                        "of them, and a key that one of them drops would stay valid by another"
-                    ),
-                    fix="state it once, with all its audiences and keys",
-                )
+        yield from _stated_twice(
+            at,
+            [each.issuer for each in at.stack.token_issuers],
+            lambda index: f"gateway.callers.jwt.issuers[{index}].issuer",
+            lambda name, count: (
+                f"the issuer {name} is stated {count} times: a token would have to fit one of "
+                "them, and a key that one of them drops would stay valid by another"
+            ),
+            "state it once, with all its audiences and keys",
+        )
 
 
 @refuse
@@ -49,6 +58,48 @@ def token_keys(settings: Settings) -> Iterator[Finding]:
                     ),
                     fix="copy the issuer's key set, most often published at its jwks_uri",
                 )
+
+
+@refuse
+def caller_overrides(settings: Settings) -> Iterator[Finding]:
+    """Each caller has one rate."""
+    for at in stacks(settings):
+        callers = at.stack.gateway.callers
+        overrides = callers.limit.overrides if callers and callers.limit else ()
+        yield from _stated_twice(
+            at,
+            [each.caller for each in overrides],
+            lambda index: f"gateway.callers.limit.overrides[{index}].caller",
+            lambda name, count: (
+                f"the caller {name} has {count} rates, and Envoy would refuse its configuration"
+            ),
+            "state one of them",
+        )
+
+
+@warn
+def caller_names(settings: Settings) -> Iterator[Finding]:
+    """A limit of each caller needs callers with names."""
+    for at in stacks(settings):
+        callers = at.stack.gateway.callers
+        limit = callers.limit if callers else None
+        if limit and not at.stack.token_issuers and not at.stack.gateway.tls.clients:
+            yield Finding(
+                keys={
+                    at.key("gateway.callers.limit.requestsPerSecond"): limit.requests_per_second,
+                    at.key("gateway.callers.jwt"): None,
+                    at.key("gateway.tls.clients"): None,
+                },
+                reason=(
+                    "no caller has a name, because there are neither tokens nor certificates: all "
+                    f"of them together may make {number(limit.requests_per_second)} calls a second "
+                    "through one gateway"
+                ),
+                fix=(
+                    f"state {at.key('gateway.callers.jwt')}, or {at.key('gateway.tls.clients')} "
+                    "under a gateway's certificate (docs/security.md)"
+                ),
+            )
 
 
 @warn

@@ -203,7 +203,7 @@ class Gateway(Section):
     """TLS at the gateway's port. Load balancers pass it through."""
 
     callers: Callers | None = None
-    """Names of callers and their tokens. If unset, calls have no name and need no token."""
+    """Names of callers, their tokens and limits. If unset, calls have no name and need no token."""
 
     client_namespaces: tuple[DnsLabel, ...] = ()
     """Namespaces whose pods may call, beside the stack's own."""

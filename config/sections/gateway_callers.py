@@ -1,12 +1,13 @@
-"""Callers of the gateway: their names and their tokens."""
+"""Callers of the gateway: their names, their tokens and their limits."""
 
+import math
 import re
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from config.base import Cidr, ObjectName, Section
+from config.base import Calls, Cidr, ObjectName, Section
 from config.sections.gateway_tls import ConfigMapCa, DataKey, SecretCa
 
 CALLER_HEADER = "x-kubemind-caller"
@@ -41,6 +42,10 @@ Claim = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:/~@-][A-Za-z0-9_.:/~@-]{0,12
 
 Identifier = Annotated[str, Field(pattern=r"^[!-~]{1,500}$")]
 """An issuer or an audience: a string without spaces, most often a URL (RFC 7519, 4.1)."""
+
+
+CallerName = Annotated[str, Field(pattern=r"^[!-~]{1,500}$")]
+"""Name of a caller: a claim, a subject alternative name, or several of these with commas."""
 
 
 class InlineJwks(Section):
@@ -163,6 +168,43 @@ class Jwt(Section):
     carries a token needs a valid one. Calls of the health service need none in either case."""
 
 
+class CallerRate(Section):
+    """A rate of calls, at one gateway pod."""
+
+    requests_per_second: float = Field(ge=0.01, le=1_000_000)
+    """Calls a second that one caller may make through one gateway pod. A client connection ends at
+    one pod."""
+
+    burst: Calls | None = None
+    """Calls that a caller may make at once, after it has made none for a while. If unset, those of
+    one second."""
+
+    @property
+    def bucket(self) -> int:
+        """Calls at once."""
+        return self.burst or math.ceil(self.requests_per_second)
+
+
+class CallerOverride(CallerRate):
+    """The rate of one caller, in place of all others'."""
+
+    caller: CallerName
+    """Name of the caller; `anonymous` for all calls without a name."""
+
+
+class CallerLimit(CallerRate):
+    """Rate limit of each caller: calls beyond it get RESOURCE_EXHAUSTED at once.
+
+    The scaler does not count them. Callers without a name share one rate.
+    """
+
+    overrides: tuple[CallerOverride, ...] = ()
+    """Callers with a rate of their own."""
+
+    enforced: bool = True
+    """False if the gateway counts the calls beyond the limit, and refuses none of them."""
+
+
 class Callers(Section):
     """Names of callers.
 
@@ -173,6 +215,9 @@ class Callers(Section):
 
     jwt: Jwt | None = None
     """Signed tokens. If unset, calls need none."""
+
+    limit: CallerLimit | None = None
+    """Rate limit of each caller. If unset, a caller may make all calls that the gateway admits."""
 
     @property
     def issuers(self) -> tuple[JwtIssuer, ...]:

@@ -66,6 +66,11 @@ class InferenceStack(StackCalls):
         return self.gateway.callers.issuers if self.gateway.callers else ()
 
     @property
+    def has_caller_limit(self) -> bool:
+        """True if the gateway limits the rate of each caller."""
+        return self.gateway.callers is not None and self.gateway.callers.limit is not None
+
+    @property
     def refused_seconds(self) -> float:
         """Weight of the refusal rate in the scaler's signal: calls per refused call a second.
 

@@ -14,11 +14,14 @@ from rich.live import Live
 from rich.table import Table
 
 from components.autoscaler.queries import in_flight, per_second, scaler_query
+from components.gateway.envoy.filters.caller_limit import LIMIT_PREFIX
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
+    CALLER_LIMITED,
     CERTIFICATE_EXPIRES,
     DURATION_REACHED,
+    LIMIT_LABEL,
     LISTENER_LABEL,
     NONE_HEALTHY,
     PENDING_OVERFLOW,
@@ -143,7 +146,10 @@ def _unanswered(stack: InferenceStack) -> dict[str, str]:
     """Return Envoy's counters of calls without a whole answer, by the reason."""
     cluster = cluster_selector(stack.envoy_cluster)
     listener = _of_gateway(stack, **{LISTENER_LABEL: STAT_PREFIX})
+    limit = {LIMIT_LABEL: LIMIT_PREFIX}
+    limited = {"refused, a caller's rate": CALLER_LIMITED + _of_gateway(stack, **limit)}
     return {
+        **(limited if stack.has_caller_limit else {}),
         "refused, replicas and waiting room full": PENDING_OVERFLOW + cluster,
         "refused, gateway's limit in flight": ACTIVE_OVERFLOW + cluster,
         "refused, no healthy replica": NONE_HEALTHY + cluster,

@@ -85,6 +85,15 @@ def test_rejections_by_the_breaker_equal_the_gateways_own_count(bed) -> None:
         assert report.refusal_ms.count == overflow
 
 
+def test_rejections_by_the_callers_rate_limit_equal_the_gateways_own_count(bed) -> None:
+    limit = {"requestsPerSecond": 0.01, "burst": 30}
+    with bed(replicas=1, gateway={"callers": {"limit": limit}}) as it:
+        report = burst(it.gateway.port, 200)
+        assert happened(report) == {Outcome.OK: 30, Outcome.LIMITED: 170}
+        assert it.gateway.stat("caller_limit.http_local_rate_limit.rate_limited") == 170
+        assert sum(it.fleet.calls) == 30
+
+
 def test_calls_that_no_replica_answers_in_time_count_as_deadline(bed) -> None:
     with bed(replicas=2) as it:
         it.fleet.hang()

@@ -14,11 +14,20 @@ STAGING = {
 PLAIN = {"kind": "none", "acceptPlaintext": "the mesh encrypts"}
 TOKENS = {"inference[0].gateway.callers": {"jwt": {"issuers": [FIRST, SECOND]}}}
 
+LIMIT = "inference[0].gateway.callers.limit"
+RATE = {"requestsPerSecond": 10}
+OVERRIDES = [{**RATE, "caller": "a"}, {**RATE, "caller": "b"}]
+LIMITED = {"inference[0].gateway.callers": {
+    "jwt": {"issuers": [FIRST]}, "limit": {**RATE, "overrides": OVERRIDES},
+}}  # fmt: skip
+
 CASES = [
     Case("tokenIssuers", f"{JWT}.issuers[1].issuer", FIRST["issuer"],
          "is stated 2 times", TOKENS),
     Case("tokenKeys", f"{JWT}.issuers[1].jwks.keys", '{"keys": []}',
          "refuse all its tokens: it has no list", TOKENS),
+    Case("callerOverrides", f"{LIMIT}.overrides[1].caller", "a", "has 2 rates", LIMITED),
+    Case("callerNames", JWT, None, "may make 10 calls a second", LIMITED),
     Case("tokensInPlainText", "inference[0].gateway.tls.acceptPlaintext", None,
          "until it expires", {**STAGING, **TOKENS, "inference[0].gateway.tls": PLAIN}),
 ]  # fmt: skip

@@ -21,7 +21,10 @@ from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
 from tests.envoy.harness.tokens import TokenIssuer
 
-CALLERS = {"jwt": {"issuers": [TokenIssuer("issuer").config()]}}
+CALLERS = {
+    "jwt": {"issuers": [TokenIssuer("issuer").config()]},
+    "limit": {"requestsPerSecond": 10},
+}
 TLS = {"kind": "secret", "secretName": "gateway-tls"}
 STACK = InferenceStack.model_validate({"gateway": {"replicas": 2, "tls": TLS, "callers": CALLERS}})
 OTHER = InferenceStack.model_validate(
@@ -75,6 +78,10 @@ UNLOADED = of_gateway("g1", "sds_key_rotation_failed", envoy_xds_resource_name="
 UNUSABLE = of_gateway(
     "g1", "listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
 )
+LIMITED, OTHER_LIMIT = (
+    of_gateway("g1", "http_local_rate_limit_rate_limited", envoy_local_http_ratelimit_prefix=prefix)
+    for prefix in ("caller_limit", "caller_guarantee")
+)
 LATE = of_listener("downstream_rq_max_duration_reached")
 CALLS = of_listener("downstream_rq_total")
 UNFETCHED = of_listener("jwt_authn_jwks_fetch_failed")
@@ -113,6 +120,8 @@ GOOD = {
     CALLS: "0+3000x60",
     LATE: "0+120x60",
     UNFETCHED: "1x60",
+    LIMITED: "7x60",
+    OTHER_LIMIT: "0+30x60",
     UP: "1x60",
     ANSWERED: "0+100x60",
     KEDA: "7x60",
@@ -133,6 +142,7 @@ BAD: dict[str, list[dict[str, str]]] = {
     "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
     "CertificateMissing": [{UNUSABLE: "5+1x60"}],
     "CertificateNotLoaded": [{UNLOADED: "1x30 2x29"}],
+    "CallerLimited": [{LIMITED: "0+30x60"}],
     "TokenKeysNotLoaded": [{UNFETCHED: "1+1x60"}],
     "DiscoveryFailing": [{LOOKUPS: "7x60"}],
     "NoHealthyReplica": [{UNHEALTHY: "0+30x60"}],
@@ -242,9 +252,10 @@ def test_a_gateway_without_tls_has_no_alert_on_certificates():
     assert not [rule for rule in group["rules"] if "Certificate" in rule["alert"]]
 
 
-def test_a_gateway_without_tokens_has_no_alert_on_their_keys():
+def test_a_gateway_without_callers_has_no_alert_on_them():
     (group,) = alert_rules((OTHER,), MANAGED)["groups"]
-    assert "TokenKeysNotLoaded" not in {rule["alert"] for rule in group["rules"]}
+    alerts = {rule["alert"] for rule in group["rules"]}
+    assert not alerts & {"TokenKeysNotLoaded", "CallerLimited"}
 
 
 def test_gateways_that_disappear_blind_the_scaler(firing: Firing):

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from components.autoscaler.queries import demand, in_flight, scaler_query
-from components.gateway.envoy.stats import cluster_selector
+from components.gateway.envoy.filters.caller_limit import LIMIT_PREFIX
+from components.gateway.envoy.stats import CALLER_LIMITED, cluster_selector
 from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus, ManagedPrometheus
 from local_cluster import toolchain
@@ -97,6 +98,20 @@ def test_a_refused_load_asks_for_the_replicas_that_can_answer_it(holds, replicas
     per_second = replicas * stack.traffic.replica_rps
     series = active("a", 0) | refused("pending", "a", per_second * SCRAPE_SECONDS)
     holds(scaler_query(stack, ManagedPrometheus()), series, [replicas * stack.autoscaler.threshold])
+
+
+def test_one_callers_retry_storm_buys_no_replica(holds):
+    """tests/envoy/test_caller_limits.py shows that Envoy counts limited calls nowhere else."""
+    limit = {"requestsPerSecond": 10}
+    stack = changed_stack(gateway={"callers": {"limit": limit}})
+    query = scaler_query(stack, ManagedPrometheus())
+    pairs = labels(CLUSTER, pod="a", envoy_local_http_ratelimit_prefix=LIMIT_PREFIX)
+    storm = {f"{CALLER_LIMITED}{pairs}": "0+50000x100"}
+    holds(query, active("a", 3) | storm, [3])
+    # Refusals of a full gateway still count beside it.
+    full = active("a", 3) | refused("pending", "a", 500)
+    holds(query, full | storm, [3 + stack.refused_seconds * 100])
+    assert query == scaler_query(InferenceStack(), ManagedPrometheus())
 
 
 def test_a_refused_call_counts_for_no_less_than_the_work_on_it():

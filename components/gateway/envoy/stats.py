@@ -66,6 +66,12 @@ WITHOUT_CERTIFICATE = (
 )
 """Counter of connections refused because the gateway has loaded no certificate since its start."""
 
+CALLER_LIMITED = "envoy_http_local_rate_limit_rate_limited"
+"""Counter of calls beyond their caller's rate; they reach no cluster."""
+
+LIMIT_LABEL = "envoy_local_http_ratelimit_prefix"
+"""Label with the stat prefix of a rate limit."""
+
 KEYS_NOT_FETCHED = "envoy_http_jwt_authn_jwks_fetch_failed"
 """Counter of token issuers' key sets that the gateway could not fetch or read; it keeps the old."""
 

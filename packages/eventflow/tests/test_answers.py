@@ -32,6 +32,17 @@ ANSWERS = {
         Outcome.REFUSED,
         "upstream reset",
     ),
+    "limited": (
+        lambda s: end(s, 8, "", ("x-envoy-ratelimited", "true")),
+        Outcome.LIMITED,
+        "x-envoy-ratelimited",
+    ),
+    "exhausted without the mark": (lambda s: end(s, 8), Outcome.OTHER, "RESOURCE_EXHAUSTED"),
+    "limited, but unavailable": (
+        lambda s: end(s, 14, "", ("x-envoy-ratelimited", "true")),
+        Outcome.REFUSED,
+        "unavailable",
+    ),
     "marked, but not unavailable": (
         lambda s: end(s, 13, "", ("x-envoy-overloaded", "true")),
         Outcome.OTHER,

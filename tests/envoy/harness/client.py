@@ -20,6 +20,7 @@ class CallEnd:
     code: grpc.StatusCode
     details: str
     overloaded: bool
+    limited: bool
     by_caller: bool
     seconds: float
 
@@ -30,6 +31,7 @@ def _outcome(call: grpc.Future, started: float) -> CallEnd:
         code=call.code(),
         details=call.details() or "",
         overloaded=metadata.get("x-envoy-overloaded") == "true",
+        limited=metadata.get("x-envoy-ratelimited") == "true",
         # Envoy signs whatever comes through it; what the caller's own timer ends has no metadata.
         by_caller=metadata.get("server") != "envoy",
         seconds=time.monotonic() - started,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from components.gateway.envoy.filters.caller_limit import CALLER_LIMIT
 from components.gateway.envoy.filters.caller_record import CALLER_RECORD
 from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
 from components.gateway.envoy.filters.jwt import JWT, MISSING_TOKENS
@@ -17,6 +18,7 @@ FILTERS: tuple[HttpFilter, ...] = (
     JWT,
     CALLER_NAME,
     CALLER_RECORD,
+    CALLER_LIMIT,
     REQUEST_SIZE,
     ROUTER,
 )

@@ -17,6 +17,7 @@ from eventflow.run import Progress
 COLOURS = {
     Outcome.OK: "green",
     Outcome.BREAKER: "yellow",
+    Outcome.LIMITED: "yellow",
     Outcome.REFUSED: "dark_orange",
     Outcome.NO_UPSTREAM: "magenta",
     Outcome.DEADLINE: "red",

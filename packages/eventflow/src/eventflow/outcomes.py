@@ -14,6 +14,9 @@ class Outcome(StrEnum):
     BREAKER = "breaker"
     """UNAVAILABLE with `x-envoy-overloaded: true`: a limit of the gateway rejected the call."""
 
+    LIMITED = "limited"
+    """RESOURCE_EXHAUSTED with `x-envoy-ratelimited: true`: the caller's rate limit rejected it."""
+
     REFUSED = "refused"
     """UNAVAILABLE without that mark: route timeout, full queue in Triton, upstream reset."""
 
@@ -36,7 +39,7 @@ class Outcome(StrEnum):
     """No end at all, not even by the client's clock, half a second after the deadline."""
 
 
-REFUSALS = frozenset({Outcome.BREAKER, Outcome.REFUSED, Outcome.NO_UPSTREAM})
+REFUSALS = frozenset({Outcome.BREAKER, Outcome.LIMITED, Outcome.REFUSED, Outcome.NO_UPSTREAM})
 """Outcomes that are refusals by a server; the report's time until a refusal covers these."""
 
 
@@ -54,6 +57,9 @@ class Verdict(NamedTuple):
 
 OVERLOADED_HEADER = "x-envoy-overloaded"
 """Metadata by which Envoy marks calls that its limits reject (Envoy's router filter docs)."""
+
+LIMITED_HEADER = "x-envoy-ratelimited"
+"""Metadata by which Envoy marks calls that a rate limit rejects (its rate limit filter's docs)."""
 
 OK_STATUS, CANCELLED_STATUS, UNKNOWN_STATUS, DEADLINE_EXCEEDED_STATUS = 0, 1, 2, 4
 RESOURCE_EXHAUSTED_STATUS, INTERNAL_STATUS, UNAVAILABLE_STATUS = 8, 13, 14
@@ -99,7 +105,7 @@ def classify(status: int, message: str, metadata: Mapping[str, str]) -> Verdict:
     Args:
         status: Status code of gRPC.
         message: Decoded `grpc-message`.
-        metadata: Metadata that came with the status; it may hold the mark of Envoy's breaker.
+        metadata: Metadata that came with the status; it may hold a mark of Envoy's.
     """
     if status == OK_STATUS:
         return Verdict(Outcome.OK, "")
@@ -107,6 +113,9 @@ def classify(status: int, message: str, metadata: Mapping[str, str]) -> Verdict:
         return Verdict(Outcome.DEADLINE, "by the server", message)
     if status == CANCELLED_STATUS:
         return Verdict(Outcome.CANCELLED, "by the server", message)
+    if status == RESOURCE_EXHAUSTED_STATUS and metadata.get(LIMITED_HEADER) == "true":
+        # Not "unprocessed", though no replica has seen it: a retry would only add to the rate.
+        return Verdict(Outcome.LIMITED, LIMITED_HEADER, message)
     if status != UNAVAILABLE_STATUS:
         return Verdict(Outcome.OTHER, status_name(status), message)
     if metadata.get(OVERLOADED_HEADER) == "true":

@@ -15,6 +15,7 @@ _BINS = 100
 _COLOURS = {
     Outcome.OK: "#2e7d32",
     Outcome.BREAKER: "#fbc02d",
+    Outcome.LIMITED: "#fb8c00",
     Outcome.REFUSED: "#ef6c00",
     Outcome.NO_UPSTREAM: "#8e24aa",
     Outcome.DEADLINE: "#c62828",

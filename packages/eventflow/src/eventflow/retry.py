@@ -18,7 +18,8 @@ class Retry:
 
     The client retries only calls that reached no replica: rejected by the breaker, no healthy
     upstream, a stream that the peer did not process, no connection. It does not retry UNAVAILABLE
-    without the breaker's mark, because a replica may have done the work before a route timeout.
+    without the breaker's mark, because a replica may have done the work before a route timeout,
+    and no call that the caller's rate limit rejected, because a retry would be rejected, too.
     """
 
     attempts: int = 3
