@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from components.gateway.envoy.drain import drain_script
+from eventflow.bearer import token_metadata
 from eventflow.channel import Channel
 from eventflow.client import Client, Request
 from eventflow.engine import ConnectionRecord
@@ -29,6 +30,7 @@ from eventflow.run import Burst, run_burst
 from eventflow.target import Target
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, open_bed
+from tests.envoy.harness.tokens import TokenIssuer
 from tests.envoy.harness.waiting import wait_until
 from tests.envoy.test_drain import stop, two_gateways
 
@@ -92,6 +94,17 @@ def test_rejections_by_the_callers_rate_limit_equal_the_gateways_own_count(bed) 
         assert happened(report) == {Outcome.OK: 30, Outcome.LIMITED: 170}
         assert it.gateway.stat("caller_limit.http_local_rate_limit.rate_limited") == 170
         assert sum(it.fleet.calls) == 30
+
+
+def test_a_token_from_a_file_opens_a_gateway_that_requires_one(bed, tmp_path: Path) -> None:
+    issuer, file = TokenIssuer("issuer"), tmp_path / "token"
+    file.write_text(issuer.token())
+    with bed(replicas=1, gateway={"callers": {"jwt": {"issuers": [issuer.config()]}}}) as it:
+        target = Target(host="127.0.0.1", port=it.gateway.port, metadata=token_metadata(file, None))
+        work = replace(a_burst(it.gateway.port, 20, MaxThroughput()), target=target)
+        assert happened(summarize(work, asyncio.run(run_burst(work)))) == {Outcome.OK: 20}
+        assert happened(burst(it.gateway.port, 20)) == {Outcome.OTHER: 20}
+        assert it.gateway.downstream_stat("jwt_authn.denied") == 20
 
 
 def test_calls_that_no_replica_answers_in_time_count_as_deadline(bed) -> None:

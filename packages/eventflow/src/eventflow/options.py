@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eventflow.bearer import token_metadata
 from eventflow.errors import EventFlowError
 from eventflow.kserve import grpc_message, infer_request
 from eventflow.load import ClosedLoop, Load, MaxThroughput, OpenLoop
@@ -21,7 +22,7 @@ SAMPLE_MODEL, SAMPLE_TENSOR = "echo", "INPUT0:BYTES:1"
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """The options of a call: endpoint, contents, deadline and TLS.
+    """The options of a call: endpoint, contents, deadline, token and TLS.
 
     Each field is an option; see `unfolded`.
     """
@@ -43,6 +44,12 @@ class CallOptions:
     metadata: Annotated[
         list[str] | None, typer.Option(help="Metadata of each call, NAME=VALUE.")
     ] = None
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token (JWT) of each call.")
+    ] = None
+    token_command: Annotated[
+        str | None, typer.Option(help="Command that prints the token of each call.")
+    ] = None
     use_tls: Annotated[bool, typer.Option("--tls", help="Use TLS; the options below imply it.")] = (
         False
     )
@@ -60,7 +67,7 @@ class CallOptions:
         """Return the target of the calls.
 
         Raises:
-            EventFlowError: The endpoint or the metadata is malformed.
+            EventFlowError: The endpoint or the metadata is malformed, or there is no token.
         """
         host, port = Target.parse(self.endpoint)
         metadata = tuple(_metadata(item) for item in self.metadata or ())
@@ -68,7 +75,7 @@ class CallOptions:
             host=host,
             port=port,
             tls=self._tls(),
-            metadata=metadata,
+            metadata=(*metadata, *token_metadata(self.token_file, self.token_command)),
             connect_seconds=self.connect_seconds,
         )
 
