@@ -264,7 +264,8 @@ class Gateway(Section):
     @property
     def records_callers(self) -> bool:
         """True if the gateway records the names of its callers."""
-        return self.callers is not None and bool(self.access_log or self.tracing)
+        callers = self.callers
+        return callers is not None and bool(self.access_log or self.tracing or callers.metrics)
 
     def on_separate_nodes(self, tier: Tier) -> bool:
         """Return True if the first two gateways never share a node.

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from config.base import Calls, Cidr, ObjectName, Section
+from config.sections.gateway_record import CallerMetrics
 from config.sections.gateway_tls import ConfigMapCa, DataKey, SecretCa
 
 CALLER_HEADER = "x-kubemind-caller"
@@ -212,6 +213,9 @@ class Callers(Section):
     of its certificate (`tls.clients`). All other callers share the name `anonymous`. Callers cannot
     state their names themselves.
     """
+
+    metrics: CallerMetrics | None = None
+    """Metrics per caller. If unset, metrics name no callers."""
 
     jwt: Jwt | None = None
     """Signed tokens. If unset, calls need none."""

@@ -1,4 +1,4 @@
-"""The gateway's record of its calls: access log and traces."""
+"""The gateway's record of its calls: access log, traces and metrics per caller."""
 
 import ipaddress
 import re
@@ -86,3 +86,29 @@ class Tracing(Section):
     def port(self) -> int:
         """Port of the collector."""
         return int(self.collector.rpartition(":")[2])
+
+
+OTHER_CALLERS = "other"
+"""Name, in metrics, of all callers that have no metrics of their own."""
+
+
+def _metrics_name(value: str) -> str:
+    if value == OTHER_CALLERS:
+        raise ValueError(f"must not be `{OTHER_CALLERS}`, the name of all callers without metrics")
+    return value
+
+
+MetricsName = Annotated[str, Field(pattern=r"^[!-~]{1,128}$"), AfterValidator(_metrics_name)]
+"""Name of a caller with metrics of its own."""
+
+
+class CallerMetrics(Section):
+    """Calls by status, and their durations, for each of the listed callers.
+
+    All other callers share the name `other`, so that no caller can add series; those without a
+    name have `anonymous`.
+    """
+
+    names: tuple[MetricsName, ...] = Field(min_length=1, max_length=100)
+    """Names of callers, as their tokens or certificates state them. Each has up to 40 series in
+    each gateway."""

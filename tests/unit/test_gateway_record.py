@@ -7,6 +7,7 @@ import yaml
 
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.gateway.envoy import access_log
+from components.gateway.envoy import validate as validation
 from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.validate import validate
 from config.flows import Addresses, Pods, gateway_flows
@@ -126,3 +127,28 @@ def test_addresses_of_collectors_are_accepted(collector):
     tracing = stack_of(tracing={"collector": collector}).gateway.tracing
     assert tracing
     assert f"{tracing.host}:{tracing.port}" == collector
+
+
+def test_metrics_name_the_listed_callers_and_those_without_a_name():
+    names = ["orchestrator", "spiffe://example.com/batch"]
+    config = bootstrap(stack_of(callers={"metrics": {"names": names}}))
+    (logger,) = parts.manager(config)["access_log"]
+    metrics = logger["typed_config"]
+    for kind in ("counters", "histograms"):
+        (caller,) = [tag for tag in metrics[kind][0]["stat"]["tags"] if tag["name"] == "caller"]
+        rules = caller["rules"]["matcher_tree"]["exact_match_map"]["map"]
+        assert [*rules] == [*names, "anonymous"]
+    assert "access_log" not in parts.manager(bootstrap(stack_of(callers={})))
+
+
+@pytest.mark.parametrize("names", [[], ["other"], ["a b"], [""], ["a"] * 101])
+def test_what_names_no_caller_has_no_metrics(names):
+    with pytest.raises(ValueError, match=r"at least 1|at most 100|must not be `other`|pattern"):
+        stack_of(callers={"metrics": {"names": names}})
+
+
+def test_a_machine_without_envoy_checks_the_rest(monkeypatch):
+    monkeypatch.setattr(validation, "envoy_path", lambda: None)
+    stack = stack_of(tracing=COLLECTOR, accessLog={}, callers={"metrics": {"names": ["a"]}})
+    notes = validate(bootstrap(stack))
+    assert "Config" in notes[-1]

@@ -88,11 +88,11 @@ def files(stack: InferenceStack) -> dict[str, Json]:
     return {RATE_FILE: {"resources": [resource]}}
 
 
-def manager_fields(stack: InferenceStack) -> Json:
-    """Build the fields of the connection manager; none without an access log."""
+def loggers(stack: InferenceStack) -> list[Json]:
+    """Build the access logger; none without an access log."""
     log = stack.gateway.access_log
     if not log:
-        return {}
+        return []
     fields = dict(_FIELDS)
     if caller_record.is_recorded(stack):
         fields["caller"] = _CALLER
@@ -105,4 +105,4 @@ def manager_fields(stack: InferenceStack) -> Json:
         f"{_LOG}.stream.v3.StdoutAccessLog",
         log_format={"json_format": fields},
     )
-    return {"access_log": [{**stdout, "filter": _filter(log)}]}
+    return [{**stdout, "filter": _filter(log)}]

@@ -1,6 +1,6 @@
 """The gRPC listener."""
 
-from components.gateway.envoy import access_log, http2, tls, tracing
+from components.gateway.envoy import access_log, caller_metrics, http2, tls, tracing
 from components.gateway.envoy.filters import registry
 from components.gateway.envoy.protojson import Json, address, seconds, typed
 from components.gateway.envoy.routes import route_config
@@ -27,6 +27,7 @@ HTTP_CONNECTION_MANAGER = (
 
 
 def _connection_manager(stack: InferenceStack) -> Json:
+    loggers = [*access_log.loggers(stack), *caller_metrics.loggers(stack)]
     return typed(
         HTTP_CONNECTION_MANAGER,
         stat_prefix=STAT_PREFIX,
@@ -48,7 +49,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         stream_idle_timeout="0s",
         drain_timeout=seconds(GOAWAY_SECONDS),
         delayed_close_timeout="1s",
-        **access_log.manager_fields(stack),
+        **({"access_log": loggers} if loggers else {}),
         **tracing.manager_fields(stack),
     )
 

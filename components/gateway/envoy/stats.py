@@ -81,3 +81,9 @@ it, it is not idle."""
 
 LINES_DENIED = "envoy_access_log_process_ratelimit_denied"
 """Counter of the lines that the access log left out, because it had its most lines a second."""
+
+CALLER_CALLS = "envoy_caller_calls"
+"""Counter of calls that ended, by caller and gRPC status."""
+
+CALLER_DURATION = "envoy_caller_duration_milliseconds"
+"""Histogram of the durations of calls, by caller."""

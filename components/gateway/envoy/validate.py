@@ -22,8 +22,13 @@ _NEWER_FIELDS = frozenset(
 )
 """Fields that Envoy 1.40 has and `xds-protos` 1.85 lacks."""
 
-_NEWER_MESSAGES = frozenset({"envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"})
-"""Extensions that Envoy 1.40 has and `xds-protos` 1.85 lacks."""
+_NEWER_MESSAGES = frozenset(
+    {
+        "envoy.extensions.access_loggers.stats.v3.Config",
+        "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+    }
+)
+"""Extensions that Envoy 1.40 has and `xds-protos` 1.85 lacks, or knows without their fields."""
 
 
 class BootstrapError(ValueError):
