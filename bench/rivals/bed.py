@@ -8,7 +8,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ HOST = "127.0.33.1"
 """Loopback address of gateways and of the DNS server, whose ports nothing else uses."""
 
 DNS_PORT = 8053
-_PATIENCE_SECONDS = 60.0
-_LOOK_SECONDS = 0.02
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.02
 
 _NO_TIME_SECONDS = 0.001
 
@@ -137,20 +137,22 @@ def running(fleet: Fleet, stack: InferenceStack) -> Generator[Bed]:
 def call(
     target: str,
     *,
-    request_bytes: int = 64,
+    options: Mapping[str, str] | None = None,
     **load: float | str,
 ) -> "subprocess.Popen[str]":
     """Start the client; it prints its account when the load has ended.
 
     Args:
-        target: Address of a gateway, or `dns://` URI of replicas that it calls in turn.
-        request_bytes: Size of a request.
-        load: `calls` (all at once), `window` (in flight) or `rate` (per second), and `duration`.
+        target: Address of a gateway, or `dns://` URI of replicas that it calls in turn; several
+            with commas between them, which the connections take in turn.
+        options: Further options, such as those for TLS.
+        load: `calls` (all at once), `window` (in flight) or `rate` (per second), and `duration`;
+            `connections`, and `request_bytes`, the size of a request.
     """
-    words = [program(), "call", "-target", target, "-deadline", f"{DEADLINE_SECONDS}s"]
-    words += ["-request-bytes", str(request_bytes), "-connections", str(CONNECTIONS)]
-    for name, value in load.items():
-        words += [f"-{name}", str(value)]
+    usual = {"deadline": f"{DEADLINE_SECONDS}s", "connections": CONNECTIONS}
+    words = [program(), "call", "-target", target]
+    for name, value in {**usual, **load, **(options or {})}.items():
+        words += [f"-{name.replace('_', '-')}", str(value)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
@@ -193,7 +195,7 @@ def until_it_accepts(port: int, process: "subprocess.Popen[Any]", log: Path) -> 
     Raises:
         OpsError: It has ended, or does not within a minute.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             said = log.read_text(errors="replace")[-2000:]
@@ -202,5 +204,5 @@ def until_it_accepts(port: int, process: "subprocess.Popen[Any]", log: Path) -> 
             socket.create_connection((HOST, port), 1).close()
             return
         except OSError:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
     raise OpsError(f"nothing accepts connections on port {port}")

@@ -5,12 +5,11 @@ import math
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.loopback import local_bootstrap
 from bench.rivals import envoys, proxies
 from bench.rivals.bed import (
     CONNECTIONS,
@@ -19,9 +18,11 @@ from bench.rivals.bed import (
     HOST,
     Bed,
     Fleet,
+    call,
     require_free,
     until_it_accepts,
 )
+from bench.rivals.own import OPEN, Door, envoy_command
 from components.gateway.envoy.bootstrap import arguments
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.validate import envoy_path
@@ -53,6 +54,8 @@ class Design:
     """Configuration for another number of ready replicas, where it is no matter of DNS."""
     spreads: bool = True
     """Without a gateway: True if the client divides its calls between all replicas."""
+    door: Door = OPEN
+    """Way of the client through the gateway's port."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,20 @@ class Way:
     process: "subprocess.Popen[bytes] | None"
     follow: Callable[[int], None]
     """Tells the gateway how many replicas are ready, where it is no matter of DNS."""
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Options of the client."""
+
+    def call(self, **load: float | str) -> "subprocess.Popen[str]":
+        """Start the client on its way; see `bed.call`."""
+        return call(self.target, options=self.options, **load)
 
 
-def stack_of(fleet: Fleet, **gateway: object) -> InferenceStack:
+def stack_of(fleet: Fleet, *, connections: int = CONNECTIONS, **gateway: object) -> InferenceStack:
     """Return a stack whose parameters state the bed, with one gateway.
 
     Args:
         fleet: The replicas.
+        connections: Connections of the client.
         gateway: Further parameters of the gateway.
     """
     kib = fleet.response_bytes / BYTES_PER_KIB
@@ -87,22 +97,27 @@ def stack_of(fleet: Fleet, **gateway: object) -> InferenceStack:
                 "serviceTimeSeconds": fleet.slots / fleet.replica_rps,
                 "parallelism": fleet.slots,
                 "deadlineSeconds": DEADLINE_SECONDS,
-                "clientConnections": CONNECTIONS,
+                "clientConnections": connections,
             },
             "autoscaler": {"minReplicas": 2, "maxReplicas": fleet.replicas},
         }
     )
 
 
-def ours() -> Design:
-    """Return the stack's own gateway, with its defaults."""
+def ours(name: str = OURS, door: Door = OPEN) -> Design:
+    """Return the stack's own gateway, with its defaults.
+
+    Args:
+        name: Name of the design.
+        door: What locks the gateway's port.
+    """
 
     def command(bed: Bed, port: int, folder: Path) -> list[str]:
+        door.write(folder)
         ports = {"port": port, "opsPort": port + 1, "adminPort": _ADMIN_PORT}
-        stack = stack_of(bed.fleet, **ports)
-        return _envoy(local_bootstrap(stack, HOST, DNS_PORT), folder)
+        return envoy_command(stack_of(bed.fleet, **ports, **door.gateway), folder)
 
-    return Design(OURS, command)
+    return Design(name, command, door=door)
 
 
 def usual(name: str, breaker: int | None, *, adaptive: bool = False) -> Design:
@@ -150,22 +165,36 @@ def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
         names = f"dns://{HOST}:{DNS_PORT}/{bed.ready_name}.:{bed.grpc_port}"
         yield Way(names if design.spreads else one, None, lambda _: None)
         return
-    require_free(_PORT)
-    with (folder / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(design.command(bed, _PORT, folder), stdout=log, stderr=log)
+    with process(design.command(bed, _PORT, folder), _PORT, folder) as gateway:
 
-    def follow(ready: int) -> None:
-        if design.reconfigure:
-            (folder / "nginx.conf").write_text(design.reconfigure(bed, _PORT, folder, ready))
-            process.send_signal(signal.SIGHUP)
+        def follow(ready: int) -> None:
+            if design.reconfigure:
+                (folder / "nginx.conf").write_text(design.reconfigure(bed, _PORT, folder, ready))
+                gateway.send_signal(signal.SIGHUP)
 
+        yield Way(f"{HOST}:{_PORT}", gateway, follow, design.door.client(folder))
+
+
+@contextmanager
+def process(command: list[str], port: int, folder: Path) -> Generator["subprocess.Popen[bytes]"]:
+    """Start a gateway's process, and end it afterwards.
+
+    Args:
+        command: Its command.
+        port: Port on which it accepts connections.
+        folder: Existing folder for its log.
+    """
+    require_free(port)
+    path = folder / "gateway.log"
+    with path.open("wb") as log:
+        gateway = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        until_it_accepts(_PORT, process, folder / "gateway.log")
-        yield Way(f"{HOST}:{_PORT}", process, follow)
+        until_it_accepts(port, gateway, path)
+        yield gateway
     finally:
-        process.terminate()
+        gateway.terminate()
         try:
-            process.wait(_END_SECONDS)
+            gateway.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            gateway.kill()
+            gateway.wait()

@@ -18,6 +18,7 @@ _SETTLE_SECONDS = 2.0
 """Time for health checks and DNS before a load: two intervals of each."""
 
 _LIGHT_SECONDS = 5
+_STEADY_WINDOW = 64
 _GROWTH_SECONDS = 24.0
 _GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7))
 """Seconds after the first call, and the number of replicas that are then ready."""
@@ -60,7 +61,7 @@ class Load:
         ):
             time.sleep(_SETTLE_SECONDS)
             if self.pressure is not Pressure.COLD:
-                bed.account(bed.call(way.target, rate=200, duration="1s"))
+                bed.account(way.call(rate=200, duration="1s"))
             before = replicas.order()["answered"]
             with pressed(self.pressure, way.process):
                 figures = self.measure(way, replicas)
@@ -73,7 +74,7 @@ class Load:
 def _spent(way: Way, load: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """Run the client; return its account, and the gateway's CPU seconds."""
     before = cpu_seconds(way.process)
-    found = bed.account(bed.call(way.target, **load))
+    found = bed.account(way.call(**load))
     return found, cpu_seconds(way.process) - before
 
 
@@ -105,7 +106,9 @@ def growth(window: int) -> Callable[[Way, Bed], Figures]:
     """Return the measurement of calls that are held while the fleet grows by one schedule."""
 
     def measure(way: Way, replicas: Bed) -> Figures:
-        client = bed.call(way.target, window=window, duration=f"{_GROWTH_SECONDS}s")
+        client = bed.call(
+            way.target, options=way.options, window=window, duration=f"{_GROWTH_SECONDS}s"
+        )
         began, ready = time.time(), [(0.0, replicas.fleet.ready)]
         for after, number in _GROWTH:
             time.sleep(max(0.0, began + after - time.time()))
@@ -156,7 +159,9 @@ def paused(who: str) -> Callable[[Way, Bed], Figures]:
     """
 
     def measure(way: Way, replicas: Bed) -> Figures:
-        client = bed.call(way.target, window=_PAUSE_WINDOW, duration=f"{_PAUSED_SECONDS}s")
+        client = bed.call(
+            way.target, options=way.options, window=_PAUSE_WINDOW, duration=f"{_PAUSED_SECONDS}s"
+        )
         chosen = {"gateway": way.process, "replicas": replicas.process, "client": client}[who]
         time.sleep(_PAUSE_AFTER_SECONDS)
         members = tree(chosen) if chosen else []
@@ -208,6 +213,16 @@ def light(size: int, rate: float) -> Callable[[Way, Bed], Figures]:
     return measure
 
 
+def steady(way: Way, replicas: Bed) -> Figures:
+    """Measure the price of a call while many are in flight, of 1 kB each."""
+    del replicas
+    load = {"window": _STEADY_WINDOW, "duration": f"{_LIGHT_SECONDS}s", "request_bytes": 1_000}
+    found, cpu = _spent(way, load)
+    answered = found["outcomes"]["ok"]
+    each = cpu / answered if answered else 0.0
+    return {**_common(found), "answered": answered, "gateway CPU a call": each}
+
+
 def slow(way: Way, replicas: Bed) -> Figures:
     """Measure all answers while one replica may be ten times slower."""
     rate = _SLOW_LOAD * replicas.fleet.capacity
@@ -216,16 +231,24 @@ def slow(way: Way, replicas: Bed) -> Figures:
     return {**_common(found), "share": answered / (rate * _LIGHT_SECONDS)}
 
 
-_FULL, _GROWING = Fleet(), Fleet(ready=2, slots=1, service_seconds=0.02)
+BURSTS = tuple(Load(f"burst, {kind}", Fleet(), burst, kind) for kind in Pressure)
+"""The burst under each pressure."""
+
+_SMALL = Fleet(response_bytes=1_000, service_seconds=0)
+
+PRICE = (Load("1 kB at 200/s", _SMALL, light(1_000, 200)), Load("1 kB, 64 held", _SMALL, steady))
+"""Loads that show the price of a call."""
+
+_GROWING = Fleet(ready=2, slots=1, service_seconds=0.02)
 
 LOADS = (
-    *(Load(f"burst, {pressure}", _FULL, burst, pressure) for pressure in Pressure),
+    *BURSTS,
     *(Load(f"{held} held, 2 to 20", _GROWING, growth(held)) for held in (400, 2_000)),
     *(
         Load(f"{who} stopped for 2 s", Fleet(slots=_SLOW_FLEET_SLOTS), paused(who))
         for who in ("gateway", "replicas", "client")
     ),
-    Load("1 kB at 200/s", Fleet(response_bytes=1_000, service_seconds=0), light(1_000, 200)),
+    *PRICE,
     Load("1 MB at 20/s", Fleet(response_bytes=1_000_000, service_seconds=0), light(1_000_000, 20)),
     Load("60 %, no slow replica", Fleet(slots=_SLOW_FLEET_SLOTS), slow),
     Load("60 %, one slow replica", Fleet(slots=_SLOW_FLEET_SLOTS, slow=0), slow),

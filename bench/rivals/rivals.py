@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bench.report import BenchReport, console, machine
+from bench.rivals import gateways
 from bench.rivals.designs import DESIGNS, DIRECT, OURS, Design
 from bench.rivals.loads import LOADS, Figures, Load
 from bench.rivals.plot import plot
@@ -52,6 +53,24 @@ def run(
         designs: Designs to compare.
         loads: Loads to compare them under.
     """
+    results = measure(repeats, designs, loads)
+    out.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine(), "results": results}
+    (out / "rivals.json").write_text(json.dumps(document, indent=1))
+    report.tables += [table(name, found) for name, found in results.items()]
+    plot(results, out / "rivals.png")
+    judge(report, results)
+    gateways.run(report, repeats)
+
+
+def measure(repeats: int, designs: Sequence[Design], loads: Sequence[Load]) -> Results:
+    """Measure each design under each load, in turn; say each result at once.
+
+    Args:
+        repeats: Runs of each.
+        designs: Designs to compare.
+        loads: Loads to compare them under.
+    """
     results: Results = {load.name: {design.name: [] for design in designs} for load in loads}
     for repeat in range(repeats):
         for load in loads:
@@ -61,12 +80,7 @@ def run(
                 results[load.name][design.name].append(figures)
                 said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
                 console.print(f"  {repeat + 1}: {load.name}; {design.name}: {said}")
-    out.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine(), "results": results}
-    (out / "rivals.json").write_text(json.dumps(document, indent=1))
-    report.tables += [table(name, found) for name, found in results.items()]
-    plot(results, out / "rivals.png")
-    judge(report, results)
+    return results
 
 
 def median(runs: Sequence[Figures], column: str) -> float | None:

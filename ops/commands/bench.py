@@ -6,7 +6,7 @@ import typer
 
 from bench import issuing, provisioning, serving
 from bench.report import BenchReport
-from bench.rivals import rivals
+from bench.rivals import door, rivals
 from local_cluster.serving import machine
 from ops.cli import command
 
@@ -17,6 +17,7 @@ class Benchmark(StrEnum):
     PROVISIONING = "provisioning"
     EVENTFLOW = "eventflow"
     RIVALS = "rivals"
+    DOOR = "door"
     SERVING = "serving"
 
 
@@ -41,6 +42,8 @@ def bench(
             issuing.run(report, repeats)
         if Benchmark.RIVALS in wanted:
             rivals.run(report, repeats, out)
+        if Benchmark.DOOR in wanted:
+            door.run(report, repeats, out)
         if Benchmark.SERVING in wanted:
             if missing := machine.missing_prerequisites():
                 # `up` is compared with kubectl only where pods run.

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from bench import issuing, provisioning
 from bench import serving as overloaded
 from bench.report import BenchReport
-from bench.rivals import rivals
+from bench.rivals import door, rivals
 from local_cluster.serving import machine
 from ops.__main__ import register
 from ops.cli import app
@@ -34,6 +34,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(provisioning, "run", stand_in("provisioning", 1.0))
     monkeypatch.setattr(issuing, "run", stand_in("eventflow", 1.0))
     monkeypatch.setattr(rivals, "run", stand_in("rivals", 1.0))
+    monkeypatch.setattr(door, "run", stand_in("door", 1.0))
     monkeypatch.setattr(overloaded, "run", stand_in("serving", 2.0))
     return names
 
@@ -49,7 +50,7 @@ def test_all_of_them_run_and_a_missed_goal_fails(
     """Not shown: what any of them measures."""
     monkeypatch.setattr(machine, "missing_prerequisites", lambda: "")
     assert bench(tmp_path).exit_code == 1
-    assert ran == ["provisioning x3", "eventflow x3", "rivals x3", "serving x3"]
+    assert ran == ["provisioning x3", "eventflow x3", "rivals x3", "door x3", "serving x3"]
 
 
 def test_one_of_them_runs_where_only_it_is_asked_for(ran: list[str], tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_machine_that_cannot_serve_gets_a_list_of_the_skipped_benchmarks(
     """Not shown: such a machine."""
     monkeypatch.setattr(machine, "missing_prerequisites", lambda: LACKING)
     assert bench(tmp_path).exit_code == 0
-    assert ran == ["provisioning x3", "eventflow x3", "rivals x3"]
+    assert ran == ["provisioning x3", "eventflow x3", "rivals x3", "door x3"]
     left_out = json.loads((tmp_path / "results.json").read_text())["left_out"]
     assert left_out == {"serving, and the goal of up against kubectl": LACKING}
 

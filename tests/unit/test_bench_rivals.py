@@ -5,19 +5,23 @@ Not shown here: that the gateways serve with them. The benchmark runs them.
 
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.loopback import local_bootstrap
 from bench.report import BenchReport
-from bench.rivals import rivals
+from bench.rivals import door, rivals
 from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free
 from bench.rivals.designs import DIRECT, OURS, stack_of
 from bench.rivals.envoys import usual_config
-from bench.rivals.loads import LOADS, back_after, grown
+from bench.rivals.gateways import Spread
+from bench.rivals.loads import LOADS, PRICE, back_after, grown
+from bench.rivals.own import ENCRYPTED, LOCKED, OPEN, Door, envoy_command
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
+from components.gateway.workload import BOOTSTRAP_FILE
 from ops.errors import OpsError
 
 
@@ -96,6 +100,37 @@ def test_envoy_accepts_the_usual_designs(bed: Bed, breaker: int | None, adaptive
 
 def test_envoy_accepts_the_stacks_own_on_loopback():
     assert validate(local_bootstrap(stack_of(Fleet()), HOST, DNS_PORT)) == []
+
+
+@pytest.mark.parametrize("lock", [OPEN, ENCRYPTED, LOCKED], ids=["open", "encrypted", "locked"])
+def test_envoy_accepts_each_door_with_the_files_of_its_folder(lock: Door, tmp_path: Path):
+    lock.write(tmp_path)
+    envoy, *_ = envoy_command(stack_of(Fleet(), **lock.gateway), tmp_path)
+    words = [envoy, "--mode", "validate", "-c", str(tmp_path / BOOTSTRAP_FILE)]
+    said = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize(("locked", "met"), [(125.0, True), (126.0, False)])
+def test_the_locked_door_may_cost_a_quarter_of_the_price_in_plain_text(locked: float, met: bool):
+    report = BenchReport()
+    prices = {"gateway CPU a call": 100.0}, {"gateway CPU a call": locked}
+    door.judge(
+        report,
+        {
+            load.name: {door.PLAIN: figures(**prices[0]), door.ALL: figures(**prices[1])}
+            for load in PRICE
+        },
+    )
+    assert [goal.met for goal in report.goals] == [met, met]
+
+
+def test_connections_take_the_gateways_in_turn_or_by_chance():
+    in_turn = Spread(2, 4, even=True).targets([8080, 8083])
+    assert in_turn == f"{HOST}:8080,{HOST}:8083,{HOST}:8080,{HOST}:8083"
+    by_chance = Spread(2, 64, even=False).targets([8080, 8083]).split(",")
+    assert len(by_chance) == 64
+    assert {*by_chance} == {f"{HOST}:8080", f"{HOST}:8083"}
 
 
 def test_a_gateway_that_another_run_left_is_no_part_of_this_one():
