@@ -64,7 +64,11 @@ class Door:
         clients = {"ca": {"kind": "secret", "name": "callers"}, "names": [_CALLER]}
         return {
             "tls": {**_TLS, "clients": clients},
-            "callers": {"jwt": {"issuers": [issuer]}},
+            # A limit that the loads do not reach: it is looked up for every call.
+            "callers": {
+                "jwt": {"issuers": [issuer]},
+                "limit": {"requestsPerSecond": 1_000_000},
+            },
             "accessLog": {"okShare": 0.01},
         }
 
