@@ -84,6 +84,14 @@ def without_the_others(config: Json) -> None:
     del settings(config)["descriptors"][-1]
 
 
+def without_names(config: Json) -> None:
+    del settings(config)["rate_limits"]
+
+
+def disabled(config: Json) -> None:
+    del settings(config)["filter_enabled"]
+
+
 def without_an_own_rate(config: Json) -> None:
     del settings(config)["descriptors"][0]
 
@@ -113,12 +121,14 @@ CLEAN = (BURST, BATCH_BURST, 0, "RESOURCE_EXHAUSTED", True, True)
     [
         (unchanged, {}, CLEAN),
         (without_the_others, {}, (ATTEMPTS, BATCH_BURST, ATTEMPTS, *CLEAN[3:])),
+        (without_names, {}, (*[ATTEMPTS] * 3, "OK", False, False)),
+        (disabled, {}, (*[ATTEMPTS] * 3, "OK", False, False)),
         (without_an_own_rate, {}, (BURST, BURST, *CLEAN[2:])),
         (forgetful, {}, (BURST, BATCH_BURST, BURST, *CLEAN[3:])),
         (without_status, {}, (*CLEAN[:3], "UNAVAILABLE", True, True)),
         (without_mark, {}, (*CLEAN[:4], False, True)),
         (without_words, {}, (*CLEAN[:5], False)),
-        (unchanged, {"enforced": False}, (ATTEMPTS, ATTEMPTS, ATTEMPTS, "OK", False, False)),
+        (unchanged, {"enforced": False}, (*[ATTEMPTS] * 3, "OK", False, False)),
     ],
 )
 def test_each_setting_of_the_limit_shows(bed: Open, edit, limit, seen):

@@ -114,11 +114,15 @@ def host() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("authority", "code", "details"),
-    [(AUTHORITY, "OK", ""), (OTHER, "UNAUTHENTICATED", "Jwks remote fetch is failed")],
+    ("authority", "name", "end"),
+    [
+        (AUTHORITY, "localhost", ("OK", "")),
+        (AUTHORITY, "another", ("UNAUTHENTICATED", "Jwks remote fetch is failed")),
+        (OTHER, "localhost", ("UNAUTHENTICATED", "Jwks remote fetch is failed")),
+    ],
 )
 def test_keys_are_fetched_from_an_issuer_whose_certificate_is_right(
-    tmp_path, host, authority, code, details
+    tmp_path, host, authority, name, end
 ):
     ca = MountedFolder(tmp_path / "ca")
     ca.write({"ca.crt": authority.cert_pem.bytes()})
@@ -129,17 +133,21 @@ def test_keys_are_fetched_from_an_issuer_whose_certificate_is_right(
         "ca": {"kind": "secret", "name": "ca"},
     }
     options = {"callers": {"jwt": {"issuers": [OLD.config(remote)]}}}
-    ((name, response),) = jwks.sds(InferenceStack.model_validate({"gateway": options})).items()
+    ((secret, response),) = jwks.sds(InferenceStack.model_validate({"gateway": options})).items()
     file = tmp_path / "sds.json"
+    (validation,) = (each["validation_context"] for each in response["resources"])
+    (rule,) = validation["match_typed_subject_alt_names"]
+    assert rule["matcher"]["exact"] == "localhost"
+    rule["matcher"]["exact"] = name
     file.write_text(json.dumps(response).replace(jwks.ca_folder(0), str(ca.folder)))
 
     def edit(config: Json) -> None:
-        text = json.dumps(config).replace(f"/etc/envoy/{tls.sds_file(name)}", str(file))
+        text = json.dumps(config).replace(f"/etc/envoy/{tls.sds_file(secret)}", str(file))
         config.update(json.loads(text))
 
     with (
         open_bed(tmp_path, replicas=1, gateway=options, edit=edit) as bed,
         GrpcClient(bed.gateway.port) as client,
     ):
-        end = client.call(**bearer(OLD.token()))
-    assert (end.code.name, end.details) == (code, details)
+        call = client.call(**bearer(OLD.token()))
+    assert (call.code.name, call.details) == end

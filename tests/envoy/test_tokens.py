@@ -70,6 +70,10 @@ def without_audiences(config: Json) -> None:
     del provider(config)["audiences"]
 
 
+def without_issuer(config: Json) -> None:
+    del provider(config)["issuer"]
+
+
 def without_lifetime(config: Json) -> None:
     del provider(config)["max_lifetime"]
 
@@ -80,7 +84,12 @@ def without_rules(config: Json) -> None:
 
 @pytest.mark.parametrize(
     ("edit", "opened"),
-    [(without_audiences, [8]), (without_lifetime, [3, 4]), (without_rules, range(len(REFUSED)))],
+    [
+        (without_audiences, [8]),
+        (without_issuer, [6]),
+        (without_lifetime, [3, 4]),
+        (without_rules, range(len(REFUSED))),
+    ],
 )
 def test_each_setting_keeps_its_tokens_out(bed, edit, opened):
     with (

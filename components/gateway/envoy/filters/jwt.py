@@ -11,7 +11,7 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 UNIMPLEMENTED for a live one (gRFC A17)."""
 
 _JWT_CACHE_SIZE = 1000
-"""Verified tokens that a gateway remembers: a signature costs as much CPU as the rest of a call.
+"""Verified tokens that a gateway remembers, because a signature costs CPU in each call (ADR 21).
 A token of up to 4 KiB is remembered (Envoy's default)."""
 
 
