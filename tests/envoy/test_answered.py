@@ -123,7 +123,7 @@ def test_deadlines_that_are_none_count_as_unset(bed):
 
 
 def without_limit(config):
-    del parts.manager(config)["http_filters"][0]
+    parts.remove_filter(config, "body_size_limit")
 
 
 def with_envoys_status(config):

@@ -144,7 +144,7 @@ def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_o
         ) as it,
         GrpcClient(it.gateway.port) as client,
     ):
-        good, stuck = it.fleet.hosts
+        (good, stuck), active = it.fleet.hosts, it.gateway.downstream_stat
         it.fleet.stop(it.fleet.replicas[1])
         with reads_nothing(stuck, it.fleet.port):
             it.dns.hosts = [stuck]
@@ -152,7 +152,7 @@ def test_large_calls_to_a_stuck_replica_do_not_stop_the_others(bed, edit, goes_o
                 "it is the only one", lambda: stuck in members(it) and good not in members(it)
             )
             batch = client.start(8, payload=tensor)
-            wait_until("it has them", lambda: it.gateway.cluster_stat("upstream_rq_active") == 8)
+            wait_until("it has them", lambda: active("downstream_rq_active") == 8)
             it.dns.hosts = [good, stuck]
             wait_until("the other is back", lambda: good in members(it))
             outcomes = client.calls(4, timeout_seconds=10, payload=tensor)

@@ -46,6 +46,16 @@ def manager(config: Json) -> Json:
     return chain["filters"][0]["typed_config"]
 
 
+def remove_filter(config: Json, name: str) -> None:
+    """Take an HTTP filter away, and its configuration of routes."""
+    filters = manager(config)["http_filters"]
+    filters[:] = [each for each in filters if not each["name"].endswith(name)]
+    for route in virtual_host(config)["routes"]:
+        configs = route.get("typed_per_filter_config", {})
+        for each in [each for each in configs if each.endswith(name)]:
+            del configs[each]
+
+
 def http2_down(config: Json) -> Json:
     return manager(config)["http2_protocol_options"]
 

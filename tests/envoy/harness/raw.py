@@ -85,13 +85,15 @@ def _indexed(name: int, value: bytes) -> bytes:
     return bytes([0x40 | name, len(value)]) + value
 
 
-def _openings(calls: int, flags: int) -> Iterator[bytes]:
-    """Yield the HEADERS of calls on streams 1, 3, 5 and so on."""
+def _openings(calls: int, flags: int, body: bytes = b"") -> Iterator[bytes]:
+    """Yield the HEADERS of calls on streams 1, 3, 5 and so on, each with the start of its body."""
     first = b"\x83\x86" + _indexed(4, b"/inference.GRPCInferenceService/ModelInfer")
     first += _indexed(1, b"gateway") + _indexed(31, b"application/grpc")
-    again = b"\x83\x86\xc0\xbf\xbe"  # The same five headers, by index.
+    first += b"\x40\x02te\x08trailers"
+    again = b"\x83\x86\xc1\xc0\xbf\xbe"  # The same six headers, by index.
     for n in range(calls):
-        yield _frame(_HEADERS, flags, 2 * n + 1, again if n else first)
+        headers = _frame(_HEADERS, flags, 2 * n + 1, again if n else first)
+        yield headers + (_frame(_DATA, 0, 2 * n + 1, body) if body else b"")
 
 
 def reset_each(port: int, calls: int) -> str:
@@ -117,9 +119,9 @@ def burst(port: int, calls: int, complete: bool) -> int:
     Args:
         port: Of the gateway.
         calls: How many.
-        complete: Whether the calls end with their headers, or their bodies are still to come.
+        complete: Whether the calls end with their headers, or after a byte more is to come.
     """
-    frames = _openings(calls, _END if complete else _END_HEADERS)
+    frames = _openings(calls, _END) if complete else _openings(calls, _END_HEADERS, b"\x00")
     answered = 0
     with suppress(EOFError, ConnectionError), socket.socket() as sock:
         # Small, so that what is not read soon waits in Envoy and not in the kernel.
@@ -132,6 +134,19 @@ def burst(port: int, calls: int, complete: bool) -> int:
             _read(sock, 5 + length)
             answered += kind == _HEADERS
     return answered
+
+
+@contextmanager
+def without_bodies(port: int, calls: int, connections: int) -> Iterator[None]:
+    """Callers that open calls and send no byte of their bodies.
+
+    Args:
+        port: Port of the gateway.
+        calls: Calls on each connection.
+        connections: Number of connections.
+    """
+    with silent(port, GREETING + b"".join(_openings(calls, _END_HEADERS)), connections):
+        yield
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from components.gateway.envoy.filters.caller_limit import CALLER_LIMIT
 from components.gateway.envoy.filters.caller_record import CALLER_RECORD
 from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
+from components.gateway.envoy.filters.first_byte import FIRST_BYTE
 from components.gateway.envoy.filters.jwt import JWT, MISSING_TOKENS
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
 from components.gateway.envoy.filters.router import ROUTER
@@ -19,6 +20,7 @@ FILTERS: tuple[HttpFilter, ...] = (
     CALLER_NAME,
     CALLER_RECORD,
     CALLER_LIMIT,
+    FIRST_BYTE,
     REQUEST_SIZE,
     ROUTER,
 )
