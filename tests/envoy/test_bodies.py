@@ -25,14 +25,17 @@ def without_the_wait(config):
 
 @pytest.mark.parametrize(("edit", "served"), [(unchanged, True), (without_the_wait, False)])
 def test_beside_10000_calls_without_bodies_a_caller_is_served(bed, edit, served):
-    with bed(traffic={"deadlineSeconds": 60}, edit=edit) as it, GrpcClient(it.gateway.port) as one:
-        with without_bodies(it.gateway.port, CALLS, CONNECTIONS):
-            total = it.gateway.downstream_stat
-            wait_until("all calls are there", lambda: total("downstream_rq_total") >= 10_000)
-            outcomes = one.calls(100, window=2)
-            assert (codes(outcomes)["OK"] >= 99) is served
-            refused = [each for each in outcomes if each.code.name != "OK"]
-            assert all(each.code.name == "UNAVAILABLE" and each.overloaded for each in refused)
+    with (
+        bed(traffic={"deadlineSeconds": 60}, edit=edit) as it,
+        GrpcClient(it.gateway.port) as client,
+        without_bodies(it.gateway.port, CALLS, CONNECTIONS),
+    ):
+        there = it.gateway.downstream_stat
+        wait_until("all calls are there", lambda: there("downstream_rq_total") >= 10_000)
+        outcomes = client.calls(100, window=2)
+        assert (codes(outcomes)["OK"] >= 99) is served
+        refused = [each for each in outcomes if each.code.name != "OK"]
+        assert all(each.code.name == "UNAVAILABLE" and each.overloaded for each in refused)
 
 
 class NoBody:
