@@ -5,6 +5,7 @@ from components.gateway.envoy.stats import (
     CLUSTER_LABEL,
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
+    REQUESTS_WAITING,
     selector,
 )
 from config.sections.inference import InferenceStack
@@ -85,7 +86,9 @@ def signal(stack: InferenceStack, fleet: str, prometheus: Prometheus) -> str:
     # PromQL is the scaler's: a section of the parameters writes none.
     if not stack.autoscaler.signal.counts_refusals:
         return in_flight(fleet)
-    return demand(fleet, stack.refused_seconds, stack.rate_window_seconds(prometheus))
+    query = demand(fleet, stack.refused_seconds, stack.rate_window_seconds(prometheus))
+    # Without shares the queue is in the replicas, whose calls are in flight.
+    return f"sum({REQUESTS_WAITING}{fleet}) + {query}" if stack.fair_shares else query
 
 
 def scaler_query(stack: InferenceStack, prometheus: Prometheus) -> str:

@@ -23,7 +23,9 @@ def buffered_streams(stack: InferenceStack) -> int:
     Envoy refuses a call on its headers alone, and buffers none of it.
     """
     arriving = stack.traffic.client_connections * stack.max_concurrent_streams
-    return min(arriving, stack.admitted(stack.surge_replicas) // stack.gateway.replicas)
+    admitted = stack.admitted(stack.surge_replicas) // stack.gateway.replicas
+    # Guaranteed calls have limits of their own, as large as those of the others.
+    return min(arriving, 2 * admitted if stack.fair_shares else admitted)
 
 
 def buffer_mib(stack: InferenceStack) -> float:

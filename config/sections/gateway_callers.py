@@ -206,6 +206,22 @@ class CallerLimit(CallerRate):
     """False if the gateway counts the calls beyond the limit, and refuses none of them."""
 
 
+class FairShares(Section):
+    """Shares of the fleet under overload.
+
+    Each gateway keeps a queue by caller before each replica, and sends every caller's calls on a
+    connection of their own, so that replicas work on the calls of all callers in turn.
+    """
+
+    guaranteed_rps: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = None
+    """Calls per second of each caller that one gateway sends ahead of the queues, and does not
+    refuse with the others. If unset, a fifth of the calls that the smallest fleet answers."""
+
+    calls_per_pod: Calls | None = None
+    """Calls of one caller that one gateway sends to one pod at once; the others wait in the
+    gateway. If unset, those that a pod works on, so that a caller alone has the whole fleet."""
+
+
 class Callers(Section):
     """Names of callers.
 
@@ -222,6 +238,9 @@ class Callers(Section):
 
     limit: CallerLimit | None = None
     """Rate limit of each caller. If unset, a caller may make all calls that the gateway admits."""
+
+    fair_shares: FairShares | None = None
+    """Fair shares under overload. If unset, the caller with the most calls gets the most."""
 
     @property
     def issuers(self) -> tuple[JwtIssuer, ...]:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from config.sections.autoscaler import Autoscaler
 from config.sections.gateway import FleetLimit, Gateway
+from config.sections.gateway_callers import FairShares
 from config.sections.stack_names import StackNames
 from config.sections.traffic import Traffic
 from config.sections.triton import Triton
@@ -32,6 +33,10 @@ _CALLS_OVER_WORK = 4
 """Calls admitted over those that a replica works on, or is scaled at. No replica idles, and the
 fleet may quadruple at each HPA sync. A deeper queue answers no more calls, and under CPU pressure
 many too late."""
+
+_GUARANTEED_SHARE = 0.2
+"""Share of the smallest fleet's capacity that goes ahead for each caller: 40 % of the equal share
+of two callers. Were it larger, the calls ahead of the queues would wait for each other."""
 
 _CALLS_OVER_THRESHOLD = 2
 """The same on one gateway alone, where all connections may land: beyond the HPA's tolerance."""
@@ -72,6 +77,37 @@ class StackCalls(StackNames):
         work = _CALLS_OVER_WORK * max(self.traffic.parallelism, threshold) / gateways
         needed = max(work, _CALLS_OVER_THRESHOLD * threshold)
         return max(1, math.floor(min(budget, needed) + EPSILON))
+
+    @property
+    def fair_shares(self) -> FairShares | None:
+        """Shares of callers under overload; None if there are none."""
+        callers = self.gateway.callers
+        return callers.fair_shares if callers else None
+
+    @property
+    def caller_streams_per_pod(self) -> int | None:
+        """Streams that one gateway opens to one pod for one caller, or for all without shares."""
+        shares = self.fair_shares
+        if not shares or not self.streams_per_pod:
+            return self.streams_per_pod
+        return shares.calls_per_pod or min(self.traffic.parallelism, self.streams_per_pod)
+
+    @property
+    def least_fleet_rps(self) -> float:
+        """Unary calls per second that the smallest fleet answers."""
+        return self.autoscaler.min_replicas * self.traffic.replica_rps
+
+    @property
+    def guaranteed_rps(self) -> float:
+        """Calls per second of each caller that one gateway sends ahead of the queues."""
+        stated = self.fair_shares.guaranteed_rps if self.fair_shares else None
+        return stated or _GUARANTEED_SHARE * self.least_fleet_rps
+
+    def caller_limit(self, replicas: int) -> int:
+        """Calls of one caller that one gateway has in flight, beside the guaranteed ones."""
+        if not self.fair_shares:
+            return self.active_limit(replicas)
+        return replicas * (self.caller_streams_per_pod or 1)
 
     @property
     def open_calls_per_replica(self) -> int:

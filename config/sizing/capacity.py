@@ -119,8 +119,10 @@ def burst_ok(
     """
     if issue_seconds is None:
         issue_seconds = calls / worker_calls_per_second(stack)
-    in_flight = min(stack.active_limit(replicas), stack.max_concurrent_streams)
-    admitted = min(stack.admitted(replicas) // stack.gateway.replicas, stack.max_concurrent_streams)
+    limit = stack.caller_limit(replicas)
+    waiting = stack.admitted(replicas) // stack.gateway.replicas - stack.active_limit(replicas)
+    in_flight = min(limit, stack.max_concurrent_streams)
+    admitted = min(limit + waiting, stack.max_concurrent_streams)
     rate = fleet_calls_per_second(stack, replicas, in_flight)
     left = min(admitted, rate * stack.traffic.deadline_seconds)
     return min(calls, math.floor(rate * issue_seconds + left))
@@ -131,7 +133,7 @@ def _fleet(stack: InferenceStack, replicas: int) -> Fleet:
     return Fleet(
         replicas=replicas,
         in_flight=in_flight,
-        in_flight_per_connection=min(stack.active_limit(replicas), stack.max_concurrent_streams),
+        in_flight_per_connection=min(stack.caller_limit(replicas), stack.max_concurrent_streams),
         calls_per_second=fleet_calls_per_second(stack, replicas, in_flight),
         burst_ok=burst_ok(stack, replicas),
     )

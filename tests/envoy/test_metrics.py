@@ -17,6 +17,7 @@ from components.gateway.envoy.stats import (
     NONE_HEALTHY,
     PENDING_OVERFLOW,
     REQUESTS_ACTIVE,
+    REQUESTS_WAITING,
     UPTIME,
     WORKER_BUSY,
 )
@@ -45,6 +46,7 @@ def without_tag(config):
     "name",
     [
         REQUESTS_ACTIVE,
+        REQUESTS_WAITING,
         PENDING_OVERFLOW,
         ACTIVE_OVERFLOW,
         NONE_HEALTHY,

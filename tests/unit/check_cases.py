@@ -279,6 +279,10 @@ WHOLE_SECTION = {
     "gpuNodes.kind": {"gpuNodes": {"kind": "eksNodeGroups"}},
     "gpuSharing.kind": {"gpuSharing": {"kind": "mps", "clients": 2}},
     "platform.kind": {"platform": {"kind": "local"}},
+    "inference[0].autoscaler.signal.kind": IN_FLIGHT,
+    "inference[0].gateway.inFlight.kind": {
+        "inference[0].gateway.inFlight": {"kind": "static", "maxRequests": 340}
+    },
     "inference[0].triton.modelRepository.kind": {"inference[0].triton.modelRepository": S3},
 }
 """A kind brings its section with it: it cannot change alone."""

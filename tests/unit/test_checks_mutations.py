@@ -18,6 +18,7 @@ from tests.unit import (
     node_group_cases,
     pod_cases,
     record_cases,
+    share_cases,
     tls_cases,
 )
 from tests.unit.case import Case
@@ -32,6 +33,7 @@ CASES = [
     *node_group_cases.CASES,
     *pod_cases.CASES,
     *record_cases.CASES,
+    *share_cases.CASES,
     *tls_cases.CASES,
 ]
 

@@ -76,7 +76,7 @@ def upstream(stack: InferenceStack) -> Json:
     minutes with GOAWAY. The keepalive of TCP does the same work.
     """
     # A static breaker must refuse before the connection is full: calls queue on a full one.
-    streams = stack.streams_per_pod or stack.max_requests + 1
+    streams = stack.caller_streams_per_pod or stack.max_requests + 1
     return {
         "max_concurrent_streams": streams,
         **_windows(stack, streams),

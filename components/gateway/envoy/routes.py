@@ -3,6 +3,7 @@
 import re
 
 from components.gateway.envoy.filters.registry import route_configs
+from components.gateway.envoy.filters.shares import BEYOND_HEADER, has_shares
 from components.gateway.envoy.grpc_timeout import at_most
 from components.gateway.envoy.protojson import Json, extension, seconds
 from components.gateway.envoy.registration import RouteName
@@ -146,7 +147,31 @@ def _named(
 
 def _internal(stack: InferenceStack) -> list[str]:
     """Return the request headers that the gateway sets for itself."""
-    return [CALLER_HEADER] if stack.gateway.callers else []
+    beyond = [BEYOND_HEADER] if has_shares(stack) else []
+    return [CALLER_HEADER, *beyond] if stack.gateway.callers else beyond
+
+
+def _by_guarantee(route: Json) -> list[Json]:
+    """Split a route: calls within their caller's guarantee get the higher priority.
+
+    Circuit breakers and connections to replicas are separate for each priority, so that these calls
+    neither wait behind the others nor are refused with them.
+    """
+    unmarked = {"name": BEYOND_HEADER, "present_match": True, "invert_match": True}
+    headers = [*route["match"]["headers"], unmarked]
+    ahead: Json = {
+        **route,
+        "name": f"{route['name']}-guaranteed",
+        "match": {**route["match"], "headers": headers},
+        "route": {**route["route"], "priority": "HIGH"},
+    }
+    return [ahead, route]
+
+
+def _fleet_route(stack: InferenceStack, name: RouteName, match: Json, route: Json) -> list[Json]:
+    """Build the routes of calls that replicas answer."""
+    built = _named(stack, name, match, route=route)
+    return _by_guarantee(built) if has_shares(stack) else [built]
 
 
 def route_config(stack: InferenceStack) -> Json:
@@ -164,7 +189,7 @@ def route_config(stack: InferenceStack) -> Json:
                 "request_headers_to_remove": ["grpc-timeout", *_internal(stack)],
                 "request_body_buffer_limit": stack.stream_window_kib * BYTES_PER_KIB,
                 "routes": [
-                    _named(stack, "stream", stream_call, route=_stream(stack)),
+                    *_fleet_route(stack, "stream", stream_call, _stream(stack)),
                     _named(
                         stack,
                         "expired",
@@ -172,7 +197,7 @@ def route_config(stack: InferenceStack) -> Json:
                         direct_response=_answer(_OK, EXPIRED),
                         response_headers_to_add=[expired],
                     ),
-                    _named(stack, "unary", _unary_call(), route=_unary(stack)),
+                    *_fleet_route(stack, "unary", _unary_call(), _unary(stack)),
                     _named(
                         stack,
                         "unknown",

@@ -19,6 +19,9 @@ def cluster_selector(envoy_cluster: str) -> str:
 REQUESTS_ACTIVE = "envoy_cluster_upstream_rq_active"
 """Gauge of calls in flight upstream, without those that wait for a stream to a replica."""
 
+REQUESTS_WAITING = "envoy_cluster_upstream_rq_pending_active"
+"""Gauge of calls that wait in the gateway for a stream to a replica."""
+
 PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow"
 """Counter of calls refused because no replica had a free stream and the queue was full."""
 

@@ -5,7 +5,7 @@ Each answers health checks on a port of its own, as the watchdog does.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ class Replica(grpc.GenericRpcHandler):
     def __init__(self, host: str, service_seconds: float, parallelism: int) -> None:
         self.host = host
         self.service_seconds = service_seconds
+        self.work: Callable[[float], Awaitable[object]] = asyncio.sleep
         self.serving = True
         self.failure: grpc.StatusCode | None = None
         self.strict = False
@@ -93,7 +94,7 @@ class Replica(grpc.GenericRpcHandler):
             how, _, status = request.decode(errors="replace").rpartition(" ")
             if how != REFUSE:
                 async with self._slots:
-                    await asyncio.sleep(self.service_seconds)
+                    await self.work(self.service_seconds)
             if how in (FAIL, REFUSE):
                 await context.abort(grpc.StatusCode[status], "as asked")
             return request
@@ -152,16 +153,16 @@ class Fleet:
         for replica in self.replicas:
             self.start(replica)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def start(self, replica: Replica) -> None:
         """Let a replica listen (again)."""
-        self._run(replica.listen(self.port, self.health_port))
+        self.run(replica.listen(self.port, self.health_port))
 
     def stop(self, replica: Replica) -> None:
         """Close a replica's connections and its port: connections to it are refused."""
-        self._run(replica.close())
+        self.run(replica.close())
 
     def hang(self, *replicas: Replica) -> None:
         """Let replicas (all where none is given) hold their calls, and pass their health checks.

@@ -97,3 +97,9 @@ def common_balance(config: Json) -> Json:
 
 def outliers(config: Json) -> Json:
     return cluster(config)["outlier_detection"]
+
+
+def http_filter(config: Json, name: str) -> Json:
+    """Configuration of one HTTP filter."""
+    (found,) = [each for each in manager(config)["http_filters"] if each["name"] == name]
+    return found["typed_config"]

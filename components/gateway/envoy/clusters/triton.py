@@ -1,6 +1,7 @@
 """The cluster of Triton replicas: discovery, load balancing, limits and health."""
 
 from components.gateway.envoy import http2
+from components.gateway.envoy.filters.shares import has_shares
 from components.gateway.envoy.protojson import NO_LIMIT, Json, address, extension, seconds, typed
 from components.gateway.envoy.registration import Cluster, always
 from config.sections.gateway import FleetLimit
@@ -45,10 +46,11 @@ def _discovery(stack: InferenceStack) -> Json:
 
 def _circuit_breakers(stack: InferenceStack) -> Json:
     retries = stack.gateway.retries
+    priorities = ("DEFAULT", "HIGH") if has_shares(stack) else ("DEFAULT",)
     limits: Json = {
         "thresholds": [
             {
-                "priority": "DEFAULT",
+                "priority": priority,
                 "max_connections": 2 * stack.surge_replicas,
                 "max_pending_requests": stack.max_pending_requests,
                 "max_requests": stack.max_requests,
@@ -60,11 +62,15 @@ def _circuit_breakers(stack: InferenceStack) -> Json:
                 },
                 "track_remaining": True,
             }
+            for priority in priorities
         ]
     }
     # By kind: sections know no fields of Envoy.
     if isinstance(stack.gateway.in_flight, FleetLimit):
-        limits["per_host_thresholds"] = [{"priority": "DEFAULT", "max_connections": 1}]
+        # With connections by caller this is the limit of each: a caller without one gets one.
+        limits["per_host_thresholds"] = [
+            {"priority": priority, "max_connections": 1} for priority in priorities
+        ]
     return limits
 
 

@@ -14,13 +14,21 @@ LIMIT_PREFIX = "caller_limit"
 LIMITED_HEADER = "x-envoy-ratelimited"
 """Metadata by which Envoy marks calls that a rate limit rejects (Envoy's rate limit filter)."""
 
-_CALLER = "caller"
-_MAX_CALLERS = 10_000
+CALLER = "caller"
+"""Key of the descriptor with the caller's name."""
+
+MAX_CALLERS = 10_000
 """Callers whose rate a gateway knows at a time; it forgets those that called least recently."""
 
 _TOO_MANY_REQUESTS = 429
-_ALL: Json = {"default_value": {"numerator": 100}}
-_NONE: Json = {"default_value": {"numerator": 0}}
+ALL: Json = {"default_value": {"numerator": 100}}
+NONE: Json = {"default_value": {"numerator": 0}}
+"""Shares of calls."""
+
+BY_CALLER: Json = {
+    "actions": [{"request_headers": {"header_name": CALLER_HEADER, "descriptor_key": CALLER}}]
+}
+"""A descriptor of each call, with the caller's name."""
 
 
 def _limit(stack: InferenceStack) -> CallerLimit | None:
@@ -32,7 +40,8 @@ def _is_on(stack: InferenceStack) -> bool:
     return stack.has_caller_limit
 
 
-def _bucket(rate: CallerRate) -> Json:
+def bucket(rate: CallerRate) -> Json:
+    """Build the token bucket of a rate."""
     # Envoy fills the bucket continuously, with as many tokens in each interval.
     tokens = math.ceil(rate.requests_per_second)
     return {
@@ -46,20 +55,19 @@ def _config(stack: InferenceStack) -> Json:
     limit = _limit(stack)
     assert limit  # noqa: S101 - the registry asks for the configuration of filters that are on
     stated = [
-        {"entries": [{"key": _CALLER, "value": each.caller}], "token_bucket": _bucket(each)}
+        {"entries": [{"key": CALLER, "value": each.caller}], "token_bucket": bucket(each)}
         for each in limit.overrides
     ]
     # Without a value the descriptor stands for each value that no other one has.
-    others = {"entries": [{"key": _CALLER}], "token_bucket": _bucket(limit)}
-    named = {"request_headers": {"header_name": CALLER_HEADER, "descriptor_key": _CALLER}}
+    others = {"entries": [{"key": CALLER}], "token_bucket": bucket(limit)}
     return typed(
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix=LIMIT_PREFIX,
-        rate_limits=[{"actions": [named]}],
+        rate_limits=[BY_CALLER],
         descriptors=[*stated, others],
-        max_dynamic_descriptors=_MAX_CALLERS,
-        filter_enabled=_ALL,
-        filter_enforced=_ALL if limit.enforced else _NONE,
+        max_dynamic_descriptors=MAX_CALLERS,
+        filter_enabled=ALL,
+        filter_enforced=ALL if limit.enforced else NONE,
         rate_limited_as_resource_exhausted=True,
         response_headers_to_add=[{"header": {"key": LIMITED_HEADER, "value": "true"}}],
     )

@@ -9,6 +9,7 @@ from components.gateway.envoy.filters.first_byte import FIRST_BYTE
 from components.gateway.envoy.filters.jwt import JWT, MISSING_TOKENS
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
 from components.gateway.envoy.filters.router import ROUTER
+from components.gateway.envoy.filters.shares import CALLER_GUARANTEE, CALLER_QUEUE
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.registration import HttpFilter, Mount, RouteName
 from config.sections.inference import InferenceStack
@@ -21,6 +22,8 @@ FILTERS: tuple[HttpFilter, ...] = (
     CALLER_RECORD,
     CALLER_LIMIT,
     FIRST_BYTE,
+    CALLER_GUARANTEE,
+    CALLER_QUEUE,
     REQUEST_SIZE,
     ROUTER,
 )

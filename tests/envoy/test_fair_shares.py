@@ -1,0 +1,147 @@
+"""Fair shares of callers under overload, in virtual time: in service times, not in seconds.
+
+Two replicas work on two calls at once. One caller makes ten times the calls that they can answer,
+the other a fifth of them, which is 40 % of its equal share. A service time never varies, which is
+the hardest case: all calls of a replica end together, and a new one waits for most of a call.
+
+Not shown: the shares of several gateways together, which each has for itself.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from components.gateway.envoy.filters.shares import BEYOND_HEADER, CALLER_GUARANTEE, CALLER_QUEUE
+from components.gateway.envoy.protojson import Json
+from tests.envoy.harness import parts
+from tests.envoy.harness.bed import Bed, Edit, unchanged
+from tests.envoy.harness.client import GrpcClient
+from tests.envoy.harness.tokens import TokenIssuer, bearer
+from tests.envoy.harness.virtual import TICKS, Caller, VirtualTime
+
+Beds = Callable[..., AbstractContextManager[Bed]]
+
+ISSUER = TokenIssuer("issuer")
+REPLICAS, PARALLELISM, DEEP = 2, 2, 8
+CAPACITY = REPLICAS * PARALLELISM / TICKS
+"""Calls a tick."""
+
+LARGE, SMALL = 10 * CAPACITY, 0.2 * CAPACITY
+ALONE, WARM, TOGETHER = 10 * TICKS, 6 * TICKS, 25 * TICKS
+"""Ticks."""
+
+ENOUGH, FEW = 30, 8
+"""Guaranteed calls: more than the small caller makes beside the large one; fewer than before."""
+
+
+@contextmanager
+def overloaded(bed: Beds, edit: Edit, guaranteed: int) -> Iterator[VirtualTime]:
+    """A gateway that guarantees each caller a number of calls; its rate would be of real time."""
+
+    def edited(config: Json) -> None:
+        (descriptor,) = parts.http_filter(config, CALLER_GUARANTEE.name)["descriptors"]
+        bucket = {"max_tokens": guaranteed, "tokens_per_fill": 1, "fill_interval": "3600s"}
+        descriptor["token_bucket"] = bucket
+        edit(config)
+
+    with bed(
+        replicas=REPLICAS,
+        parallelism=PARALLELISM,
+        streams_per_pod=DEEP,
+        max_pending=8,
+        traffic={"parallelism": PARALLELISM, "deadlineSeconds": 600},
+        gateway={
+            "callers": {"jwt": {"issuers": [ISSUER.config()]}, "fairShares": {}},
+            "maxConcurrentStreams": 1000,
+        },
+        edit=edited,
+    ) as it:
+        yield VirtualTime(it, PARALLELISM)
+
+
+def caller(clock: VirtualTime, name: str) -> Caller:
+    return clock.caller(**bearer(ISSUER.token(sub=name)))
+
+
+def without_priority(config: Json) -> None:
+    for route in parts.routes(config):
+        route.pop("priority", None)
+
+
+def without_choice_of_route(config: Json) -> None:
+    parts.http_filter(config, CALLER_QUEUE.name)["clear_route_cache"] = False
+
+
+def without_queues_by_caller(config: Json) -> None:
+    (value,) = parts.http_filter(config, CALLER_QUEUE.name)["on_request_headers"]
+    value["factory_key"] = "envoy.string"
+
+
+def with_queues_in_replicas(config: Json) -> None:
+    parts.http2_up(config)["max_concurrent_streams"] = DEEP
+
+
+@pytest.mark.parametrize(
+    ("edit", "admitted", "soon"),
+    [
+        (unchanged, True, True),
+        (without_priority, False, True),
+        (without_choice_of_route, False, True),
+        (with_queues_in_replicas, True, False),
+    ],
+)
+def test_a_small_caller_that_comes_during_overload_is_served_as_if_alone(
+    bed: Beds, edit: Edit, admitted: bool, soon: bool
+):
+    with overloaded(bed, edit, ENOUGH) as clock:
+        alone = caller(clock, "alone")
+        clock.run(ALONE, {alone: SMALL})
+        clock.run(2 * TICKS, {})
+        large, small = caller(clock, "large"), caller(clock, "small")
+        clock.run(WARM, {large: LARGE})
+        clock.run(TOGETHER, {large: LARGE, small: SMALL})
+        assert alone.share_ok == 1
+        assert (small.share_ok >= 0.95) is admitted
+        assert (small.p99 <= 2 * alone.p99) is soon
+
+
+@pytest.mark.parametrize(("edit", "fair"), [(unchanged, True), (without_queues_by_caller, False)])
+def test_a_caller_beyond_its_guarantee_gets_its_equal_share(bed: Beds, edit: Edit, fair: bool):
+    """It made calls before: the gateway has a connection to each replica for it."""
+    with overloaded(bed, edit, FEW) as clock:
+        large, small = caller(clock, "large"), caller(clock, "small")
+        clock.run(2 * TICKS, {small: 2 * CAPACITY})
+        clock.run(10 * TICKS, {})
+        clock.run(WARM, {large: LARGE})
+        small.forget()
+        large.forget()
+        clock.run(TOGETHER, {large: LARGE, small: SMALL})
+        assert (small.share_ok >= 0.95) is fair
+        assert large.answered + small.answered >= 0.95 * TOGETHER * CAPACITY
+
+
+def test_a_caller_alone_has_the_whole_fleet(bed: Beds):
+    with overloaded(bed, unchanged, 1) as clock:
+        large = caller(clock, "large")
+        clock.run(WARM, {large: LARGE})
+        assert large.answered == WARM * CAPACITY
+        assert large.codes["UNAVAILABLE"]
+
+
+def test_each_caller_has_a_guarantee_of_its_own_and_replicas_see_no_mark(bed: Beds):
+    """The rate is so low that no second call fits."""
+    callers = {"jwt": {"issuers": [ISSUER.config()]}, "fairShares": {"guaranteedRps": 0.01}}
+    forged = ((BEYOND_HEADER, "1"),)
+    with (
+        bed(replicas=1, gateway={"callers": callers}) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
+        for name, calls in (("a", 3), ("b", 2)):
+            metadata = (*bearer(ISSUER.token(sub=name))["metadata"], *forged)
+            assert {end.code.name for end in client.calls(calls, metadata=metadata)} == {"OK"}
+        prefix = "caller_guarantee.http_local_rate_limit"
+        assert it.gateway.stat(f"{prefix}.ok") == 2
+        assert it.gateway.stat(f"{prefix}.rate_limited") == 3
+        names = [name for name, _ in it.fleet.replicas[0].metadata]
+        assert BEYOND_HEADER not in names
