@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pulumi
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.common.labels import IDENTITY_LABEL, OWNER_ANNOTATION, PATCH_FORCE
 
@@ -119,6 +118,9 @@ class Marks:
         props: dict[str, Any] = dict(args.props)
         if not args.type_.startswith(_PREFIX) or "metadata" not in props:
             return None
+        # Imported here: a command that only reads a state need not pay for the SDK (0.5 s).
+        from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
         metadata: Any = copy.copy(props["metadata"]) or ObjectMetaArgs()
         if not isinstance(metadata, ObjectMetaArgs):
             raise TypeError(f"{args.name}: metadata must be ObjectMetaArgs")

@@ -1,4 +1,4 @@
-"""The cost of importing the reusable components, in a process of their own."""
+"""The cost of importing the reusable components and the commands, in a process of their own."""
 
 import subprocess
 import sys
@@ -41,6 +41,14 @@ def test_the_node_group_loads_aws() -> None:
 
 def test_karpenters_node_pool_loads_no_aws() -> None:
     assert not [one for one in loaded("components.gpus.node_pool") if one.startswith(HEAVY)]
+
+
+def test_a_command_loads_no_resource_of_kubernetes() -> None:
+    """The program alone declares resources; each command would pay for the SDK's modules."""
+    code = "import sys, ops.commands.up; print(*sys.modules)"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True).split()
+    assert "components.state.contents" in found
+    assert not [one for one in found if one.startswith("pulumi_kubernetes.") and ".v1" in one]
 
 
 def test_the_package_loads_nothing_until_a_name_is_used() -> None:
