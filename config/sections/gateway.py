@@ -211,6 +211,11 @@ class Gateway(Section):
     in_flight: FleetLimit | StaticLimit = Field(default=FleetLimit(), discriminator="kind")
     """Limit on calls in flight."""
 
+    await_first_byte: bool = False
+    """True if a call takes a place at a replica with the first byte of its body only: callers whose
+    bodies never come then cost others no place. The wait adds about a quarter to a gateway's CPU
+    for each call, refused ones included."""
+
     max_concurrent_streams: Calls | None = None
     """Streams on one client connection; derived from the fleet's limit if unset."""
 

@@ -17,6 +17,7 @@ from tests.envoy.harness.raw import without_bodies
 from tests.envoy.harness.waiting import wait_until
 
 CONNECTIONS, CALLS = 100, 100
+WAITS = {"awaitFirstByte": True}
 
 
 def without_the_wait(config):
@@ -26,7 +27,7 @@ def without_the_wait(config):
 @pytest.mark.parametrize(("edit", "served"), [(unchanged, True), (without_the_wait, False)])
 def test_beside_10000_calls_without_bodies_a_caller_is_served(bed, edit, served):
     with (
-        bed(traffic={"deadlineSeconds": 60}, edit=edit) as it,
+        bed(gateway=WAITS, traffic={"deadlineSeconds": 60}, edit=edit) as it,
         GrpcClient(it.gateway.port) as client,
         without_bodies(it.gateway.port, CALLS, CONNECTIONS),
     ):
@@ -59,7 +60,7 @@ class NoBody:
 @pytest.mark.parametrize(("edit", "held"), [(unchanged, True), (without_the_wait, False)])
 def test_a_call_takes_no_place_at_a_replica_before_its_first_byte(bed, edit, held, method):
     with (
-        bed(replicas=1, edit=edit) as it,
+        bed(replicas=1, gateway=WAITS, edit=edit) as it,
         GrpcClient(it.gateway.port) as client,
         NoBody() as messages,
     ):
@@ -75,7 +76,7 @@ def test_a_call_takes_no_place_at_a_replica_before_its_first_byte(bed, edit, hel
 
 def test_a_call_without_a_body_ends_at_its_deadline(bed):
     with (
-        bed(replicas=1, traffic={"deadlineSeconds": 0.5}) as it,
+        bed(replicas=1, gateway=WAITS, traffic={"deadlineSeconds": 0.5}) as it,
         GrpcClient(it.gateway.port) as client,
         NoBody() as messages,
     ):
@@ -95,7 +96,7 @@ def held_on_every_route(config):
 )
 def test_the_gateways_own_answers_wait_for_no_body(bed, edit, code):
     with (
-        bed(replicas=1, edit=edit) as it,
+        bed(replicas=1, gateway=WAITS, edit=edit) as it,
         GrpcClient(it.gateway.port) as client,
         NoBody() as messages,
     ):

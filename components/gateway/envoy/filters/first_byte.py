@@ -5,13 +5,17 @@ asked: the cluster does not exist, so Envoy has the answer at once, and the call
 """
 
 from components.gateway.envoy.protojson import Json, typed
-from components.gateway.envoy.registration import HttpFilter, RouteName, always
+from components.gateway.envoy.registration import HttpFilter, RouteName
 from config.sections.inference import InferenceStack
 
 _PACKAGE = "extensions.filters.http.ext_authz.v3"
 
 _NOBODY = "nobody"
 """Name of no cluster. Envoy 1.40 does not look it up before the first call."""
+
+
+def _is_on(stack: InferenceStack) -> bool:
+    return stack.gateway.await_first_byte
 
 
 def _config(_: InferenceStack) -> Json:
@@ -32,7 +36,7 @@ def _route_config(_: InferenceStack, route: RouteName) -> Json | None:
 
 FIRST_BYTE = HttpFilter(
     name="envoy.filters.http.ext_authz",
-    is_on=always,
+    is_on=_is_on,
     config=_config,
     route_config=_route_config,
 )
