@@ -75,9 +75,10 @@ class EnvoyGateway(pulumi.ComponentResource):
         )
         # Only pods of an earlier release mount this ConfigMap.
         kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=metadata(), data=files, opts=child)
+        config_name = gateway.config_name(stack, files)
         config_map = content_config_map(
             f"{name}-files",
-            metadata=metadata(name=gateway.config_name(stack, files)),
+            metadata=metadata(name=config_name),
             data=files,
             parent=self,
         )
@@ -113,7 +114,10 @@ class EnvoyGateway(pulumi.ComponentResource):
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[account, config_map, *first]),
         )
-        collect(args.api, Workload.of(stack.namespace, stack.gateway_name, spec), deployment)
+        collected = Workload(
+            namespace=stack.namespace, name=stack.gateway_name, mounted=frozenset({config_name})
+        )
+        collect(args.api, collected, deployment)
         self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
         kubernetes.policy.v1.PodDisruptionBudget(
             f"{name}-disruption-budget",

@@ -28,11 +28,12 @@ class Workload:
     """Name of the Deployment, and value of their instance label."""
 
     mounted: frozenset[str]
-    """Names of the ConfigMaps that its pod template mounts."""
+    """Names of the ConfigMaps named by their contents that its pod template mounts; not of others,
+    such as a user's CA bundle."""
 
     @classmethod
     def of(cls, namespace: str, name: str, spec: Manifest) -> Self:
-        """Describe a Deployment by its `spec`."""
+        """Describe a Deployment by its `spec`, which mounts no other ConfigMaps."""
         return cls(namespace=namespace, name=name, mounted=frozenset(referenced([{"spec": spec}])))
 
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components.gateway import component
 from components.gateway.component import EnvoyGateway, EnvoyGatewayArgs
 from components.gateway.envoy.bootstrap import bootstrap
+from components.state.contents import Workload
 from config.inventory import managed_resources
 from config.part import ApiResource
 from config.sections.inference import InferenceStack
@@ -153,6 +155,21 @@ def test_the_clients_ca_is_mounted_so_that_kubelet_can_change_it(made, kind):
             {"san_type": "URI", "matcher": {"exact": "spiffe://example.com/batch"}},
         ],
     }
+
+
+def test_the_stack_keeps_its_own_config_map_and_leaves_the_users_alone(made, monkeypatch):
+    """By the workload whose ConfigMaps the next `up` would look for; a serving cluster runs it."""
+    collected: list[Workload] = []
+    monkeypatch.setattr(component, "collect", lambda *args: collected.append(args[1]))
+    keys = {"kind": "configMap", "name": "keys"}
+    issuer = {"issuer": "https://issuer.example.com", "audiences": ["a"], "jwks": keys}
+    tls = {**TLS["tls"], "clients": CLIENTS}
+    declared = made(gateway={"tls": tls, "callers": {"jwt": {"issuers": [issuer]}}})
+    own = declared.one("core/v1:ConfigMap", "gateway-files")["metadata"]["name"]
+    volumes = pod(declared)["volumes"]
+    named = {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
+    assert named == {own, "callers", "keys"}
+    assert [workload.mounted for workload in collected] == [{own}]
 
 
 def test_a_changed_name_rolls_the_gateways_and_a_changed_bundle_does_not(made):
