@@ -73,46 +73,62 @@ def _port(env: StackEnvironment, role: str) -> int | None:
     return record.ports.get(role) if record else None
 
 
-def infer(env: StackEnvironment, *arguments: str) -> None:
+def infer(env: StackEnvironment, settings: Settings, *arguments: str) -> None:
     """Send one call through the gateway and print the answer.
 
     Raises:
-        OpsError: Nothing serves, or the call got no answer.
+        OpsError: Nothing serves, or the call got no answer; the message names the options that
+            callers of this gateway need.
     """
-    address = gateway_address(env)
+    address, options = gateway_address(env), caller_options(settings)
     if subprocess.run(_call(address, *arguments), cwd=PROJECT).returncode:
-        raise OpsError(f"the call to {address} got no answer; show the stack with: make status")
+        needed = f"callers need: make infer ARGS='{options}'; " if options else ""
+        raise OpsError(
+            f"the call to {address} got no answer; {needed}show the stack with: make status"
+        )
+
+
+def caller_options(settings: Settings) -> str:
+    """Return the options of the load client that the first stack's gateway demands of callers.
+
+    They are empty while it takes plain text and needs no token.
+    """
+    stack = settings.inference[0]
+    tls, callers = stack.gateway.tls, stack.gateway.callers
+    options: list[str] = []
+    if tls.is_on and not tls.accept_plaintext:
+        options += ["--ca <file>", f"--server-name {stack.server_name}"]
+        if tls.clients and tls.clients.required:
+            options += ["--cert <file>", "--key <file>"]
+    if callers and callers.jwt and callers.jwt.required:
+        options.append("--token-file <file>")
+    return " ".join(options)
 
 
 def wait_for_gateway(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
     """Wait until a call through the gateway gets an answer.
 
     After a restart of the node Kubernetes still reports its pods as ready. There is no wait where
-    callers use TLS: only the user has their certificates.
+    callers need certificates or tokens: only the user has these.
     """
-    if not _uses_tls(settings):
+    if not caller_options(settings):
         address = gateway_address(env)
         wait_for(lambda: answers(address), "the gateway", say)
-
-
-def _uses_tls(settings: Settings) -> bool:
-    return settings.inference[0].gateway.tls.is_on
 
 
 def infer_or_say(env: StackEnvironment, settings: Settings, say: Callable[[str], None]) -> None:
     """Send one call and print the answer, or explain why there is none.
 
-    The models may take another call, and a caller with TLS needs certificates.
+    The models may take another call, and callers may need certificates or tokens.
 
     Raises:
         OpsError: Nothing serves, or no model server answered.
     """
-    if _uses_tls(settings):
-        name = settings.inference[0].server_name
-        say(f"Send one call with TLS: make infer ARGS='--ca <file> --server-name {name}'")
+    if caller_options(settings):
+        say("No call was sent: callers of this gateway need certificates or tokens.")
         return
     try:
-        infer(env)
+        infer(env, settings)
     except OpsError:
         if not answers(gateway_address(env)):
             raise
@@ -173,13 +189,17 @@ def _missing(client: Any, name: str, namespace: str) -> str:
 
 def next_step(env: StackEnvironment, settings: Settings) -> str:
     """Return the next steps with a stack that serves, as text."""
-    tls = "TLS" if _uses_tls(settings) else "no TLS"
+    gateway, options = settings.inference[0].gateway, caller_options(settings)
+    tls = "no TLS" if not gateway.tls.is_on else "TLS"
+    if gateway.tls.is_on and gateway.tls.accept_plaintext:
+        tls = "TLS or plain text"
+    infer_options, burst_options = (f" ARGS='{options}'", f" {options}") if options else ("", "")
     return (
         f"\nIt serves. The gateway is at {gateway_address(env)} (gRPC, KServe v2, {tls}), "
         f"Prometheus at http://{prometheus_address(env)}."
-        "\nSend one call:  make infer"
+        f"\nSend one call:  make infer{infer_options}"
         "\nWatch it:       make status"
         "\nSend a burst:   .venv/bin/python -m eventflow burst "
-        f"{gateway_address(env)}"
+        f"{gateway_address(env)}{burst_options}"
         "\nNext: change a parameter in Pulumi.dev.yaml, then: make preview; make up"
     )
