@@ -19,7 +19,7 @@ def with_rate(folder: Path, gateway: dict[str, Any]) -> Callable[[Json], None]:
     path.write_text(json.dumps(file))
 
     def edit(config: Json) -> None:
-        (log,) = manager(config)["access_log"]
+        log, *_ = manager(config)["access_log"]
         bounded = log["filter"]["and_filter"]["filters"][-1]["extension_filter"]["typed_config"]
         bounded["dynamic_config"]["config_source"]["path_config_source"]["path"] = str(path)
 
