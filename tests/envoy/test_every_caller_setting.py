@@ -11,7 +11,13 @@ import pytest
 from components.gateway.envoy.bootstrap import bootstrap
 from components.gateway.envoy.protojson import Json
 from config.sections.inference import InferenceStack
-from tests.envoy import test_caller_limits, test_caller_names, test_token_keys, test_tokens
+from tests.envoy import (
+    test_caller_limits,
+    test_caller_names,
+    test_fair_shares,
+    test_token_keys,
+    test_tokens,
+)
 from tests.envoy.harness.tokens import TokenIssuer
 
 INLINE = TokenIssuer("inline").config()
@@ -19,6 +25,7 @@ MOUNTED = TokenIssuer("mounted").config({"kind": "configMap", "name": "keys"})
 CALLERS = {
     "jwt": {"issuers": [INLINE, MOUNTED], "required": False},
     "limit": test_caller_limits.LIMIT,
+    "fairShares": {},
 }
 
 _LIMIT = test_caller_limits.test_each_setting_of_the_limit_shows
@@ -59,6 +66,23 @@ SHOWN: dict[str, Callable[..., None]] = {
         ],
         _LIMIT,
     ),
+    **dict.fromkeys(
+        [
+            "caller_guarantee.stat_prefix",
+            "caller_guarantee.rate_limits",
+            "caller_guarantee.descriptors",
+            "caller_guarantee.max_dynamic_descriptors",
+            "caller_guarantee.filter_enabled",
+            "caller_guarantee.request_headers_to_add_when_not_enforced",
+        ],
+        test_fair_shares.test_each_caller_has_a_guarantee_of_its_own,
+    ),
+    "caller_queue.on_request_headers": (
+        test_fair_shares.test_a_caller_beyond_its_guarantee_gets_its_equal_share
+    ),
+    "caller_queue.clear_route_cache": (
+        test_fair_shares.test_a_small_caller_that_comes_during_overload_is_served_as_if_alone
+    ),
 }
 """Setting -> the test that fails when it is taken away."""
 
@@ -76,7 +100,15 @@ def filters(config: Json) -> dict[str, Json]:
 def settings(config: Json) -> Iterator[str]:
     """Every setting of the callers' filters, by filter and name."""
     found = filters(config)
-    for name in ("caller_forgery", "caller_name", "missing_tokens", "jwt_authn", "caller_limit"):
+    for name in (
+        "caller_forgery",
+        "caller_name",
+        "missing_tokens",
+        "jwt_authn",
+        "caller_limit",
+        "caller_guarantee",
+        "caller_queue",
+    ):
         for key, value in found[name]["typed_config"].items():
             if key == "providers":
                 yield from (f"issuer.{inner}" for each in value.values() for inner in each)

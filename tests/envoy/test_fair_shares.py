@@ -12,13 +12,19 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from components.gateway.envoy.filters.shares import BEYOND_HEADER, CALLER_GUARANTEE, CALLER_QUEUE
+from components.gateway.envoy.filters.shares import (
+    BEYOND_HEADER,
+    CALLER_GUARANTEE,
+    CALLER_QUEUE,
+    STAT_PREFIX,
+)
 from components.gateway.envoy.protojson import Json
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, Edit, unchanged
 from tests.envoy.harness.client import GrpcClient
 from tests.envoy.harness.tokens import TokenIssuer, bearer
 from tests.envoy.harness.virtual import TICKS, Caller, VirtualTime
+from tests.envoy.test_limits import PENDING, STREAMS, burst, held, release, warm
 
 Beds = Callable[..., AbstractContextManager[Bed]]
 
@@ -129,19 +135,94 @@ def test_a_caller_alone_has_the_whole_fleet(bed: Beds):
         assert large.codes["UNAVAILABLE"]
 
 
-def test_each_caller_has_a_guarantee_of_its_own_and_replicas_see_no_mark(bed: Beds):
-    """The rate is so low that no second call fits."""
+def guarantee(config: Json) -> Json:
+    return parts.http_filter(config, CALLER_GUARANTEE.name)
+
+
+def without_names(config: Json) -> None:
+    del guarantee(config)["rate_limits"]
+
+
+def without_buckets(config: Json) -> None:
+    del guarantee(config)["descriptors"]
+
+
+def disabled(config: Json) -> None:
+    del guarantee(config)["filter_enabled"]
+
+
+def without_mark(config: Json) -> None:
+    del guarantee(config)["request_headers_to_add_when_not_enforced"]
+
+
+def forgetful(config: Json) -> None:
+    guarantee(config)["max_dynamic_descriptors"] = 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "marked"),
+    [
+        (unchanged, [False, True, False, True]),
+        (without_names, [False] * 4),
+        (without_buckets, [False] * 4),
+        (disabled, [False] * 4),
+        (without_mark, [False] * 4),
+        (forgetful, [False, True, False, False]),
+    ],
+)
+def test_each_caller_has_a_guarantee_of_its_own(bed: Beds, edit: Edit, marked: list[bool]):
+    """The rate is so low that no second call fits. Replicas see the marks, against the rule."""
     callers = {"jwt": {"issuers": [ISSUER.config()]}, "fairShares": {"guaranteedRps": 0.01}}
-    forged = ((BEYOND_HEADER, "1"),)
+
+    def exposed(config: Json) -> None:
+        parts.virtual_host(config)["request_headers_to_remove"].remove(BEYOND_HEADER)
+        edit(config)
+
+    found: list[bool] = []
     with (
-        bed(replicas=1, gateway={"callers": callers}) as it,
+        bed(replicas=1, gateway={"callers": callers}, edit=exposed) as it,
         GrpcClient(it.gateway.port) as client,
     ):
-        for name, calls in (("a", 3), ("b", 2)):
-            metadata = (*bearer(ISSUER.token(sub=name))["metadata"], *forged)
-            assert {end.code.name for end in client.calls(calls, metadata=metadata)} == {"OK"}
-        prefix = "caller_guarantee.http_local_rate_limit"
-        assert it.gateway.stat(f"{prefix}.ok") == 2
-        assert it.gateway.stat(f"{prefix}.rate_limited") == 3
-        names = [name for name, _ in it.fleet.replicas[0].metadata]
-        assert BEYOND_HEADER not in names
+        for name in ("a", "a", "b", "a"):
+            assert client.call(**bearer(ISSUER.token(sub=name))).code.name == "OK"
+            found.append(BEYOND_HEADER in dict(it.fleet.replicas[0].metadata))
+        counted = it.gateway.stat(f"{STAT_PREFIX}.http_local_rate_limit.rate_limited")
+    assert found == marked
+    assert counted == marked.count(True) or edit is without_mark
+
+
+def test_replicas_see_no_mark(bed: Beds):
+    with (
+        bed(replicas=1, gateway={"callers": {"fairShares": {}}}) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
+        assert client.call(metadata=((BEYOND_HEADER, "1"),)).code.name == "OK"
+        assert BEYOND_HEADER not in dict(it.fleet.replicas[0].metadata)
+
+
+def without_limits_of_the_guaranteed(config: Json) -> None:
+    del parts.breakers(config)["thresholds"][1]
+
+
+def without_one_connection_of_the_guaranteed(config: Json) -> None:
+    del parts.breakers(config)["per_host_thresholds"][1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "limited"),
+    [
+        (unchanged, True),
+        (without_limits_of_the_guaranteed, False),
+        (without_one_connection_of_the_guaranteed, False),
+    ],
+)
+def test_guaranteed_calls_have_the_limits_of_the_gateway_too(bed: Beds, edit: Edit, limited: bool):
+    shares = {"guaranteedRps": 1000, "callsPerPod": STREAMS}
+    with (
+        bed(max_pending=PENDING, gateway={"callers": {"fairShares": shares}}, edit=edit) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
+        warm(it, client)
+        batch = burst(it, client, 30)
+        assert (held(it) == (2 * STREAMS, PENDING)) is limited
+        release(it, batch)

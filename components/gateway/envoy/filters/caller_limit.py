@@ -22,8 +22,9 @@ MAX_CALLERS = 10_000
 
 _TOO_MANY_REQUESTS = 429
 ALL: Json = {"default_value": {"numerator": 100}}
-NONE: Json = {"default_value": {"numerator": 0}}
-"""Shares of calls."""
+"""Share of the calls: all."""
+
+_NONE: Json = {"default_value": {"numerator": 0}}
 
 BY_CALLER: Json = {
     "actions": [{"request_headers": {"header_name": CALLER_HEADER, "descriptor_key": CALLER}}]
@@ -67,7 +68,7 @@ def _config(stack: InferenceStack) -> Json:
         descriptors=[*stated, others],
         max_dynamic_descriptors=MAX_CALLERS,
         filter_enabled=ALL,
-        filter_enforced=ALL if limit.enforced else NONE,
+        filter_enforced=ALL if limit.enforced else _NONE,
         rate_limited_as_resource_exhausted=True,
         response_headers_to_add=[{"header": {"key": LIMITED_HEADER, "value": "true"}}],
     )

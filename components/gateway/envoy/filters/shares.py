@@ -7,7 +7,6 @@ from components.gateway.envoy.filters.caller_limit import (
     BY_CALLER,
     CALLER,
     MAX_CALLERS,
-    NONE,
     bucket,
 )
 from components.gateway.envoy.protojson import Json, typed
@@ -20,6 +19,10 @@ BEYOND_HEADER: Final = "x-kubemind-beyond-guarantee"
 gives up its guarantee; replicas do not get it."""
 
 
+STAT_PREFIX = "caller_guarantee"
+"""Prefix of the filter's statistics."""
+
+
 def has_shares(stack: InferenceStack) -> bool:
     """Return True if callers have fair shares."""
     return stack.fair_shares is not None
@@ -29,13 +32,12 @@ def _guarantee(stack: InferenceStack) -> Json:
     guaranteed = CallerRate(requests_per_second=stack.guaranteed_rps)
     return typed(
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-        stat_prefix="caller_guarantee",
+        stat_prefix=STAT_PREFIX,
         rate_limits=[BY_CALLER],
         descriptors=[{"entries": [{"key": CALLER}], "token_bucket": bucket(guaranteed)}],
         max_dynamic_descriptors=MAX_CALLERS,
+        # Enabled and not enforced, it refuses no call.
         filter_enabled=ALL,
-        # It refuses none, and marks them.
-        filter_enforced=NONE,
         request_headers_to_add_when_not_enforced=[
             {
                 "header": {"key": BEYOND_HEADER, "value": "1"},
