@@ -3,11 +3,6 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
 from components.cluster.preflight.mounted import UnusableError, missing, read, refused, value
 from components.cluster.preflight.reader import ClusterReader, dig
 from components.gateway.certificate import API_VERSION
@@ -17,10 +12,6 @@ from config.problem import Problem
 from config.sections.gateway_callers import ImageCa, RemoteJwks
 from config.sections.gateway_tls import ConfigMapCa, Issuer, SecretCa
 from config.settings import Settings
-
-_MIN_RSA_BITS = 2048
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-"""Keys that Envoy loads (its `source/common/tls/context_impl.cc` and `server_context_impl.cc`)."""
 
 
 def certificates(settings: Settings, stack: str, reader: ClusterReader) -> Iterable[Problem]:
@@ -45,11 +36,14 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
     if not data:
         yield missing(at, stack, "Secret", name, keys, f"create secret tls {name} --cert --key")
         return
+    # Imported here: a stack without TLS need not pay for the X.509 library (0.1 s).
+    from components.cluster.preflight import pem
+
     try:
-        chain = _chain(value(data, CERTIFICATE_FILE))
-        _require_match(chain[0], value(data, KEY_FILE))
+        chain = pem.chain(value(data, CERTIFICATE_FILE))
+        pem.require_match(chain[0], value(data, KEY_FILE))
         for certificate in chain:
-            _require_valid(certificate, now)
+            pem.require_valid(certificate, now)
     except UnusableError as error:
         yield refused(
             keys,
@@ -59,8 +53,8 @@ def _own(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> Itera
             "-f -",
         )
         return
-    wanted, names = at.stack.server_name, _dns_names(chain[0])
-    if not any(_covers(each, wanted) for each in names):
+    wanted, names = at.stack.server_name, pem.dns_names(chain[0])
+    if not any(pem.covers(each, wanted) for each in names):
         yield refused(
             {**keys, at.key("gateway.tls.serverName"): at.stack.gateway.tls.server_name},
             f"the certificate in the Secret {name} is for {', '.join(names) or 'no DNS name'}, and "
@@ -130,10 +124,12 @@ def _bundle(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> It
             create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
             yield missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
             continue
+        from components.cluster.preflight import pem
+
         try:
-            bundle = _chain(value(data, ca.key))
-            if not any(_is_valid(each, now) for each in bundle):
-                _require_valid(bundle[0], now)
+            bundle = pem.chain(value(data, ca.key))
+            if not any(pem.is_valid(each, now) for each in bundle):
+                pem.require_valid(bundle[0], now)
         except UnusableError as error:
             yield refused(
                 keys,
@@ -141,59 +137,3 @@ def _bundle(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> It
                 f"{consequence}: {error}",
                 f"put the CA certificates, PEM, under its key {ca.key}",
             )
-
-
-def _chain(pem: str) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
-        raise UnusableError("it holds no certificate in PEM form") from None
-
-
-def _require_match(certificate: x509.Certificate, pem: str) -> None:
-    try:
-        key = serialization.load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        what = f"{KEY_FILE} is no private key in PEM form without a password"
-        raise UnusableError(what) from None
-    if key.public_key() != certificate.public_key():
-        raise UnusableError(f"the key in {KEY_FILE} does not match the certificate")
-    if isinstance(key, rsa.RSAPrivateKey):
-        loads = key.key_size >= _MIN_RSA_BITS
-    else:
-        loads = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES)
-    if not loads:
-        raise UnusableError(
-            f"Envoy loads RSA keys from {_MIN_RSA_BITS} bits and keys on the curves P-256, P-384 "
-            f"and P-521, and {KEY_FILE} is another one"
-        )
-
-
-def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
-    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-
-
-def _require_valid(certificate: x509.Certificate, now: datetime) -> None:
-    subject = certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
-    if now > certificate.not_valid_after_utc:
-        at = certificate.not_valid_after_utc
-        raise UnusableError(f"the certificate ({subject}) expired at {at:%Y-%m-%d %H:%M} UTC")
-    if now < certificate.not_valid_before_utc:
-        at = certificate.not_valid_before_utc
-        raise UnusableError(f"the certificate ({subject}) is valid from {at:%Y-%m-%d %H:%M} UTC")
-
-
-def _dns_names(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(x509.DNSName)
-
-
-def _covers(pattern: str, name: str) -> bool:
-    """Return True if a certificate's name covers a host; `*` is one whole label (RFC 9525, 6.3)."""
-    pattern, name = pattern.lower(), name.lower()
-    if not pattern.startswith("*."):
-        return pattern == name
-    return pattern[2:] == name.partition(".")[2]
