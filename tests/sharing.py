@@ -8,8 +8,17 @@ CLUSTERS = ("provisioning", "started")
 """Fixtures that cost most: a cluster each, the first with a stack."""
 
 SLOWEST = (
-    "tests/integration/test_failures.py",
     "tests/integration/test_eks_stacks.py",
+    "tests/integration/test_failures.py",
+    "tests/integration/test_targets.py",
+    "tests/integration/test_stack.py",
+    "tests/integration/test_rollback.py",
+    "tests/integration/test_other_stack.py",
+    "tests/integration/test_other_cluster.py",
+    "tests/integration/test_local_cluster_healing.py",
+    "tests/integration/test_evictions.py",
+    "tests/integration/test_bench.py",
+    "tests/integration/test_karpenter_stack.py",
 )
 """Files that take longest, in this order; a wrong order costs time and nothing else."""
 

@@ -1,10 +1,13 @@
 """Distribution of the tests to processes, with processes that run nothing."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.sharing import Sharing
+from tests.sharing import SLOWEST, Sharing
+
+PROJECT = Path(__file__).parents[2]
 
 STACK, EMPTY, BOTH = "provisioning", "started", "provisioning+started"
 FILES = {
@@ -107,3 +110,7 @@ def test_a_process_that_has_nothing_else_to_do_takes_files_of_another_ones_clust
     ran = [{test.partition("::")[0] for test in process.ran} for process in run(20)]
     assert {"stack_1.py"} in ran
     assert {"stack_2.py"} in ran
+
+
+def test_the_slowest_files_exist() -> None:
+    assert [file for file in SLOWEST if not (PROJECT / file).is_file()] == []
