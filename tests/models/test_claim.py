@@ -1,6 +1,6 @@
 """The init container that hands a claim's models to Triton: its real command, in real shells.
 
-That Triton follows the links is shown in tests/serving/test_models.py.
+That Triton follows the links is shown in tests/models/test_triton.py.
 """
 
 import shutil

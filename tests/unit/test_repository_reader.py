@@ -1,6 +1,6 @@
 """Repositories as people have them: what is served, and what is refused by name.
 
-That Triton agrees is shown in tests/serving/test_models.py.
+That Triton agrees is shown in tests/models/test_triton.py.
 """
 
 import os

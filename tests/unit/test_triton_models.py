@@ -164,7 +164,7 @@ def test_checks_read_no_file(monkeypatch):
 
 
 def test_s3_is_copied_before_triton_starts_and_is_read_only_to_it():
-    """Shown in tests/serving/test_models.py: the containers do so."""
+    """Shown in tests/models/test_triton.py: the containers do so."""
     repository = {**S3, "region": "eu-west-1", "cacheGib": 7}
     pod = pod_of(modelRepository=repository)
     (sync,), (triton,) = pod["initContainers"], pod["containers"]

@@ -20,9 +20,14 @@ from config.sections.inference import InferenceStack
 from config.sections.prometheus import ExistingPrometheus
 from config.sections.prometheus_access import CLUSTER_AUTHENTICATION
 from local_cluster import toolchain
+from local_cluster.serving import machine
 from tests.asking_prometheus import PASSWORD, USER, asking_prometheus, running
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.integration.checkout import Checkout
+
+pytestmark = pytest.mark.skipif(
+    bool(machine.missing_prerequisites()), reason="KEDA is built for the serving cluster alone"
+)
 
 KEDA_NAMESPACE = "keda"
 TOKEN = "a-token-of-the-test"
@@ -48,7 +53,6 @@ ASKED: dict[str, tuple[str, dict[str, Any], bool]] = {
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout.make(tmp_path_factory.mktemp("simulated"))
-    checkout.extra["LOCAL"] = "simulated"
     try:
         checkout.ops("cluster").ok()
         yield checkout

@@ -16,13 +16,17 @@ from typing import Any
 
 import pytest
 
-from local_cluster.serving import images, triton
+from local_cluster.serving import images, machine, triton
 from ops.stack.environment import PROJECT
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.models import container
 from tests.models.s3_server import S3Server
 from tests.unit.declared_triton import S3, pod_of
 from tests.unit.test_repository_reader import ENSEMBLE, MODEL, PYTHON, write
+
+pytestmark = pytest.mark.skipif(
+    bool(machine.missing_prerequisites()), reason="the machine cannot build the image"
+)
 
 EXAMPLES = PROJECT / "examples"
 
