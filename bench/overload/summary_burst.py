@@ -1,13 +1,11 @@
 """The burst of the capacity summary, sent to a fleet."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.overload.burst_process import BurstProcess
-from bench.overload.fleet import FleetWatch
 from bench.overload.overload import OverloadBed
 from config.sections.inference import InferenceStack
 from config.sizing.capacity import BURST_CALLS, WORKER_CALLS_PER_SECOND, burst_ok
@@ -20,9 +18,6 @@ _BURST_SECONDS = 120.0
 
 _ROUTED_SECONDS = 120.0
 """Longest time for the gateways to know a fleet: DNS, their health checks, and a scrape."""
-
-_NOTICED_SECONDS = 60.0
-"""Longest time until the HPA has seen a burst: a scrape, a rate window, and two syncs."""
 
 _LOOK_SECONDS = 0.5
 
@@ -87,17 +82,3 @@ def wait_until_routed(bed: OverloadBed, replicas: int) -> None:
         if time.monotonic() > deadline:
             raise OpsError(f"{bed.name}: not {replicas} replicas behind each gateway, but {seen}")
         time.sleep(_LOOK_SECONDS)
-
-
-def wait_until_small(bed: OverloadBed, shrink_seconds: float) -> None:
-    """A burst at the least has the scaler grow the fleet; let that pass.
-
-    Raises:
-        TimeoutError: The fleet is not back at its least in time.
-    """
-    with FleetWatch(bed.client, bed.namespace, bed.deployment, bed.hpa) as watch:
-        with suppress(TimeoutError):
-            watch.until(lambda step: step.wanted > bed.least, _NOTICED_SECONDS)
-        watch.until(
-            lambda step: step.wanted == step.replicas == step.ready == bed.least, shrink_seconds
-        )

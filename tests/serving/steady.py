@@ -15,6 +15,7 @@ from lightkube.utils.quantity import parse_quantity
 
 from bench.api_proxy import pods_by_proxy
 from bench.overload.burst_process import BurstProcess
+from components.autoscaler.queries import scaler_query
 from components.common.scraping import TRITON_METRICS_PATH
 from components.gateway.envoy.stats import cluster_selector
 from config.sections.inference import InferenceStack
@@ -89,17 +90,21 @@ class Fleet:
     def wait_until_routed(self) -> None:
         """Wait until every gateway sends calls to all replicas, and to nothing else."""
         query = _MEMBERS + cluster_selector(self.stack.envoy_cluster)
-
-        def routed(aggregate: str) -> tuple[float, ...]:
-            now = time.time()
-            return query_range(self.prometheus, f"{aggregate}({query})", now, now, 1).values
-
         wanted = (float(self.replicas),)
         wait_until(
             f"{self.replicas} replicas behind each gateway",
-            lambda: routed("min") == routed("max") == wanted,
+            lambda: self._now(f"min({query})") == self._now(f"max({query})") == wanted,
             120,
         )
+
+    def wait_until_calm(self) -> None:
+        """Wait until the scaler's signal shows no calls, those refused a while ago among them."""
+        query = scaler_query(self.stack, self.settings.prometheus)
+        wait_until("no calls in the scaler's signal", lambda: self._now(query) == (0.0,), 120)
+
+    def _now(self, query: str) -> tuple[float, ...]:
+        now = time.time()
+        return query_range(self.prometheus, query, now, now, 1).values
 
     @contextmanager
     def counters(self) -> Iterator[list[str]]:
@@ -123,10 +128,14 @@ class Held:
     """A checkout whose fleet is held at one size, by min and max of its own scaler's parameters.
 
     KEDA and the HPA work as ever; they may choose nothing else.
+
+    Args:
+        checkout: The checkout.
+        prometheus: Further parameters of its Prometheus.
     """
 
-    def __init__(self, checkout: Checkout) -> None:
-        self._checkout = checkout
+    def __init__(self, checkout: Checkout, **prometheus: Any) -> None:
+        self._checkout, self._prometheus = checkout, prometheus
         self._now: tuple[int, dict[str, Any]] | None = None
 
     def at(self, replicas: int, limit: dict[str, Any] | None = None) -> Fleet:
@@ -139,7 +148,7 @@ class Held:
             }
             if limit:
                 section["gateway"] = {"inFlight": limit}
-            self._checkout.set_config(inference=[section])
+            self._checkout.set_config(inference=[section], prometheus=self._prometheus)
             self._now = None
             self._checkout.up().ok()
             self._now = asked

@@ -16,7 +16,7 @@ from rich.console import Console
 from bench.overload.overload import Load, Meanwhile, OverloadBed, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
-from bench.overload.summary_burst import Burst, burst, wait_until_small
+from bench.overload.summary_burst import Burst, burst
 from components.triton.workload import start_seconds
 from config.selectors import triton_selector
 from config.settings import Settings
@@ -26,6 +26,7 @@ from tests.integration.checkout import Checkout
 from tests.serving.accounts import accounted
 from tests.serving.cluster import get, selected, staying
 from tests.serving.replicas import replicas
+from tests.serving.steady import Held
 
 AGREEMENT = 0.1
 """Share by which measured goodput may exceed the predicted: timelines are read in steps."""
@@ -76,15 +77,16 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def loop(served: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    held = Held(served)
     served.set_config(inference=[{"autoscaler": QUICKLY_DOWN, "traffic": HALF_AS_FAST}])
     try:
         served.up().ok()
         bed = stack_bed(served.env, read_settings(served.env), "dev, on two shared cores")
         yield _run(served, bed, tmp_path_factory.mktemp("loop"))
-        wait_until_small(bed, LOAD.shrink_seconds or 0)
+        # The last burst has the scaler grow the fleet, and its cooldown would keep it.
+        held.at(bed.least).wait_until_calm()
     finally:
-        served.reset_config()
-        served.up().ok()
+        held.release()
 
 
 def _run(served: Checkout, bed: OverloadBed, folder: Path) -> Loop:
