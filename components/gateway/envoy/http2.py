@@ -9,6 +9,14 @@ _MIN_CONNECTION_WINDOW = 1024 * 1024
 _MIN_OUTBOUND_FRAMES = 10_000
 _MIN_OUTBOUND_CONTROL_FRAMES = 1_000
 
+_UPSTREAM_FRAMES = 100_000
+"""Fewest frames that Envoy may queue for a replica, RST_STREAM included.
+
+Callers that reset calls by the thousand fill the queue before Envoy turns to writing. Beyond the
+limit Envoy ends the connection, and with it the calls of all others; its default is 1,000
+RST_STREAM. The frames of so many calls take about 10 MB.
+"""
+
 CONNECTION_BUFFER_BYTES = 1024 * 1024
 """Soft limit of a connection's read and write buffers; Envoy's own default, written down."""
 
@@ -81,5 +89,7 @@ def upstream(stack: InferenceStack) -> Json:
         "max_concurrent_streams": streams,
         **_windows(stack, streams),
         **_guards(streams),
+        "max_outbound_frames": max(_UPSTREAM_FRAMES, 4 * streams),
+        "max_outbound_control_frames": max(_UPSTREAM_FRAMES, 2 * streams),
         "max_header_field_size_kb": MAX_ERROR_KIB,
     }

@@ -113,6 +113,12 @@ def reset_each(port: int, calls: int) -> str:
     return _answer(port, b"".join(frames), awaited=(_PING, _GOAWAY))
 
 
+def opened_and_reset(calls: int) -> bytes:
+    """Return the frames of a caller that resets each of its calls right after its message."""
+    openings = _openings(calls, _END_HEADERS, b"\x00")
+    return b"".join(opening + reset(2 * n + 1, _CANCEL) for n, opening in enumerate(openings))
+
+
 def burst(port: int, calls: int, complete: bool) -> int:
     """Send the beginning of many calls in one go, read only then; how many were answered.
 
