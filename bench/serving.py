@@ -110,7 +110,7 @@ def _provision(env: StackEnvironment) -> None:
     settings = lifecycle.prepare(env)
     pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
     wait_for_scaler(env, settings, console.print)
-    infer(env)
+    infer(env, settings)
 
 
 def _designs(
