@@ -35,10 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if TOOL_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.tools)
-        if group := sharing.clusters(item):
-            item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):
         items.sort(key=sharing.place)
+        for item in items:
+            sharing.name_group(item)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

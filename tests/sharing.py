@@ -1,6 +1,7 @@
 """Distribution of tests to processes: those that share a cluster go to the process that has it."""
 
 import pytest
+from _pytest.nodeid import NodeId
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
@@ -37,6 +38,15 @@ def place(item: pytest.Item) -> int:
         return SLOWEST.index(file)
     is_slow = item.get_closest_marker("tools") or file.startswith("tests/integration/")
     return len(SLOWEST) if is_slow else len(SLOWEST) + 1
+
+
+def name_group(item: pytest.Item) -> None:
+    """Append the clusters that a test uses to its ID, by which the scheduler knows it.
+
+    pytest-xdist 3.8 does so for its groups, but by an attribute that pytest 9.2 does not read.
+    """
+    if group := clusters(item):
+        item._id = NodeId(path=item._id.path, names=(f"{item._id.rest}{_GROUPED}{group}",))
 
 
 class Sharing(LoadGroupScheduling):

@@ -1,11 +1,12 @@
 """Distribution of the tests to processes, with processes that run nothing."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.sharing import SLOWEST, Sharing
+from tests.sharing import SLOWEST, Sharing, name_group
 
 PROJECT = Path(__file__).parents[2]
 
@@ -114,3 +115,14 @@ def test_a_process_that_has_nothing_else_to_do_takes_files_of_another_ones_clust
 
 def test_the_slowest_files_exist() -> None:
     assert [file for file in SLOWEST if not (PROJECT / file).is_file()] == []
+
+
+@pytest.mark.parametrize("_", ["x@y"])
+def test_the_id_of_a_test_ends_in_the_clusters_that_it_uses(
+    request: pytest.FixtureRequest, _: str
+) -> None:
+    item = copy.copy(request.node)
+    item.fixturenames = ["tmp_path", EMPTY, STACK]
+    name_group(item)
+    assert item.nodeid.endswith(f"uses[x@y]@{BOTH}")
+    assert not request.node.nodeid.endswith(BOTH)
