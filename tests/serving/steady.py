@@ -138,16 +138,16 @@ class Held:
         self._checkout, self._prometheus = checkout, prometheus
         self._now: tuple[int, dict[str, Any]] | None = None
 
-    def at(self, replicas: int, limit: dict[str, Any] | None = None) -> Fleet:
-        """Hold it so; `limit` is the gateway's `inFlight`, as it is where unset."""
-        asked = replicas, limit or {}
+    def at(self, replicas: int, **gateway: Any) -> Fleet:
+        """Hold it so; `gateway` are parameters of the gateway, which else has its own."""
+        asked = replicas, gateway
         if self._now != asked:
             self._checkout.reset_config()
             section: dict[str, Any] = {
                 "autoscaler": {"minReplicas": replicas, "maxReplicas": replicas}
             }
-            if limit:
-                section["gateway"] = {"inFlight": limit}
+            if gateway:
+                section["gateway"] = gateway
             self._checkout.set_config(inference=[section], prometheus=self._prometheus)
             self._now = None
             self._checkout.up().ok()

@@ -95,7 +95,7 @@ def overload(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 
     @cache
     def run(limit: str) -> LoadRun:
-        fleet = held.at(2, STATIC if limit == "static" else None)
+        fleet = held.at(2, **({"inFlight": STATIC} if limit == "static" else {}))
         rate = OFFERED_PER_CAPACITY * fleet.replicas * fleet.stack.traffic.replica_rps
         arguments = ["--echo", str(ECHO_SECONDS)]
         folder = tmp_path_factory.mktemp("overload")
