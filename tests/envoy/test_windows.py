@@ -5,6 +5,7 @@ import pytest
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.client import GrpcClient, codes
+from tests.envoy.harness.link import slow_link
 from tests.envoy.harness.raw import reads_nothing
 from tests.envoy.harness.waiting import wait_until
 
@@ -84,3 +85,31 @@ def test_answers_that_nobody_takes_do_not_stop_the_others(bed, edit, goes_on):
         assert (codes(outcomes) == {"OK": 4}) is goes_on
         for stream in streams:
             stream.cancel()
+
+
+LARGE_KIB = 40 * KIB
+LARGE = {"requestKib": LARGE_KIB, "maxRequestKib": LARGE_KIB}
+ROOM = {"memoryMib": 4096}
+
+
+def seconds_over_a_link(bed: Bed) -> float:
+    """Time of a call of 40 MiB over a link with a round trip of 2 ms; the better of two."""
+    with (
+        slow_link(bed.gateway.port, 0.001) as port,
+        # The answer is as large, and its window is the caller's.
+        GrpcClient(
+            port,
+            **{"max_receive_message_length": -1, "http2.lookahead_bytes": 64 * KIB * KIB},
+        ) as client,
+    ):
+        calls = client.calls(2, window=1, payload=bytes(LARGE_KIB * KIB - 5))
+        assert codes(calls) == {"OK": 2}
+        return min(call.seconds for call in calls)
+
+
+def test_a_large_call_takes_no_round_trip_for_each_64_kib(bed):
+    """A window of 64 KiB is 640 round trips, 1.3 s. The memory check counts the larger window."""
+    with bed(replicas=1, traffic=LARGE, gateway=ROOM) as it:
+        derived = seconds_over_a_link(it)
+    with bed(replicas=1, traffic=LARGE, gateway={**ROOM, "streamWindowKib": 64}) as it:
+        assert seconds_over_a_link(it) > 2 * derived

@@ -208,7 +208,7 @@ def _grpcio(door: Door, caller: Caller) -> tuple[str, str]:
     return end.code.name, end.details
 
 
-def test_status_shows_the_certificates_age_and_calls(locked: Locked) -> None:
+def test_status_shows_for_how_long_the_certificate_is_valid(locked: Locked) -> None:
     found = rows(locked.door.fleet.checkout.ops("status", "--once").ok().stdout)
     assert float(found["certificate expires in"][0].split()[0]) > 1
 

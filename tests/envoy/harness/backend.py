@@ -29,6 +29,7 @@ def health_answer(*, serving: bool) -> bytes:
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", -1),
     # Beyond 1,000 calls not yet picked up grpc-core cancels some at random.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
