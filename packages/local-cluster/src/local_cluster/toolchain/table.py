@@ -112,7 +112,8 @@ def _crd(kind: str, pins: GoModule, module: str, folder: str, file: str = "") ->
     return Tool(name, "checks", pins, module, files, filename=f"{name}.yaml")
 
 
-_CERT_MANAGER_CRDS = ("github.com/cert-manager/cert-manager", "deploy/crds/cert-manager.io_")
+_CERT_MANAGER_MODULE = "github.com/cert-manager/cert-manager"
+_CERT_MANAGER_CRDS = (_CERT_MANAGER_MODULE, "deploy/crds/cert-manager.io_")
 _KARPENTER_CRDS = ("github.com/aws/karpenter-provider-aws", "pkg/apis/crds/karpenter.")
 _OPERATOR_CRDS = (
     "github.com/prometheus-operator/prometheus-operator",
@@ -221,7 +222,11 @@ _ROWS = (
     _crd("podmonitor", modules.PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
     _crd("prometheusrule", modules.PROMETHEUS_OPERATOR, *_OPERATOR_CRDS),
     _crd("certificate", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("certificaterequest", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
     _crd("clusterissuer", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    _crd("issuer", modules.CERT_MANAGER, *_CERT_MANAGER_CRDS),
+    # Its controllers for a CA issuer, for tests; no local cluster runs them.
+    Tool("cert-manager", "checks", modules.CERT_MANAGER, _CERT_MANAGER_MODULE, GoPackage(".")),
     _crd("nodepool", modules.KARPENTER, *_KARPENTER_CRDS, "sh_nodepools"),
     _crd("ec2nodeclass", modules.KARPENTER, *_KARPENTER_CRDS, "k8s.aws_ec2nodeclasses"),
     Tool(
