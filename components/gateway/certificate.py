@@ -4,9 +4,6 @@ from components.common.pods import Manifest
 from config.sections.gateway_tls import Issuer
 from config.sections.inference import InferenceStack
 
-API_VERSION = "cert-manager.io/v1"
-"""API of cert-manager's Certificates and issuers."""
-
 
 def certificate_spec(stack: InferenceStack, issuer: Issuer, valid_hours: int) -> Manifest:
     """Build the `spec` of the Certificate.

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.common.cert_manager import API_VERSION
 from components.common.kubernetes_api import KubernetesApi
 from components.common.labels import ROLLOUT_UNAWAITED, gateway_labels
 from components.gateway import workload as gateway
-from components.gateway.certificate import API_VERSION, certificate_spec
+from components.gateway.certificate import certificate_spec
 from components.rollout.component import Rollout
 from components.state.contents import Workload, collect, content_config_map
 from config.sections.gateway import InternalLoadBalancer
@@ -83,9 +84,10 @@ class EnvoyGateway(pulumi.ComponentResource):
             parent=self,
         )
         tls = stack.gateway.tls
+        issued: pulumi.Input[str] = ""
         # By kind: sections know no API objects. Pods wait by themselves for the Secret.
         if isinstance(tls, CertManagerTls):
-            kubernetes.apiextensions.CustomResource(
+            certificate = kubernetes.apiextensions.CustomResource(
                 f"{name}-certificate",
                 api_version=API_VERSION,
                 kind="Certificate",
@@ -93,6 +95,7 @@ class EnvoyGateway(pulumi.ComponentResource):
                 spec=certificate_spec(stack, tls.issuer, tls.valid_hours),
                 opts=child,
             )
+            issued = certificate.id.apply(lambda _: stack.gateway_name)
         service = kubernetes.core.v1.Service(
             f"{name}-service",
             metadata=metadata(gateway.service_annotations(stack) or None),
@@ -118,7 +121,9 @@ class EnvoyGateway(pulumi.ComponentResource):
             namespace=stack.namespace, name=stack.gateway_name, mounted=frozenset({config_name})
         )
         collect(args.api, collected, deployment)
-        self.rollout = Rollout(deployment=deployment, least=stack.gateway.replicas)
+        self.rollout = Rollout(
+            deployment=deployment, least=stack.gateway.replicas, certificate=issued
+        )
         kubernetes.policy.v1.PodDisruptionBudget(
             f"{name}-disruption-budget",
             metadata=metadata(),

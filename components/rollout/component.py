@@ -32,6 +32,10 @@ class Rollout:
     least: int = 1
     """Fewest ready pods; more may be starting because a scaler wants them."""
 
+    certificate: pulumi.Input[str] = ""
+    """Name of the Certificate of cert-manager whose Secret the pods mount, in their namespace; `up`
+    waits until it is issued as stated. Empty if they need none."""
+
     awaited: bool = True
     """False to end `up` before the rollout has ended, with a failure that says so."""
 
@@ -56,7 +60,10 @@ def await_rollouts(api: pulumi.Output[KubernetesApi | None], rollouts: Sequence[
         signal.signal(signal.SIGINT, _end)
     outcomes = [
         pulumi.Output.all(
-            api, one.deployment.metadata.namespace, one.deployment.metadata.name
+            api,
+            one.deployment.metadata.namespace,
+            one.deployment.metadata.name,
+            one.certificate,
         ).apply(functools.partial(_outcome, one))
         for one in rollouts
     ]
@@ -84,7 +91,7 @@ def _end(number: int, _: object) -> None:
 
 async def _outcome(rollout: Rollout, known: Sequence[object]) -> tuple[str, bool]:
     """Return the failure as text, empty for a success, and whether the rollout may yet succeed."""
-    api, namespace, name = known
+    api, namespace, name, certificate = known
     if api is None:
         return "", False
 
@@ -92,5 +99,13 @@ async def _outcome(rollout: Rollout, known: Sequence[object]) -> tuple[str, bool
         pulumi.log.info(text, resource=rollout.deployment, ephemeral=True)
 
     times = rollout.start_seconds, rollout.rollout_seconds
-    watch = Watch(cast(KubernetesApi, api), str(namespace), str(name), rollout.least, times, report)
+    watch = Watch(
+        cast(KubernetesApi, api),
+        str(namespace),
+        str(name),
+        rollout.least,
+        times,
+        report,
+        str(certificate),
+    )
     return (await watch.result(), False) if rollout.awaited else await watch.now()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from components.common.cert_manager import API_VERSION
 from components.common.kubernetes_api import (
     MERGE_PATCH,
     ApiRefusedError,
@@ -13,6 +14,7 @@ from components.common.kubernetes_api import (
     KubeconfigRefusedError,
     KubernetesApi,
 )
+from components.rollout.status.certificate import unissued
 from components.rollout.status.message import failure
 from components.rollout.status.progress import (
     Done,
@@ -24,7 +26,7 @@ from components.rollout.status.progress import (
 )
 from components.rollout.status.snapshot import Object, Snapshot, claim_names, is_ready, uid
 from components.rollout.status.snapshot import name as name_of
-from components.rollout.status.symptom import LogOf
+from components.rollout.status.symptom import LogOf, Symptom
 
 PROGRESS_SECONDS = 600.0
 """Kubernetes' own default of `progressDeadlineSeconds`, for Deployments that state none."""
@@ -59,6 +61,7 @@ class Watch:
         least: int,
         times: tuple[float, float],
         report: Callable[[str], None],
+        certificate: str = "",
     ) -> None:
         """Prepare the watch.
 
@@ -69,6 +72,8 @@ class Watch:
             least: Fewest ready pods of a complete rollout; a scaler may want more.
             times: Longest time, seconds, of a first rollout and of one that replaces pods.
             report: Callback for the reason why the rollout waits.
+            certificate: Name of the Certificate of cert-manager whose Secret the pods mount; empty
+                if they need none.
         """
         self._api = api
         self._namespace = namespace
@@ -77,6 +82,7 @@ class Watch:
         self._report_it = report
         self._progress = Progress(least)
         self._reported = ("", 0.0)
+        self._certificate = certificate
 
     async def result(self) -> str:
         """Wait for the end; return the failure as text, empty for a success."""
@@ -195,7 +201,18 @@ class Watch:
         about: list[Object] = [*unready, *claims, *([found.new] if found.new else [])]
         done = found.new is not None and not unready and _whole(found.new)
         events = [] if done else [event for one in about for event in self._events(one)]
-        return Snapshot(deployment, sets, pods, claims, events)
+        return Snapshot(deployment, sets, pods, claims, events, self._unissued())
+
+    def _unissued(self) -> Symptom | None:
+        """Return the obstacle of the Certificate; None as well if the user may not read it."""
+        if not self._certificate:
+            return None
+        path = f"/apis/{API_VERSION}/namespaces/{self._namespace}"
+        found = self._api.ask("GET", f"{path}/certificates/{self._certificate}")
+        if not found:
+            return None
+        late = unissued(found, [])
+        return late and unissued(found, self._api.items(f"{path}/certificaterequests") or [])
 
     def _claims(self, pods: Sequence[Object]) -> list[Object]:
         names = sorted({name for pod in pods for name in claim_names(pod)})

@@ -50,20 +50,31 @@ def watches(api: KubernetesApi, settings: Settings, say: Say) -> list[Watch]:
     """Return the watches over all Deployments of a stack, with the times of their components."""
 
     def watch(
-        namespace: str, name: str, least: int, times: tuple[float, float] | None = None
+        namespace: str,
+        name: str,
+        least: int,
+        times: tuple[float, float] | None = None,
+        certificate: str = "",
     ) -> Watch:
         default = PROGRESS_SECONDS, PROGRESS_SECONDS
         report = functools.partial(_report, say, name)
-        return Watch(api, namespace, name, least, times or default, report)
+        return Watch(api, namespace, name, least, times or default, report, certificate)
 
     found: list[Watch] = []
     nodes = settings.gpu_nodes.pool
     for stack in settings.inference:
         times = start_seconds(stack, nodes), rollout_seconds(stack, nodes)
         least = stack.autoscaler.min_replicas
+        # The Certificate has the gateway's name.
+        certificate = stack.gateway_name if stack.gateway.tls.issuer else ""
         found += [
             watch(stack.namespace, stack.deployment_name, least, times),
-            watch(stack.namespace, stack.gateway_name, stack.gateway.replicas),
+            watch(
+                stack.namespace,
+                stack.gateway_name,
+                stack.gateway.replicas,
+                certificate=certificate,
+            ),
         ]
     # By kind: another team rolls out an existing one.
     if isinstance(settings.prometheus, ManagedPrometheus):

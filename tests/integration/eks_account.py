@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import trustme
 import yaml
 
 from local_cluster import toolchain
 from local_cluster.cluster import Cluster
 from local_cluster.spec import Resources
 from ops.stack.environment import PROJECT
+from tests.integration.cert_manager import cert_manager
 from tests.integration.checkout import Checkout, Ran
 from tests.integration.eks_standins import eks_standins
 from tests.standin_aws.world import WORLD_VARIABLE, World
@@ -22,7 +24,7 @@ SUBNETS = ["subnet-a", "subnet-b"]
 G6_12XLARGE = Resources(cpu=47, memory_gib=180, disk_gib=180, gpus=4)
 UNATTENDED = ("--yes", "--skip-preview")
 
-_DEFINITIONS = ("podmonitor-crd", "prometheusrule-crd", "certificate-crd", "clusterissuer-crd")
+_DEFINITIONS = ("podmonitor-crd", "prometheusrule-crd")
 """Definitions of the operators that the platform team runs."""
 
 
@@ -81,18 +83,11 @@ def an_account(checkout: Checkout, cluster: Cluster, folder: Path) -> Iterator[A
     files = [flag for file in (add_ons, *map(str, operator.values())) for flag in ("-f", file)]
     # The definitions are too long for the annotation of a client-side apply.
     checkout.kubectl("apply", "--server-side", *files).ok()
-    issuer = ("clusterissuer", "internal-ca")
-    definition = ("crd", "clusterissuers.cert-manager.io")
-    checkout.kubectl("wait", "--for=condition=Established", "--timeout=60s", *definition).ok()
-    checkout.kubectl(
-        "apply", "-f", str(PROJECT / "tests" / "fixtures" / "cluster-issuer.yaml")
-    ).ok()
-    # In place of cert-manager, which issues nothing here: simulated pods need no Secret.
-    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
-    patch = ("--subresource=status", "--type=merge", "-p", json.dumps(ready))
-    checkout.kubectl("patch", *issuer, *patch).ok()
     try:
-        with eks_standins(client, account.world, G6_12XLARGE):
+        with (
+            eks_standins(client, account.world, G6_12XLARGE),
+            cert_manager(checkout, folder, trustme.CA()),
+        ):
             yield account
     finally:
         # Of a stack that was not destroyed: without its server no namespace can go.

@@ -8,7 +8,8 @@ import base64
 import trustme
 import yaml
 
-from components.gateway.certificate import API_VERSION, certificate_spec
+from components.common.cert_manager import API_VERSION
+from components.gateway.certificate import certificate_spec
 from config.sections.gateway_tls import CertManagerTls
 from config.sections.inference import InferenceStack
 from local_cluster import toolchain

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
@@ -231,6 +232,19 @@ def test_two_stacks_of_one_namespace_have_a_certificate_each():
         stack_of(gateway=ISSUED, namePrefix=prefix).tls_secret_name for prefix in ("", "b-")
     )
     assert (first, second) == ("envoy-gateway-tls", "b-envoy-gateway-tls")
+
+
+@pytest.mark.parametrize(("raw", "name"), [(ISSUED, "envoy-gateway"), (TLS, ""), ({}, "")])
+def test_up_waits_for_the_certificate_that_the_stack_declares(declare, raw, name):
+    found: list[str] = []
+
+    def program() -> None:
+        args = EnvoyGatewayArgs(config=stack_of(gateway=raw), prometheus=ManagedPrometheus())
+        waited = pulumi.Output.from_input(EnvoyGateway("gateway", args).rollout.certificate)
+        waited.apply(found.append)
+
+    declare(program)
+    assert found == [name]
 
 
 @pytest.mark.parametrize("raw", [{}, TLS])

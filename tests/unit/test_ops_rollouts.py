@@ -22,6 +22,7 @@ class Api:
     def __init__(self, waiting: str = "", failing: str = "") -> None:
         self.waiting, self.failing = waiting, failing
         self.looks: list[str] = []
+        self.paths: list[str] = []
 
     def __enter__(self) -> "Api":
         return self
@@ -29,7 +30,10 @@ class Api:
     def __exit__(self, *_: object) -> None: ...
 
     def ask(self, _method: str, path: str, *_: object) -> dict[str, Any]:
+        self.paths.append(path)
         name = path.rpartition("/")[2]
+        if "/deployments/" not in path:
+            return {}
         self.looks.append(name)
         self.now = snapshot(deployment=objects.rolled_out())
         if name == self.failing:
@@ -50,7 +54,7 @@ class Api:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch):
-    def run(api: Api, preview: int = 0) -> list[str]:
+    def run(api: Api, preview: int = 0, settings: Settings = SETTINGS) -> list[str]:
         said: list[str] = []
         environment = StackEnvironment(stack="staging")
         asked: list[tuple[object, ...]] = []
@@ -69,7 +73,7 @@ def wait(monkeypatch: pytest.MonkeyPatch):
         # The stand-in answers one look after another.
         monkeypatch.setattr(watch.asyncio, "to_thread", one_by_one)
         monkeypatch.setattr(watch, "POLL_SECONDS", 0)
-        rollouts.wait(environment, SETTINGS, said.append)
+        rollouts.wait(environment, settings, said.append)
         assert asked == [("preview", "--stack", "staging", "--expect-no-changes")]
         return said
 
@@ -85,6 +89,17 @@ def test_success_is_that_every_deployment_of_the_parameters_is_rolled_out(wait):
     assert set(api.looks) == {STACK.deployment_name, STACK.gateway_name, "prometheus-server"}
     assert len(said) == 1
     assert said[0].startswith(f"{STACK.deployment_name}: 0 of 2 new pods ready; ")
+
+
+def test_the_wait_includes_the_certificate_that_cert_manager_issues(wait):
+    api = Api()
+    wait(api)
+    assert "certificates" not in str(api.paths)
+    issuer = {"kind": "clusterIssuer", "name": "internal"}
+    gateway = {"tls": {"kind": "certManager", "issuer": issuer}}
+    wait(api, settings=Settings.model_validate({"inference": [{"gateway": gateway}]}))
+    (path,) = {path for path in api.paths if "/certificates/" in path}
+    assert path.endswith("/namespaces/ai-namespace/certificates/envoy-gateway")
 
 
 def test_a_rollout_that_cannot_succeed_is_told_with_its_reason(wait):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from components.cluster.preflight.mounted import UnusableError, missing, read, refused, value
 from components.cluster.preflight.reader import ClusterReader, dig
-from components.gateway.certificate import API_VERSION
+from components.common.cert_manager import API_VERSION
 from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
 from config.checks.stack_paths import StackAt, stacks
 from config.problem import Problem

@@ -105,6 +105,10 @@ class Progress:
         generation = int(deployment["metadata"]["generation"])
         if int(status.get("observedGeneration", 0)) < generation:
             return Waiting(ready, wanted)
+        if late := snapshot.unissued:
+            # Pods cannot mount its Secret meanwhile, which proves nothing.
+            obstacle = Waiting(ready, wanted, (late,))
+            return self._judge([late], obstacle, snapshot, now)
         if self._is_done(deployment, wanted):
             return Done()
         updated = int(status.get("updatedReplicas", 0))

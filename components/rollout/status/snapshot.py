@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from components.rollout.status.symptom import Symptom
+
 Object = Mapping[str, Any]
 """A Kubernetes object, as JSON has it."""
 
@@ -30,10 +32,14 @@ class Snapshot:
     events: Sequence[Object] = field(default=())
     """Events about any of these."""
 
+    unissued: Symptom | None = None
+    """Obstacle of the Certificate whose Secret the pods mount; None if it is issued, or if the pods
+    need none."""
+
     @cached_property
     def new(self) -> Object | None:
         """The ReplicaSet that the rollout grows; None before the controller has created it."""
-        owned = [one for one in self.replica_sets if _owned_by(one, self.deployment)]
+        owned = [one for one in self.replica_sets if is_owned_by(one, self.deployment)]
         wanted = _annotations(self.deployment).get(_REVISION)
         for one in owned:
             if wanted is not None and _annotations(one).get(_REVISION) == wanted:
@@ -46,7 +52,7 @@ class Snapshot:
         new = self.new
         if new is None:
             return []
-        mine = [pod for pod in self.pods if _owned_by(pod, new)]
+        mine = [pod for pod in self.pods if is_owned_by(pod, new)]
         return [pod for pod in mine if "deletionTimestamp" not in pod["metadata"]]
 
     @cached_property
@@ -59,7 +65,7 @@ class Snapshot:
             for pod in self.pods
             if uid(pod) not in kept
             and "deletionTimestamp" not in pod["metadata"]
-            and not (new and _owned_by(pod, new))
+            and not (new and is_owned_by(pod, new))
         ]
 
     def events_on(self, one: Object, *reasons: str) -> list[Object]:
@@ -126,6 +132,7 @@ def _annotations(one: Object) -> Mapping[str, str]:
     return part(one, "metadata", "annotations")
 
 
-def _owned_by(one: Object, owner: Object) -> bool:
+def is_owned_by(one: Object, owner: Object) -> bool:
+    """Return True if an object names another as its owner."""
     references = part(one, "metadata").get("ownerReferences") or ()
     return bool(uid(owner)) and uid(owner) in [found.get("uid") for found in references]
