@@ -5,7 +5,7 @@ Its webhook does not run: the API server checks objects by cert-manager's defini
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
@@ -52,26 +52,37 @@ def cert_manager(checkout: Checkout, folder: Path, authority: trustme.CA) -> Ite
     first, second = folder / "definitions.yaml", folder / "issuer.yaml"
     first.write_text(yaml.safe_dump_all([*definitions, home]))
     second.write_text(yaml.safe_dump_all([secret, issuer]))
-    # The definitions are too long for the annotation of a client-side apply.
-    checkout.kubectl("apply", "--server-side", "-f", str(first)).ok()
-    served = ("--for=condition=Established", "--timeout=60s")
-    checkout.kubectl("wait", *served, *(f"crd/{name}" for name in names)).ok()
-    checkout.kubectl("apply", "-f", str(second)).ok()
-    program = toolchain.ensure("cert-manager")["cert-manager"]
     name = issuer["metadata"]["name"]
-    with (folder / "cert-manager.log").open("wb") as log:
-        running = subprocess.Popen(
+    # The cluster is others' too: what is there goes, whatever fails.
+    with ExitStack() as undo:
+        undo.callback(checkout.delete_definitions, *names)
+        undo.callback(lambda: gone(checkout, "namespace", HOME))
+        # The definitions are too long for the annotation of a client-side apply.
+        checkout.kubectl("apply", "--server-side", "-f", str(first)).ok()
+        checkout.await_condition("Established", *(f"crd/{each}" for each in names))
+        undo.callback(lambda: gone(checkout, "-f", str(second)))
+        checkout.kubectl("apply", "-f", str(second)).ok()
+        undo.enter_context(_running(checkout, folder / "cert-manager.log"))
+        checkout.await_condition("Ready", f"clusterissuer/{name}")
+        yield name
+
+
+def gone(checkout: Checkout, *objects: str) -> None:
+    """Delete objects that may not be there."""
+    checkout.kubectl("delete", "--ignore-not-found", *objects).ok()
+
+
+@contextmanager
+def _running(checkout: Checkout, path: Path) -> Iterator[None]:
+    program = toolchain.ensure("cert-manager")["cert-manager"]
+    with path.open("wb") as log:
+        process = subprocess.Popen(
             [program, "--kubeconfig", checkout.kubeconfig, "--enable-certificate-owner-ref"],
             stdout=log,
             stderr=log,
         )
         try:
-            ready = ("--for=condition=Ready", "--timeout=60s")
-            checkout.kubectl("wait", *ready, f"clusterissuer/{name}").ok()
-            yield name
+            yield
         finally:
-            running.terminate()
-            running.wait()
-            checkout.kubectl("delete", "--ignore-not-found", "-f", str(second)).ok()
-            checkout.kubectl("delete", "--ignore-not-found", "namespace", HOME).ok()
-            checkout.delete_definitions(*names)
+            process.terminate()
+            process.wait()

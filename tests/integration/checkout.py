@@ -140,6 +140,20 @@ class Checkout:
             self.variables,
         )
 
+    def await_condition(self, condition: str, *objects: str) -> None:
+        """Wait until a condition of each object, `kind/name`, is True.
+
+        `kubectl wait` fails at an object that has no conditions yet, as a new one has not.
+        """
+
+        def holds(name: str) -> bool:
+            found = json.loads(self.kubectl("get", name, "-o", "json").ok().stdout)
+            conditions = found.get("status", {}).get("conditions") or []
+            return {"True"} == {c["status"] for c in conditions if c["type"] == condition}
+
+        for name in objects:
+            wait_until(f"{name} is {condition}", lambda name=name: holds(name), 60)
+
     def objects(self) -> set[str]:
         """Name of every object of the local cluster, of the kinds that the stack makes."""
         return set(self.kubectl("get", _KINDS, "-A", "-o", "name").ok().stdout.split())

@@ -81,9 +81,9 @@ def an_account(checkout: Checkout, cluster: Cluster, folder: Path) -> Iterator[A
     add_ons = str(PROJECT / "tests" / "fixtures" / "eks-cluster.yaml")
     operator = toolchain.ensure(*_DEFINITIONS)
     files = [flag for file in (add_ons, *map(str, operator.values())) for flag in ("-f", file)]
-    # The definitions are too long for the annotation of a client-side apply.
-    checkout.kubectl("apply", "--server-side", *files).ok()
     try:
+        # The definitions are too long for the annotation of a client-side apply.
+        checkout.kubectl("apply", "--server-side", *files).ok()
         with (
             eks_standins(client, account.world, G6_12XLARGE),
             cert_manager(checkout, folder, trustme.CA()),

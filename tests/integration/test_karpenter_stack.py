@@ -88,7 +88,8 @@ def test_prod_comes_up_changes_and_goes_with_nodes_by_karpenter(
     definitions = toolchain.ensure("nodepool-crd", "ec2nodeclass-crd")
     files = [flag for file in definitions.values() for flag in ("-f", str(file))]
     prod.kubectl("apply", "--server-side", *files).ok()
-    prod.kubectl("wait", "--for", "condition=Established", *files).ok()
+    names = [yaml.safe_load(file.read_text())["metadata"]["name"] for file in definitions.values()]
+    prod.await_condition("Established", *(f"crd/{name}" for name in names))
 
     # The cluster's own GPU nodes; the fixture puts them back.
     prod.kubectl("delete", "node", "-l", "=".join(GPU_LABEL)).ok()
