@@ -74,7 +74,7 @@ def grow(prod: Checkout, client: Client) -> None:
     fleet = ("-n", STACK.namespace, "scale", "deployment", STACK.deployment_name)
     prod.kubectl(*fleet, "--replicas", "9").ok()
     grown = {"gpu-reserved": 8, "gpu-on-demand": 1}
-    wait_until("they run", lambda: replicas_by_pool(client) == grown, 60)
+    wait_until("they run", lambda: replicas_by_pool(client) == grown, 240)
 
 
 @pytest.mark.timeout(900)
