@@ -1,5 +1,7 @@
-"""When a gateway is taken to serve, by real calls to a server that answers as it is told; and the
-options of callers."""
+"""Gateways that are taken to serve, and the options of callers.
+
+Real calls go to a server that answers as it is told.
+"""
 
 from typing import Any
 

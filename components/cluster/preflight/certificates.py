@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from components.cluster.preflight.mounted import UnusableError, missing, read, refused, value
+from components.cluster.preflight.mounted import (
+    UnusableError,
+    missing,
+    read,
+    refused,
+    under_key,
+    value,
+)
 from components.cluster.preflight.reader import ClusterReader, dig
 from components.common.cert_manager import API_VERSION
 from components.gateway.envoy.tls import CERTIFICATE_FILE, KEY_FILE
@@ -113,17 +120,13 @@ def _bundle(at: StackAt, stack: str, reader: ClusterReader, now: datetime) -> It
     for path, ca, consequence in _bundles(at):
         # By kind: sections know no API objects.
         kind = "Secret" if isinstance(ca, SecretCa) else "ConfigMap"
-        keys: dict[str, object] = {
-            at.key(f"{path}.name"): ca.name,
-            at.key(f"{path}.key"): ca.key,
-        }
-        data = read(at, kind, ca.name, reader)
-        if data is None:
+        found = under_key(at, stack, path, kind, ca.name, ca.key, reader)
+        if isinstance(found, Problem):
+            yield found
             continue
-        if not data:
-            create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {ca.name} "
-            yield missing(at, stack, kind, ca.name, keys, f"{create}--from-file={ca.key}")
+        if found is None:
             continue
+        keys, data = found
         from components.cluster.preflight import pem
 
         try:

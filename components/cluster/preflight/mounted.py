@@ -27,6 +27,23 @@ def read(at: StackAt, kind: str, name: str, reader: ClusterReader) -> dict[str, 
     return {"": "", **{key: _decoded(encoded) for key, encoded in data.items()}}
 
 
+def under_key(
+    at: StackAt, stack: str, path: str, kind: str, name: str, key: str, reader: ClusterReader
+) -> Problem | tuple[dict[str, object], dict[str, Any]] | None:
+    """Return the parameters that name an object and a key of it, and the object's data.
+
+    A refusal if the object is missing, None if it may not be read.
+    """
+    keys: dict[str, object] = {at.key(f"{path}.name"): name, at.key(f"{path}.key"): key}
+    data = read(at, kind, name, reader)
+    if data is None:
+        return None
+    if not data:
+        create = f"create {'secret generic' if kind == 'Secret' else 'configmap'} {name} "
+        return missing(at, stack, kind, name, keys, f"{create}--from-file={key}")
+    return keys, data
+
+
 def _decoded(encoded: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from components.cluster.preflight.mounted import UnusableError, missing, read, refused, value
+from components.cluster.preflight.mounted import UnusableError, refused, under_key, value
 from components.cluster.preflight.reader import ClusterReader
 from config.checks.stack_paths import stacks
 from config.jwks import jwks_fault
@@ -22,17 +22,13 @@ def token_keys(settings: Settings, stack: str, reader: ClusterReader) -> Iterabl
             is_secret = isinstance(jwks, SecretJwks)
             kind = "Secret" if is_secret else "ConfigMap"
             path = f"gateway.callers.jwt.issuers[{index}].jwks"
-            keys: dict[str, object] = {
-                at.key(f"{path}.name"): jwks.name,
-                at.key(f"{path}.key"): jwks.key,
-            }
-            data = read(at, kind, jwks.name, reader)
-            if data is None:
+            found = under_key(at, stack, path, kind, jwks.name, jwks.key, reader)
+            if isinstance(found, Problem):
+                yield found
                 continue
-            if not data:
-                create = f"create {'secret generic' if is_secret else 'configmap'} {jwks.name} "
-                yield missing(at, stack, kind, jwks.name, keys, f"{create}--from-file={jwks.key}")
+            if found is None:
                 continue
+            keys, data = found
             try:
                 fault = jwks_fault(value(data, jwks.key), public=not is_secret)
             except UnusableError as error:
