@@ -266,12 +266,6 @@ class Gateway(Section):
     memory_mib: MemoryMib = 512
     """Memory request and limit of one gateway, MiB."""
 
-    @property
-    def records_callers(self) -> bool:
-        """True if the gateway records the names of its callers."""
-        callers = self.callers
-        return callers is not None and bool(self.access_log or self.tracing or callers.metrics)
-
     def on_separate_nodes(self, tier: Tier) -> bool:
         """Return True if the first two gateways never share a node.
 

@@ -12,8 +12,8 @@ from config.sections.gateway_record import CallerMetrics
 from config.sections.gateway_tls import ConfigMapCa, DataKey, SecretCa
 
 CALLER_HEADER = "x-kubemind-caller"
-"""Request header with the caller's name. The gateway sets it before all else, after it has removed
-the caller's own, and replicas do not get it."""
+"""Request header with the name that a caller's token states. The gateway alone sets it: it removes
+the caller's own before all else, and replicas do not get it."""
 
 ANONYMOUS = "anonymous"
 """Name of all callers that present neither a token nor a certificate with a name."""

@@ -1,6 +1,6 @@
 """The caller's name: where it comes from, and that no caller can state it.
 
-The name is read where a replica gets it, which the shipped bootstrap prevents.
+A replica gets the name of each call in a header, which the shipped bootstrap prevents.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import grpc
 import pytest
 import trustme
 
-from components.gateway.envoy.filters.callers import CALLER_FORGERY
+from components.gateway.envoy.filters.callers import caller_name
 from components.gateway.envoy.protojson import Json
 from config.sections.gateway_callers import ANONYMOUS, CALLER_HEADER
 from tests.envoy.harness import parts
@@ -33,7 +33,9 @@ def exposed(config: Json) -> None:
     for chain in config["static_resources"]["listeners"][0]["filter_chains"]:
         manager = chain["filters"][0]["typed_config"]
         (host,) = manager["route_config"]["virtual_hosts"]
-        host["request_headers_to_remove"].remove(CALLER_HEADER)
+        header = {"key": CALLER_HEADER, "value": caller_name()}
+        # Envoy removes headers before it adds others.
+        host["request_headers_to_add"] = [{"header": header}]
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +109,12 @@ def test_a_token_that_is_not_valid_gives_no_name_even_where_none_is_required(gat
 
 def forgeable(config: Json) -> None:
     exposed(config)
-    filters = parts.manager(config)["http_filters"]
-    filters[:] = [each for each in filters if each["name"] != CALLER_FORGERY.name]
+    del parts.manager(config)["early_header_mutation_extensions"]
+
+
+def handed_on(config: Json) -> None:
+    del parts.manager(config)["early_header_mutation_extensions"]
+    parts.virtual_host(config)["request_headers_to_remove"].remove(CALLER_HEADER)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,8 @@ def forgeable(config: Json) -> None:
     [
         (unchanged, []),
         (exposed, [ANONYMOUS]),
-        (forgeable, [value for _, value in FORGED]),
+        (forgeable, [FORGED[0][1]]),
+        (handed_on, [value for _, value in FORGED]),
     ],
 )
 def test_replicas_get_no_name_and_callers_state_none(

@@ -18,6 +18,7 @@ from tests.envoy import (
     test_token_keys,
     test_tokens,
 )
+from tests.envoy.harness import parts
 from tests.envoy.harness.tokens import TokenIssuer
 
 INLINE = TokenIssuer("inline").config()
@@ -33,10 +34,10 @@ _TOKENS = test_tokens.test_each_setting_keeps_its_tokens_out
 _KEYS = test_token_keys.test_keys_change_within_seconds_and_no_call_is_lost
 
 SHOWN: dict[str, Callable[..., None]] = {
-    "caller_forgery.mutations": (
+    "early_header_mutation.mutations": (
         test_caller_names.test_replicas_get_no_name_and_callers_state_none
     ),
-    "caller_name.mutations": (
+    "caller_name.on_request_headers": (
         test_caller_names.test_a_callers_name_is_its_tokens_or_else_its_certificates
     ),
     **dict.fromkeys(
@@ -92,16 +93,20 @@ def configuration() -> Json:
 
 
 def filters(config: Json) -> dict[str, Json]:
-    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
-    listed = chain["filters"][0]["typed_config"]["http_filters"]
-    return {each["name"].removeprefix("envoy.filters.http."): each for each in listed}
+    """The extensions that see a call's headers, by name."""
+    manager = parts.manager(config)
+    (early,) = manager["early_header_mutation_extensions"]
+    listed = {
+        each["name"].removeprefix("envoy.filters.http."): each for each in manager["http_filters"]
+    }
+    return {"early_header_mutation": early, **listed}
 
 
 def settings(config: Json) -> Iterator[str]:
     """Every setting of the callers' filters, by filter and name."""
     found = filters(config)
     for name in (
-        "caller_forgery",
+        "early_header_mutation",
         "caller_name",
         "missing_tokens",
         "jwt_authn",

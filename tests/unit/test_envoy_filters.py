@@ -62,10 +62,13 @@ def cluster(name: str) -> Json:
     }
 
 
+REMOVED: Json = {"remove": "x-issuer"}
+
 STAND_IN_FILTER = HttpFilter(
     name=JWT,
     is_on=is_guarded,
     config=jwt,
+    early_mutations=lambda _: [REMOVED],
     route_config=open_route,
     local_replies=lambda _: [UNAUTHENTICATED],
     clusters=lambda _: [cluster("issuer")],
@@ -113,6 +116,12 @@ def mounted(stack: InferenceStack) -> dict[str, str]:
 def test_a_registered_filter_takes_its_place_in_the_chain():
     assert chain(GUARDED) == [JWT, *chain(OPEN)]
     assert parts.manager(bootstrap(GUARDED))["http_filters"][0]["typed_config"] == jwt(GUARDED)
+
+
+def test_a_registered_filter_changes_requests_before_all_filters():
+    (early,) = parts.manager(bootstrap(GUARDED))["early_header_mutation_extensions"]
+    assert early["typed_config"]["mutations"] == [REMOVED]
+    assert "early_header_mutation_extensions" not in parts.manager(bootstrap(OPEN))
 
 
 def test_the_router_ends_the_chain():

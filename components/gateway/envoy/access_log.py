@@ -3,7 +3,7 @@
 Envoy reads the rate from a file of its own: its filter takes it by xDS alone.
 """
 
-from components.gateway.envoy.filters import caller_record
+from components.gateway.envoy.filters.callers import caller_name, has_names
 from components.gateway.envoy.protojson import Json, extension, typed
 from components.gateway.envoy.tls import CONFIG_FOLDER
 from config.sections.gateway_record import AccessLog
@@ -35,8 +35,6 @@ _FIELDS = {
     "request_id": "%REQ(X-REQUEST-ID):36%",
 }
 """Fields of a line, in Envoy's command operators; a field without a value is null."""
-
-_CALLER = f"%DYNAMIC_METADATA({caller_record.NAMESPACE}:{caller_record.KEY}):128%"
 
 _MILLION = 1_000_000
 
@@ -94,8 +92,8 @@ def loggers(stack: InferenceStack) -> list[Json]:
     if not log:
         return []
     fields = dict(_FIELDS)
-    if caller_record.is_recorded(stack):
-        fields["caller"] = _CALLER
+    if has_names(stack):
+        fields["caller"] = caller_name(longest=128)
     if stack.gateway.tracing:
         fields["trace_id"] = "%TRACE_ID%"
     if log.model_header:

@@ -6,7 +6,7 @@ Envoy makes a series of each value of a label, so that a rule replaces all names
 import copy
 from collections.abc import Sequence
 
-from components.gateway.envoy.filters.caller_record import KEY, NAMESPACE
+from components.gateway.envoy.filters.callers import caller_name
 from components.gateway.envoy.protojson import Json, extension
 from config.sections.gateway_callers import ANONYMOUS
 from config.sections.gateway_record import OTHER_CALLERS
@@ -46,7 +46,7 @@ def loggers(stack: InferenceStack) -> list[Json]:
         return []
     caller = {
         "name": CALLER_LABEL,
-        "value_format": f"%DYNAMIC_METADATA({NAMESPACE}:{KEY})%",
+        "value_format": caller_name(),
         "rules": _bounded([*callers.metrics.names, ANONYMOUS]),
     }
     status = {"name": STATUS_LABEL, "value_format": "%GRPC_STATUS(SNAKE_STRING)%"}

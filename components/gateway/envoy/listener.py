@@ -2,7 +2,7 @@
 
 from components.gateway.envoy import access_log, caller_metrics, http2, tls, tracing
 from components.gateway.envoy.filters import registry
-from components.gateway.envoy.protojson import Json, address, seconds, typed
+from components.gateway.envoy.protojson import Json, address, extension, seconds, typed
 from components.gateway.envoy.routes import route_config
 from config.sections.inference import (
     CONNECTION_JITTER_PERCENT,
@@ -26,6 +26,19 @@ HTTP_CONNECTION_MANAGER = (
 """Type of the network filter for HTTP."""
 
 
+def _early_mutations(stack: InferenceStack) -> Json:
+    """Build the field for changes to a request before all filters; none without such changes."""
+    mutations = registry.early_mutations(stack)
+    if not mutations:
+        return {}
+    mutation = extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=mutations,
+    )
+    return {"early_header_mutation_extensions": [mutation]}
+
+
 def _connection_manager(stack: InferenceStack) -> Json:
     loggers = [*access_log.loggers(stack), *caller_metrics.loggers(stack)]
     return typed(
@@ -33,6 +46,7 @@ def _connection_manager(stack: InferenceStack) -> Json:
         stat_prefix=STAT_PREFIX,
         codec_type="HTTP2",
         route_config=route_config(stack),
+        **_early_mutations(stack),
         http_filters=registry.http_filters(stack),
         local_reply_config={"mappers": registry.local_replies(stack)},
         http2_protocol_options=http2.downstream(stack),

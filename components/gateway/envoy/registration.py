@@ -64,6 +64,9 @@ class HttpFilter:
     route_config: Callable[[InferenceStack, RouteName], Json | None] = same_on_every_route
     """Typed configuration of the filter on one route; None where the route needs none."""
 
+    early_mutations: Callable[[InferenceStack], Sequence[Json]] = no_messages
+    """`HeaderMutation`s of each request, before its route and all filters."""
+
     local_replies: Callable[[InferenceStack], Sequence[Json]] = no_messages
     """`ResponseMapper`s of the answers that the filter gives by itself."""
 

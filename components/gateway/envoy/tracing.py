@@ -1,6 +1,6 @@
 """Spans of calls by OTLP, and the W3C context that replicas get."""
 
-from components.gateway.envoy.filters import caller_record
+from components.gateway.envoy.filters.callers import caller_name, has_names
 from components.gateway.envoy.protojson import Json, extension, typed
 from config.sections.gateway_record import Tracing
 from config.sections.inference import InferenceStack
@@ -56,17 +56,13 @@ def _provider(stack: InferenceStack, tracing: Tracing) -> Json:
     }
 
 
-def _caller() -> Json:
-    key = {"key": caller_record.NAMESPACE, "path": [{"key": caller_record.KEY}]}
-    return {"tag": "caller", "metadata": {"kind": {"request": {}}, "metadata_key": key}}
-
-
 def manager_fields(stack: InferenceStack) -> Json:
     """Build the fields of the connection manager; none without tracing."""
     tracing = stack.gateway.tracing
     if not tracing:
         return {}
-    callers = {"custom_tags": [_caller()]} if caller_record.is_recorded(stack) else {}
+    caller = {"tag": "caller", "value": caller_name()}
+    callers = {"custom_tags": [caller]} if has_names(stack) else {}
     return {
         # Otherwise Envoy sends no span of a call whose `x-request-id` the caller states, and which
         # is no UUID, and changes a digit of the others.

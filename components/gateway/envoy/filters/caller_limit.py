@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from components.gateway.envoy.protojson import Json, seconds, typed
+from components.gateway.envoy.filters.callers import CALLER_KEY
+from components.gateway.envoy.protojson import Json, extension, seconds, typed
 from components.gateway.envoy.registration import HttpFilter
-from config.sections.gateway_callers import CALLER_HEADER, CallerLimit, CallerRate
+from config.sections.gateway_callers import CallerLimit, CallerRate
 from config.sections.inference import InferenceStack
 
 LIMIT_PREFIX = "caller_limit"
@@ -27,7 +28,15 @@ ALL: Json = {"default_value": {"numerator": 100}}
 _NONE: Json = {"default_value": {"numerator": 0}}
 
 BY_CALLER: Json = {
-    "actions": [{"request_headers": {"header_name": CALLER_HEADER, "descriptor_key": CALLER}}]
+    "actions": [
+        {
+            "extension": extension(
+                CALLER,
+                "extensions.matching.common_inputs.network.v3.FilterStateInput",
+                key=CALLER_KEY,
+            )
+        }
+    ]
 }
 """A descriptor of each call, with the caller's name."""
 

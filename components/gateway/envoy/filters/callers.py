@@ -1,13 +1,24 @@
-"""The caller's name: a request header that the gateway alone sets."""
+"""The caller's name: a value in Envoy's filter state, which the gateway alone sets.
+
+No request header has it: the router removes the gateway's own headers before Envoy writes a call's
+record, and a copy in dynamic metadata costs more CPU than the name itself.
+"""
+
+import json
+from collections.abc import Sequence
 
 from components.gateway.envoy.protojson import Json, typed
 from components.gateway.envoy.registration import HttpFilter
 from config.sections.gateway_callers import ANONYMOUS, CALLER_HEADER
 from config.sections.inference import InferenceStack
 
-_NAMES = ("%DOWNSTREAM_PEER_URI_SAN%", "%DOWNSTREAM_PEER_DNS_SAN%", ANONYMOUS)
-"""Names of a caller whose token states none, in order of preference. Envoy sets no header from the
-missing names of a certificate, and joins several by commas."""
+CALLER_KEY = "kubemind.caller"
+"""Key of the name in Envoy's filter state."""
+
+_CLAIM: Json = {"command": "REQ", "param": CALLER_HEADER}
+_SOURCES = (_CLAIM, "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_PEER_DNS_SAN")
+"""Envoy's command operators for a caller's name, in order of preference. The names of a certificate
+have no value if it has none; Envoy joins several by commas."""
 
 
 def has_names(stack: InferenceStack) -> bool:
@@ -15,34 +26,43 @@ def has_names(stack: InferenceStack) -> bool:
     return stack.gateway.callers is not None
 
 
-def _mutations(*mutations: Json) -> Json:
+def caller_name(longest: int | None = None) -> str:
+    """Return Envoy's command operator for the caller's name.
+
+    It has no value for calls that a filter before the name refuses.
+
+    Args:
+        longest: Bytes after which the name is cut off; None for the whole name.
+    """
+    cut = "" if longest is None else f":{longest}"
+    return f"%FILTER_STATE({CALLER_KEY}:PLAIN){cut}%"
+
+
+def _forgery(_: InferenceStack) -> Sequence[Json]:
+    return [{"remove": CALLER_HEADER}]
+
+
+def _value(text: str) -> Json:
+    form = {"text_format_source": {"inline_string": text}, "omit_empty_values": True}
+    return {
+        "object_key": CALLER_KEY,
+        "factory_key": "envoy.string",
+        "format_string": form,
+        "skip_if_empty": True,
+    }
+
+
+def _config(_: InferenceStack) -> Json:
+    known = f"%COALESCE({json.dumps({'operators': _SOURCES}, separators=(',', ':'))})%"
     return typed(
-        "extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": list(mutations)},
+        "extensions.filters.http.set_filter_state.v3.Config",
+        # The second value replaces the first, if it is not empty.
+        on_request_headers=[_value(ANONYMOUS), _value(known)],
     )
 
 
-def _forgery(_: InferenceStack) -> Json:
-    return _mutations({"remove": CALLER_HEADER})
-
-
-def _name(_: InferenceStack) -> Json:
-    return _mutations(
-        *(
-            {
-                "append": {
-                    "header": {"key": CALLER_HEADER, "value": name},
-                    "append_action": "ADD_IF_ABSENT",
-                }
-            }
-            for name in _NAMES
-        )
-    )
-
-
-CALLER_FORGERY = HttpFilter(name="caller_forgery", is_on=has_names, config=_forgery)
-"""Removes the name that a caller states itself; the first filter of all."""
-
-CALLER_NAME = HttpFilter(name="caller_name", is_on=has_names, config=_name)
-"""Names the callers whose token does not; after the filter of tokens, which would remove the name
-of a certificate."""
+CALLER_NAME = HttpFilter(
+    name="caller_name", is_on=has_names, early_mutations=_forgery, config=_config
+)
+"""Names each call's caller; after the filter of tokens, whose claim comes in a header. Callers' own
+such headers are gone before all filters."""

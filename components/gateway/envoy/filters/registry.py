@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from components.gateway.envoy.filters.caller_limit import CALLER_LIMIT
-from components.gateway.envoy.filters.caller_record import CALLER_RECORD
-from components.gateway.envoy.filters.callers import CALLER_FORGERY, CALLER_NAME
+from components.gateway.envoy.filters.callers import CALLER_NAME
 from components.gateway.envoy.filters.first_byte import FIRST_BYTE
 from components.gateway.envoy.filters.jwt import JWT, MISSING_TOKENS
 from components.gateway.envoy.filters.request_size import REQUEST_SIZE
@@ -15,11 +14,9 @@ from components.gateway.envoy.registration import HttpFilter, Mount, RouteName
 from config.sections.inference import InferenceStack
 
 FILTERS: tuple[HttpFilter, ...] = (
-    CALLER_FORGERY,
     MISSING_TOKENS,
     JWT,
     CALLER_NAME,
-    CALLER_RECORD,
     CALLER_LIMIT,
     FIRST_BYTE,
     CALLER_GUARANTEE,
@@ -37,6 +34,11 @@ def _enabled(stack: InferenceStack) -> list[HttpFilter]:
 def http_filters(stack: InferenceStack) -> list[Json]:
     """Build the HTTP filter chain of the gRPC listener."""
     return [each.http_filter(stack) for each in _enabled(stack)]
+
+
+def early_mutations(stack: InferenceStack) -> list[Json]:
+    """Return the `HeaderMutation`s of each request, before its route and all filters."""
+    return [mutation for each in _enabled(stack) for mutation in each.early_mutations(stack)]
 
 
 def route_configs(stack: InferenceStack, route: RouteName) -> Json:

@@ -9,9 +9,10 @@ from components.gateway.envoy.filters.caller_limit import (
     MAX_CALLERS,
     bucket,
 )
+from components.gateway.envoy.filters.callers import caller_name
 from components.gateway.envoy.protojson import Json, typed
 from components.gateway.envoy.registration import HttpFilter
-from config.sections.gateway_callers import CALLER_HEADER, CallerRate
+from config.sections.gateway_callers import CallerRate
 from config.sections.inference import InferenceStack
 
 BEYOND_HEADER: Final = "x-kubemind-beyond-guarantee"
@@ -48,7 +49,6 @@ def _guarantee(stack: InferenceStack) -> Json:
 
 
 def _queue(_: InferenceStack) -> Json:
-    name = f"%REQ({CALLER_HEADER})%"
     return typed(
         "extensions.filters.http.set_filter_state.v3.Config",
         on_request_headers=[
@@ -56,7 +56,7 @@ def _queue(_: InferenceStack) -> Json:
                 "object_key": "kubemind.caller_queue",
                 # Part of the key of the connection pools: each caller has its own.
                 "factory_key": "envoy.hashable_string",
-                "format_string": {"text_format_source": {"inline_string": name}},
+                "format_string": {"text_format_source": {"inline_string": caller_name()}},
                 "shared_with_upstream": "ONCE",
             }
         ],
