@@ -18,7 +18,16 @@ from components.gateway.envoy.protojson import Json
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed
 from tests.envoy.harness.client import GrpcClient, codes
-from tests.envoy.harness.secrets import NAME, TLS, Mounts, chain, common, pair, with_uri
+from tests.envoy.harness.secrets import (
+    NAME,
+    TLS,
+    Mounts,
+    chain,
+    common,
+    pair,
+    with_uri,
+    without_start_check,
+)
 from tests.envoy.harness.steady import SteadyCalls
 from tests.envoy.harness.waiting import wait_until
 
@@ -193,3 +202,23 @@ def test_an_empty_bundle_keeps_the_old_one(open_to):
         wait_until("it is refused", lambda: it.gateway.stat("sds.clients.key_rotation_failed") == 1)
         assert outcome(it, mounts, KNOWN) == "OK"
         assert outcome(it, mounts, STRANGER) == "UNAVAILABLE"
+        assert it.gateway.get("/ready", port=it.stack.gateway.ops_port)[0] == 200
+
+
+BAD_BUNDLES = [(b"", "is empty"), (b"no certificate", "Failed to load trusted CA certificates")]
+
+
+@pytest.mark.parametrize(("bundle", "reason"), BAD_BUNDLES)
+def test_a_gateway_does_not_start_with_a_bad_bundle_and_says_why(open_to, bundle, reason):
+    mounts, bed = open_to()
+    mounts.client_ca.write({"ca.crt": bundle})
+    with pytest.raises(AssertionError, match=f"Envoy ended with 1\n(.*\n)*.*{reason}"), bed:
+        pass
+
+
+def test_only_the_check_at_the_start_keeps_such_a_gateway_from_being_ready(open_to):
+    mounts, bed = open_to(without_start_check)
+    mounts.client_ca.write({"ca.crt": b""})
+    with bed as it:
+        assert outcome(it, mounts, KNOWN) == "UNAVAILABLE"
+        assert it.gateway.get("/ready", port=it.stack.gateway.ops_port)[0] == 200

@@ -25,9 +25,10 @@ from components.gateway.envoy.stats import (
     WITHOUT_CERTIFICATE,
 )
 from components.gateway.envoy.tls import SERVER
+from components.rollout.status.message import telling
 from tests.envoy.harness.bed import Bed
 from tests.envoy.harness.client import GrpcClient, codes
-from tests.envoy.harness.secrets import NAME, TLS, Mounts, chain, common, pair
+from tests.envoy.harness.secrets import NAME, TLS, Mounts, chain, common, pair, without_start_check
 from tests.envoy.harness.steady import SteadyCalls
 from tests.envoy.harness.waiting import free_ports, wait_until
 from tests.envoy.test_metrics import matching
@@ -76,6 +77,10 @@ def greet(
         context.wrap_socket(plain, server_hostname=NAME) as connection,
     ):
         return connection.getpeercert(True), connection.selected_alpn_protocol()
+
+
+def ready(bed: Bed) -> bool:
+    return bed.gateway.get("/ready", port=bed.stack.gateway.ops_port)[0] == 200
 
 
 def without_tls(config: Json) -> None:
@@ -210,6 +215,7 @@ def test_a_key_that_does_not_match_keeps_the_old_certificate_and_is_counted(tls_
         wait_until("the rotation has failed", lambda: it.gateway.stat(failed) == 1)
         assert greet(it.gateway.port, mounts.ca)[0] == der(old)
         calls.more()
+        assert ready(it)
         renewed = der(mounts.renew())
         wait_until("the next one succeeds", lambda: greet(it.gateway.port, mounts.ca)[0] == renewed)
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
@@ -218,18 +224,38 @@ def test_a_key_that_does_not_match_keeps_the_old_certificate_and_is_counted(tls_
     assert matching(text, CERTIFICATE_EXPIRES, CERTIFICATE_LABEL, SERVER)
 
 
-def test_a_gateway_that_starts_with_a_wrong_key_takes_no_call_until_the_key_is_right(
-    tls_bed, mounts
+def with_wrong_key(mounts: Mounts) -> None:
+    key = mounts.renew()["tls.key"]
+    mounts.certificate.write(pair(mounts.authority, NAME) | {"tls.key": key})
+
+
+def without_certificate(mounts: Mounts) -> None:
+    mounts.certificate.write({"tls.crt": b"", "tls.key": mounts.renew()["tls.key"]})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(with_wrong_key, "KEY_VALUES_MISMATCH"), (without_certificate, "certificate chain not set")],
+)
+def test_a_gateway_does_not_start_with_a_bad_certificate_and_says_why(
+    tls_bed, mounts, spoil, reason
 ):
-    """It is ready all the same: an alert says so, and preflight refuses such a Secret."""
-    old = mounts.renew()
-    mounts.certificate.write(pair(mounts.authority, NAME) | {"tls.key": old["tls.key"]})
-    with tls_bed() as it:
+    """`up` quotes these lines; on a cluster, tests/serving/test_rollout_failures.py shows that."""
+    spoil(mounts)
+    with pytest.raises(AssertionError, match="Envoy ended with 1") as ended, tls_bed():
+        pass
+    assert any(reason in line for line in telling(str(ended.value)))
+
+
+def test_only_the_check_at_the_start_keeps_such_a_gateway_from_being_ready(tls_bed, mounts):
+    """It takes no call until the key is right."""
+    with_wrong_key(mounts)
+    with tls_bed(without_start_check) as it:
         caller = client(it, mounts.ca)
         assert caller.call().code.name == "UNAVAILABLE"
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         assert re.search(rf"^{WITHOUT_CERTIFICATE}\{{.*\}} [1-9]", text, re.MULTILINE)
-        assert it.gateway.get("/ready")[0] == 200
+        assert ready(it)
         mounts.renew()
         wait_until("it takes calls", lambda: caller.call().code.name == "OK")
         caller.channel.close()

@@ -43,13 +43,15 @@ class Keys:
         config.update(json.loads(text))
 
 
+ISSUERS = [INLINE.config(), OLD.config({"kind": "configMap", "name": "keys"})]
+MOUNTED = {"callers": {"jwt": {"issuers": ISSUERS}}}
+
+
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[tuple[Keys, Bed]]:
     keys = Keys(MountedFolder(tmp_path / "jwks"))
     keys.publish(OLD.jwks)
-    issuers = [INLINE.config(), OLD.config({"kind": "configMap", "name": "keys"})]
-    options = {"callers": {"jwt": {"issuers": issuers}}}
-    with open_bed(tmp_path, replicas=1, gateway=options, edit=keys.edit) as bed:
+    with open_bed(tmp_path, replicas=1, gateway=MOUNTED, edit=keys.edit) as bed:
         yield keys, bed
 
 
@@ -84,6 +86,43 @@ def test_keys_change_within_seconds_and_no_call_is_lost(mounted):
             assert outcome(NEW) == "OK"
             calls.more()
         assert set(codes(calls.outcomes)) == {"OK"}
+        assert bed.gateway.get("/ready", port=bed.stack.gateway.ops_port)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "invalid local jwks: Jwks is an invalid JSON"),
+        ('{"keys": []}', "invalid local jwks: Jwks doesn't have any valid public key"),
+    ],
+)
+def test_a_gateway_does_not_start_with_a_bad_key_set_and_says_why(tmp_path, text, reason):
+    """It does with an empty file, which Envoy takes for none; preflight refuses that one."""
+    keys = Keys(MountedFolder(tmp_path / "jwks"))
+    keys.publish(text)
+    ended = pytest.raises(AssertionError, match=f"Envoy ended with 1\n(.*\n)*.*{reason}")
+    with ended, open_bed(tmp_path, replicas=1, gateway=MOUNTED, edit=keys.edit):
+        pass
+
+
+def test_only_the_check_at_the_start_keeps_such_a_gateway_from_being_ready(tmp_path):
+    keys = Keys(MountedFolder(tmp_path / "jwks"))
+    keys.publish("{")
+
+    def edit(config: Json) -> None:
+        keys.edit(config)
+        (found,) = [
+            each for each in config["static_resources"]["listeners"] if each["name"] == "jwks"
+        ]
+        manager = found["filter_chains"][0]["filters"][0]["typed_config"]
+        del manager["http_filters"][0]
+
+    with (
+        open_bed(tmp_path, replicas=1, gateway=MOUNTED, edit=edit) as bed,
+        GrpcClient(bed.gateway.port) as client,
+    ):
+        assert client.call(**bearer(OLD.token())).code.name == "UNAUTHENTICATED"
+        assert bed.gateway.get("/ready", port=bed.stack.gateway.ops_port)[0] == 200
 
 
 AUTHORITY, OTHER = (trustme.CA(key_type=trustme.KeyType.ECDSA) for _ in range(2))

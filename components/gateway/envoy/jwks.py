@@ -5,6 +5,8 @@ again, each time that kubelet moves the folder's `..data` link. So a listener of
 with the file, and the filter of tokens fetches it there, as it does from an issuer (ADR 21).
 """
 
+from collections.abc import Iterable
+
 from components.gateway.envoy.protojson import Json, address, extension, seconds
 from components.gateway.envoy.registration import Mount
 from components.gateway.envoy.tls import CA_FILE, CONFIG_FOLDER, key_source, sds_config, sds_files
@@ -189,7 +191,8 @@ def listeners(stack: InferenceStack) -> list[Json]:
             "max_direct_response_body_size_bytes": _MAX_BYTES,
         },
         http_filters=[
-            extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
+            _start_check(mounted),
+            extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),
         ],
     )
     return [
@@ -202,6 +205,20 @@ def listeners(stack: InferenceStack) -> list[Json]:
             "filter_chains": [{"filters": [manager]}],
         }
     ]
+
+
+def _start_check(indices: Iterable[int]) -> Json:
+    """Build a filter that asks for no token: with its key sets Envoy starts, or ends and says why.
+
+    A gateway that cannot read a key set at its start would refuse all callers of that issuer. An
+    earlier gateway still has the keys of an earlier set.
+    """
+    files = {f"issuer-{index}": f"{folder(index)}/{_FILE}" for index in indices}
+    return extension(
+        "envoy.filters.http.jwt_authn",
+        "extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={name: {"local_jwks": {"filename": file}} for name, file in files.items()},
+    )
 
 
 def mounts(stack: InferenceStack) -> list[Mount]:

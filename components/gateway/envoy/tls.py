@@ -57,11 +57,7 @@ def sds(stack: InferenceStack) -> dict[str, Json]:
     tls = stack.gateway.tls
     if not tls.is_on:
         return {}
-    certificate = {
-        "certificate_chain": {"filename": f"{CERTIFICATE_FOLDER}/{CERTIFICATE_FILE}"},
-        "private_key": {"filename": f"{CERTIFICATE_FOLDER}/{KEY_FILE}"},
-        "watched_directory": {"path": CERTIFICATE_FOLDER},
-    }
+    certificate = {**_pair(), "watched_directory": {"path": CERTIFICATE_FOLDER}}
     found = {SERVER: {"tls_certificate": certificate}}
     if tls.clients:
         found[CLIENTS] = {"validation_context": _rules(tls.clients)}
@@ -76,11 +72,25 @@ def sds_files(secrets: dict[str, Json]) -> dict[str, Json]:
     }
 
 
-def _rules(clients: TlsClients) -> Json:
-    rules: Json = {
-        "trusted_ca": {"filename": f"{CLIENT_CA_FOLDER}/{CA_FILE}"},
-        "watched_directory": {"path": CLIENT_CA_FOLDER},
+def material(stack: InferenceStack) -> Json:
+    """Build the `CommonTlsContext` of the same files without SDS: Envoy reads them at its start."""
+    context: Json = {"tls_certificates": [_pair()]}
+    return {**context, "validation_context": _bundle()} if stack.gateway.tls.clients else context
+
+
+def _pair() -> Json:
+    return {
+        "certificate_chain": {"filename": f"{CERTIFICATE_FOLDER}/{CERTIFICATE_FILE}"},
+        "private_key": {"filename": f"{CERTIFICATE_FOLDER}/{KEY_FILE}"},
     }
+
+
+def _bundle() -> Json:
+    return {"trusted_ca": {"filename": f"{CLIENT_CA_FOLDER}/{CA_FILE}"}}
+
+
+def _rules(clients: TlsClients) -> Json:
+    rules: Json = {**_bundle(), "watched_directory": {"path": CLIENT_CA_FOLDER}}
     names = [
         {"san_type": "URI" if is_uri(name) else "DNS", "matcher": {"exact": name}}
         for name in clients.names

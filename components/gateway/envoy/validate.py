@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from components.gateway.envoy.protojson import Json
+from components.gateway.envoy.stand_ins import CONTENTS
 
 _TIMEOUT_SECONDS = 60
 
@@ -62,9 +63,9 @@ def validate(bootstrap: Json) -> list[str]:
     envoy = envoy_path()
     if envoy is None:
         return _parse(bootstrap)
-    # Envoy wants every file that it watches to exist.
-    with tempfile.NamedTemporaryFile() as stand_in:
-        config = json.dumps(_with_paths(bootstrap, stand_in.name))
+    # Envoy wants every file that it reads at its start, or watches, to exist.
+    with tempfile.TemporaryDirectory() as folder:
+        config = json.dumps(_with_stand_ins(bootstrap, Path(folder)))
         result = subprocess.run(
             [envoy, "--mode", "validate", "--config-yaml", config, *_QUIET],
             capture_output=True,
@@ -77,21 +78,31 @@ def validate(bootstrap: Json) -> list[str]:
     return []
 
 
-def _with_paths(value: Any, path: str) -> Any:
-    """Return a bootstrap in which every file that Envoy watches is the one at `path`."""
+def _with_stand_ins(value: Any, folder: Path) -> Any:
+    """Return a bootstrap in which every file is one that this writes into the folder."""
     if isinstance(value, dict):
         fields = cast(Json, value)
         if "filename" in fields and "watched_directory" in fields:
-            return {"filename": path, "watched_directory": {"path": str(Path(path).parent)}}
-        return {
-            name: {**item, "path": path}
-            if name == "path_config_source"
-            else _with_paths(item, path)
-            for name, item in fields.items()
-        }
+            path = _written(folder, "watched", b"")
+            return {"filename": path, "watched_directory": {"path": str(folder)}}
+        return {name: _field(name, item, folder) for name, item in fields.items()}
     if isinstance(value, list):
-        return [_with_paths(item, path) for item in cast(list[Any], value)]
+        return [_with_stand_ins(item, folder) for item in cast(list[Any], value)]
     return value
+
+
+def _field(name: str, item: Any, folder: Path) -> Any:
+    if name == "path_config_source":
+        return {**item, "path": _written(folder, "watched", b"")}
+    if name in CONTENTS and "filename" in item:
+        return {**item, "filename": _written(folder, name, CONTENTS[name]())}
+    return _with_stand_ins(item, folder)
+
+
+def _written(folder: Path, name: str, content: bytes) -> str:
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
 
 
 def _reason(log: str) -> str:

@@ -1,6 +1,7 @@
 """Certificates in folders as kubelet mounts a Secret, and the bootstrap that reads them there."""
 
 import copy
+import json
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.gateway.envoy import tls
+from components.gateway.envoy.clusters import start_check
 from components.gateway.envoy.protojson import Json
 from config.sections.inference import InferenceStack
 
@@ -108,13 +110,16 @@ class Mounts:
         """Point a bootstrap, and the SDS files, to the folders here; nothing else differs."""
         stack = InferenceStack.model_validate({"gateway": {"tls": self.options}})
         for name, message in tls.sds(stack).items():
-            text = yaml.safe_dump(message)
-            for mount in tls.mounts(stack):
-                text = text.replace(mount.path, str(self._folder / Path(mount.path).name))
-            self.sds(name).write_text(text)
+            self.sds(name).write_text(self._moved(stack, yaml.safe_dump(message)))
+        config.update(json.loads(self._moved(stack, json.dumps(config))))
         for secret in sds_configs(config):
             path = str(self.sds(secret["name"]))
             secret["sds_config"]["path_config_source"]["path"] = path
+
+    def _moved(self, stack: InferenceStack, text: str) -> str:
+        for mount in tls.mounts(stack):
+            text = text.replace(mount.path, str(self._folder / Path(mount.path).name))
+        return text
 
     def sds(self, name: str) -> Path:
         """SDS file of one secret."""
@@ -131,6 +136,12 @@ class Mounts:
         (secret,) = yaml.safe_load(self.sds(tls.SERVER).read_text())["resources"]
         fields["tls_certificates"] = [secret["tls_certificate"]]
         return other
+
+
+def without_start_check(config: Json) -> None:
+    """Let Envoy start with whatever files there are, as it does where SDS alone reads them."""
+    clusters = config["static_resources"]["clusters"]
+    clusters[:] = [each for each in clusters if each["name"] != start_check.NAME]
 
 
 def chain(config: Json) -> Json:

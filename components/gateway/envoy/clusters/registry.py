@@ -2,13 +2,14 @@
 
 from components.gateway.envoy.clusters.admin import ADMIN
 from components.gateway.envoy.clusters.collector import COLLECTOR
+from components.gateway.envoy.clusters.start_check import START_CHECK
 from components.gateway.envoy.clusters.triton import TRITON
 from components.gateway.envoy.filters.registry import filter_clusters, filter_mounts
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.registration import Cluster, Mount
 from config.sections.inference import InferenceStack
 
-CLUSTERS: tuple[Cluster, ...] = (TRITON, ADMIN, COLLECTOR)
+CLUSTERS: tuple[Cluster, ...] = (TRITON, ADMIN, COLLECTOR, START_CHECK)
 """All clusters but those that filters call."""
 
 
