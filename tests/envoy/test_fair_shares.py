@@ -4,11 +4,12 @@ Two replicas work on two calls at once. One caller makes ten times the calls tha
 the other a fifth of them, which is 40 % of its equal share. A service time never varies, which is
 the hardest case: all calls of a replica end together, and a new one waits for most of a call.
 
-Not shown: the shares of several gateways together, which each has for itself.
+Those of two gateways are in test_fair_shares_gateways.py.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from components.gateway.envoy.protojson import Json
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, Edit, unchanged
 from tests.envoy.harness.client import GrpcClient
+from tests.envoy.harness.gateway import Gateway
 from tests.envoy.harness.tokens import TokenIssuer, bearer
 from tests.envoy.harness.virtual import TICKS, Caller, VirtualTime
 from tests.envoy.test_limits import PENDING, STREAMS, burst, held, release, warm
@@ -41,33 +43,41 @@ ENOUGH, FEW = 30, 8
 """Guaranteed calls: more than the small caller makes beside the large one; fewer than before."""
 
 
-@contextmanager
-def overloaded(bed: Beds, edit: Edit, guaranteed: int) -> Iterator[VirtualTime]:
-    """A gateway that guarantees each caller a number of calls; its rate would be of real time."""
+def guaranteeing(config: Json, calls: int) -> None:
+    """Guarantee each caller a number of calls; its rate would be of real time."""
+    (descriptor,) = guarantee(config)["descriptors"]
+    bucket = {"max_tokens": calls, "tokens_per_fill": 1, "fill_interval": "3600s"}
+    descriptor["token_bucket"] = bucket
 
-    def edited(config: Json) -> None:
-        (descriptor,) = parts.http_filter(config, CALLER_GUARANTEE.name)["descriptors"]
-        bucket = {"max_tokens": guaranteed, "tokens_per_fill": 1, "fill_interval": "3600s"}
-        descriptor["token_bucket"] = bucket
-        edit(config)
 
-    with bed(
-        replicas=REPLICAS,
-        parallelism=PARALLELISM,
-        streams_per_pod=DEEP,
-        max_pending=8,
-        traffic={"parallelism": PARALLELISM, "deadlineSeconds": 600},
-        gateway={
-            "callers": {"jwt": {"issuers": [ISSUER.config()]}, "fairShares": {}},
+def fleet(**shares: int) -> dict[str, Any]:
+    """Options of a bed with shares."""
+    return {
+        "replicas": REPLICAS,
+        "parallelism": PARALLELISM,
+        "streams_per_pod": DEEP,
+        "max_pending": 8,
+        "traffic": {"parallelism": PARALLELISM, "deadlineSeconds": 600},
+        "gateway": {
+            "callers": {"jwt": {"issuers": [ISSUER.config()]}, "fairShares": shares},
             "maxConcurrentStreams": 1000,
         },
-        edit=edited,
-    ) as it:
+    }
+
+
+@contextmanager
+def overloaded(bed: Beds, edit: Edit, guaranteed: int) -> Iterator[VirtualTime]:
+    def edited(config: Json) -> None:
+        guaranteeing(config, guaranteed)
+        edit(config)
+
+    with bed(**fleet(), edit=edited) as it:
         yield VirtualTime(it, PARALLELISM)
 
 
-def caller(clock: VirtualTime, name: str) -> Caller:
-    return clock.caller(**bearer(ISSUER.token(sub=name)))
+def caller(clock: VirtualTime, name: str, *gateways: Gateway) -> Caller:
+    (metadata,) = bearer(ISSUER.token(sub=name)).values()
+    return clock.caller(metadata, *gateways)
 
 
 def without_priority(config: Json) -> None:

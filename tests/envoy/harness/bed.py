@@ -107,3 +107,24 @@ def open_bed(
         expected = len(dns.hosts)
         wait_until("replicas are healthy", lambda: gateway.healthy_hosts() == expected)
         yield Bed(described, fleet, dns, gateway)
+
+
+@contextmanager
+def beside(bed: Bed, folder: Path, edit: Edit = unchanged) -> Iterator[Gateway]:
+    """Start a second gateway of the same stack, on ports of its own.
+
+    Args:
+        bed: The first one, with its replicas.
+        folder: For the bootstrap and Envoy's log.
+        edit: Changes the bootstrap.
+    """
+    port, ops_port, admin_port = free_ports(3)
+    ports = {"port": port, "ops_port": ops_port, "admin_port": admin_port}
+    gateway = bed.stack.gateway.model_copy(update=ports)
+    stack = bed.stack.model_copy(update={"gateway": gateway})
+    config = local_bootstrap(stack, LOOPBACK, bed.dns.port)
+    edit(config)
+    with Gateway(stack, config, folder) as second:
+        expected = len(bed.dns.hosts)
+        wait_until("replicas are healthy", lambda: second.healthy_hosts() == expected)
+        yield second

@@ -34,6 +34,7 @@ class HeadlessService(BaseResolver):
 
     def __init__(self, name: str, port: int, hosts: list[str], ttl_seconds: int) -> None:
         self.name = name
+        self.port = port
         self.hosts = list(hosts)
         self.ttl_seconds = ttl_seconds
         self.failure: int | None = None

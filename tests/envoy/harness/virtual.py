@@ -2,12 +2,13 @@
 
 import asyncio
 import http.client
+import itertools
 import math
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ import grpc
 from tests.envoy.harness.backend import INFER
 from tests.envoy.harness.bed import Bed
 from tests.envoy.harness.client import GrpcClient
-from tests.envoy.harness.gateway import LOOPBACK
+from tests.envoy.harness.gateway import LOOPBACK, Gateway
 
 TICKS = 4
 """Ticks of a service time."""
@@ -25,13 +26,20 @@ _LOOK_SECONDS = 0.001
 
 
 class Caller:
-    """Calls on one connection, and the ticks that each answered one took."""
+    """Calls on one connection to each gateway in turn, and the ticks of each answered one."""
 
-    def __init__(self, clock: "VirtualTime", metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self,
+        clock: "VirtualTime",
+        metadata: tuple[tuple[str, str], ...],
+        gateways: Sequence[Gateway],
+    ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._metadata = metadata
-        self._infer = GrpcClient(clock.bed.gateway.port).channel.unary_unary(INFER)
+        self._infer = itertools.cycle(
+            GrpcClient(gateway.port).channel.unary_unary(INFER) for gateway in gateways
+        )
         self._ticks: list[int] = []
         self._since: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
@@ -41,7 +49,7 @@ class Caller:
         """Issue a call."""
         self._issued += 1
         issued = self._clock.now
-        call = self._infer.future(b"tensor", metadata=self._metadata)
+        call = next(self._infer).future(b"tensor", metadata=self._metadata)
         call.add_done_callback(lambda done: self._end(done, issued))
 
     def _end(self, call: Any, issued: int) -> None:
@@ -88,15 +96,20 @@ class Caller:
 class VirtualTime:
     """The replicas' clock."""
 
-    def __init__(self, bed: Bed, parallelism: int) -> None:
+    def __init__(self, bed: Bed, parallelism: int, *others: Gateway) -> None:
         self.bed = bed
+        self._gateways = (bed.gateway, *others)
         self.now = 0
         self._callers: list[Caller] = []
         self._random = random.Random(1)
         self._parallelism = parallelism
         self._due: dict[int, list[asyncio.Future[None]]] = {}
         self._finished = 0
-        self._admin = http.client.HTTPConnection(LOOPBACK, bed.stack.gateway.admin_port)
+        # Connections that stay: they are asked often.
+        self._admins = [
+            http.client.HTTPConnection(LOOPBACK, gateway.stack.gateway.admin_port)
+            for gateway in self._gateways
+        ]
         for replica in bed.fleet.replicas:
             replica.work = self._work
 
@@ -105,17 +118,19 @@ class VirtualTime:
         self._due.setdefault(self.now + TICKS, []).append(end)
         await end
 
-    def caller(self, metadata: tuple[tuple[str, str], ...]) -> Caller:
-        """Open a connection for a caller."""
-        made = Caller(self, metadata)
+    def caller(self, metadata: tuple[tuple[str, str], ...], *gateways: Gateway) -> Caller:
+        """Open a connection for a caller to each of some gateways, or to all."""
+        made = Caller(self, metadata, gateways or self._gateways)
         self._callers.append(made)
         return made
 
     def _waiting(self) -> int:
-        """Calls that wait in the gateway, asked on a connection that stays: it is asked often."""
+        """Calls that wait in the gateways."""
         name = f"cluster.{self.bed.stack.envoy_cluster}.upstream_rq_pending_active"
-        self._admin.request("GET", f"/stats?filter=^{name}$")
-        return int(self._admin.getresponse().read().decode().split(": ")[1])
+        for admin in self._admins:
+            admin.request("GET", f"/stats?filter=^{name}$")
+        answers = [admin.getresponse().read().decode() for admin in self._admins]
+        return sum(int(answer.split(": ")[1]) for answer in answers)
 
     def _rests(self) -> bool:
         """Return True if each open call waits, or is worked on, or queues in a replica."""
