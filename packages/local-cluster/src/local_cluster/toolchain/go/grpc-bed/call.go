@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -17,9 +14,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
@@ -146,37 +140,11 @@ func (t *tally) report(issued time.Duration) report {
 	return found
 }
 
-// transport returns the credentials of a connection: plain text without a CA bundle.
-func transport(bundle, pair, name string) (credentials.TransportCredentials, error) {
-	if bundle == "" {
-		return insecure.NewCredentials(), nil
-	}
-	pem, err := os.ReadFile(bundle)
-	if err != nil {
-		return nil, err
-	}
-	config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: name}
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate", bundle)
-	}
-	if pair != "" {
-		own, err := tls.LoadX509KeyPair(pair, pair)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{own}
-	}
-	return credentials.NewTLS(config), nil
-}
-
 func call(arguments []string) error {
 	flags := flag.NewFlagSet("call", flag.ExitOnError)
 	target := flags.String("target", "",
 		"addresses or URIs for a resolver, with commas; the channels take them in turn")
-	bundle := flags.String("ca", "", "PEM file of the gateway's CA; plain text without it")
-	pair := flags.String("cert", "", "PEM file with the client's certificate and its key")
-	name := flags.String("server-name", "", "name in the gateway's certificate")
-	token := flags.String("token", "", "bearer token of every call")
+	way := wayIn(flags)
 	count := flags.Int("connections", 1, "channels, used in turn")
 	calls := flags.Int("calls", 0, "calls to make at once, one goroutine each")
 	window := flags.Int("window", 0, "calls to keep in flight for the duration")
@@ -187,19 +155,10 @@ func call(arguments []string) error {
 	flags.Parse(arguments)
 
 	watched := &connections{}
-	secure, err := transport(*bundle, *pair, *name)
-	if err != nil {
-		return err
-	}
 	targets := strings.Split(*target, ",")
 	channels := make([]*grpc.ClientConn, *count)
 	for number := range channels {
-		channel, err := grpc.NewClient(targets[number%len(targets)],
-			grpc.WithTransportCredentials(secure),
-			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
-			grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(1<<30)),
-			grpc.WithStatsHandler(watched),
-		)
+		channel, err := way.channel(targets[number%len(targets)], grpc.WithStatsHandler(watched))
 		if err != nil {
 			return err
 		}
@@ -211,11 +170,8 @@ func call(arguments []string) error {
 	began := time.Now()
 	one := func(number int) {
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), *limit)
+		ctx, cancel := context.WithTimeout(way.context(), *limit)
 		defer cancel()
-		if *token != "" {
-			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+*token)
-		}
 		var answer []byte
 		err := channels[number%len(channels)].Invoke(ctx, method, &request, &answer)
 		end := time.Now()

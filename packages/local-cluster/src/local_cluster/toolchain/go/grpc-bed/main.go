@@ -26,9 +26,9 @@ func (raw) Unmarshal(data []byte, message any) error {
 
 func main() {
 	log.SetFlags(0)
-	commands := map[string]func([]string) error{"serve": serve, "call": call}
+	commands := map[string]func([]string) error{"serve": serve, "call": call, "try": try}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		log.Fatalf("usage: %s serve|call FLAGS", os.Args[0])
+		log.Fatalf("usage: %s serve|call|try FLAGS", os.Args[0])
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		log.Fatal(fmt.Errorf("%s: %w", os.Args[1], err))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -31,6 +32,7 @@ type replica struct {
 	address  net.IP
 	slots    chan struct{}
 	service  time.Duration
+	vary     float64 // largest difference from it, as a share of it
 	response []byte
 	answered atomic.Int64
 	skipped  atomic.Int64
@@ -54,7 +56,7 @@ func (r *replica) infer(_ any, stream grpc.ServerStream) error {
 		return status.FromContextError(stream.Context().Err()).Err()
 	}
 	if r.service > 0 {
-		time.Sleep(r.service)
+		time.Sleep(time.Duration(float64(r.service) * (1 + r.vary*(2*rand.Float64()-1))))
 	}
 	if err := stream.Context().Err(); err != nil {
 		r.skipped.Add(1)
@@ -166,6 +168,7 @@ func serve(arguments []string) error {
 	ttl := flags.Uint("ttl", 5, "TTL of the answers in seconds")
 	slots := flags.Int("slots", 16, "calls that a replica works on at once")
 	service := flags.Duration("service", 50*time.Millisecond, "time of one call")
+	vary := flags.Float64("vary", 0, "largest difference from that time, as a share of it")
 	slow := flags.Int("slow", -1, "number of a replica that is ten times slower")
 	size := flags.Int("response-bytes", 64, "size of an answer")
 	flags.Parse(arguments)
@@ -178,7 +181,7 @@ func serve(arguments []string) error {
 	for number := range *count {
 		own := net.IPv4(address[0], address[1], address[2], address[3]+byte(number))
 		r := &replica{
-			fleet: made, number: number, address: own, service: *service,
+			fleet: made, number: number, address: own, service: *service, vary: *vary,
 			slots: make(chan struct{}, *slots), response: make([]byte, *size),
 			port: *port,
 		}
