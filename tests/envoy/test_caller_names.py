@@ -112,6 +112,11 @@ def forgeable(config: Json) -> None:
     del parts.manager(config)["early_header_mutation_extensions"]
 
 
+def nameless(config: Json) -> None:
+    exposed(config)
+    del parts.listener(config)["metadata"]
+
+
 def handed_on(config: Json) -> None:
     del parts.manager(config)["early_header_mutation_extensions"]
     parts.virtual_host(config)["request_headers_to_remove"].remove(CALLER_HEADER)
@@ -123,6 +128,7 @@ def handed_on(config: Json) -> None:
         (unchanged, []),
         (exposed, [ANONYMOUS]),
         (forgeable, [FORGED[0][1]]),
+        (nameless, ["-"]),
         (handed_on, [value for _, value in FORGED]),
     ],
 )

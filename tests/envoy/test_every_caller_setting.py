@@ -37,6 +37,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "early_header_mutation.mutations": (
         test_caller_names.test_replicas_get_no_name_and_callers_state_none
     ),
+    "listener.metadata": test_caller_names.test_replicas_get_no_name_and_callers_state_none,
     "caller_name.on_request_headers": (
         test_caller_names.test_a_callers_name_is_its_tokens_or_else_its_certificates
     ),
@@ -105,6 +106,8 @@ def filters(config: Json) -> dict[str, Json]:
 def settings(config: Json) -> Iterator[str]:
     """Every setting of the callers' filters, by filter and name."""
     found = filters(config)
+    if "metadata" in parts.listener(config):
+        yield "listener.metadata"
     for name in (
         "early_header_mutation",
         "caller_name",

@@ -1,7 +1,7 @@
 """The gRPC listener."""
 
 from components.gateway.envoy import access_log, caller_metrics, http2, tls, tracing
-from components.gateway.envoy.filters import registry
+from components.gateway.envoy.filters import callers, registry
 from components.gateway.envoy.protojson import Json, address, extension, seconds, typed
 from components.gateway.envoy.routes import route_config
 from config.sections.inference import (
@@ -83,5 +83,6 @@ def grpc_listener(stack: InferenceStack) -> Json:
         "drain_type": "MODIFY_ONLY",
         "per_connection_buffer_limit_bytes": http2.CONNECTION_BUFFER_BYTES,
         "tcp_backlog_size": 1024,
+        **callers.listener_fields(stack),
         **tls.listener_fields(stack, [manager]),
     }

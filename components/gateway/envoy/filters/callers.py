@@ -15,8 +15,16 @@ from config.sections.inference import InferenceStack
 CALLER_KEY = "kubemind.caller"
 """Key of the name in Envoy's filter state."""
 
-_CLAIM: Json = {"command": "REQ", "param": CALLER_HEADER}
-_SOURCES = (_CLAIM, "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_PEER_DNS_SAN")
+_NAMESPACE, _NOBODY = "kubemind", "nobody"
+"""Path in the listener's metadata of the name of callers without one."""
+
+_SOURCES = (
+    {"command": "REQ", "param": CALLER_HEADER},
+    "DOWNSTREAM_PEER_URI_SAN",
+    "DOWNSTREAM_PEER_DNS_SAN",
+    # No command operator is a constant.
+    {"command": "METADATA", "param": f"LISTENER:{_NAMESPACE}:{_NOBODY}"},
+)
 """Envoy's command operators for a caller's name, in order of preference. The names of a certificate
 have no value if it has none; Envoy joins several by commas."""
 
@@ -42,22 +50,24 @@ def _forgery(_: InferenceStack) -> Sequence[Json]:
     return [{"remove": CALLER_HEADER}]
 
 
-def _value(text: str) -> Json:
-    form = {"text_format_source": {"inline_string": text}, "omit_empty_values": True}
-    return {
-        "object_key": CALLER_KEY,
-        "factory_key": "envoy.string",
-        "format_string": form,
-        "skip_if_empty": True,
-    }
+def listener_fields(stack: InferenceStack) -> Json:
+    """Build the listener's field with the name of callers without one; none without names."""
+    if not has_names(stack):
+        return {}
+    return {"metadata": {"filter_metadata": {_NAMESPACE: {_NOBODY: ANONYMOUS}}}}
 
 
 def _config(_: InferenceStack) -> Json:
-    known = f"%COALESCE({json.dumps({'operators': _SOURCES}, separators=(',', ':'))})%"
+    first = json.dumps({"operators": _SOURCES}, separators=(",", ":"))
     return typed(
         "extensions.filters.http.set_filter_state.v3.Config",
-        # The second value replaces the first, if it is not empty.
-        on_request_headers=[_value(ANONYMOUS), _value(known)],
+        on_request_headers=[
+            {
+                "object_key": CALLER_KEY,
+                "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": f"%COALESCE({first})%"}},
+            }
+        ],
     )
 
 
