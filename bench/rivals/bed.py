@@ -47,6 +47,8 @@ class Fleet:
     slots: int = 16
     """Calls that a replica works on at once."""
     service_seconds: float = 0.05
+    vary: float = 0
+    """Largest difference of a call's time from the service time, as a share of it."""
     response_bytes: int = 64
     slow: int | None = None
     """Number of a replica that takes ten times as long."""
@@ -117,6 +119,7 @@ def running(fleet: Fleet, stack: InferenceStack) -> Generator[Bed]:
     words = [program(), "serve", "-first", ".".join(map(str, _FIRST))]
     words += ["-replicas", fleet.replicas, "-ready", fleet.ready, "-slots", fleet.slots]
     words += ["-service", f"{fleet.service_seconds}s", "-response-bytes", fleet.response_bytes]
+    words += ["-vary", fleet.vary]
     words += ["-port", ports[0], "-health-port", ports[1], "-dns", f"{HOST}:{DNS_PORT}"]
     words += ["-all", stack.discovery_host]
     words += [] if fleet.slow is None else ["-slow", fleet.slow]

@@ -69,6 +69,13 @@ class Way:
     """Tells the gateway how many replicas are ready, where it is no matter of DNS."""
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options of the client."""
+    door: Door = OPEN
+    """Gateway's port."""
+
+    def call_as(self, caller: str, **load: float | str) -> "subprocess.Popen[str]":
+        """Start the client of a caller, whom the gateway knows by its token."""
+        options = {**self.options, "token": self.door.token(caller)}
+        return call(self.target, options=options, **load)
 
     def call(self, **load: float | str) -> "subprocess.Popen[str]":
         """Start the client on its way; see `bed.call`."""
@@ -172,7 +179,7 @@ def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
                 (folder / "nginx.conf").write_text(design.reconfigure(bed, _PORT, folder, ready))
                 gateway.send_signal(signal.SIGHUP)
 
-        yield Way(f"{HOST}:{_PORT}", gateway, follow, design.door.client(folder))
+        yield Way(f"{HOST}:{_PORT}", gateway, follow, design.door.client(folder), design.door)
 
 
 @contextmanager

@@ -35,6 +35,10 @@ _SLOW_LOAD = 0.6
 _SLOW_FLEET_SLOTS = 4
 """Slots of a replica where the client must make as many calls as the fleet can answer."""
 
+_LARGE_OVER_CAPACITY, _SMALL_OVER_FAIR = 10, 0.4
+_BESIDE_AFTER_SECONDS, _BESIDE_SECONDS = 1.5, 5.0
+"""Time that the large caller has for itself, and that of the small one, alone and beside it."""
+
 Figures = dict[str, float]
 
 
@@ -230,6 +234,33 @@ def slow(way: Way, replicas: Bed) -> Figures:
     answered = found["outcomes"]["ok"]
     return {**_common(found), "share": answered / (rate * _LIGHT_SECONDS)}
 
+
+def shares(way: Way, replicas: Bed) -> Figures:
+    """Measure a small caller alone, and another one beside a caller with far too many calls."""
+    fair = replicas.fleet.capacity / 2
+    small = {"rate": _SMALL_OVER_FAIR * fair, "duration": f"{_BESIDE_SECONDS}s"}
+    alone = bed.account(way.call_as("alone", **small))
+    seconds = _BESIDE_AFTER_SECONDS + _BESIDE_SECONDS
+    rate = _LARGE_OVER_CAPACITY * replicas.fleet.capacity
+    large = way.call_as("large", rate=rate, duration=f"{seconds}s")
+    time.sleep(_BESIDE_AFTER_SECONDS)
+    beside = bed.account(way.call_as("small", **small))
+    bed.account(large)
+    figures = {"small OK": beside["outcomes"]["ok"] / sum(beside["outcomes"].values())}
+    if alone["ok_seconds"] and beside["ok_seconds"]:
+        usual, then = alone["ok_seconds"]["p99"], beside["ok_seconds"]["p99"]
+        times = {"small p99 alone": usual, "small p99 beside": then}
+        figures |= {**times, "small over alone": then / usual}
+    return figures
+
+
+SHARES = Load(
+    "two callers, one at ten times the capacity",
+    # Few calls, so that the gateway is not what is full. They differ, as those of a model do.
+    Fleet(replicas=2, ready=2, slots=8, service_seconds=0.1, vary=0.3),
+    shares,
+)
+"""The small caller makes 40 % of its equal share."""
 
 BURSTS = tuple(Load(f"burst, {kind}", Fleet(), burst, kind) for kind in Pressure)
 """The burst under each pressure."""

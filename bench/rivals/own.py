@@ -43,6 +43,8 @@ class Door:
     """True for TLS by a certificate."""
     known: bool = False
     """True for clients with certificates and tokens, limits and the record of their calls."""
+    fair: bool = False
+    """True for fair shares of the clients."""
     _key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
@@ -68,6 +70,7 @@ class Door:
             "callers": {
                 "jwt": {"issuers": [issuer]},
                 "limit": {"requestsPerSecond": 1_000_000},
+                **({"fairShares": {}} if self.fair else {}),
             },
             "accessLog": {"okShare": 0.01},
         }
@@ -94,16 +97,18 @@ class Door:
             return {}
         options = {"ca": str(folder / _CA_FILE), "server-name": _SERVER}
         if self.known:
-            options |= {"cert": str(folder / _PAIR_FILE), "token": self._token()}
+            options |= {"cert": str(folder / _PAIR_FILE), "token": self.token("orchestrator")}
         return options
 
-    def _token(self) -> str:
-        claims: dict[str, Any] = {"iss": _ISSUER, "aud": _AUDIENCE, "sub": "orchestrator"}
+    def token(self, caller: str) -> str:
+        """Return a token of a caller."""
+        claims: dict[str, Any] = {"iss": _ISSUER, "aud": _AUDIENCE, "sub": caller}
         claims["exp"] = int(time.time()) + _TOKEN_SECONDS
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": _KEY_ID})
 
 
 OPEN, ENCRYPTED, LOCKED = Door(), Door(encrypted=True), Door(encrypted=True, known=True)
+FAIR = Door(encrypted=True, known=True, fair=True)
 
 
 def envoy_command(stack: InferenceStack, folder: Path) -> list[str]:

@@ -29,6 +29,10 @@ _COLUMNS = {
     "gateway CPU": "gateway CPU, s",
     "gateway CPU a call": "gateway CPU a call, s",
     "most loaded": "most loaded / mean",
+    "small OK": "small caller OK",
+    "small p99 alone": "its p99 alone, s",
+    "small p99 beside": "beside the large, s",
+    "small over alone": "beside / alone",
 }
 _ADDED_SECONDS = 0.0005
 _LEAST_SHARE = 0.95

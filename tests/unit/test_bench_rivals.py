@@ -17,8 +17,8 @@ from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free
 from bench.rivals.designs import DIRECT, OURS, stack_of
 from bench.rivals.envoys import usual_config
 from bench.rivals.gateways import Spread
-from bench.rivals.loads import LOADS, PRICE, back_after, grown
-from bench.rivals.own import ENCRYPTED, LOCKED, OPEN, Door, envoy_command
+from bench.rivals.loads import LOADS, PRICE, SHARES, back_after, grown
+from bench.rivals.own import ENCRYPTED, FAIR, LOCKED, OPEN, Door, envoy_command
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
 from components.gateway.workload import BOOTSTRAP_FILE
@@ -102,7 +102,11 @@ def test_envoy_accepts_the_stacks_own_on_loopback():
     assert validate(local_bootstrap(stack_of(Fleet()), HOST, DNS_PORT)) == []
 
 
-@pytest.mark.parametrize("lock", [OPEN, ENCRYPTED, LOCKED], ids=["open", "encrypted", "locked"])
+@pytest.mark.parametrize(
+    "lock",
+    [OPEN, ENCRYPTED, LOCKED, FAIR],
+    ids=["open", "encrypted", "locked", "fair"],
+)
 def test_envoy_accepts_each_door_with_the_files_of_its_folder(lock: Door, tmp_path: Path):
     lock.write(tmp_path)
     envoy, *_ = envoy_command(stack_of(Fleet(), **lock.gateway), tmp_path)
@@ -111,18 +115,28 @@ def test_envoy_accepts_each_door_with_the_files_of_its_folder(lock: Door, tmp_pa
     assert said.returncode == 0, said.stderr
 
 
-@pytest.mark.parametrize(("locked", "met"), [(125.0, True), (126.0, False)])
-def test_the_locked_door_may_cost_a_quarter_of_the_price_in_plain_text(locked: float, met: bool):
+@pytest.mark.parametrize(
+    ("cpu", "ok", "over", "met"),
+    [
+        (125.0, 0.95, 2.0, [True] * 4),
+        (126.0, 1.0, 1.0, [False, False, True, True]),
+        (100.0, 0.94, 1.0, [True, True, False, True]),
+        (100.0, 1.0, 2.1, [True, True, True, False]),
+    ],
+)
+def test_the_goals_of_the_door_are_of_its_price_and_of_a_small_callers_share(
+    cpu: float, ok: float, over: float, met: list[bool]
+):
     report = BenchReport()
-    prices = {"gateway CPU a call": 100.0}, {"gateway CPU a call": locked}
-    door.judge(
-        report,
-        {
-            load.name: {door.PLAIN: figures(**prices[0]), door.ALL: figures(**prices[1])}
-            for load in PRICE
-        },
-    )
-    assert [goal.met for goal in report.goals] == [met, met]
+    prices = {"gateway CPU a call": 100.0}, {"gateway CPU a call": cpu}
+    small = {"small OK": ok, "small over alone": over}
+    results = {
+        load.name: {door.PLAIN: figures(**prices[0]), door.ALL: figures(**prices[1])}
+        for load in PRICE
+    }
+    results[SHARES.name] = {door.WITH_SHARES: figures(**small)}
+    door.judge(report, results)
+    assert [goal.met for goal in report.goals] == met
 
 
 def test_connections_take_the_gateways_in_turn_or_by_chance():
