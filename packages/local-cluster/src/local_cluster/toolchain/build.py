@@ -124,7 +124,9 @@ def _stage(tool: Tool, staged: Path, work: Path, go: Go, log: Path, progress: Pr
             for name, files in tool.source.embeds.items():
                 (work / name).write_bytes(_contents(files, tool, work, go, log))
             compiled = _Compiled(progress)
-            arguments = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-v"]
+            # Without -trimpath: with it Go compiles a package again for each version that a module
+            # requires, even where a replace makes it the same (`buildActionID` in cmd/go).
+            arguments = ["build", "-mod=readonly", "-buildvcs=false", "-v"]
             # The linker drops debug information (-s -w); not creating it saves a tenth of the time.
             arguments += ["-gcflags=all=-dwarf=false"]
             arguments += ["-ldflags", _ldflags(tool, tool.source), "-o", str(target)]
