@@ -88,11 +88,13 @@ def an_account(checkout: Checkout, cluster: Cluster, folder: Path) -> Iterator[A
             eks_standins(client, account.world, G6_12XLARGE),
             cert_manager(checkout, folder, trustme.CA()),
         ):
-            yield account
+            try:
+                yield account
+            finally:
+                # Of a stack that was not destroyed: without its server no namespace can go.
+                api_service = ("apiservice", "v1beta1.external.metrics.k8s.io")
+                checkout.kubectl("delete", "--ignore-not-found", *api_service).ok()
     finally:
-        # Of a stack that was not destroyed: without its server no namespace can go.
-        api_service = ("apiservice", "v1beta1.external.metrics.k8s.io")
-        checkout.kubectl("delete", "--ignore-not-found", *api_service).ok()
         checkout.delete_definitions()
         checkout.kubectl("delete", "--ignore-not-found", *files).ok()
         checkout.git("checkout", "-q", "--", ".")

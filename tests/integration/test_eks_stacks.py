@@ -197,6 +197,8 @@ def move_prometheus(staging: Checkout) -> None:
     change(staging, NEW_VOLUME)
 
 
+# A dozen runs of the engine, on a machine that may be busy.
+@pytest.mark.timeout(1200)
 def test_staging_as_shipped(account: Account, chart_repository: str) -> None:
     provision_platform(account, "staging")
     staging = account.stack("staging")
