@@ -122,16 +122,20 @@ def full(gate: Gate, places: tuple[int, int]) -> Iterator[None]:
     with GrpcClient(gate.way.port, credentials=credentials, **options) as client:
         gate.bed.fleet.hang()
         wait_until("all places are taken", taken)
-        yield
-        for batch in batches:
-            release(gate.bed, batch)
+        try:
+            yield
+        finally:
+            for batch in batches:
+                release(gate.bed, batch)
 
 
 @contextmanager
 def stuck(gate: Gate) -> Iterator[None]:
     gate.bed.fleet.hang()
-    yield
-    gate.bed.fleet.resume()
+    try:
+        yield
+    finally:
+        gate.bed.fleet.resume()
 
 
 @contextmanager
@@ -139,22 +143,33 @@ def slow(gate: Gate) -> Iterator[None]:
     """Let no replica answer a stream."""
     replicas = gate.bed.fleet.replicas
     usual = replicas[0].service_seconds
-    for seconds in (_HOUR, usual):
+
+    def take(seconds: float) -> None:
         for replica in replicas:
             replica.service_seconds = seconds
-        if seconds == _HOUR:
-            yield
+
+    take(_HOUR)
+    try:
+        yield
+    finally:
+        take(usual)
 
 
 @contextmanager
 def sick(gate: Gate) -> Iterator[None]:
     replicas = gate.bed.fleet.replicas
-    for count in (0, len(replicas)):
+
+    def serve(serving: bool) -> None:
         for replica in replicas:
-            replica.serving = count > 0
-        wait_until("checks find out", lambda n=count: gate.bed.gateway.healthy_hosts() == n)
-        if not count:
-            yield
+            replica.serving = serving
+        healthy = len(replicas) if serving else 0
+        wait_until("checks find out", lambda: gate.bed.gateway.healthy_hosts() == healthy)
+
+    try:
+        serve(False)
+        yield
+    finally:
+        serve(True)
 
 
 @contextmanager
@@ -162,9 +177,11 @@ def gone(gate: Gate) -> Iterator[None]:
     fleet = gate.bed.fleet
     for replica in fleet.replicas:
         fleet.stop(replica)
-    yield
-    for replica in fleet.replicas:
-        fleet.start(replica)
+    try:
+        yield
+    finally:
+        for replica in fleet.replicas:
+            fleet.start(replica)
 
 
 def hang_up(_: int) -> bytes:
@@ -182,13 +199,18 @@ def dying(gate: Gate) -> Iterator[None]:
 
 @contextmanager
 def out_of_memory(gate: Gate) -> Iterator[None]:
-    for share in (1, 0):
+
+    def use(share: int) -> None:
         new = gate.memory.with_suffix(".new")
         new.write_text(str(share))
         new.replace(gate.memory)
-        wait_until("the gateway notices", lambda s=share: gate.bed.gateway.stat(_STOPPED) == s)
-        if share:
-            yield
+        wait_until("the gateway notices", lambda: gate.bed.gateway.stat(_STOPPED) == share)
+
+    try:
+        use(1)
+        yield
+    finally:
+        use(0)
 
 
 @contextmanager
