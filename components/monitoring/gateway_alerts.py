@@ -19,7 +19,6 @@ from components.gateway.envoy.stats import (
     ROTATION_FAILED,
     SECRET_LABEL,
     UPTIME,
-    WITHOUT_CERTIFICATE,
     WORKER_BUSY,
 )
 from components.monitoring.rule import POD_LABEL, RESTARTS, Rule, pods
@@ -121,13 +120,6 @@ def tls_rules(gateways: str, expiry_seconds: float) -> Iterator[Rule]:
         severity="warning",
         summary=f"The certificate {{{{ $labels.{CERTIFICATE_LABEL} }}}} of gateway "
         "{{ $labels.pod }} expires in {{ $value | humanizeDuration }}.",
-    )
-    yield Rule(
-        "CertificateMissing",
-        f"max by ({POD_LABEL}) (increase({WITHOUT_CERTIFICATE}{gateways}[5m])) > 0",
-        seconds=0,
-        severity="critical",
-        summary="Gateway {{ $labels.pod }} started without a usable certificate and takes no call.",
     )
     yield Rule(
         "CertificateNotLoaded",

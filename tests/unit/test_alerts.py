@@ -75,9 +75,6 @@ EXPIRES = of_gateway(
     envoy_tls_certificate="server",
 )
 UNLOADED = of_gateway("g1", "sds_key_rotation_failed", envoy_xds_resource_name="clients")
-UNUSABLE = of_gateway(
-    "g1", "listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
-)
 LIMITED, OTHER_LIMIT = (
     of_gateway("g1", "http_local_rate_limit_rate_limited", envoy_local_http_ratelimit_prefix=prefix)
     for prefix in ("caller_limit", "caller_guarantee")
@@ -116,7 +113,6 @@ GOOD = {
     BUSY: "0+22500000x60",
     EXPIRES: f"{15 * DAY_SECONDS}x60",
     UNLOADED: "1x60",
-    UNUSABLE: "5x60",
     CALLS: "0+3000x60",
     LATE: "0+120x60",
     UNFETCHED: "1x60",
@@ -140,7 +136,6 @@ BAD: dict[str, list[dict[str, str]]] = {
     "GatewayBusy": [{BUSY: "0+25500000x60"}],
     "GatewayRefusing": [{REFUSED: "0+30x60"}, {UNQUEUED: "0+30x60"}],
     "CertificateExpires": [{EXPIRES: f"{14 * DAY_SECONDS}x60"}, {EXPIRES: "0x60"}],
-    "CertificateMissing": [{UNUSABLE: "5+1x60"}],
     "CertificateNotLoaded": [{UNLOADED: "1x30 2x29"}],
     "CallerLimited": [{LIMITED: "0+30x60"}],
     "TokenKeysNotLoaded": [{UNFETCHED: "1+1x60"}],

@@ -64,11 +64,6 @@ ROTATION_FAILED = "envoy_sds_key_rotation_failed"
 SECRET_LABEL = "envoy_xds_resource_name"  # noqa: S105
 """Label with the name of a secret in SDS."""
 
-WITHOUT_CERTIFICATE = (
-    "envoy_listener_server_ssl_socket_factory_downstream_context_secrets_not_ready"
-)
-"""Counter of connections refused because the gateway has loaded no certificate since its start."""
-
 CALLER_LIMITED = "envoy_http_local_rate_limit_rate_limited"
 """Counter of calls beyond their caller's rate; they reach no cluster."""
 
