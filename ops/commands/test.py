@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import typer
@@ -14,6 +17,8 @@ _TOOLS = ("cli", "cluster", "checks")
 """Groups of tools that the tests need on every machine."""
 
 _SERVING_TESTS = "tests/serving"
+
+_REPORTS = PROJECT / "build" / "tests"
 
 _WAITING = 2
 """Processes beyond one per core: on average a process waits for nearly half of its time."""
@@ -40,7 +45,32 @@ def test(ctx: typer.Context) -> None:
     # they have the machine for themselves.
     processes = (psutil.cpu_count() or 1) + _WAITING
     parallel = ("-n", str(processes), "--dist", "loadgroup", "--no-loadscope-reorder")
-    failed = run(*parallel, f"--ignore={_SERVING_TESTS}")
+    parts = {"others": [*parallel, f"--ignore={_SERVING_TESTS}"]}
     if not missing:
-        failed = run(_SERVING_TESTS) or failed
-    raise SystemExit(failed)
+        parts["serving"] = [_SERVING_TESTS]
+    reports = {name: _REPORTS / f"{name}.xml" for name in parts}
+    codes: list[int] = []
+    for name, arguments in parts.items():
+        reports[name].unlink(missing_ok=True)
+        codes.append(run(*arguments, f"--junit-xml={reports[name]}"))
+    # The summary of the first part is far up by now.
+    for report in reports.values():
+        for line in failures(report):
+            print(line, file=sys.stderr)
+    raise SystemExit(next(filter(None, codes), 0))
+
+
+def failures(report: Path) -> Iterator[str]:
+    """Yield a line for each test that failed, with the first line of its reason.
+
+    Args:
+        report: JUnit XML of a run of pytest.
+    """
+    if not report.exists():
+        yield f"failed: {report.stem}: pytest ended without a report"
+        return
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest has just written it
+        for kind in ("failure", "error"):
+            for found in case.iter(kind):
+                reason = (found.get("message") or "").partition("\n")[0]
+                yield f"failed: {case.get('classname')}::{case.get('name')}: {reason}"
