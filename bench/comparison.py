@@ -118,24 +118,26 @@ def write(folder: Path, runs: Mapping[str, Sequence[Record]], images: Mapping[st
     draw(folder / "serving.png", [records[-1] for records in runs.values()])
 
 
-def judge(report: BenchReport, records: Sequence[Record]) -> None:
+def judge(report: BenchReport, name: str, records: Sequence[Record]) -> None:
     """Compare the stack with its goals.
 
     Args:
         report: Report that gets samples and goals.
-        records: Runs of the stack.
+        name: Name of the stack's design.
+        records: Its runs.
     """
     for figure in FIGURES:
         if values := figure.values(records):
-            report.sample(f"under overload, {figure.name}", figure.unit, values)
+            report.sample(f"{name} under overload, {figure.name}", figure.unit, values)
     capacity = records[0].capacity_per_second
     full = FULL.median(records)
-    report.at_most("all ready after overload begins", ALL_READY.median(records), READY_SECONDS, "s")
+    ready = ALL_READY.median(records)
+    report.at_most(f"{name}: all ready after overload begins", ready, READY_SECONDS, "s")
     report.at_least(
-        "goodput with all ready over the fleet's capacity",
+        f"{name}: goodput with all ready over the fleet's capacity",
         None if full is None else full / capacity,
         CAPACITY_SHARE,
         "x",
     )
-    report.at_most("connections killed, all runs", sum(KILLED.values(records)), 0, "")
-    report.at_most("calls lost, all runs", sum(LOST.values(records)), 0, "")
+    report.at_most(f"{name}: connections killed, all runs", sum(KILLED.values(records)), 0, "")
+    report.at_most(f"{name}: calls lost, all runs", sum(LOST.values(records)), 0, "")

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ from bench import comparison, provisioning, routing
 from bench.baseline.bed import baseline_bed
 from bench.baseline.documents import VARIANTS, Variant
 from bench.checkout import checkout
+from bench.overload.locked import locked
 from bench.overload.overload import Load, Meanwhile, overload
 from bench.overload.record import Record
 from bench.overload.stack_bed import stack_bed
@@ -27,7 +29,7 @@ from ops.stack import lifecycle, pulumi
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import infer, wait_for_scaler
 
-OURS = "this stack"
+OURS, LOCKED_OURS = "this stack", "this stack behind a locked door"
 
 SERVED_SECONDS = 120.0
 
@@ -95,7 +97,8 @@ def run(report: BenchReport, repeats: int, out: Path) -> None:
         over_kubectl = provisioning.up_against_kubectl(report, env, repeats, "pods real")
     report.tables.append(comparison.side_by_side(runs))
     report.at_most("from nothing to an answered call", served.median, SERVED_SECONDS, "s")
-    comparison.judge(report, runs[OURS])
+    for name in (OURS, LOCKED_OURS):
+        comparison.judge(report, name, runs[name])
     title = "burst to the whole fleet, answered over predicted"
     middle = report.sample(title, "x", bursts).median if bursts else None
     report.at_least(title, middle, BURST_SHARE, "x")
@@ -134,8 +137,13 @@ def _designs(
         with baseline_bed(env, settings, variant, console.print) as bed:
             return overload(bed, _BASELINE_LOAD, scratch, console.print)
 
+    def behind_a_locked_door() -> Record:
+        with locked(env, settings, scratch) as options:
+            bed = replace(stack_bed(env, settings, LOCKED_OURS), options=options)
+            return overload(bed, _LOAD, scratch, console.print)
+
     theirs = {v.title: lambda v=v: baseline(v) for v in VARIANTS}
-    return {OURS: ours, **theirs}
+    return {OURS: ours, LOCKED_OURS: behind_a_locked_door, **theirs}
 
 
 def _images(settings: Settings) -> dict[str, str]:

@@ -40,6 +40,8 @@ class OverloadBed:
     """`host:port` of the gateway in the cluster."""
     enter: tuple[str, ...]
     """Beginning of a command line that runs a client in the cluster's network."""
+    options: tuple[str, ...] = ()
+    """Options of the client that a locked gateway asks for."""
     prometheus: str
     """URL of its Prometheus."""
     client: Any
@@ -130,6 +132,7 @@ def overload(
             window=load.window,
             deadline_seconds=load.deadline_seconds,
             enter=bed.enter,
+            arguments=bed.options,
             niceness=load.niceness,
             folder=folder,
         ) as client:

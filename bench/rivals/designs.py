@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.rivals import envoys, proxies
+from bench.door import OPEN, Door
+from bench.rivals import envoys, own, proxies
 from bench.rivals.bed import (
     CONNECTIONS,
     DEADLINE_SECONDS,
@@ -22,7 +23,6 @@ from bench.rivals.bed import (
     require_free,
     until_it_accepts,
 )
-from bench.rivals.own import OPEN, Door, envoy_command
 from components.gateway.envoy.bootstrap import arguments
 from components.gateway.envoy.protojson import Json
 from components.gateway.envoy.validate import envoy_path
@@ -120,9 +120,9 @@ def ours(name: str = OURS, door: Door = OPEN) -> Design:
     """
 
     def command(bed: Bed, port: int, folder: Path) -> list[str]:
-        door.write(folder)
+        own.write(door, folder)
         ports = {"port": port, "opsPort": port + 1, "adminPort": _ADMIN_PORT}
-        return envoy_command(stack_of(bed.fleet, **ports, **door.gateway), folder)
+        return own.envoy_command(stack_of(bed.fleet, **ports, **door.gateway), folder)
 
     return Design(name, command, door=door)
 
@@ -179,7 +179,7 @@ def running(design: Design, bed: Bed, folder: Path) -> Generator[Way]:
                 (folder / "nginx.conf").write_text(design.reconfigure(bed, _PORT, folder, ready))
                 gateway.send_signal(signal.SIGHUP)
 
-        yield Way(f"{HOST}:{_PORT}", gateway, follow, design.door.client(folder), design.door)
+        yield Way(f"{HOST}:{_PORT}", gateway, follow, own.client(design.door, folder), design.door)
 
 
 @contextmanager

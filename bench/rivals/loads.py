@@ -24,6 +24,9 @@ _GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7
 """Seconds after the first call, and the number of replicas that are then ready."""
 
 _WORST_SECONDS = 5.0
+_OVERLOAD, _OVERLOAD_SECONDS = 3, 10.0
+"""Calls over the capacity, for several times their deadline."""
+
 _PAUSE_AFTER_SECONDS, _PAUSE_SECONDS, _PAUSED_SECONDS = 3.0, 2.0, 10.0
 """Start of the pause, its length, and the duration of the whole load."""
 
@@ -34,10 +37,6 @@ _BACK_SHARE, _BACK_SECONDS = 0.9, 0.5
 _SLOW_LOAD = 0.6
 _SLOW_FLEET_SLOTS = 4
 """Slots of a replica where the client must make as many calls as the fleet can answer."""
-
-_LARGE_OVER_CAPACITY, _SMALL_OVER_FAIR = 10, 0.4
-_BESIDE_AFTER_SECONDS, _BESIDE_SECONDS = 1.5, 5.0
-"""Time that the large caller has for itself, and that of the small one, alone and beside it."""
 
 Figures = dict[str, float]
 
@@ -155,6 +154,15 @@ def grown(
     return {"share": sum(counts) / sum(could), "worst 5 s": min(shares)}
 
 
+def overloaded(way: Way, replicas: Bed) -> Figures:
+    """Make more calls than the fleet can answer, for so long that no queue can hold them."""
+    fleet, seconds = replicas.fleet, _OVERLOAD_SECONDS
+    load = {"rate": _OVERLOAD * fleet.capacity, "duration": f"{seconds}s"}
+    found, cpu = _spent(way, load)
+    answered = grown(found, [(0.0, fleet.ready)], fleet.replica_rps, seconds)
+    return {**_common(found), **answered, "gateway CPU": cpu}
+
+
 def paused(who: str) -> Callable[[Way, Bed], Figures]:
     """Return the measurement of calls that are held while a process is stopped, and goes on.
 
@@ -235,33 +243,6 @@ def slow(way: Way, replicas: Bed) -> Figures:
     return {**_common(found), "share": answered / (rate * _LIGHT_SECONDS)}
 
 
-def shares(way: Way, replicas: Bed) -> Figures:
-    """Measure a small caller alone, and another one beside a caller with far too many calls."""
-    fair = replicas.fleet.capacity / 2
-    small = {"rate": _SMALL_OVER_FAIR * fair, "duration": f"{_BESIDE_SECONDS}s"}
-    alone = bed.account(way.call_as("alone", **small))
-    seconds = _BESIDE_AFTER_SECONDS + _BESIDE_SECONDS
-    rate = _LARGE_OVER_CAPACITY * replicas.fleet.capacity
-    large = way.call_as("large", rate=rate, duration=f"{seconds}s")
-    time.sleep(_BESIDE_AFTER_SECONDS)
-    beside = bed.account(way.call_as("small", **small))
-    bed.account(large)
-    figures = {"small OK": beside["outcomes"]["ok"] / sum(beside["outcomes"].values())}
-    if alone["ok_seconds"] and beside["ok_seconds"]:
-        usual, then = alone["ok_seconds"]["p99"], beside["ok_seconds"]["p99"]
-        times = {"small p99 alone": usual, "small p99 beside": then}
-        figures |= {**times, "small over alone": then / usual}
-    return figures
-
-
-SHARES = Load(
-    "two callers, one at ten times the capacity",
-    # Few calls, so that the gateway is not what is full. They differ, as those of a model do.
-    Fleet(replicas=2, ready=2, slots=8, service_seconds=0.1, vary=0.3),
-    shares,
-)
-"""The small caller makes 40 % of its equal share."""
-
 BURSTS = tuple(Load(f"burst, {kind}", Fleet(), burst, kind) for kind in Pressure)
 """The burst under each pressure."""
 
@@ -275,6 +256,7 @@ _GROWING = Fleet(ready=2, slots=1, service_seconds=0.02)
 LOADS = (
     *BURSTS,
     *(Load(f"{held} held, 2 to 20", _GROWING, growth(held)) for held in (400, 2_000)),
+    Load(f"{_OVERLOAD} x the capacity", Fleet(slots=_SLOW_FLEET_SLOTS), overloaded),
     *(
         Load(f"{who} stopped for 2 s", Fleet(slots=_SLOW_FLEET_SLOTS), paused(who))
         for who in ("gateway", "replicas", "client")

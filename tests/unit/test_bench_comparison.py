@@ -50,8 +50,8 @@ def test_the_table_has_a_column_for_each_design_and_a_row_for_each_figure() -> N
 def test_goals_are_missed_by_a_fleet_that_never_grows_and_by_a_killed_connection() -> None:
     """Not shown: that the stack meets them, which the benchmark itself does."""
     grown, stuck = BenchReport(), BenchReport()
-    comparison.judge(grown, [GROWN] * 3)
-    comparison.judge(stuck, [STUCK] * 3)
+    comparison.judge(grown, "ours", [GROWN] * 3)
+    comparison.judge(stuck, "ours", [STUCK] * 3)
     # Both records have one killed connection a run, and lose nothing; 900/s of 1,000 is too little.
     assert [goal.met for goal in grown.goals] == [True, False, False, True]
     assert [goal.value for goal in grown.goals] == [15, 0.9, 3, 0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.door import ENCRYPTED, FAIR, LOCKED, OPEN, Door
 from bench.loopback import local_bootstrap
 from bench.report import BenchReport
 from bench.rivals import door, rivals
@@ -17,8 +18,8 @@ from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free
 from bench.rivals.designs import DIRECT, OURS, stack_of
 from bench.rivals.envoys import usual_config
 from bench.rivals.gateways import Spread
-from bench.rivals.loads import LOADS, PRICE, SHARES, back_after, grown
-from bench.rivals.own import ENCRYPTED, FAIR, LOCKED, OPEN, Door, envoy_command
+from bench.rivals.loads import LOADS, PRICE, back_after, grown
+from bench.rivals.own import envoy_command, write
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
 from components.gateway.workload import BOOTSTRAP_FILE
@@ -108,7 +109,7 @@ def test_envoy_accepts_the_stacks_own_on_loopback():
     ids=["open", "encrypted", "locked", "fair"],
 )
 def test_envoy_accepts_each_door_with_the_files_of_its_folder(lock: Door, tmp_path: Path):
-    lock.write(tmp_path)
+    write(lock, tmp_path)
     envoy, *_ = envoy_command(stack_of(Fleet(), **lock.gateway), tmp_path)
     words = [envoy, "--mode", "validate", "-c", str(tmp_path / BOOTSTRAP_FILE)]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -134,7 +135,7 @@ def test_the_goals_of_the_door_are_of_its_price_and_of_a_small_callers_share(
         load.name: {door.PLAIN: figures(**prices[0]), door.ALL: figures(**prices[1])}
         for load in PRICE
     }
-    results[SHARES.name] = {door.WITH_SHARES: figures(**small)}
+    results[door.SHARES.name] = {door.WITH_SHARES: figures(**small)}
     door.judge(report, results)
     assert [goal.met for goal in report.goals] == met
 
