@@ -13,8 +13,10 @@ from local_cluster.serving import machine
 from ops.cli import command
 from ops.stack.environment import PROJECT
 
-_TOOLS = ("cli", "cluster", "checks")
-"""Groups of tools that the tests need on every machine."""
+TOOLS = ("cli", "cluster", "checks", "bench")
+"""Groups of tools that the tests need on every machine. A test has no time for a build."""
+
+SERVING_TOOLS = "serving"
 
 _SERVING_TESTS = "tests/serving"
 
@@ -27,12 +29,12 @@ _WAITING = 2
 @command("test", passes_on="pytest")
 def test(ctx: typer.Context) -> None:
     """Build the tools of the tests, then run the tests."""
-    groups: list[str] = [*_TOOLS]
+    groups: list[str] = [*TOOLS]
     missing = machine.missing_prerequisites()
     if missing:
         print(f"left out: {_SERVING_TESTS}, which needs {missing}", file=sys.stderr)
     else:
-        groups.append("serving")
+        groups.append(SERVING_TOOLS)
     environment = {**os.environ, "PATH": toolchain.path_with(toolchain.bin_dir(*groups))}
 
     def run(*arguments: str) -> int:

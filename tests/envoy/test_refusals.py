@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.rivals.bed import program
 from ops.stack.environment import PROJECT
 from tests.envoy.harness import gates
 from tests.envoy.harness.attempt import CLIENTS, Answer, Attempt, Way, by_grpcio
@@ -64,6 +65,12 @@ def document() -> str:
 
 def _marks(cell: str) -> tuple[str, ...]:
     return () if cell == "-" else (cell.strip("`"),)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    """Build grpc-go's client first: its build outlasts the calls by which a gateway refuses."""
+    program()
 
 
 @pytest.fixture(scope="module")

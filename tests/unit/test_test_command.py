@@ -1,4 +1,4 @@
-"""The end of `make test`: it names each test that failed, of all parts."""
+"""`make test` builds all tools before the tests, and names at its end each test that failed."""
 
 import os
 import subprocess
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ops.commands.test import failures
+from local_cluster.toolchain.table import TABLE
+from ops.commands.test import SERVING_TOOLS, TOOLS, failures
 
 _TESTS = """
 import pytest
@@ -49,3 +50,7 @@ def test_a_run_that_ended_early_is_no_success(tmp_path):
     assert list(failures(tmp_path / "others.xml")) == [
         "failed: others: pytest ended without a report"
     ]
+
+
+def test_no_tool_is_built_during_a_test():
+    assert {tool.group for tool in TABLE.values()} == {*TOOLS, SERVING_TOOLS}

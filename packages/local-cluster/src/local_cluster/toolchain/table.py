@@ -268,10 +268,10 @@ _ROWS = (
         ),
         Probe(("-version",), r"^v?(\d+\.\d+\.\d+)$"),
     ),
-    # The replicas and the client of the benchmark that compares gateways.
+    # The replicas and the client of the benchmark that compares gateways; tests call with it, too.
     Tool("grpc-bed", "bench", modules.GRPC_BED, "google.golang.org/grpc", GoPackage(".")),
     Tool(
-        # A load generator to compare with; only a benchmark needs it.
+        # A load generator to compare with.
         "ghz",
         "bench",
         modules.GHZ,
