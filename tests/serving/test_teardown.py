@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from bench.overload.burst_process import BurstProcess
 from config.sections.prometheus import ManagedPrometheus
@@ -79,6 +80,8 @@ def test_destroy_under_load_takes_the_scaler_away_first_and_leaves_nothing(
             assert deletion.began > max(gone[needed].ended or 0 for needed in needed_by_it)
 
 
+# On a machine without the previous release's tools, its `up` builds some of them.
+@pytest.mark.timeout(2400)
 def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost_call(
     served: Checkout, tmp_path: Path
 ) -> None:
