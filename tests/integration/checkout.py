@@ -91,7 +91,14 @@ class Checkout:
         """The local cluster's."""
         return self.path / LOCAL_KUBECONFIG
 
-    def target(self, name: str, *, env: Mapping[str, str] | None = None, **variables: str) -> "Ran":
+    def target(
+        self,
+        name: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        longest_seconds: float = _LONGEST_SECONDS,
+        **variables: str,
+    ) -> "Ran":
         """Run one of make's targets, as a user does."""
         # What a `make test` that runs this was given is not meant for it.
         theirs = ("MAKE", "MFLAGS")
@@ -100,6 +107,7 @@ class Checkout:
             ["make", "-s", name, *(f"{key}={value}" for key, value in variables.items())],
             self.path,
             {**own, **self.extra, **(env or {})},
+            longest_seconds,
         )
 
     def ops(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> "Ran":
@@ -208,7 +216,13 @@ class Ran:
     stderr: str
 
     @classmethod
-    def run(cls, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> "Ran":
+    def run(
+        cls,
+        arguments: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        longest_seconds: float = _LONGEST_SECONDS,
+    ) -> "Ran":
         """Run to the end; interrupt it and fail with its output if there is none."""
         running = subprocess.Popen(
             arguments,
@@ -220,7 +234,7 @@ class Ran:
         )
         with running:
             try:
-                stdout, stderr = running.communicate(timeout=_LONGEST_SECONDS)
+                stdout, stderr = running.communicate(timeout=longest_seconds)
             except subprocess.TimeoutExpired:
                 running.send_signal(signal.SIGINT)
                 stdout, stderr = running.communicate()

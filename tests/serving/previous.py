@@ -16,6 +16,10 @@ PREVIOUS = "b5faffd0833f20b5acd5cb2360579921725bcea8"
 """Commit of the previous release: what stacks were provisioned by that `up` now meets."""
 
 
+_BUILD_SECONDS = 1800
+"""Time for its `up` on a machine that does not have the tools which it builds."""
+
+
 def archive() -> bytes:
     """Pack the previous release's files, from the repository's history."""
     packed = subprocess.run(
@@ -27,6 +31,11 @@ def archive() -> bytes:
             "an upgrade starts from; a shallow clone gets it by: git fetch --unshallow"
         )
     return packed.stdout
+
+
+def provision(checkout: Checkout) -> None:
+    """`make up` of the previous release, which a checkout holds."""
+    checkout.target("up", longest_seconds=_BUILD_SECONDS, STACK=checkout.stack).ok()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tests.serving.accounts import WINDOW, accounted, none_failed
 from tests.serving.cluster import Deletions, cluster, get, ours
 from tests.serving.containerd import Containerd
 from tests.serving.machine import Machine, lasting_changes, look, namespaces
-from tests.serving.previous import previous_release
+from tests.serving.previous import previous_release, provision
 
 _MUST_STAY = re.compile("(Deployment|Service|ScaledObject|Namespace)::")
 
@@ -89,7 +89,7 @@ def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost
     # Where the test before this one did not run: an older release takes no newer one's state over.
     served.ops("destroy").ok()
     with previous_release(served):
-        served.up().ok()
+        provision(served)
     # The local cluster restarts where its processes take other arguments than in that release. A
     # restart loses calls, and is no part of the stack's upgrade.
     served.ops("cluster").ok()
