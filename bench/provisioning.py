@@ -34,7 +34,8 @@ _MANY_SECONDS = 540.0
 """Longest repetition of a part; with the set-up all parts end in half an hour."""
 
 
-def _up(env: StackEnvironment) -> None:
+def up(env: StackEnvironment) -> None:
+    """Provision the stack without a question."""
     pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
 
 
@@ -72,7 +73,7 @@ def up_against_kubectl(
     for _ in rounds(f"kubectl apply and pulumi up, {where}", repeats, _UP_SECONDS):
         kubectl.append(timed(lambda: _apply_and_wait(env, folder)))
         _kubectl(env, "delete", "--wait", "-k", str(folder))
-        ours.append(timed(lambda: _up(env)))
+        ours.append(timed(lambda: up(env)))
         destroy(env)
     a = report.sample(f"pulumi up of dev from nothing, {where}", "s", ours)
     b = report.sample(f"kubectl apply of the same, and waiting, {where}", "s", kubectl)
@@ -96,7 +97,7 @@ def _apply_and_wait(env: StackEnvironment, folder: Path) -> None:
 
 
 def _preview_without_changes(report: BenchReport, env: StackEnvironment, repeats: int) -> None:
-    _up(env)
+    up(env)
     preview_shares(report, env, repeats)
     seconds: list[float] = []
     peaks: list[float] = []
@@ -145,7 +146,7 @@ def _many_stacks(report: BenchReport, env: StackEnvironment, repeats: int) -> No
             for count, seconds in cost.items():
                 env.stack_file.write_text(with_stacks(original, count))
                 lifecycle.start_cluster(env)
-                seconds.append(timed(lambda: _up(env)))
+                seconds.append(timed(lambda: up(env)))
                 destroy(env)
     finally:
         env.stack_file.write_text(original)

@@ -25,7 +25,7 @@ from local_cluster import toolchain
 from local_cluster.modes import SERVING
 from local_cluster.serving import machine
 from ops.errors import OpsError
-from ops.stack import lifecycle, pulumi
+from ops.stack import lifecycle
 from ops.stack.environment import StackEnvironment
 from ops.stack.serving import infer, wait_for_scaler
 
@@ -111,7 +111,7 @@ def _provision(env: StackEnvironment) -> None:
         inference["autoscaler"] = {**inference.get("autoscaler", {}), **_SCALER}
     env.stack_file.write_text(yaml.safe_dump(document))
     settings = lifecycle.prepare(env)
-    pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
+    provisioning.up(env)
     wait_for_scaler(env, settings, console.print)
     infer(env, settings)
 

@@ -9,11 +9,12 @@ import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Secret
 
-from bench.door import CALLERS_SECRET, CERTIFICATE_SECRET, LOCKED, issue
+from bench import provisioning
+from bench.door import CALLERS_SECRET, CERTIFICATE_SECRET, LOCKED, Material, issue
 from components.gateway.envoy.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from config.base import PROJECT
 from config.settings import Settings
-from ops.stack import lifecycle, pulumi
+from ops.stack import lifecycle
 from ops.stack.cluster_spec import cluster_of
 from ops.stack.environment import StackEnvironment
 
@@ -46,28 +47,30 @@ def locked(env: StackEnvironment, settings: Settings, folder: Path) -> Generator
     first["gateway"] = {**first.get("gateway", {}), **LOCKED.gateway}
     try:
         env.stack_file.write_text(yaml.safe_dump(document))
-        _up(env)
-        yield _options(files._asdict(), stack.server_name, folder)
+        _provision(env)
+        yield _options(files, stack.server_name, folder)
     finally:
         env.stack_file.write_text(before)
-        _up(env)
+        _provision(env)
         for name in secrets:
             client.delete(Secret, name, namespace=stack.namespace)
 
 
-def _up(env: StackEnvironment) -> None:
+def _provision(env: StackEnvironment) -> None:
     lifecycle.prepare(env)
-    pulumi.capture(env, "up", "--stack", env.stack, "--yes", "--skip-preview")
+    provisioning.up(env)
 
 
-def _options(files: dict[str, bytes], server: str, folder: Path) -> tuple[str, ...]:
-    options = {"--server-name": server}
-    named = {"--ca": "authority", "--cert": "caller_certificate", "--key": "caller_key"}
-    for option, name in named.items():
-        path = folder / name
-        path.write_bytes(files[name])
-        options[option] = str(path)
-    token = folder / "token"
-    token.write_text(LOCKED.token())
-    options["--token-file"] = str(token)
-    return tuple(word for pair in options.items() for word in pair)
+def _options(files: Material, server: str, folder: Path) -> tuple[str, ...]:
+    contents = {
+        "--ca": files.authority,
+        "--cert": files.caller_certificate,
+        "--key": files.caller_key,
+        "--token-file": LOCKED.token().encode(),
+    }
+    words = ["--server-name", server]
+    for option, content in contents.items():
+        path = folder / option.removeprefix("--")
+        path.write_bytes(content)
+        words += [option, str(path)]
+    return tuple(words)
