@@ -137,7 +137,7 @@ class HealthChecks(Section):
     """
 
     interval_seconds: float = Field(default=0.5, ge=0.05, le=3600)
-    """Time between two checks; half of it for a replica that gets no calls."""
+    """Time between two checks; a fifth of it for a replica that gets no calls."""
 
     timeout_seconds: float = Field(default=1.0, ge=0.05, le=60)
     """Time after which a check without an answer has failed."""

@@ -98,9 +98,9 @@ SHOWN: dict[str, Callable[..., None]] = {
         test_replicas.test_a_replica_that_fails_its_health_check_gets_no_calls
     ),
     "health.no_traffic_interval": test_health.test_replicas_are_checked_before_the_first_call,
-    "health.unhealthy_interval": test_health.test_a_replica_that_starts_is_checked_twice_as_often,
+    "health.unhealthy_interval": test_health.test_a_replica_that_starts_is_checked_more_often,
     "health.unhealthy_edge_interval": (
-        test_health.test_a_replica_that_starts_is_checked_twice_as_often
+        test_health.test_a_replica_that_starts_is_checked_more_often
     ),
     "balance.healthy_panic_threshold": (
         test_replicas.test_replicas_that_start_get_no_calls_however_many_there_are
