@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -61,7 +62,11 @@ def lines(it: Bed, request_id: str, count: int = 1) -> list[Json]:
 
 
 def named(request_id: str, token: str = TOKEN) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", request_id), ("authorization", f"Bearer {token}"))
+    return (("x-request-id", request_id), *bearer(token))
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
 
 
 def test_a_line_says_what_became_of_a_call(it, caller):
@@ -87,6 +92,19 @@ def test_a_line_says_what_became_of_a_call(it, caller):
         "address": "127.0.0.1",
         "request_id": "failed",
     }
+
+
+def test_a_call_gets_a_request_id_where_the_log_has_it(it, caller):
+    caller.call(metadata=bearer(TOKEN))
+    assert len(dict(it.fleet.replicas[0].metadata)["x-request-id"]) == len(str(uuid4()))
+
+
+def test_without_a_record_of_calls_only_a_callers_own_request_id_reaches_the_replica(bed):
+    with bed(replicas=1) as it, GrpcClient(it.gateway.port) as client:
+        for metadata in ((), (("x-request-id", "its own"),)):
+            assert client.call(metadata=metadata).code is grpc.StatusCode.OK
+            received = dict(it.fleet.replicas[0].metadata)
+            assert received.get("x-request-id") == dict(metadata).get("x-request-id")
 
 
 def unserved(it: Bed, caller: GrpcClient, request_id: str) -> None:

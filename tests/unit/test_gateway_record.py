@@ -80,6 +80,19 @@ COLLECTOR: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("raw", "recorded"),
+    [
+        ({}, False),
+        ({"accessLog": {}}, True),
+        ({"tracing": COLLECTOR}, True),
+        ({"callers": {}}, False),
+    ],
+)
+def test_calls_get_request_ids_where_something_records_them(raw, recorded):
+    assert parts.manager(bootstrap(stack_of(**raw)))["generate_request_id"] is recorded
+
+
 def test_a_gateway_without_tracing_has_nothing_of_it():
     plain = bootstrap(stack_of())
     assert "tracing" not in str(plain)

@@ -63,6 +63,9 @@ def _connection_manager(stack: InferenceStack) -> Json:
         stream_idle_timeout="0s",
         drain_timeout=seconds(GOAWAY_SECONDS),
         delayed_close_timeout="1s",
+        # A request ID that nothing records costs 7 % of a call's CPU (docs/measured.md, "Envoy's
+        # price of a call"). A caller's own reaches the replica in any case.
+        generate_request_id=bool(stack.gateway.access_log or stack.gateway.tracing),
         **({"access_log": loggers} if loggers else {}),
         **tracing.manager_fields(stack),
     )
