@@ -16,16 +16,20 @@ BURST_CALLS = 50_000
 """Calls of the burst that the summary answers for: the baseline's orchestrator issues so many."""
 
 WORKER_CALLS_PER_SECOND = 25_000.0
-"""Calls per second that one gateway's worker takes, answered or refused (measured: 25,000 to
+"""Calls per second that one gateway's worker takes, nearly all of them refused (measured: 25,000 to
 28,000 on one connection, with messages of less than 1 KiB); so a burst on one connection arrives at
 this rate at most."""
 
-WORKER_KIB_PER_SECOND = 1024.0 * 1024
-"""KiB per second that one worker moves in both directions; an estimate for one core, not measured.
-A call with a message of 600 KiB takes it 0.6 ms instead of 0.04 ms."""
+WORKER_ANSWERS_PER_SECOND = 10_000.0
+"""Calls per second that one gateway's worker brings to a replica and back (measured: 73 to 101 us
+of CPU for a call with messages of 1 kB; docs/measured.md, "Envoy's price of a call")."""
+
+WORKER_KIB_PER_SECOND = 512.0 * 1024
+"""KiB per second that one worker moves in both directions (measured: 3.0 and 3.7 ms of CPU for a
+call with 1 MB each way; docs/measured.md). A call with a message of 600 KiB takes it 1.2 ms."""
 
 _MEASURED_KIB = 2.0
-"""KiB of one call's two messages that `WORKER_CALLS_PER_SECOND` includes."""
+"""KiB of one call's two messages that the two numbers of calls include."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +81,16 @@ class Capacity:
     """Replicas after each HPA sync under a lasting overload, min first; pods count as ready."""
 
 
-def worker_calls_per_second(stack: InferenceStack) -> float:
-    """Return the unary calls per second that one gateway's worker takes, by the messages' size."""
+def worker_calls_per_second(stack: InferenceStack, small: float = WORKER_CALLS_PER_SECOND) -> float:
+    """Return the unary calls per second of one gateway's worker, by the messages' size.
+
+    Args:
+        stack: The inference stack.
+        small: Calls per second with small messages.
+    """
     moved = stack.traffic.request_kib + stack.traffic.response_kib
     seconds = max(0.0, moved - _MEASURED_KIB) / WORKER_KIB_PER_SECOND
-    return 1 / (1 / WORKER_CALLS_PER_SECOND + seconds)
+    return 1 / (1 / small + seconds)
 
 
 def fleet_calls_per_second(stack: InferenceStack, replicas: int, in_flight: int) -> float:
@@ -92,7 +101,8 @@ def fleet_calls_per_second(stack: InferenceStack, replicas: int, in_flight: int)
     """
     busy = min(in_flight, replicas * stack.traffic.parallelism)
     by_replicas = busy / stack.traffic.service_time_seconds
-    return min(by_replicas, stack.gateway.replicas * worker_calls_per_second(stack))
+    by_worker = worker_calls_per_second(stack, WORKER_ANSWERS_PER_SECOND)
+    return min(by_replicas, stack.gateway.replicas * by_worker)
 
 
 def burst_ok(
