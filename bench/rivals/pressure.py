@@ -29,6 +29,11 @@ class Pressure(StrEnum):
     QUOTA = "half a core"
     """The kernel gives the gateway half a core, as a CPU limit of 500m does."""
 
+    @property
+    def is_for_all(self) -> bool:
+        """True if it is nothing that happens to a gateway."""
+        return self is Pressure.QUIET
+
 
 @contextmanager
 def pressed(pressure: Pressure, process: "subprocess.Popen[bytes] | None") -> Generator[None]:
@@ -43,7 +48,7 @@ def pressed(pressure: Pressure, process: "subprocess.Popen[bytes] | None") -> Ge
         return
     members = tree(process)
     if pressure is Pressure.QUOTA:
-        with _quota([one.pid for one in members]):
+        with quota([one.pid for one in members], _QUOTA_CORES):
             yield
         return
     threads = [thread.id for one in members for thread in one.threads()]
@@ -73,19 +78,27 @@ def cpu_seconds(process: "subprocess.Popen[bytes] | None") -> float:
 
 
 @contextmanager
-def _quota(members: list[int]) -> Generator[None]:
-    """Limit processes to a share of a core, by either version of cgroups."""
+def quota(members: list[int], cores: float) -> Generator[None]:
+    """Limit processes to a share of a core for the block, by either version of cgroups.
+
+    Args:
+        members: Their ids.
+        cores: Cores that they share.
+
+    Raises:
+        OSError: The machine has no cgroup controller for CPU, or the caller is not root.
+    """
     cgroups.make(_CGROUP)
-    quota = int(_QUOTA_CORES * _PERIOD_MICROSECONDS)
+    microseconds = int(cores * _PERIOD_MICROSECONDS)
     entered: list[Path] = []
     try:
         for hierarchy in cgroups.hierarchies():
             folder = hierarchy / _CGROUP / "node"
             one, two = folder / "cpu.cfs_quota_us", folder / "cpu.max"
             if one.exists():
-                one.write_text(str(quota))
+                one.write_text(str(microseconds))
             elif two.exists():
-                two.write_text(f"{quota} {_PERIOD_MICROSECONDS}")
+                two.write_text(f"{microseconds} {_PERIOD_MICROSECONDS}")
             else:
                 continue
             entered.append(hierarchy)

@@ -24,7 +24,7 @@ from components.gateway.envoy.stats import (
 from components.monitoring.rule import POD_LABEL, RESTARTS, Rule, pods
 from config.sections.inference import InferenceStack
 
-_BUSY_SHARE = 0.8
+BUSY_SHARE = 0.8
 """Share of the time for which a gateway's one worker may be busy: beyond it, calls wait for it."""
 
 _FAILED_FETCHES = 10
@@ -61,7 +61,7 @@ def gateway_rules(stack: InferenceStack, fleet: str, namespace: dict[str, str]) 
     )
     yield Rule(
         "GatewayBusy",
-        f"max by ({POD_LABEL}) (rate({WORKER_BUSY}{own}[5m])) / 1e6 > {_BUSY_SHARE}",
+        f"max by ({POD_LABEL}) (rate({WORKER_BUSY}{own}[5m])) / 1e6 > {BUSY_SHARE}",
         seconds=300,
         severity="warning",
         summary="The worker of gateway {{ $labels.pod }} is busy for {{ $value | "

@@ -2,9 +2,13 @@
 
 import re
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from bench.rivals.pressure import quota
 from components.gateway.envoy.listener import STAT_PREFIX
 from components.gateway.envoy.stats import (
     ACTIVE_OVERFLOW,
@@ -21,7 +25,8 @@ from components.gateway.envoy.stats import (
     UPTIME,
     WORKER_BUSY,
 )
-from tests.envoy.harness.bed import unchanged
+from components.monitoring.gateway_alerts import BUSY_SHARE
+from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.client import GrpcClient
 
 SERIES = re.compile(r"(?P<name>\w+)\{(?P<labels>[^}]*)\} ")
@@ -90,6 +95,47 @@ def test_a_gateway_shows_how_busy_its_one_worker_is(bed, edit, series):
         _, text = it.gateway.get("/stats/prometheus", port=it.stack.gateway.ops_port)
         found = [line for line in text.splitlines() if line.startswith(WORKER_BUSY + "{")]
         assert len(found) == series
+
+
+_SEVERAL_FLUSHES_SECONDS = 0.2
+
+
+def with_quick_statistics(config):
+    """Envoy merges histograms every 5 s, for which a test has no time."""
+    config["stats_flush_interval"] = "0.05s"
+
+
+@contextmanager
+def measured(bed: Bed, shares: list[float]) -> Iterator[None]:
+    """Add the share of the block's time in which the worker was busy, as the alert asks for it."""
+
+    def busy() -> float:
+        _, text = bed.gateway.get("/stats/prometheus", port=bed.stack.gateway.ops_port)
+        (line,) = (line for line in text.splitlines() if line.startswith(WORKER_BUSY + "{"))
+        return float(line.rpartition(" ")[2]) / 1e6
+
+    before, began = busy(), time.monotonic()
+    yield
+    time.sleep(_SEVERAL_FLUSHES_SECONDS)
+    shares.append((busy() - before) / (time.monotonic() - began))
+
+
+def test_a_gateway_at_its_cpu_limit_is_busy_by_the_measure_of_the_alert(bed):
+    """Not shown: the alert's five minutes. Its expression meets series in tests/unit."""
+    shares: list[float] = []
+    with (
+        bed(replicas=1, edit=with_quick_statistics) as it,
+        GrpcClient(it.gateway.port) as client,
+    ):
+        with measured(it, shares):
+            client.calls(20, window=2)
+            time.sleep(2)
+        with measured(it, shares), quota([it.gateway.process.pid], 0.05):
+            batch = client.start(10_000)
+            time.sleep(5)
+        batch.cancel()
+    idle, limited = shares
+    assert idle < BUSY_SHARE < limited
 
 
 def test_stacks_in_one_program_have_series_of_their_own(bed):
