@@ -5,14 +5,27 @@ import time
 import pytest
 from dnslib import RCODE
 
+from components.gateway.envoy.stats import CLUSTER_LABEL, LOOKUPS
 from tests.envoy.harness import parts
 from tests.envoy.harness.bed import Bed, unchanged
 from tests.envoy.harness.client import GrpcClient, codes
+from tests.envoy.harness.dns import GARBAGE, SILENT, HeadlessService
 from tests.envoy.harness.waiting import wait_until
 
 
 def members(bed: Bed) -> int:
     return bed.gateway.cluster_stat("membership_total")
+
+
+def looked_up(bed: Bed) -> float:
+    """The counter of DNS answers, as Prometheus gets it."""
+    _, text = bed.gateway.get("/stats/prometheus", port=bed.stack.gateway.ops_port)
+    (line,) = (
+        line
+        for line in text.splitlines()
+        if line.startswith(LOOKUPS + "{") and f'{CLUSTER_LABEL}="{bed.stack.envoy_cluster}"' in line
+    )
+    return float(line.rpartition(" ")[2])
 
 
 def without_ignoring_health(config):
@@ -44,12 +57,34 @@ def test_calls_in_flight_on_a_replica_that_leaves_are_finished(bed):
         assert codes(batch.wait()) == {"OK": 10}
 
 
-@pytest.mark.parametrize("failure", [RCODE.SERVFAIL, RCODE.REFUSED])
-def test_while_dns_fails_the_fleet_stays(bed, failure):
-    """Envoy's own way, which no setting of ours brings about."""
+def fails(failure):
+    return lambda dns: setattr(dns, "failure", failure)
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        fails(RCODE.SERVFAIL),
+        fails(RCODE.REFUSED),
+        fails(SILENT),
+        fails(GARBAGE),
+        HeadlessService.stop,
+    ],
+    ids=["SERVFAIL", "REFUSED", "silent", "malformed", "dead"],
+)
+def test_while_dns_fails_the_fleet_stays_and_the_alert_sees_it(bed, fail):
+    """Envoy's own way, which no setting of ours brings about.
+
+    `DiscoveryFailing` asks for an answer within its time: its counter stands still.
+    """
     with bed() as it, GrpcClient(it.gateway.port) as client:
-        it.dns.failure = failure
-        wait_until("look-ups fail", lambda: it.gateway.cluster_stat("update_failure") > 2)
+        fail(it.dns)
+        failed = it.gateway.cluster_stat("update_failure")
+        wait_until("a look-up fails", lambda: it.gateway.cluster_stat("update_failure") > failed)
+        answered = looked_up(it)
+        failed = it.gateway.cluster_stat("update_failure")
+        wait_until("the next fails", lambda: it.gateway.cluster_stat("update_failure") > failed)
+        assert looked_up(it) == answered > 0
         assert members(it) == 2
         assert codes(client.calls(20, window=2)) == {"OK": 20}
 

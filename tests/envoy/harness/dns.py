@@ -4,8 +4,11 @@ import threading
 from collections import Counter
 from typing import Any
 
-from dnslib import QTYPE, RCODE, RR, A, DNSRecord
+from dnslib import QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
+
+SILENT, GARBAGE = "no answer", "no DNS message"
+"""Ways in which a server fails without a code."""
 
 _DATAGRAM_BYTES = 512
 
@@ -19,6 +22,13 @@ class _Handler(DNSHandler):
 
     def get_reply(self, data: bytes) -> bytes:
         packed: bytes = super().get_reply(data)
+        failure = self.server.resolver.failure
+        if failure is SILENT:
+            # dnslib answers nothing then.
+            raise DNSError(SILENT)
+        if failure is GARBAGE:
+            # The question's ID and flags, and counts of records that do not follow.
+            return packed[:6] + b"\xff" * 6
         if self.protocol != "udp" or len(packed) <= _DATAGRAM_BYTES:
             return packed
         reply = DNSRecord.parse(packed)
@@ -37,7 +47,8 @@ class HeadlessService(BaseResolver):
         self.port = port
         self.hosts = list(hosts)
         self.ttl_seconds = ttl_seconds
-        self.failure: int | None = None
+        self.failure: int | str | None = None
+        """Code of every answer, or a way to fail without one."""
         self.asked: Counter[str] = Counter()
         """Questions by name, over UDP and TCP."""
         self.asked_over_tcp = 0
@@ -52,7 +63,7 @@ class HeadlessService(BaseResolver):
         self.asked[asked] += 1
         self.asked_over_tcp += handler.protocol == "tcp"
         reply = request.reply()
-        if self.failure is not None:
+        if isinstance(self.failure, int):
             reply.header.rcode = self.failure
         elif asked != self.name or not self.hosts:
             reply.header.rcode = RCODE.NXDOMAIN
@@ -67,6 +78,11 @@ class HeadlessService(BaseResolver):
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in self._servers:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server; its port refuses questions from then on."""
+        while self._servers:
+            server = self._servers.pop()
             server.server.shutdown()
             server.server.server_close()
