@@ -12,7 +12,7 @@ import pytest
 from ops.stack.environment import PROJECT
 from tests.integration.checkout import Checkout
 
-PREVIOUS = "b5faffd0833f20b5acd5cb2360579921725bcea8"
+PREVIOUS = "507d4cd0dd8fcb24cc4c669c69cbf518ed09fd1c"
 """Commit of the previous release: what stacks were provisioned by that `up` now meets."""
 
 
