@@ -22,6 +22,9 @@ _SERVING_TESTS = "tests/serving"
 
 _REPORTS = PROJECT / "build" / "tests"
 
+_SLOWEST = "--durations=10"
+"""Tests of each part that are named with their times."""
+
 _WAITING = 2
 """Processes beyond one per core: on average a process waits for nearly half of its time."""
 
@@ -54,7 +57,7 @@ def test(ctx: typer.Context) -> None:
     codes: list[int] = []
     for name, arguments in parts.items():
         reports[name].unlink(missing_ok=True)
-        codes.append(run(*arguments, f"--junit-xml={reports[name]}"))
+        codes.append(run(*arguments, _SLOWEST, f"--junit-xml={reports[name]}"))
     # The summary of the first part is far up by now.
     for report in reports.values():
         for line in failures(report):
