@@ -56,6 +56,8 @@ class Design:
     """Without a gateway: True if the client divides its calls between all replicas."""
     door: Door = OPEN
     """Way of the client through the gateway's port."""
+    refuses: bool = False
+    """True if it answers calls that are too many, and does not let them wait."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def ours(name: str = OURS, door: Door = OPEN) -> Design:
         ports = {"port": port, "opsPort": port + 1, "adminPort": _ADMIN_PORT}
         return own.envoy_command(stack_of(bed.fleet, **ports, **door.gateway), folder)
 
-    return Design(name, command, door=door)
+    return Design(name, command, door=door, refuses=True)
 
 
 def usual(name: str, breaker: int | None, *, adaptive: bool = False) -> Design:
@@ -134,7 +136,7 @@ def usual(name: str, breaker: int | None, *, adaptive: bool = False) -> Design:
         config = envoys.usual_config(bed, port, _ADMIN_PORT, breaker, adaptive=adaptive)
         return _envoy(config, folder)
 
-    return Design(name, command)
+    return Design(name, command, refuses=True)
 
 
 def _envoy(config: Json, folder: Path) -> list[str]:

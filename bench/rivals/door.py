@@ -9,7 +9,8 @@ from bench.report import BenchReport, machine
 from bench.rivals import bed
 from bench.rivals.bed import Bed, Fleet
 from bench.rivals.designs import Way, ours
-from bench.rivals.loads import BURSTS, PRICE, Figures, Load
+from bench.rivals.figures import Figures
+from bench.rivals.loads import BURSTS, PRICE, Load
 from bench.rivals.rivals import Results, measure, median, table
 
 PLAIN, TLS, ALL = "plain text", "TLS", "mTLS, tokens, limits and log"

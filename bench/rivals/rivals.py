@@ -11,7 +11,8 @@ from rich.table import Table
 from bench.report import BenchReport, console, machine
 from bench.rivals import gateways
 from bench.rivals.designs import DESIGNS, DIRECT, OURS, Design
-from bench.rivals.loads import LOADS, Figures, Load
+from bench.rivals.figures import Figures
+from bench.rivals.loads import LOADS, Load
 from bench.rivals.plot import plot
 
 Results = dict[str, dict[str, list[Figures]]]
@@ -20,6 +21,7 @@ Results = dict[str, dict[str, list[Figures]]]
 _COLUMNS = {
     "share": "share of the possible",
     "worst 5 s": "share, worst 5 s",
+    "settled": "share after the growth",
     "answer p50": "answer p50, s",
     "answer p99": "answer p99, s",
     "refusal p99": "refusal p99, s",
@@ -28,6 +30,7 @@ _COLUMNS = {
     "lost": "calls lost",
     "gateway CPU": "gateway CPU, s",
     "gateway CPU a call": "gateway CPU a call, s",
+    "gateway CPU a refusal": "gateway CPU a refusal, s",
     "most loaded": "most loaded / mean",
     "small OK": "small caller OK",
     "small p99 alone": "its p99 alone, s",
@@ -75,10 +78,13 @@ def measure(repeats: int, designs: Sequence[Design], loads: Sequence[Load]) -> R
         designs: Designs to compare.
         loads: Loads to compare them under.
     """
-    results: Results = {load.name: {design.name: [] for design in designs} for load in loads}
+    results: Results = {
+        load.name: {design.name: [] for design in designs if load.concerns(design)}
+        for load in loads
+    }
     for repeat in range(repeats):
         for load in loads:
-            for design in designs:
+            for design in filter(load.concerns, designs):
                 with tempfile.TemporaryDirectory() as folder:
                     figures = load.run(design, Path(folder))
                 results[load.name][design.name].append(figures)
@@ -126,9 +132,11 @@ def judge(report: BenchReport, results: Results) -> None:
             report.at_most(f"{name}: calls lost", median(mine, "lost"), 0, "calls")
         if name == "burst, quiet":
             report.at_least(f"{name}: share", median(mine, "share"), _LEAST_SHARE, "")
-        worst = median(mine, "worst 5 s")
+        worst, settled = median(mine, "worst 5 s"), median(mine, "settled")
         if worst is not None:
-            report.at_least(f"{name}: worst 5 s", worst, _LEAST_SHARE, "")
+            # The fleet's start is told apart: the bed itself answers a little less than it could.
+            words = f"{name}: worst 5 s" + ("" if settled is None else ", over the share after it")
+            report.at_least(words, worst / (settled or 1), _LEAST_SHARE, "")
         if "stopped" in name:
             report.at_most(f"{name}: back", median(mine, "back after"), _BACK_SECONDS, "s")
             report.at_most(f"{name}: connections killed", median(mine, "killed"), 0, "")

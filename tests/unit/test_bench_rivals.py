@@ -15,11 +15,13 @@ from bench.loopback import local_bootstrap
 from bench.report import BenchReport
 from bench.rivals import door, rivals
 from bench.rivals.bed import DNS_PORT, HOST, Bed, Fleet, require_free
-from bench.rivals.designs import DIRECT, OURS, stack_of
+from bench.rivals.designs import DESIGNS, DIRECT, OURS, stack_of
 from bench.rivals.envoys import usual_config
 from bench.rivals.gateways import Spread
-from bench.rivals.loads import LOADS, PRICE, back_after, grown
+from bench.rivals.loads import LOADS, PRICE, grown, settled
 from bench.rivals.own import envoy_command, write
+from bench.rivals.pauses import back_after
+from bench.rivals.pressure import Pressure
 from bench.rivals.proxies import nginx_config
 from components.gateway.envoy.validate import validate
 from components.gateway.workload import BOOTSTRAP_FILE
@@ -42,6 +44,52 @@ def test_the_share_is_of_what_the_ready_replicas_could_answer():
     assert figures["share"] == pytest.approx((100 + 160) / (100 + 200))
     # From second 1 to 6: the half window at two replicas, and the second without an answer.
     assert figures["worst 5 s"] == pytest.approx(80 / (80 + 40))
+
+
+def test_the_share_after_the_growth_is_of_the_last_seconds():
+    """Nothing is answered until the last four of ten seconds, and then a tenth less than all."""
+    counts = [0.0] * 60 + [9.0] * 40
+    found = {"step_seconds": 0.1, "timeline": [{"ok": count} for count in counts]}
+    assert settled(found, rps=100, seconds=10) == pytest.approx(0.9)
+
+
+def test_the_goal_of_the_growth_is_over_the_share_that_the_bed_allows():
+    grew = results(1_000)
+    for load in grew.values():
+        load[OURS][0] |= {"worst 5 s": 0.94, "settled": 0.97}
+    report = BenchReport()
+    rivals.judge(report, grew)
+    assert [goal.name for goal in report.goals if not goal.met] == []
+    for load in grew.values():
+        load[OURS][0]["settled"] = 1.0
+    report = BenchReport()
+    rivals.judge(report, grew)
+    assert any("worst 5 s" in goal.name for goal in report.goals if not goal.met)
+
+
+def test_pauses_are_measured_for_this_stack_alone():
+    paused = [load for load in LOADS if "stopped" in load.name]
+    assert paused
+    for load in paused:
+        assert [design.name for design in DESIGNS if load.concerns(design)] == [OURS]
+
+
+def test_a_design_without_a_gateway_has_no_figures_under_pressure():
+    without = {design.name for design in DESIGNS if not design.command}
+    assert without == {DIRECT, "ClusterIP Service"}
+    (quiet,) = [load for load in LOADS if load.name == "burst, quiet"]
+    pressed = [load for load in LOADS if load.pressure is not Pressure.QUIET]
+    assert len(pressed) == len(Pressure) - 1
+    for load in (quiet, *pressed):
+        measured = {design.name for design in DESIGNS if load.concerns(design)}
+        assert measured & without == (without if load is quiet else set())
+
+
+def test_the_price_of_a_refusal_is_measured_where_there_are_refusals():
+    (load,) = [load for load in LOADS if load.name == "refusals"]
+    measured = {design.name for design in DESIGNS if load.concerns(design)}
+    assert OURS in measured
+    assert not measured & {DIRECT, "nginx", "HAProxy", "ClusterIP Service"}
 
 
 @pytest.mark.parametrize(("silent", "seconds"), [(0, 0.0), (7, 0.7), (50, None)])
