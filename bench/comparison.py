@@ -64,6 +64,12 @@ EARLY = Figure(
     "goodput while the fewest are ready", "/s", lambda record: record.goodput_at_least, -math.inf
 )
 FULL = Figure("goodput with all ready", "/s", lambda record: record.goodput_at_most, -math.inf)
+WORST = Figure(
+    "answered of the possible in the worst 5 s of the growth",
+    "%",
+    lambda record: None if record.worst_share is None else 100 * record.worst_share,
+    -math.inf,
+)
 START = Figure(
     f"goodput of the first {_START_SECONDS} s",
     "/s",
@@ -78,7 +84,7 @@ DARK = Figure(
 KILLED = Figure("connections killed", "", lambda record: record.killed)
 LOST = Figure("calls lost", "", lambda record: record.lost)
 
-FIGURES = (ALL_READY, MOST_READY, EARLY, FULL, START, DARK, KILLED, LOST)
+FIGURES = (ALL_READY, MOST_READY, EARLY, FULL, WORST, START, DARK, KILLED, LOST)
 
 
 def side_by_side(runs: Mapping[str, Sequence[Record]]) -> Table:

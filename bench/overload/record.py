@@ -13,6 +13,8 @@ from bench.overload.fleet import FleetStep
 from eventflow.fetch import Series
 from eventflow.outcomes import REFUSALS, Outcome
 
+_WORST_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Milestone:
@@ -103,6 +105,23 @@ class Record:
         return self._mean_goodput(start, start + self.full_seconds)
 
     @property
+    def worst_share(self) -> float | None:
+        """Least share, in 5 s of the growth, of the calls that the ready replicas could answer.
+
+        None if the fleet did not become whole. The growth ends when goodput is measured.
+        """
+        whole = self.all_ready_seconds
+        if whole is None:
+            return None
+        length, values = self.client["timeline_step_seconds"], self.goodput.values
+        could = [self.replica_rps * self._ready(at) for at in self.goodput.at]
+        wide = round(_WORST_SECONDS / length)
+        ends = whole + self.settle_seconds
+        rows = range(sum(at + _WORST_SECONDS <= ends for at in self.goodput.at))
+        shares = (sum(values[row : row + wide]) / sum(could[row : row + wide]) for row in rows)
+        return min(shares, default=None)
+
+    @property
     def milestones(self) -> tuple[Milestone, ...]:
         """Steps of the control loop, in causal order."""
         first_end = self.client["first_end_seconds"]
@@ -154,7 +173,12 @@ class Record:
             "goodput": asdict(self.goodput),
             "goodput_at_least": self.goodput_at_least,
             "goodput_at_most": self.goodput_at_most,
+            "worst_share": self.worst_share,
         }
+
+    def _ready(self, seconds: float) -> int:
+        """Return the number of replicas that were ready at a time from the beginning."""
+        return [step.ready for step in self.steps if step.at - self.began_at <= seconds][-1]
 
     def _first(self, predicate: Callable[[FleetStep], bool]) -> float | None:
         return next((step.at - self.began_at for step in self._under_load if predicate(step)), None)

@@ -87,6 +87,12 @@ def test_goodput_is_taken_while_few_are_ready_and_when_all_have_been_for_a_while
     assert (record.killed, record.lost) == (1, 0)
 
 
+def test_the_worst_seconds_of_the_growth_count_what_the_ready_replicas_could_do() -> None:
+    """From second 13 to 18: two with 3 ready and 100 OK, then three with 20 ready and 500."""
+    assert a_record(GROWS).worst_share == (2 * 100 + 3 * 500) / (2 * 3 * 50 + 3 * 20 * 50)
+    assert a_record(STAYS).worst_share is None
+
+
 def test_a_fleet_that_never_grows_is_recorded_as_that() -> None:
     record = a_record(STAYS)
     never = {m.what for m in record.milestones if m.at_seconds is None}
