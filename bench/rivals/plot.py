@@ -1,6 +1,7 @@
 # pyright: basic
 """Picture of the designs under the burst; matplotlib's types are partly unknown."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 from bench.rivals.designs import OURS
+
+_COLUMNS = 5
 
 
 def plot(results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], file: Path) -> None:
@@ -25,10 +28,13 @@ def plot(results: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], fil
         for name, found in results.items()
         if any("share" in figures for runs in found.values() for figures in runs)
     }
+    rows = math.ceil(len(shown) / _COLUMNS)
     figure, panels = plt.subplots(
-        1, len(shown), figsize=(2.6 * len(shown) + 2.5, 4), sharey=True, squeeze=False
+        rows, _COLUMNS, figsize=(2.6 * _COLUMNS + 2.5, 3.6 * rows), sharey=True, squeeze=False
     )
-    for axes, (name, found) in zip(panels[0], shown.items(), strict=True):
+    for axes in panels.flat[len(shown) :]:
+        axes.remove()
+    for axes, (name, found) in zip(panels.flat, shown.items(), strict=False):
         designs = list(found)
         shares = [[figures["share"] for figures in found[one]] for one in designs]
         middle = [statistics.median(values) for values in shares]
