@@ -51,7 +51,8 @@ def previous_release(checkout: Checkout) -> Iterator[None]:
     for name in checkout.git("ls-tree", "-r", "--name-only", "HEAD").splitlines():
         (checkout.path / name).unlink(missing_ok=True)
     with tarfile.open(fileobj=io.BytesIO(archive())) as files:
-        files.extractall(checkout.path, filter="data")
+        # An example's environment has a link to the Python of its image, which "data" refuses.
+        files.extractall(checkout.path, filter="tar")
     shared = environment.readlink() if environment.is_symlink() else None
     own = (checkout.path / "uv.lock").read_bytes() != (PROJECT / "uv.lock").read_bytes()
     if own and shared:
