@@ -98,7 +98,8 @@ def test_the_previous_releases_stack_is_upgraded_without_a_replacement_or_a_lost
     served.ops("retain").ok()
     steps = served.preview_steps()
     # A ConfigMap that is named by its contents is never changed: the new one stands beside it.
-    renamed = {"kubernetes:core/v1:ConfigMap::inference-triton-models"}
+    named = ("inference-triton-models", "inference-gateway-files", "prometheus-files")
+    renamed = {f"kubernetes:core/v1:ConfigMap::{name}" for name in named}
     assert {name for name, step in steps.items() if "replace" in step} <= renamed
     assert not {n: s for n, s in steps.items() if s == "delete" and _MUST_STAY.search(n)}
     with BurstProcess.start(gateway_address(served.env), window=WINDOW, folder=tmp_path) as client:
