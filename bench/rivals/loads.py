@@ -110,7 +110,7 @@ def burst(way: Way, replicas: Bed) -> Figures:
 
 
 def own_burst(way: Way, replicas: Bed) -> Figures:
-    """Make the same calls with this project's own client, which issues them sooner."""
+    """Make the same calls with this project's own client."""
     before = cpu_seconds(way.process)
     with (
         tempfile.TemporaryDirectory() as folder,
