@@ -10,10 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from bench.overload.fleet import FleetStep
+from bench.windows import least_share
 from eventflow.fetch import Series
 from eventflow.outcomes import REFUSALS, Outcome
-
-_WORST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,13 @@ class Record:
         whole = self.all_ready_seconds
         if whole is None:
             return None
-        length, values = self.client["timeline_step_seconds"], self.goodput.values
-        could = [self.replica_rps * self._ready(at) for at in self.goodput.at]
-        wide = round(_WORST_SECONDS / length)
-        ends = whole + self.settle_seconds
-        rows = range(sum(at + _WORST_SECONDS <= ends for at in self.goodput.at))
-        shares = (sum(values[row : row + wide]) / sum(could[row : row + wide]) for row in rows)
-        return min(shares, default=None)
+        length, end = self.client["timeline_step_seconds"], whole + self.settle_seconds
+        rows = [
+            (value, self.replica_rps * self._ready(at))
+            for at, value in zip(self.goodput.at, self.goodput.values, strict=True)
+            if at + length <= end
+        ]
+        return least_share([ok for ok, _ in rows], [could for _, could in rows], length)
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:

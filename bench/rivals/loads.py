@@ -14,6 +14,7 @@ from bench.rivals.designs import OURS, Design, Way
 from bench.rivals.figures import Figures, common
 from bench.rivals.pauses import paused
 from bench.rivals.pressure import Pressure, cpu_seconds, pressed
+from bench.windows import least_share
 from config.units import EPSILON
 from eventflow.outcomes import Outcome
 
@@ -26,8 +27,6 @@ _LIGHT_SECONDS = 4
 _GROWTH_SECONDS = 19.0
 _GROWTH = tuple((2.0 + 2.0 * step, min(20, 2 + 3 * step)) for step in range(1, 7))
 """Seconds after the first call, and the number of replicas that are then ready."""
-
-_WORST_SECONDS = 5.0
 
 _SETTLED_SECONDS = 4.0
 """Last part of a growth, with all replicas ready: its share is what the bed itself allows."""
@@ -99,14 +98,14 @@ def _spent(way: Way, load: dict[str, Any]) -> tuple[dict[str, Any], float]:
 def burst(way: Way, replicas: Bed) -> Figures:
     """Make all calls of the burst at once, and compare the answers with the possible ones."""
     found, cpu = _spent(way, {"calls": BURST_CALLS})
-    possible = replicas.fleet.capacity * (found["issued_seconds"] + DEADLINE_SECONDS)
-    answered = found["outcomes"]["ok"]
-    return {
-        **common(found),
-        "answered": answered,
-        "share": answered / min(BURST_CALLS, possible),
-        "gateway CPU": cpu,
-    }
+    answered = _of_the_possible(found["outcomes"]["ok"], found["issued_seconds"], replicas)
+    return {**common(found), **answered, "gateway CPU": cpu}
+
+
+def _of_the_possible(answered: int, issued_seconds: float, replicas: Bed) -> Figures:
+    """Return the answered calls of a burst, and their share of what the fleet could answer."""
+    possible = replicas.fleet.capacity * (issued_seconds + DEADLINE_SECONDS)
+    return {"answered": answered, "share": answered / min(BURST_CALLS, possible)}
 
 
 def own_burst(way: Way, replicas: Bed) -> Figures:
@@ -117,13 +116,11 @@ def own_burst(way: Way, replicas: Bed) -> Figures:
         BurstProcess.start(way.target, calls=BURST_CALLS, folder=Path(folder)) as client,
     ):
         report = client.wait(bed.PATIENCE_SECONDS)
-    possible = replicas.fleet.capacity * (report["issue_seconds"] + DEADLINE_SECONDS)
-    answered = report["outcomes"].get(Outcome.OK, 0)
+    outcomes = report["outcomes"]
     return {
         "killed": float(report["connections_killed"]),
-        "lost": float(report["outcomes"].get(Outcome.CONNECTION_LOST, 0)),
-        "answered": answered,
-        "share": answered / min(BURST_CALLS, possible),
+        "lost": float(outcomes[Outcome.CONNECTION_LOST]),
+        **_of_the_possible(outcomes[Outcome.OK], report["issue_seconds"], replicas),
         "gateway CPU": cpu_seconds(way.process) - before,
     }
 
@@ -173,12 +170,9 @@ def grown(
         rps * length * [number for at, number in ready if at <= row * length + EPSILON][-1]
         for row in range(len(counts))
     ]
-    wide = round(_WORST_SECONDS / length)
-    shares = [
-        sum(counts[row : row + wide]) / sum(could[row : row + wide])
-        for row in range(len(counts) - wide + 1)
-    ]
-    return {"share": sum(counts) / sum(could), "worst 5 s": min(shares)}
+    worst = least_share(counts, could, length)
+    share = {"share": sum(counts) / sum(could)}
+    return share if worst is None else {**share, "worst 5 s": worst}
 
 
 def settled(found: dict[str, Any], rps: float, seconds: float = _GROWTH_SECONDS) -> float:

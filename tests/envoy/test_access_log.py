@@ -22,7 +22,7 @@ from tests.envoy.harness.bed import Bed, open_bed, unchanged
 from tests.envoy.harness.client import CallEnd, GrpcClient
 from tests.envoy.harness.parts import manager
 from tests.envoy.harness.record import with_rate
-from tests.envoy.harness.tokens import TokenIssuer
+from tests.envoy.harness.tokens import TokenIssuer, bearer
 from tests.envoy.harness.waiting import wait_until
 
 OK_SHARE = 0.25
@@ -62,11 +62,7 @@ def lines(it: Bed, request_id: str, count: int = 1) -> list[Json]:
 
 
 def named(request_id: str, token: str = TOKEN) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", request_id), *bearer(token))
-
-
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
+    return (("x-request-id", request_id), *bearer(token)["metadata"])
 
 
 def test_a_line_says_what_became_of_a_call(it, caller):
@@ -95,7 +91,7 @@ def test_a_line_says_what_became_of_a_call(it, caller):
 
 
 def test_a_call_gets_a_request_id_where_the_log_has_it(it, caller):
-    caller.call(metadata=bearer(TOKEN))
+    caller.call(**bearer(TOKEN))
     assert len(dict(it.fleet.replicas[0].metadata)["x-request-id"]) == len(str(uuid4()))
 
 
